@@ -1,0 +1,202 @@
+//! Kinds: a job type's name, policy and handler, and the registry that holds them.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use serde_json::value::RawValue;
+use tokio_util::sync::CancellationToken;
+
+use super::{JobError, JobId, NewJob, Source, Usage};
+use crate::rules::Backoff;
+
+/// A job type. One file implements it, one line registers it.
+///
+/// Handlers know no ledger and no broker: they get args and a context, make one paid call, and
+/// return what it brought.
+pub trait Kind: Send + Sync + 'static {
+    /// The stable name, `node.extract`. It is stored: never rename.
+    const NAME: &'static str;
+    /// What a job of this kind is given.
+    type Args: DeserializeOwned + Send;
+    /// What a successful one brings.
+    type Output: Serialize;
+
+    /// Does the work. Dropped at the timeout and when the lease is lost.
+    fn perform(
+        &self,
+        args: Self::Args,
+        context: &CallContext,
+    ) -> impl Future<Output = Result<Done<Self::Output>, JobError>> + Send;
+
+    /// Limits of one attempt and of all.
+    fn policy(&self) -> KindPolicy {
+        KindPolicy::default()
+    }
+
+    /// Completes an output or a fact with what depends on the job's place in its input.
+    /// Results are shared between jobs with the same key, so they hold nothing of the kind.
+    fn locate(&self, value: &mut Value, source: &Source) {
+        let _ = (value, source);
+    }
+}
+
+/// Limits of a kind's attempts.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct KindPolicy {
+    /// An attempt that takes longer is ended and counts as failed.
+    pub timeout: Duration,
+    /// Wait between attempts.
+    pub backoff: Backoff,
+}
+
+impl Default for KindPolicy {
+    fn default() -> Self {
+        Self { timeout: Duration::from_mins(2), backoff: Backoff::default() }
+    }
+}
+
+/// What a handler gets beside its args.
+#[derive(Clone, Debug)]
+pub struct CallContext {
+    /// The job.
+    pub job_id: JobId,
+    /// Which attempt this is, from 1.
+    pub attempt: u16,
+    /// Cancelled when the attempt must end now.
+    pub cancel: CancellationToken,
+    usage: Arc<Mutex<Usage>>,
+}
+
+impl CallContext {
+    /// The context of one attempt.
+    pub fn new(job_id: JobId, attempt: u16, cancel: CancellationToken) -> Self {
+        Self { job_id, attempt, cancel, usage: Arc::default() }
+    }
+
+    /// Counts a call as sent. Called before the request leaves, so that a crash, a timeout or a
+    /// panic after this line is on the books.
+    pub fn call_sent(&self) {
+        crate::kill_point::reach("call.sent");
+        self.add(Usage { calls: 1, ..Usage::default() });
+    }
+
+    /// Adds the tokens that the upstream says it used.
+    pub fn tokens_used(&self, input_tokens: u64, output_tokens: u64) {
+        self.add(Usage { calls: 0, input_tokens, output_tokens });
+    }
+
+    /// What the attempt has used so far.
+    pub fn usage(&self) -> Usage {
+        *self.usage.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn add(&self, more: Usage) {
+        *self.usage.lock().unwrap_or_else(PoisonError::into_inner) += more;
+    }
+}
+
+/// What a successful attempt brings.
+#[derive(Debug)]
+pub struct Done<Output> {
+    /// The result, shared by all jobs with the same key. Holds no facts: they have their own rows.
+    pub output: Output,
+    /// Rows that users query, in order.
+    pub facts: Vec<Value>,
+    /// Which analyser made it; empty for kinds without one.
+    pub analyser: String,
+    /// Which model, if any.
+    pub model: Option<String>,
+    /// Jobs to insert in the same transaction as the result.
+    pub follow_ups: Vec<NewJob>,
+}
+
+impl<Output> Done<Output> {
+    /// An output without facts and follow-ups.
+    pub fn new(output: Output) -> Self {
+        Self { output, facts: Vec::new(), analyser: String::new(), model: None, follow_ups: Vec::new() }
+    }
+}
+
+/// [`Done`] with its output as JSON: what the engine and the ledger handle.
+pub type ErasedDone = Done<Box<RawValue>>;
+
+type Performed<'a> = Pin<Box<dyn Future<Output = Result<ErasedDone, JobError>> + Send + 'a>>;
+
+/// A [`Kind`] without its types.
+pub trait DynKind: Send + Sync {
+    /// The kind's name.
+    fn name(&self) -> &'static str;
+    /// Its limits.
+    fn policy(&self) -> KindPolicy;
+    /// Parses the args and does the work. Args that do not parse are a permanent error.
+    fn perform<'a>(&'a self, args: &'a RawValue, context: &'a CallContext) -> Performed<'a>;
+    /// See [`Kind::locate`].
+    fn locate(&self, value: &mut Value, source: &Source);
+}
+
+impl<K: Kind> DynKind for K {
+    fn name(&self) -> &'static str {
+        K::NAME
+    }
+
+    fn policy(&self) -> KindPolicy {
+        Kind::policy(self)
+    }
+
+    fn perform<'a>(&'a self, args: &'a RawValue, context: &'a CallContext) -> Performed<'a> {
+        Box::pin(async move {
+            let args = serde_json::from_str(args.get())
+                .map_err(|error| JobError::Permanent(format!("args of {} do not parse: {error}", K::NAME)))?;
+            let done = Kind::perform(self, args, context).await?;
+            let output = serde_json::value::to_raw_value(&done.output)
+                .map_err(|error| JobError::Permanent(format!("output of {} is no JSON: {error}", K::NAME)))?;
+            Ok(Done {
+                output,
+                facts: done.facts,
+                analyser: done.analyser,
+                model: done.model,
+                follow_ups: done.follow_ups,
+            })
+        })
+    }
+
+    fn locate(&self, value: &mut Value, source: &Source) {
+        Kind::locate(self, value, source);
+    }
+}
+
+/// The kinds that a process knows, by name.
+#[derive(Clone, Default)]
+pub struct Registry {
+    kinds: BTreeMap<&'static str, Arc<dyn DynKind>>,
+}
+
+impl Registry {
+    /// Adds a kind.
+    ///
+    /// # Panics
+    /// If a kind of that name is there already: a bug that must not pass start-up.
+    #[must_use]
+    pub fn with(mut self, kind: impl Kind) -> Self {
+        let kind: Arc<dyn DynKind> = Arc::new(kind);
+        let name = kind.name();
+        assert!(self.kinds.insert(name, kind).is_none(), "kind `{name}` is registered twice");
+        self
+    }
+
+    /// The kind of that name.
+    pub fn get(&self, name: &str) -> Option<&Arc<dyn DynKind>> {
+        self.kinds.get(name)
+    }
+
+    /// All names, sorted.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> + '_ {
+        self.kinds.keys().copied()
+    }
+}

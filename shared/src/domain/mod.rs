@@ -1,0 +1,21 @@
+//! The words of Fleetline as types. Nothing here does I/O.
+
+mod args;
+mod envelope;
+mod error;
+mod ids;
+mod job;
+mod kind;
+mod outcome;
+mod run;
+mod source;
+
+pub use args::{AnalyserRef, Ancestor, KnownId, LogArgs, NodeArgs, NodeContext, UsualPart};
+pub use envelope::{ENVELOPE_VERSION, Envelope, EnvelopeError};
+pub use error::{JobError, PortError};
+pub use ids::{JobId, RunId};
+pub use job::{DedupKey, Estimate, JobState, NewJob, Usage};
+pub use kind::{CallContext, Done, DynKind, ErasedDone, Kind, KindPolicy, Registry};
+pub use outcome::{DeadReason, Decision, FailureClass, Outcome};
+pub use run::{NewRun, RunCounts, RunState};
+pub use source::Source;

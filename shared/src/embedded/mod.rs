@@ -1,0 +1,1 @@
+//! Adapters for one process, no servers: a file and memory.

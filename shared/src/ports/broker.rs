@@ -1,0 +1,96 @@
+//! The broker hands work out. Losing it delays; it never decides.
+
+use async_trait::async_trait;
+
+use crate::domain::{JobId, PortError};
+
+/// Hands messages from dispatchers to workers, one line per kind.
+#[async_trait]
+pub trait Broker: Send + Sync {
+    /// Puts messages on their lines. The answers are in the order of the messages.
+    ///
+    /// `Ok` means the broker has it and routed it. `Err` is ambiguous: it may have it.
+    async fn publish(&self, messages: Vec<Message>) -> Vec<Result<(), PortError>>;
+
+    /// Starts taking from a line, with at most `prefetch` deliveries unsettled.
+    async fn consume(&self, line: &str, prefetch: usize) -> Result<Box<dyn Deliveries>, PortError>;
+
+    /// How much a line holds.
+    async fn depth(&self, line: &str) -> Result<Depth, PortError>;
+
+    /// Resolves when a line may have become shorter since the last call. May resolve early; a
+    /// broker that cannot tell never resolves, and the caller's slow poll does the work.
+    async fn line_moved(&self);
+}
+
+/// A message for a line.
+#[derive(Clone, Debug)]
+pub struct Message {
+    /// Name of the line: the kind.
+    pub line: String,
+    /// The job, by which returned messages are told apart.
+    pub id: JobId,
+    /// The encoded envelope.
+    pub body: Vec<u8>,
+}
+
+/// Messages on a line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Depth {
+    /// Not handed over yet.
+    pub ready: usize,
+    /// Handed over, not settled.
+    pub unsettled: usize,
+}
+
+/// The deliveries of one consumer.
+#[async_trait]
+pub trait Deliveries: Send {
+    /// The next delivery. `None` or an error: this consumer is gone, start another.
+    async fn next(&mut self) -> Option<Result<Delivery, PortError>>;
+}
+
+/// One hand-over. Settled once, by value. Dropped unsettled, it is delivered again.
+pub struct Delivery {
+    /// The message's body.
+    pub body: Vec<u8>,
+    /// Whether the broker handed it over before.
+    pub redelivered: bool,
+    settle: Box<dyn Settle>,
+}
+
+impl Delivery {
+    /// A delivery whose settlement goes to `settle`.
+    pub fn new(body: Vec<u8>, redelivered: bool, settle: Box<dyn Settle>) -> Self {
+        Self { body, redelivered, settle }
+    }
+
+    /// Done with it: the ledger has the outcome.
+    pub async fn ack(self) -> Result<(), PortError> {
+        self.settle.settle(Settlement::Ack).await
+    }
+
+    /// Nobody can work with it: to the dead letters, with the reason.
+    pub async fn reject(self, reason: String) -> Result<(), PortError> {
+        self.settle.settle(Settlement::Reject { reason }).await
+    }
+}
+
+/// How a delivery ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Settlement {
+    /// Done.
+    Ack,
+    /// To the dead letters.
+    Reject {
+        /// Why, for people.
+        reason: String,
+    },
+}
+
+/// An adapter's half of a delivery.
+#[async_trait]
+pub trait Settle: Send + Sync {
+    /// Settles. An error means the broker may deliver it again.
+    async fn settle(self: Box<Self>, how: Settlement) -> Result<(), PortError>;
+}

@@ -1,0 +1,272 @@
+//! The ledger: the one record that decides. Split by who reads and writes.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::Serialize;
+use serde_json::Value;
+use tokio::sync::watch;
+
+use crate::domain::{
+    DeadReason, Decision, DedupKey, Envelope, JobId, JobState, NewJob, NewRun, PortError, RunCounts, RunId,
+    RunState, Source, Usage,
+};
+
+/// All of it, for the process that wires the parts together.
+pub trait Ledger: SubmitLedger + DispatchLedger + FinishLedger + QueryLedger + RedriveLedger {}
+impl<T: SubmitLedger + DispatchLedger + FinishLedger + QueryLedger + RedriveLedger> Ledger for T {}
+
+/// What a producer writes.
+#[async_trait]
+pub trait SubmitLedger: Send + Sync {
+    /// Opens the run, or finds the unfinished one with the same idempotency key.
+    async fn open_run(&self, run: NewRun) -> Result<OpenedRun, PortError>;
+
+    /// Adds jobs in one transaction. A job whose fresh result exists succeeds at once; one whose
+    /// twin is live attaches to it; one whose number the run has already is left as it is.
+    async fn add_jobs(&self, run: RunId, jobs: Vec<NewJob>) -> Result<Added, PortError>;
+
+    /// Says that the input is read to its end. A run is finished when it is sealed and all its
+    /// jobs are terminal.
+    async fn seal_run(&self, run: RunId, seal: Seal) -> Result<(), PortError>;
+}
+
+/// Answer of [`SubmitLedger::open_run`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpenedRun {
+    /// The run.
+    pub id: RunId,
+    /// Whether it was there already.
+    pub resumed: bool,
+}
+
+/// Answer of [`SubmitLedger::add_jobs`]: how many jobs took which way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Added {
+    /// Ready to run.
+    pub ready: u64,
+    /// Succeeded at once with an earlier result.
+    pub reused: u64,
+    /// Wait for a live twin.
+    pub attached: u64,
+    /// Were in the run already.
+    pub known: u64,
+}
+
+/// What is known when the input has been read to its end.
+#[derive(Clone, Debug, Default)]
+pub struct Seal {
+    /// Final occurrences of jobs, by number in the run, where they are not those submitted.
+    pub occurrences: Vec<(u64, u64)>,
+    /// Facts about the reading, for people: lines read, elements found, what was dropped.
+    pub notes: Value,
+}
+
+/// What the dispatcher and the sweeper write.
+#[async_trait]
+pub trait DispatchLedger: Send + Sync {
+    /// Takes due jobs, fairly over runs, raises their fences, and returns their messages.
+    async fn dispatch(&self, ask: DispatchAsk) -> Result<Vec<Envelope>, PortError>;
+
+    /// Time until the next job of the scope that is not due yet will be; `None`: there is none.
+    async fn next_due(&self, scope: Scope) -> Result<Option<Duration>, PortError>;
+
+    /// Puts jobs back that were dispatched more than `older_than` ago and never finished.
+    /// A job lost `max_losses` times is dead: it takes its process down.
+    async fn sweep(&self, scope: Scope, older_than: Duration, max_losses: u16) -> Result<Swept, PortError>;
+
+    /// Changes whenever jobs may have become ready or a run finished.
+    fn changes(&self) -> watch::Receiver<u64>;
+}
+
+/// Which runs a process works for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// All.
+    All,
+    /// One, and the jobs of other runs that this one's attached jobs wait for.
+    Run(RunId),
+}
+
+/// A request for work.
+#[derive(Clone, Debug)]
+pub struct DispatchAsk {
+    /// Of which runs.
+    pub scope: Scope,
+    /// Of which kind.
+    pub kind: String,
+    /// At most so many.
+    pub limit: usize,
+    /// Upstreams whose jobs stay where they are: paused, or an open breaker.
+    pub skip_upstreams: Vec<String>,
+}
+
+/// Answer of [`DispatchLedger::sweep`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Back to ready.
+    pub requeued: u64,
+    /// Dead: crash loop.
+    pub crash_looped: u64,
+}
+
+/// What a worker reads before its call and writes after it.
+#[async_trait]
+pub trait FinishLedger: Send + Sync {
+    /// Whether each dispatch is still the one that counts. Asked under the lease and before the
+    /// call, so that a redelivered message of a finished job is not paid for again.
+    async fn still_current(&self, dispatches: Vec<(JobId, u64)>) -> Result<Vec<bool>, PortError>;
+
+    /// Records outcomes in one transaction. One that cannot be recorded spoils no other.
+    /// The answers are in the order of the finishes; none is given before the commit.
+    async fn finish(&self, finishes: Vec<Finish>) -> Result<Vec<Finished>, PortError>;
+}
+
+/// One outcome to record.
+#[derive(Debug)]
+pub struct Finish {
+    /// The job.
+    pub job: JobId,
+    /// The dispatch that was worked on.
+    pub fence: u64,
+    /// What to do.
+    pub decision: Decision,
+    /// What the attempt used, whatever came of it.
+    pub usage: Usage,
+}
+
+/// Answer for one [`Finish`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Finished {
+    /// Recorded.
+    Recorded,
+    /// The ledger knows a newer dispatch or a terminal state: nothing was written.
+    Stale,
+    /// This one could not be recorded; the job stays dispatched and will be swept.
+    Refused(String),
+}
+
+/// What people and reports read.
+#[async_trait]
+pub trait QueryLedger: Send + Sync {
+    /// The newest runs first.
+    async fn runs(&self, limit: usize) -> Result<Vec<RunRow>, PortError>;
+
+    /// One run.
+    async fn run(&self, id: RunId) -> Result<Option<RunRow>, PortError>;
+
+    /// Jobs in order of their numbers, from `page.after` on.
+    async fn jobs(&self, filter: JobFilter, page: Page) -> Result<Vec<JobRow>, PortError>;
+}
+
+/// A run with its counters.
+#[derive(Clone, Debug, Serialize)]
+pub struct RunRow {
+    /// The run.
+    pub id: RunId,
+    /// Whose it is.
+    pub tenant: String,
+    /// Name of its pipeline.
+    pub pipeline: String,
+    /// Name of its input.
+    pub input: String,
+    /// How far it is.
+    pub state: RunState,
+    /// The settings that made it.
+    pub settings: Value,
+    /// What the reader noted at the end of the input.
+    pub notes: Value,
+    /// Its counters.
+    pub counts: RunCounts,
+    /// Milliseconds since 1970, by the ledger's clock.
+    pub created_at_ms: i64,
+    /// The same for its end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub finished_at_ms: Option<i64>,
+}
+
+/// Which jobs to list. `None` and `false`: no restriction.
+#[derive(Clone, Debug, Default)]
+pub struct JobFilter {
+    /// Of this run.
+    pub run: Option<RunId>,
+    /// This one.
+    pub job: Option<JobId>,
+    /// In this state.
+    pub state: Option<JobState>,
+    /// Also read result and facts, which may be large.
+    pub with_results: bool,
+}
+
+/// A part of a long listing.
+#[derive(Clone, Copy, Debug)]
+pub struct Page {
+    /// Position of the last row seen ([`JobRow::position`]); 0 for the start.
+    pub after: i64,
+    /// Rows at most.
+    pub limit: usize,
+}
+
+/// A job as listed.
+#[derive(Clone, Debug, Serialize)]
+pub struct JobRow {
+    /// Position in listings; for [`Page::after`].
+    #[serde(skip)]
+    pub position: i64,
+    /// The job.
+    pub job_id: JobId,
+    /// Its run.
+    pub run_id: RunId,
+    /// Name of its kind.
+    pub kind: String,
+    /// Says which jobs ask for the same thing.
+    pub dedup_key: DedupKey,
+    /// How far it is.
+    pub state: JobState,
+    /// Events of the input it stands for.
+    pub occurrences: u64,
+    /// Whether its result was another job's.
+    pub reused: bool,
+    /// Which job's attempt made the result, if it was another.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub result_of: Option<JobId>,
+    /// Which analyser made the result.
+    pub analyser: Option<String>,
+    /// Which model.
+    pub model: Option<String>,
+    /// Where in the input it came from.
+    pub source: Source,
+    /// The result, as stored.
+    pub output: Option<Value>,
+    /// The result's facts, as stored.
+    #[serde(skip)]
+    pub facts: Vec<Value>,
+    /// What its own attempts used.
+    pub usage: Usage,
+    /// Counted attempts.
+    pub attempts: u16,
+    /// Why it is dead, or why its last attempt failed.
+    pub error: Option<String>,
+    /// Class of reason, if it is dead.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dead_reason: Option<DeadReason>,
+}
+
+/// Dead jobs sent again.
+#[async_trait]
+pub trait RedriveLedger: Send + Sync {
+    /// Makes new jobs of dead ones, in a run of its own: terminal states never change, so the
+    /// dead rows stay, marked as redriven. Returns how many; jobs redriven before are skipped.
+    async fn redrive(&self, which: DeadJobs, into: NewRun) -> Result<u64, PortError>;
+}
+
+/// Which dead jobs.
+#[derive(Clone, Debug)]
+pub enum DeadJobs {
+    /// These.
+    Jobs(Vec<JobId>),
+    /// All of a run.
+    Run(RunId),
+    /// All.
+    All,
+}
