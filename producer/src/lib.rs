@@ -1,1 +1,9 @@
-//! placeholder
+//! What puts work in and keeps it moving.
+//!
+//! - [`submit`]: jobs that a splitter sends go to the ledger in batches.
+//! - [`dispatcher`]: ready jobs go from the ledger to their lines.
+//! - [`sweeper`]: what fell between ledger and line is put back.
+
+pub mod dispatcher;
+pub mod submit;
+pub mod sweeper;

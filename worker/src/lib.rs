@@ -1,1 +1,13 @@
-//! placeholder
+//! What does the work: takes deliveries, makes each job's one paid call, records the outcome.
+//!
+//! Read it in the order of a job's way: [`worker`] takes deliveries, [`attempt`] leads one from
+//! lease to acknowledgement, [`committer`] records outcomes in groups.
+
+pub mod attempt;
+mod batcher;
+pub mod committer;
+mod gate;
+mod lease;
+pub mod worker;
+
+pub use worker::{Worker, WorkerError, WorkerOptions};

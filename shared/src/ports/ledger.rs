@@ -53,6 +53,15 @@ pub struct Added {
     pub known: u64,
 }
 
+impl std::ops::AddAssign for Added {
+    fn add_assign(&mut self, other: Self) {
+        self.ready += other.ready;
+        self.reused += other.reused;
+        self.attached += other.attached;
+        self.known += other.known;
+    }
+}
+
 /// What is known when the input has been read to its end.
 #[derive(Clone, Debug, Default)]
 pub struct Seal {
@@ -123,7 +132,7 @@ pub trait FinishLedger: Send + Sync {
 }
 
 /// One outcome to record.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Finish {
     /// The job.
     pub job: JobId,
