@@ -9,29 +9,29 @@ use tokio::sync::mpsc;
 const BATCH_JOBS: usize = 256;
 const BATCH_BYTES: usize = 1 << 20;
 
-/// Adds all jobs that come through the channel; `progress` hears after each commit.
+/// Adds `first` and all jobs that come through the channel.
 ///
 /// Whatever is waiting goes as one batch: a slow splitter's jobs start at once, a fast one's share
 /// a commit. On an error the channel is closed, so that the splitter stops.
 pub async fn submit(
     ledger: &dyn SubmitLedger,
     run: RunId,
-    mut jobs: mpsc::Receiver<NewJob>,
-    mut progress: impl FnMut(Added),
+    first: NewJob,
+    mut rest: mpsc::Receiver<NewJob>,
 ) -> Result<Added, PortError> {
     let mut total = Added::default();
-    let mut waiting = Vec::with_capacity(BATCH_JOBS);
-    while jobs.recv_many(&mut waiting, BATCH_JOBS).await > 0 {
+    let mut waiting = vec![first];
+    loop {
         while !waiting.is_empty() {
             let batch = take_batch(&mut waiting);
             kill_point::reach("submit.before_commit");
-            let added = ledger.add_jobs(run, batch).await?;
+            total += ledger.add_jobs(run, batch).await?;
             kill_point::reach("submit.after_commit");
-            total += added;
-            progress(added);
+        }
+        if rest.recv_many(&mut waiting, BATCH_JOBS).await == 0 {
+            return Ok(total);
         }
     }
-    Ok(total)
 }
 
 /// From the front, as many jobs as fit; at least one.

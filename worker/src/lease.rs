@@ -35,7 +35,7 @@ impl HeldLease {
         ttl: Duration,
     ) -> Result<Taken, PortError> {
         let key = lease_key(&envelope.tenant, &envelope.kind, &envelope.dedup_key);
-        let holder = Holder { job: envelope.job_id, fence: envelope.fence };
+        let holder = Holder { job: envelope.job_id, fence: envelope.fence, token: fastrand::u64(..) };
         let taken = Instant::now();
         Ok(match leases.acquire(&key, holder, ttl).await? {
             Acquired::Yes => Taken::Yes(Self { leases: Arc::clone(leases), key, holder, ttl, taken }),

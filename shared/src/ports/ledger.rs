@@ -166,6 +166,37 @@ pub trait QueryLedger: Send + Sync {
 
     /// Jobs in order of their numbers, from `page.after` on.
     async fn jobs(&self, filter: JobFilter, page: Page) -> Result<Vec<JobRow>, PortError>;
+
+    /// What a listing leaves out of a job.
+    async fn job_detail(&self, job: JobId) -> Result<Option<JobDetail>, PortError>;
+
+    /// Whether a fresh result exists for each key of the kind: then the job would cost nothing.
+    async fn have_results(
+        &self,
+        tenant: &str,
+        kind: &str,
+        keys: Vec<DedupKey>,
+    ) -> Result<Vec<bool>, PortError>;
+}
+
+/// What a listing leaves out of a job.
+#[derive(Clone, Debug, Serialize)]
+pub struct JobDetail {
+    /// The kind's args.
+    pub args: Value,
+    /// Its failed attempts, oldest first.
+    pub attempts: Vec<FailedAttempt>,
+}
+
+/// An attempt that failed.
+#[derive(Clone, Debug, Serialize)]
+pub struct FailedAttempt {
+    /// The dispatch it belonged to.
+    pub fence: u64,
+    /// When it ended, in milliseconds since 1970.
+    pub at_ms: i64,
+    /// Why it failed.
+    pub error: String,
 }
 
 /// A run with its counters.

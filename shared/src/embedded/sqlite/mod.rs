@@ -5,6 +5,7 @@
 mod codes;
 mod connection;
 mod counters;
+mod detail;
 mod dispatch;
 mod finish;
 mod lanes;
@@ -23,9 +24,9 @@ use rusqlite::{Connection, params};
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
-use crate::domain::{Envelope, JobId, NewJob, NewRun, PortError, RunId};
+use crate::domain::{DedupKey, Envelope, JobId, NewJob, NewRun, PortError, RunId};
 use crate::ports::{
-    Added, DeadJobs, DispatchAsk, DispatchLedger, Finish, FinishLedger, Finished, JobFilter, JobRow,
+    Added, DeadJobs, DispatchAsk, DispatchLedger, Finish, FinishLedger, Finished, JobDetail, JobFilter, JobRow,
     OpenedRun, Page, QueryLedger, RedriveLedger, RunRow, Scope, Seal, SubmitLedger, Swept,
 };
 use writer::{News, Writer};
@@ -167,6 +168,20 @@ impl QueryLedger for SqliteLedger {
 
     async fn jobs(&self, filter: JobFilter, page: Page) -> Result<Vec<JobRow>, PortError> {
         self.read(move |connection| query::jobs(connection, &filter, page)).await
+    }
+
+    async fn job_detail(&self, job: JobId) -> Result<Option<JobDetail>, PortError> {
+        self.read(move |connection| detail::job_detail(connection, job)).await
+    }
+
+    async fn have_results(
+        &self,
+        tenant: &str,
+        kind: &str,
+        keys: Vec<DedupKey>,
+    ) -> Result<Vec<bool>, PortError> {
+        let (tenant, kind) = (tenant.to_owned(), kind.to_owned());
+        self.read(move |connection| detail::have_results(connection, &tenant, &kind, &keys)).await
     }
 }
 

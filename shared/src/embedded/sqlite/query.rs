@@ -125,7 +125,7 @@ fn read_result(connection: &Connection, row: &Row<'_>, job: &mut JobRow) -> rusq
     Ok(())
 }
 
-fn json(row: &Row<'_>, column: usize) -> rusqlite::Result<Value> {
+pub(super) fn json(row: &Row<'_>, column: usize) -> rusqlite::Result<Value> {
     serde_json::from_str(row.get_ref(column)?.as_str()?).map_err(|error| bad_json(column, error))
 }
 
