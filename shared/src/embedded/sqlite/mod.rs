@@ -26,8 +26,8 @@ use tokio::task::spawn_blocking;
 
 use crate::domain::{DedupKey, Envelope, JobId, NewJob, NewRun, PortError, RunId};
 use crate::ports::{
-    Added, DeadJobs, DispatchAsk, DispatchLedger, Finish, FinishLedger, Finished, JobDetail, JobFilter, JobRow,
-    OpenedRun, Page, QueryLedger, RedriveLedger, RunRow, Scope, Seal, SubmitLedger, Swept,
+    Added, DeadJobs, DispatchAsk, DispatchLedger, Finish, FinishLedger, Finished, JobDetail, JobFilter,
+    JobRow, OpenedRun, Page, QueryLedger, RedriveLedger, RunRow, Scope, Seal, SubmitLedger, Swept,
 };
 use writer::{News, Writer};
 
