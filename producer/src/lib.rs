@@ -1,1 +1,4 @@
-//! placeholder
+//! What puts work in and keeps it moving: splitters, submit, dispatcher, sweeper.
+
+pub mod logs;
+pub mod pipelines;
