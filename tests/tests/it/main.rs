@@ -1,0 +1,3 @@
+//! One integration crate: what several parts promise together.
+
+mod fingerprints;
