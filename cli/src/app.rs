@@ -1,19 +1,27 @@
 //! What every command shares: the settings in force and the looks of the output.
 
 use std::collections::BTreeMap;
-use std::io::IsTerminal;
 use std::path::Path;
 use std::time::Duration;
 
+use fleetline_producer::discovery::DiscoveryOptions;
+use fleetline_producer::logs::LogOptions;
+use fleetline_producer::pipelines::JobTemplate;
 use fleetline_producer::sweeper::SweepOptions;
+use fleetline_shared::domain::Registry;
 use fleetline_worker::WorkerOptions;
 
-use crate::args::GlobalArgs;
+use crate::args::{GlobalArgs, Pipeline};
 use crate::config::{Config, Loaded};
 use crate::engine::EngineOptions;
+use crate::exit::CliError;
+use crate::ui::progress::Meter;
+use crate::wiring;
 
 /// How long a failing ledger is tried again before a run stops.
 const LEDGER_PATIENCE: Duration = Duration::from_secs(10);
+/// Time between two progress lines where there is no terminal for a bar.
+const METER_LINE: Duration = Duration::from_secs(10);
 /// A line's window follows the concurrency, but is never shorter than this.
 const SMALLEST_WINDOW: usize = 16;
 
@@ -21,12 +29,34 @@ const SMALLEST_WINDOW: usize = 16;
 pub struct App {
     global: GlobalArgs,
     loaded: Loaded,
+    registry: Registry,
 }
 
 impl App {
     /// From the global flags and the loaded settings.
-    pub fn new(global: GlobalArgs, loaded: Loaded) -> Self {
-        Self { global, loaded }
+    pub fn new(global: GlobalArgs, loaded: Loaded) -> Result<Self, CliError> {
+        let registry = wiring::registry(&loaded.config)?;
+        Ok(Self { global, loaded, registry })
+    }
+
+    /// The kinds with the analysers of this process.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// What all jobs of a run have in common.
+    pub fn job_template(&self, pipeline: Pipeline) -> Result<JobTemplate, CliError> {
+        wiring::job_template(self.config(), pipeline)
+    }
+
+    /// How XML is split.
+    pub fn discovery_options(&self) -> Result<DiscoveryOptions, CliError> {
+        wiring::discovery_options(&self.config().discovery)
+    }
+
+    /// How logs are read.
+    pub fn log_options(&self) -> LogOptions {
+        wiring::log_options(&self.config().logs)
     }
 
     /// The settings in force.
@@ -59,9 +89,9 @@ impl App {
         self.global.json
     }
 
-    /// Whether a progress line makes sense.
-    pub fn shows_progress(&self) -> bool {
-        !self.global.quiet && !self.global.json && std::io::stderr().is_terminal()
+    /// Shows the progress of a run, unless nobody wants it.
+    pub fn meter(&self) -> Meter {
+        if self.global.quiet || self.global.json { Meter::quiet() } else { Meter::on_stderr(METER_LINE) }
     }
 
     /// Tells people something on stderr.

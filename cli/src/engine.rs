@@ -105,6 +105,15 @@ impl RunningEngine {
         })
     }
 
+    /// Attempts under way.
+    pub async fn running(&self) -> u64 {
+        let mut running = 0;
+        for kind in &self.kinds {
+            running += self.broker.depth(kind).await.map_or(0, |depth| depth.unsettled as u64);
+        }
+        running
+    }
+
     /// Resolves if the worker stops by itself, which it does on a broken ledger only.
     pub async fn failed(&mut self) -> WorkerError {
         match (&mut self.worker).await {

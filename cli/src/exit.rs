@@ -26,6 +26,9 @@ pub enum CliError {
     /// Wrong arguments or configuration.
     #[error("{0}")]
     Usage(String),
+    /// Nobody reads the output any more: `fleetline results | head`.
+    #[error("the output is closed")]
+    Closed,
     /// A part of the engine failed.
     #[error(transparent)]
     Port(#[from] PortError),
@@ -39,6 +42,7 @@ impl CliError {
     pub fn code(&self) -> ExitCode {
         ExitCode::from(match self {
             Self::Usage(_) => USAGE,
+            Self::Closed => OK,
             Self::Failure(_) | Self::Port(_) | Self::Worker(_) => FAILURE,
         })
     }

@@ -56,7 +56,8 @@ impl Input {
         if !matches!(self.source, Source::Stdin) {
             return Ok(());
         }
-        let cannot = |error| CliError::Failure(format!("standard input cannot be kept in a temporary file: {error}"));
+        let cannot =
+            |error| CliError::Failure(format!("standard input cannot be kept in a temporary file: {error}"));
         let mut spool = NamedTempFile::new().map_err(cannot)?;
         let head = std::mem::take(&mut self.head);
         io::copy(&mut Cursor::new(&head).chain(io::stdin().lock()), &mut spool).map_err(cannot)?;
@@ -107,7 +108,8 @@ impl Input {
 fn guess(name: &str, head: &[u8]) -> Pipeline {
     let is_utf16 = head.starts_with(&[0xff, 0xfe]) || head.starts_with(&[0xfe, 0xff]);
     let text = head.strip_prefix(&[0xef, 0xbb, 0xbf]).unwrap_or(head).trim_ascii_start();
-    let named_xml = Path::new(name).extension().is_some_and(|extension| extension.eq_ignore_ascii_case("xml"));
+    let named_xml =
+        Path::new(name).extension().is_some_and(|extension| extension.eq_ignore_ascii_case("xml"));
     // `<34>Oct 11 ...` is a syslog line.
     let opens_tag = matches!(text, [b'<', next, ..] if next.is_ascii_alphabetic() || b"?!_:".contains(next));
     if opens_tag || is_utf16 || named_xml { Pipeline::Discovery } else { Pipeline::Logs }

@@ -1,6 +1,6 @@
 //! Jobs as rows for programs: results completed with what depends on their place in the input.
 
-use std::io::Write;
+use std::io::{self, Write};
 
 use fleetline_shared::domain::{DedupKey, JobId, JobState, Registry, RunId, Source, Usage};
 use fleetline_shared::ports::{JobFilter, JobRow, QueryLedger};
@@ -95,13 +95,26 @@ pub async fn write_results(
         write_line(out, &result_row(registry, job))
     })
     .await?;
-    out.flush().map_err(|error| CliError::Failure(format!("the results could not be written: {error}")))?;
+    out.flush().map_err(|error| closed(&error))?;
     Ok(rows)
 }
 
 /// Writes one JSON line.
 pub fn write_line(out: &mut impl Write, row: &impl Serialize) -> Result<(), CliError> {
     let line = serde_json::to_string(row).map_err(|error| CliError::Failure(error.to_string()))?;
-    writeln!(out, "{line}")
-        .map_err(|error| CliError::Failure(format!("the results could not be written: {error}")))
+    writeln!(out, "{line}").map_err(|error| closed(&error))
+}
+
+/// Prints text to standard output. Unlike `println!` it does not panic when nobody reads it.
+pub fn write_text(text: &str) -> Result<(), CliError> {
+    let mut out = io::stdout();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|error| closed(&error))
+}
+
+/// What a failed write means.
+pub fn closed(error: &io::Error) -> CliError {
+    match error.kind() {
+        io::ErrorKind::BrokenPipe => CliError::Closed,
+        _ => CliError::Failure(format!("the output could not be written: {error}")),
+    }
 }

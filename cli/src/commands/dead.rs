@@ -14,9 +14,9 @@ use crate::args::{DeadAction, DeadArgs};
 use crate::engine::Embedded;
 use crate::exit::CliError;
 use crate::lookup::{self, each_job, find_job, find_run};
-use crate::present::write_line;
+use crate::present::{write_line, write_text};
 use crate::ui::format;
-use crate::ui::table::Table;
+use crate::ui::table::{Column, Look, Table};
 
 /// Does what was asked for; returns the exit code.
 pub async fn dead(app: &App, args: DeadArgs) -> Result<u8, CliError> {
@@ -37,14 +37,25 @@ async fn list(app: &App, run: Option<&str>) -> Result<u8, CliError> {
         Some(text) => Some(find_run(&ledger, text).await?.id),
         None => None,
     };
-    let mut table = Table::new(["job", "run", "kind", "where", "reason", "attempts", "error"]);
+    let mut table = Table::new(
+        Look::of_stdout(),
+        &[
+            Column::Left("job"),
+            Column::Left("run"),
+            Column::Left("kind"),
+            Column::Left("where"),
+            Column::Left("reason"),
+            Column::Right("attempts"),
+            Column::Left("error"),
+        ],
+    );
     let mut count = 0;
     each_job(&ledger, dead_jobs(run), |job| {
         count += 1;
         if app.json() {
             return write_line(&mut io::stdout(), &job);
         }
-        table.row(cells(&job));
+        table.plain_row(cells(&job));
         Ok(())
     })
     .await?;
@@ -52,13 +63,13 @@ async fn list(app: &App, run: Option<&str>) -> Result<u8, CliError> {
         return Ok(crate::exit::OK);
     }
     if count == 0 {
-        println!("no dead jobs");
+        write_text("no dead jobs\n")?;
         return Ok(crate::exit::OK);
     }
-    println!("{table}");
+    write_text(&format!("{table}\n"))?;
     let db = app.db_flag();
-    println!("next:  fleetline dead show JOB{db}      its args and errors");
-    println!("       fleetline dead redrive JOB{db}   send it again");
+    write_text(&format!("next:  fleetline dead show JOB{db}      its args and errors\n"))?;
+    write_text(&format!("       fleetline dead redrive JOB{db}   send it again\n"))?;
     Ok(crate::exit::OK)
 }
 
@@ -79,7 +90,10 @@ async fn show(app: &App, text: &str) -> Result<u8, CliError> {
     let job = find_job(&ledger, text, dead_jobs(None)).await?;
     let detail = ledger.job_detail(job.job_id).await?;
     let shown = json!({ "job": job, "detail": detail });
-    println!("{}", serde_json::to_string_pretty(&shown).map_err(|error| CliError::Failure(error.to_string()))?);
+    println!(
+        "{}",
+        serde_json::to_string_pretty(&shown).map_err(|error| CliError::Failure(error.to_string()))?
+    );
     Ok(crate::exit::OK)
 }
 
@@ -110,7 +124,7 @@ async fn redrive(app: &App, jobs: &[String], run: Option<&str>, all: bool) -> Re
     let id = into.id;
     let redriven = embedded.ledger.redrive(which, into).await?;
     if redriven == 0 {
-        println!("nothing to redrive: no such job is dead, or all were sent again before");
+        write_text("nothing to redrive: no such job is dead, or all were sent again before\n")?;
         return Ok(crate::exit::OK);
     }
     app.say(&format!("{redriven} jobs sent again as run {id}"));

@@ -1,23 +1,23 @@
 //! `fleetline facts`: what a run found.
 
 use std::io;
-use std::path::Path;
 
 use fleetline_shared::domain::{JobState, Registry};
 use fleetline_shared::ports::{JobFilter, JobRow};
 use serde_json::{Value, json};
 
 use super::jobs::place;
+use crate::app::App;
 use crate::args::FactsArgs;
 use crate::exit::CliError;
 use crate::lookup;
-use crate::present::{facts_of, write_line};
+use crate::present::{facts_of, write_line, write_text};
 use crate::ui::format;
-use crate::ui::table::Table;
+use crate::ui::table::{Column, Look, Table};
 
 /// Lists facts of nodes, or the analyses of log messages.
-pub async fn facts(db: &Path, registry: &Registry, json: bool, args: FactsArgs) -> Result<(), CliError> {
-    let ledger = lookup::open(db)?;
+pub async fn facts(app: &App, args: FactsArgs) -> Result<(), CliError> {
+    let ledger = lookup::open(app.db())?;
     let run = lookup::find_run(&ledger, &args.run.run).await?;
     let limit = if args.limit == 0 { usize::MAX } else { args.limit };
     let filter = JobFilter {
@@ -30,7 +30,7 @@ pub async fn facts(db: &Path, registry: &Registry, json: bool, args: FactsArgs) 
     let mut total = 0;
     let mut out = io::stdout().lock();
     lookup::each_job(&ledger, filter, |job| {
-        for fact in rows_of(registry, &job) {
+        for fact in rows_of(app.registry(), &job) {
             if args.r#type.as_deref().is_some_and(|wanted| wanted != type_of(&fact)) {
                 continue;
             }
@@ -38,7 +38,7 @@ pub async fn facts(db: &Path, registry: &Registry, json: bool, args: FactsArgs) 
             if total > limit {
                 continue;
             }
-            if json {
+            if app.json() {
                 write_line(&mut out, &fact)?;
             } else {
                 rows.push(cells(&fact));
@@ -47,8 +47,8 @@ pub async fn facts(db: &Path, registry: &Registry, json: bool, args: FactsArgs) 
         Ok(())
     })
     .await?;
-    if !json {
-        print_table(&rows, run.pipeline == "logs", total);
+    if !app.json() {
+        print_table(&rows, run.pipeline == "logs", total)?;
     }
     Ok(())
 }
@@ -72,22 +72,36 @@ fn type_of(fact: &Value) -> &str {
 fn cells(fact: &Value) -> [String; 4] {
     let text = |field: &str| fact[field].as_str().unwrap_or_default().to_owned();
     if fact["error_type"].is_string() {
-        let events = format!("{}×  {}", format::count(fact["occurrences"].as_u64().unwrap_or(1)), text("place"));
+        let events =
+            format!("{}×  {}", format::count(fact["occurrences"].as_u64().unwrap_or(1)), text("place"));
         return [type_of(fact).to_owned(), text("severity"), events, format::truncate(&text("title"), 70)];
     }
     let status = fact["quality"]["status"].as_str().unwrap_or_default().to_owned();
-    [type_of(fact).to_owned(), status, format::truncate(&text("path"), 50), format::truncate(&text("summary"), 70)]
+    [
+        type_of(fact).to_owned(),
+        status,
+        format::truncate(&text("path"), 50),
+        format::truncate(&text("summary"), 70),
+    ]
 }
 
-fn print_table(rows: &[[String; 4]], logs: bool, total: usize) {
-    let headers =
-        if logs { ["error type", "severity", "events", "title"] } else { ["type", "quality", "path", "summary"] };
-    let mut table = Table::new(headers);
+fn print_table(rows: &[[String; 4]], logs: bool, total: usize) -> Result<(), CliError> {
+    let headers = if logs {
+        ["error type", "severity", "events", "title"]
+    } else {
+        ["type", "quality", "path", "summary"]
+    };
+    let mut table = Table::new(Look::of_stdout(), &headers.map(Column::Left));
     for row in rows {
-        table.row(row.clone());
+        table.plain_row(row);
     }
-    println!("{table}");
+    write_text(&format!("{table}\n"))?;
     if total > rows.len() {
-        println!("{} of {}; `--limit 0` lists all", format::count(rows.len() as u64), format::count(total as u64));
+        write_text(&format!(
+            "{} of {}; `--limit 0` lists all\n",
+            format::count(rows.len() as u64),
+            format::count(total as u64)
+        ))?;
     }
+    Ok(())
 }

@@ -110,6 +110,18 @@ pub fn truncate(text: &str, columns: usize) -> String {
     cut
 }
 
+/// The last eight digits of an id: the first ones tell its time, which many share.
+pub fn short_id(id: &str) -> String {
+    id.chars().skip(id.len().saturating_sub(8)).collect()
+}
+
+/// `2024-05-31 12:44`, UTC, from milliseconds since 1970.
+pub fn time(at_ms: i64) -> String {
+    let format = time::macros::format_description!("[year]-[month]-[day] [hour]:[minute]");
+    let at = time::OffsetDateTime::from_unix_timestamp(at_ms.div_euclid(1000));
+    at.ok().and_then(|at| at.format(format).ok()).unwrap_or_else(|| at_ms.to_string())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,11 +1,13 @@
 //! How an input becomes jobs.
 
+mod discovery;
 mod logs;
 
 use std::time::Duration;
 
 use fleetline_shared::domain::AnalyserRef;
 
+pub use discovery::split_xml;
 pub use logs::split_logs;
 
 /// What the jobs of one run have in common.

@@ -1,12 +1,16 @@
 //! Analysers: who answers a kind's question. Each kind has one trait object per analyser, and the
 //! job's args say which one it is for.
 
+pub mod builtin;
+mod offline;
 pub mod openai;
 
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use fleetline_shared::domain::{AnalyserRef, CallContext, JobError};
+
+pub use offline::Builtin;
 
 /// Answers one question about one input.
 #[async_trait]

@@ -17,7 +17,7 @@ use crate::app::App;
 use crate::engine::{Embedded, RunningEngine};
 use crate::exit::{CliError, INTERRUPTED};
 use crate::signals::Signals;
-use crate::ui::progress::{Progress, ProgressLine};
+use crate::ui::progress::{Meter, Progress};
 
 /// Jobs between splitter and ledger at most: bounds the memory.
 const CHANNEL: usize = 256;
@@ -35,7 +35,12 @@ pub enum Ended {
 }
 
 /// Splits the input, submits its jobs, and works until the run is finished or interrupted.
-pub async fn run_plan(app: &App, embedded: &Embedded, plan: Plan, new_run: NewRun) -> Result<(Ended, Option<String>), CliError> {
+pub async fn run_plan(
+    app: &App,
+    embedded: &Embedded,
+    plan: Plan,
+    new_run: NewRun,
+) -> Result<(Ended, Option<String>), CliError> {
     let mut signals = Signals::new()?;
     let halt = CancellationToken::new();
     let (jobs, mut inbox) = mpsc::channel(CHANNEL);
@@ -53,11 +58,12 @@ pub async fn run_plan(app: &App, embedded: &Embedded, plan: Plan, new_run: NewRu
     let opened = embedded.ledger.open_run(new_run).await?;
     app.say(&announcement(opened));
 
-    let engine = embedded.start(app.registry(), app.engine_options(), Scope::Run(opened.id));
-    let submission =
-        Submission { ledger: embedded.ledger.clone(), opened, halt: halt.clone(), splitting };
+    let engine = embedded.start(app.registry().clone(), app.engine_options(), Scope::Run(opened.id));
+    let submission = Submission { ledger: embedded.ledger.clone(), opened, halt: halt.clone(), splitting };
     let submitting = Some(tokio::spawn(submission.run(first, inbox)));
-    Following { app, ledger: &embedded.ledger, opened, submitting, halt, problem: None }.run(engine, signals).await
+    Following { app, ledger: &embedded.ledger, opened, submitting, halt, problem: None }
+        .run(engine, signals)
+        .await
 }
 
 /// Works on the accepted jobs of a run until it is finished or interrupted.
@@ -68,9 +74,10 @@ pub async fn resume(app: &App, embedded: &Embedded, run: &RunRow) -> Result<Ende
         embedded.ledger.seal_run(run.id, seal).await?;
     }
     let opened = OpenedRun { id: run.id, resumed: true };
-    let engine = embedded.start(app.registry(), app.engine_options(), Scope::Run(run.id));
+    let engine = embedded.start(app.registry().clone(), app.engine_options(), Scope::Run(run.id));
     let halt = CancellationToken::new();
-    let following = Following { app, ledger: &embedded.ledger, opened, submitting: None, halt, problem: None };
+    let following =
+        Following { app, ledger: &embedded.ledger, opened, submitting: None, halt, problem: None };
     Ok(following.run(engine, Signals::new()?).await?.0)
 }
 
@@ -82,7 +89,9 @@ fn announcement(opened: OpenedRun) -> String {
 fn no_jobs(split: Result<Result<SplitEnd, CliError>, tokio::task::JoinError>) -> CliError {
     match split {
         Ok(Err(error)) => error,
-        Ok(Ok(end)) => CliError::Failure(end.problem.unwrap_or_else(|| "the input holds nothing to analyse".into())),
+        Ok(Ok(end)) => {
+            CliError::Failure(end.problem.unwrap_or_else(|| "the input holds nothing to analyse".into()))
+        }
         Err(error) => CliError::Failure(format!("the splitter stopped: {error}")),
     }
 }
@@ -117,7 +126,8 @@ impl Submission {
         if added.is_err() {
             self.halt.cancel();
         }
-        let split = self.splitting.await.map_err(|error| CliError::Failure(format!("the splitter stopped: {error}")));
+        let split =
+            self.splitting.await.map_err(|error| CliError::Failure(format!("the splitter stopped: {error}")));
         added?;
         let end = split??;
         if self.halt.is_cancelled() {
@@ -152,9 +162,9 @@ impl Following<'_> {
         mut engine: RunningEngine,
         mut signals: Signals,
     ) -> Result<(Ended, Option<String>), CliError> {
-        let mut line = ProgressLine::new(self.app.shows_progress());
+        let mut line = self.app.meter();
         let stop = self.until_stop(&mut engine, &mut signals, &mut line).await?;
-        line.finish();
+        drop(line);
         self.halt.cancel();
         if matches!(stop, Stop::Asked) {
             self.app.say("finishing what is under way; Ctrl-C again leaves at once");
@@ -179,12 +189,12 @@ impl Following<'_> {
         &mut self,
         engine: &mut RunningEngine,
         signals: &mut Signals,
-        line: &mut ProgressLine,
+        line: &mut Meter,
     ) -> Result<Stop, CliError> {
         let mut changes = self.ledger.changes();
         loop {
             let row = self.row().await?;
-            line.update(&progress_of(&row, engine.waiting_for().await));
+            line.update(&progress_of(&row, engine).await);
             if row.state == RunState::Finished {
                 return Ok(Stop::Finished);
             }
@@ -217,13 +227,14 @@ async fn submitted(
     ended.map_err(|error| CliError::Failure(format!("the submission stopped: {error}")))?
 }
 
-fn progress_of(row: &RunRow, waiting_for: Option<String>) -> Progress {
+async fn progress_of(row: &RunRow, engine: &RunningEngine) -> Progress {
     Progress {
         total: (row.state != RunState::Open).then_some(row.counts.jobs),
         done: row.counts.terminal(),
         reused: row.counts.reused,
         dead: row.counts.dead,
         retries: row.counts.retries,
-        waiting_for,
+        running: engine.running().await,
+        waiting_for: engine.waiting_for().await,
     }
 }

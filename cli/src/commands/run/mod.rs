@@ -17,6 +17,7 @@ use crate::args::RunArgs;
 use crate::engine::Embedded;
 use crate::exit::{CliError, DEAD_JOBS, FAILURE, INTERRUPTED, OK};
 use crate::lookup;
+use crate::present::write_text;
 use live::Ended;
 use out::OutFile;
 use plan::Plan;
@@ -64,12 +65,12 @@ pub async fn conclude(
         }
     };
     let written = match out {
-        Some(out) => Some(out.write(ledger, &app.registry(), run.id).await?),
+        Some(out) => Some(out.write(ledger, app.registry(), run.id).await?),
         None => None,
     };
     show(app, ledger, &run, started.elapsed(), written.as_deref()).await?;
     if let Some(problem) = &problem {
-        eprintln!("error: {problem}\n  what came before it is kept and was analysed");
+        eprintln!("error: {problem}\n  what came before it is kept and was analysed\n");
     }
     if interrupted {
         app.say("interrupted: the same command goes on where this one stopped, and pays for nothing twice");
@@ -95,13 +96,13 @@ async fn show(
 ) -> Result<(), CliError> {
     if app.json() {
         let shown = json!({ "run": run, "out": out, "took_ms": took.as_secs_f64() * 1000.0 });
-        println!("{shown}");
+        write_text(&format!("{shown}\n"))?;
         return Ok(());
     }
-    println!("{}", summary::tables(ledger, &app.registry(), run).await?);
-    println!("{}", summary::figures(run, took));
+    write_text(&format!("{}\n", summary::tables(ledger, app.registry(), run).await?))?;
+    write_text(&format!("{}\n", summary::figures(run, took)))?;
     if let Some(out) = out {
-        println!("written to {out}");
+        write_text(&format!("written to {out}\n"))?;
     }
     app.say(&format!("\nnext:\n{}", summary::next_commands(app, run)));
     Ok(())

@@ -1,12 +1,11 @@
 //! What a `run` is going to do: input, pipeline, analyser, and the key that says "the same again".
 
+use std::io::Read;
 use std::ops::ControlFlow;
 
 use fleetline_producer::discovery::{DiscoveryOptions, SplitTree};
 use fleetline_producer::logs::LogOptions;
-use fleetline_producer::pipelines::discovery::split_xml;
-use fleetline_producer::pipelines::logs::split_logs;
-use fleetline_producer::pipelines::JobTemplate;
+use fleetline_producer::pipelines::{JobTemplate, split_logs, split_xml};
 use fleetline_shared::domain::{NewJob, NewRun, RunId};
 use serde_json::{Value, json};
 
@@ -54,7 +53,7 @@ impl Plan {
             input,
             pipeline,
             template: app.job_template(pipeline)?,
-            discovery: app.discovery_options(args)?,
+            discovery: app.discovery_options()?,
             logs: app.log_options(),
         })
     }
@@ -63,9 +62,10 @@ impl Plan {
     /// interrupted run goes on; standard input of the `logs` pipeline has none.
     pub fn new_run(&self, tenant: &str) -> Result<NewRun, CliError> {
         let settings = self.settings();
-        let key = self.input.content_hash()?.map(|hash| {
-            blake3::hash(format!("{hash} {settings}").as_bytes()).to_hex().to_string()
-        });
+        let key = self
+            .input
+            .content_hash()?
+            .map(|hash| blake3::hash(format!("{hash} {settings}").as_bytes()).to_hex().to_string());
         Ok(NewRun {
             id: RunId::new(),
             tenant: tenant.into(),
@@ -90,5 +90,26 @@ impl Plan {
             Pipeline::Discovery => self.split_document(sink),
             Pipeline::Logs => self.split_log(sink),
         }
+    }
+
+    fn split_document(&self, sink: &mut dyn FnMut(NewJob) -> ControlFlow<()>) -> Result<SplitEnd, CliError> {
+        let open = || Ok(self.input.reader()? as Box<dyn Read>);
+        let mut report = split_xml(&open, &self.input.name, &self.discovery, &self.template, sink)
+            .map_err(|error| self.unreadable(&error))?;
+        let tree = std::mem::take(&mut report.tree);
+        let problem = report.error.as_ref().map(|error| format!("{}: {error}", self.input.name));
+        Ok(SplitEnd { occurrences: Vec::new(), notes: json!(report), problem, tree: Some(tree) })
+    }
+
+    fn split_log(&self, sink: &mut dyn FnMut(NewJob) -> ControlFlow<()>) -> Result<SplitEnd, CliError> {
+        let reader = self.input.reader().map_err(|error| self.unreadable(&error))?;
+        let mut report = split_logs(reader, &self.input.name, &self.logs, &self.template, sink)
+            .map_err(|error| self.unreadable(&error))?;
+        let occurrences = std::mem::take(&mut report.occurrences);
+        Ok(SplitEnd { occurrences, notes: json!(report), problem: None, tree: None })
+    }
+
+    fn unreadable(&self, error: &dyn std::fmt::Display) -> CliError {
+        CliError::Failure(format!("{}: {error}", self.input.name))
     }
 }

@@ -12,7 +12,7 @@ use crate::exit::CliError;
 use crate::lookup::each_job;
 use crate::present::facts_of;
 use crate::ui::format;
-use crate::ui::table::Table;
+use crate::ui::table::{Column, Look, Table};
 
 /// Rows of the table at most; the rest is one line.
 const ROWS: usize = 15;
@@ -99,10 +99,20 @@ fn rank(severity: &str) -> u8 {
 fn node_table(groups: BTreeMap<String, Group>) -> String {
     let mut groups: Vec<_> = groups.into_iter().collect();
     groups.sort_by(|(_, a), (_, b)| b.facts.cmp(&a.facts));
-    let mut table = Table::new(["node type", "jobs", "facts", "not complete", "references", "for example"]);
+    let mut table = Table::new(
+        Look::of_stdout(),
+        &[
+            Column::Left("node type"),
+            Column::Right("jobs"),
+            Column::Right("facts"),
+            Column::Right("not complete"),
+            Column::Right("references"),
+            Column::Left("for example"),
+        ],
+    );
     let more = groups.len().saturating_sub(ROWS);
     for (name, group) in groups.into_iter().take(ROWS) {
-        table.row([
+        table.plain_row([
             name,
             format::count(group.jobs),
             format::count(group.facts),
@@ -116,11 +126,23 @@ fn node_table(groups: BTreeMap<String, Group>) -> String {
 
 fn log_table(groups: BTreeMap<String, Group>) -> String {
     let mut groups: Vec<_> = groups.into_iter().collect();
-    groups.sort_by_key(|(_, group)| (std::cmp::Reverse(rank(&group.severity)), std::cmp::Reverse(group.occurrences)));
-    let mut table = Table::new(["error type", "severity", "events", "messages", "tickets", "for example"]);
+    groups.sort_by_key(|(_, group)| {
+        (std::cmp::Reverse(rank(&group.severity)), std::cmp::Reverse(group.occurrences))
+    });
+    let mut table = Table::new(
+        Look::of_stdout(),
+        &[
+            Column::Left("error type"),
+            Column::Left("severity"),
+            Column::Right("events"),
+            Column::Right("messages"),
+            Column::Right("tickets"),
+            Column::Left("for example"),
+        ],
+    );
     let more = groups.len().saturating_sub(ROWS);
     for (name, group) in groups.into_iter().take(ROWS) {
-        table.row([
+        table.plain_row([
             name,
             group.severity,
             format::count(group.occurrences),
