@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use figment::error::Kind;
+use figment::error::{Actual, Kind};
 
 use super::sections::Config;
 
@@ -31,7 +31,7 @@ impl Problem {
     pub(super) fn of_value(from: &str, key: &str, error: figment::Error) -> Self {
         let message = match error.kind {
             Kind::InvalidType(found, expected) | Kind::InvalidValue(found, expected) => {
-                format!("expected {expected}, found {found}")
+                format!("expected {expected}, found {}", show(&found))
             }
             Kind::UnknownVariant(found, expected) => {
                 format!("expected one of \"{}\", found \"{found}\"", expected.join("\", \""))
@@ -39,6 +39,20 @@ impl Problem {
             other => other.to_string(),
         };
         Self::new(from, key, message)
+    }
+}
+
+/// A value as the user wrote it, as far as that is known.
+fn show(found: &Actual) -> String {
+    match found {
+        Actual::Bool(value) => value.to_string(),
+        Actual::Unsigned(value) => value.to_string(),
+        Actual::Signed(value) => value.to_string(),
+        Actual::Float(value) => value.to_string(),
+        Actual::Str(value) => format!("\"{value}\""),
+        Actual::Seq => "a list".to_owned(),
+        Actual::Map => "a section".to_owned(),
+        other => other.to_string(),
     }
 }
 
