@@ -185,9 +185,9 @@ fn later_key_source_wins(layers: &mut Vec<Layer>) {
 
 /// The defaults with the layers on top.
 fn merge(schema: &Schema, layers: &[Layer]) -> Figment {
-    let mut figment = Figment::from(&Layer::defaults(schema));
+    let mut figment = Figment::from(Layer::defaults(schema));
     for layer in layers {
-        figment = figment.merge(&Layer::upstream_defaults(schema, layer));
+        figment = figment.merge(Layer::upstream_defaults(schema, layer));
     }
     layers.iter().fold(figment, |figment, layer| figment.merge(layer))
 }

@@ -241,9 +241,10 @@ fn each_kind_of_problem_in_a_file() {
             "[openai]\nbase_url = 'host/v1'",
             "FILE: openai.base_url: expected a URL that starts with http:// or https://",
         ),
+        ("[worker]\ngrace = ", "FILE: TOML parse error at line 2, column 9"),
         (
-            "[worker]\ngrace = ",
-            "FILE: TOML parse error at line 2, column 9: invalid string: expected `\"`, `'`",
+            "[worker]\ngrace = '1s'\ngrace = '2s'",
+            "FILE: TOML parse error at line 3, column 1: duplicate key `grace` in table `worker`",
         ),
     ];
     for (toml, expected) in table {
@@ -339,7 +340,7 @@ fn a_bad_value_makes_no_false_contradiction() {
 fn the_later_source_of_the_key_counts() {
     let with_file = || Sources::new("[openai]\napi_key_file = 'keys/openai'");
     let config = with_file().env(&[("OPENAI_API_KEY", "sk-env")]).load().config;
-    assert_eq!(config.openai.api_key.as_ref().map(|key| key.expose_secret()), Some("sk-env"));
+    assert_eq!(config.openai.api_key.as_ref().map(ExposeSecret::expose_secret), Some("sk-env"));
     assert_eq!(config.openai.api_key_file, None);
 
     let both = [("OPENAI_API_KEY", "sk-env"), ("FLEETLINE_OPENAI__API_KEY_FILE", "own")];
