@@ -4,8 +4,6 @@ use std::fmt;
 
 use figment::error::{Actual, Kind};
 
-use super::sections::Config;
-
 /// Everything that is wrong with the settings.
 #[derive(Debug, PartialEq, Eq)]
 pub struct ConfigProblems(pub(super) Vec<Problem>);
@@ -27,7 +25,7 @@ impl Problem {
         Self { from: from.to_owned(), keys, message: message.into() }
     }
 
-    /// The problem that stopped reading `figment`'s values into [`Config`].
+    /// The problem that stopped reading `figment`'s values into a `Config`.
     pub(super) fn of_value(from: &str, key: &str, error: figment::Error) -> Self {
         let message = match error.kind {
             Kind::InvalidType(found, expected) | Kind::InvalidValue(found, expected) => {
@@ -60,14 +58,6 @@ impl ConfigProblems {
     /// The problems, in the order of the layers.
     pub fn iter(&self) -> impl Iterator<Item = &Problem> {
         self.0.iter()
-    }
-
-    /// `Ok` if there is none.
-    pub(super) fn or(self, config: Option<Config>) -> Result<Config, Self> {
-        match config {
-            Some(config) if self.0.is_empty() => Ok(config),
-            _ => Err(self),
-        }
     }
 }
 

@@ -136,7 +136,10 @@ fn the_file_is_the_named_one_else_the_folders_else_the_users() {
     assert_eq!(grace(&here), 1);
     std::fs::remove_file(here.folder.path().join("fleetline.toml")).expect("it was there");
     assert_eq!(grace(&here), 3);
-    here.sources.env.retain(|(name, _)| name != "XDG_CONFIG_HOME");
+    let (home_of, xdg) = (here.sources.env[0].clone(), here.sources.env[1].clone());
+    here.sources.env = vec![xdg];
+    assert_eq!(grace(&here), 3);
+    here.sources.env = vec![home_of];
     assert_eq!(grace(&here), 2);
     here.sources.env.clear();
     assert_eq!(grace(&here), 30);
@@ -287,8 +290,6 @@ fn each_contradiction() {
         ("[jobs]\nbackoff_base = '1m'\nbackoff_cap = '1s'", "jobs.backoff_base, jobs.backoff_cap"),
         ("[jobs]\ndeadline = '1m'", "jobs.deadline, jobs.timeout"),
         ("[dispatch]\nstale_after = '2m'", "dispatch.stale_after, jobs.timeout"),
-        ("[openai]\ntimeout = '3m'", "openai.timeout, jobs.timeout"),
-        ("[openai]\nconnect_timeout = '2m'", "openai.connect_timeout, openai.timeout"),
         ("[openai]\napi_key = 'k'\napi_key_file = 'f'", "openai.api_key, openai.api_key_file"),
         ("[openai]\nbase_url = 'http://a'\napi_version = 'v'", "openai.api_version, openai.deployment"),
         ("[openai]\ndeployment = 'd'\napi_version = 'v'", "openai.deployment, openai.base_url"),
