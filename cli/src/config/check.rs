@@ -27,7 +27,7 @@ impl Found {
 }
 
 fn times(config: &Config, found: &mut Found) {
-    let (jobs, openai, dispatch) = (&config.jobs, &config.openai, &config.dispatch);
+    let (jobs, dispatch) = (&config.jobs, &config.dispatch);
     found.when(jobs.backoff_base > jobs.backoff_cap, ["jobs.backoff_base", "jobs.backoff_cap"], || {
         format!(
             "the first wait, {}, is longer than the longest, {}",
@@ -45,12 +45,6 @@ fn times(config: &Config, found: &mut Found) {
             "a running job would count as lost: stale_after must be longer than the timeout, {}",
             show(jobs.timeout)
         )
-    });
-    found.when(openai.timeout > jobs.timeout, ["openai.timeout", "jobs.timeout"], || {
-        format!("a call may take {}, but its attempt ends after {}", show(openai.timeout), show(jobs.timeout))
-    });
-    found.when(openai.connect_timeout > openai.timeout, ["openai.connect_timeout", "openai.timeout"], || {
-        format!("connecting may take longer than the whole call, {}", show(openai.timeout))
     });
 }
 

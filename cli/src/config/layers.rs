@@ -112,7 +112,8 @@ pub(super) fn of_file(path: &Path, schema: &Schema, problems: &mut Vec<Problem>)
 fn without_excerpt(message: &str) -> String {
     let is_excerpt =
         |line: &str| line.trim_start_matches(|c: char| c == ' ' || c.is_ascii_digit()).starts_with('|');
-    let kept: Vec<&str> = message.lines().map(str::trim_end).filter(|line| !is_excerpt(line)).collect();
+    let kept: Vec<&str> =
+        message.lines().map(str::trim).filter(|line| !line.is_empty() && !is_excerpt(line)).collect();
     kept.join(": ")
 }
 

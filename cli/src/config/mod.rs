@@ -37,7 +37,8 @@ use layers::{Layer, Rank, Setting};
 use schema::Schema;
 
 /// Where to look for settings.
-#[derive(Clone, Debug)]
+/// No `Debug`: the environment holds keys.
+#[derive(Clone)]
 pub struct ConfigSources {
     /// The file of `--config`.
     pub file: Option<PathBuf>,
@@ -63,7 +64,8 @@ impl ConfigSources {
             let value = self.env.iter().find(|(name, _)| name == wanted).map(|(_, value)| Path::new(value));
             value.filter(|path| !path.as_os_str().is_empty())
         };
-        let of_user = || Some(var("XDG_CONFIG_HOME").map_or(var("HOME")?.join(".config"), Path::to_owned));
+        let in_home = || var("HOME").map(|home| home.join(".config"));
+        let of_user = || var("XDG_CONFIG_HOME").map(Path::to_owned).or_else(in_home);
         let existing = |path: PathBuf| path.exists().then_some(path);
         self.file
             .clone()
@@ -108,18 +110,23 @@ impl Config {
         later_key_source_wins(&mut layers);
 
         let figment = merge(&schema, &layers);
-        let config: Option<Self> = figment
-            .extract()
-            .map_err(|error| problems.push(Problem::of_value("", &error.path.join("."), error)))
-            .ok();
-        if let Some(config) = &config {
-            let spoiled: Vec<String> = problems.iter().flat_map(|problem| problem.keys.clone()).collect();
-            let found = check::contradictions(config).into_iter();
-            problems.extend(found.filter(|problem| !problem.keys.iter().any(|key| spoiled.contains(key))));
+        let config = match figment.extract::<Self>() {
+            Ok(config) => config,
+            Err(error) => {
+                problems.push(Problem::of_value("", &error.path.join("."), error));
+                return Err(ConfigProblems(problems));
+            }
+        };
+        // A default stands where a value could not be read: it contradicts nothing.
+        let spoiled: Vec<String> = problems.iter().flat_map(|problem| problem.keys.clone()).collect();
+        let found = check::contradictions(&config).into_iter();
+        problems.extend(found.filter(|problem| !problem.keys.iter().any(|key| spoiled.contains(key))));
+        if problems.is_empty() {
+            let values = figment.extract().unwrap_or_default();
+            Ok(Loaded { config, origins: Origins::of(&figment, &values) })
+        } else {
+            Err(ConfigProblems(problems))
         }
-        let config = ConfigProblems(problems).or(config)?;
-        let dict = figment.extract().unwrap_or_default();
-        Ok(Loaded { config, origins: Origins::of(&figment, &dict) })
     }
 }
 
@@ -185,9 +192,9 @@ fn later_key_source_wins(layers: &mut Vec<Layer>) {
 
 /// The defaults with the layers on top.
 fn merge(schema: &Schema, layers: &[Layer]) -> Figment {
-    let mut figment = Figment::from(&Layer::defaults(schema));
+    let mut figment = Figment::from(Layer::defaults(schema));
     for layer in layers {
-        figment = figment.merge(&Layer::upstream_defaults(schema, layer));
+        figment = figment.merge(Layer::upstream_defaults(schema, layer));
     }
     layers.iter().fold(figment, |figment, layer| figment.merge(layer))
 }

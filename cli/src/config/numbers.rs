@@ -48,13 +48,11 @@ impl<const MIN: u64, const MAX: u64> Visitor<'_> for Whole<MIN, MAX> {
 
     fn visit_str<E: Error>(self, text: &str) -> Result<Option<u64>, E> {
         let trimmed = text.trim();
-        match self.word {
-            Word::None if is_none(trimmed) => Ok(None),
-            Word::Auto if trimmed == "auto" => Ok(None),
-            // From the environment, where the default is a word and so does not tell that it is a number.
-            Word::None | Word::Auto if trimmed.parse::<u64>().is_ok() => {
-                self.visit_u64(trimmed.parse().unwrap_or_default())
-            }
+        match (self.word, trimmed.parse()) {
+            (Word::None, _) if is_none(trimmed) => Ok(None),
+            (Word::Auto, _) if trimmed == "auto" => Ok(None),
+            // From the environment: the default is a word, so nobody knew that a number may follow.
+            (Word::None | Word::Auto, Ok(number)) => self.visit_u64(number),
             _ => Err(E::invalid_type(Unexpected::Str(text), &self)),
         }
     }

@@ -11,7 +11,7 @@ use super::{numbers, text};
 /// The base URL that is used when nobody names another.
 pub(super) const PUBLIC_URL: &str = "https://api.openai.com/v1";
 
-/// A server that speaks OpenAI's chat completions.
+/// A server that speaks `OpenAI`'s chat completions.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OpenAi {

@@ -2,9 +2,7 @@
 
 use std::fmt;
 
-use figment::error::Kind;
-
-use super::sections::Config;
+use figment::error::{Actual, Kind};
 
 /// Everything that is wrong with the settings.
 #[derive(Debug, PartialEq, Eq)]
@@ -27,11 +25,11 @@ impl Problem {
         Self { from: from.to_owned(), keys, message: message.into() }
     }
 
-    /// The problem that stopped reading `figment`'s values into [`Config`].
+    /// The problem that stopped reading `figment`'s values into a `Config`.
     pub(super) fn of_value(from: &str, key: &str, error: figment::Error) -> Self {
         let message = match error.kind {
             Kind::InvalidType(found, expected) | Kind::InvalidValue(found, expected) => {
-                format!("expected {expected}, found {found}")
+                format!("expected {expected}, found {}", show(&found))
             }
             Kind::UnknownVariant(found, expected) => {
                 format!("expected one of \"{}\", found \"{found}\"", expected.join("\", \""))
@@ -42,18 +40,24 @@ impl Problem {
     }
 }
 
+/// A value as the user wrote it, as far as that is known.
+fn show(found: &Actual) -> String {
+    match found {
+        Actual::Bool(value) => value.to_string(),
+        Actual::Unsigned(value) => value.to_string(),
+        Actual::Signed(value) => value.to_string(),
+        Actual::Float(value) => value.to_string(),
+        Actual::Str(value) => format!("\"{value}\""),
+        Actual::Seq => "a list".to_owned(),
+        Actual::Map => "a section".to_owned(),
+        other => other.to_string(),
+    }
+}
+
 impl ConfigProblems {
     /// The problems, in the order of the layers.
     pub fn iter(&self) -> impl Iterator<Item = &Problem> {
         self.0.iter()
-    }
-
-    /// `Ok` if there is none.
-    pub(super) fn or(self, config: Option<Config>) -> Result<Config, Self> {
-        match config {
-            Some(config) if self.0.is_empty() => Ok(config),
-            _ => Err(self),
-        }
     }
 }
 

@@ -41,10 +41,9 @@ impl Config {
     /// The analyser to use, with `auto` decided.
     pub fn analyser(&self) -> Analyser {
         match self.run.analyser {
-            AnalyserChoice::Builtin => Analyser::Builtin,
             AnalyserChoice::OpenAi => Analyser::OpenAi,
             AnalyserChoice::Auto if self.openai.is_configured() => Analyser::OpenAi,
-            AnalyserChoice::Auto => Analyser::Builtin,
+            AnalyserChoice::Auto | AnalyserChoice::Builtin => Analyser::Builtin,
         }
     }
 }

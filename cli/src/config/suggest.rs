@@ -14,11 +14,23 @@ pub(super) fn suggest(schema: &Schema, unknown: &str, sections_too: bool) -> Opt
     if sections_too {
         candidates.extend(sections);
     }
-    let scored = candidates.into_iter().map(|candidate| (score(unknown, &candidate), candidate));
+    let scored = candidates.into_iter().map(|candidate| {
+        let candidate = for_same_upstream(unknown, candidate);
+        (score(unknown, &candidate), candidate)
+    });
     scored
         .filter(|(score, _)| *score >= ALIKE_ENOUGH)
         .max_by(|(a, x), (b, y)| a.total_cmp(b).then_with(|| y.len().cmp(&x.len())))
         .map(|(_, candidate)| candidate)
+}
+
+/// The keys of all upstreams are the same.
+fn for_same_upstream(unknown: &str, candidate: String) -> String {
+    let (unknown, key): (Vec<_>, Vec<_>) = (unknown.split('.').collect(), candidate.split('.').collect());
+    match (&unknown[..], &key[..]) {
+        (["upstreams", upstream, _], ["upstreams", _, name]) => format!("upstreams.{upstream}.{name}"),
+        _ => candidate,
+    }
 }
 
 /// The last step counts most: a right key in the wrong section is a common mistake. A long section
@@ -50,6 +62,7 @@ mod tests {
             ("worker.max_attempts", Some("jobs.max_attempts")),
             ("openai.apikey", Some("openai.api_key")),
             ("upstreams.openai.request", Some("upstreams.openai.requests")),
+            ("upstreams.jira.token", Some("upstreams.jira.tokens")),
             ("logs.fields.mesage", Some("logs.fields.message")),
             ("wroker", Some("worker")),
             ("discovery.colour", None),

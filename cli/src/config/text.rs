@@ -19,7 +19,7 @@ struct Text<F> {
     parse: F,
 }
 
-impl<'de, T, F: Fn(&str) -> Option<T>> Visitor<'de> for Text<F> {
+impl<T, F: Fn(&str) -> Option<T>> Visitor<'_> for Text<F> {
     type Value = T;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -53,6 +53,7 @@ fn parsed<'de, D: Deserializer<'de>, T>(
 }
 
 /// `none` and nothing at all are `None`.
+#[expect(clippy::option_option, reason = "the outer one: can it be read; the inner one: is it there")]
 pub(super) fn none_or<T>(text: &str, parse: impl Fn(&str) -> Option<T>) -> Option<Option<T>> {
     if is_none(text) { Some(None) } else { parse(text).map(Some) }
 }

@@ -104,7 +104,7 @@ impl Drop for Meter {
 }
 
 fn bar() -> ProgressBar {
-    let style = ProgressStyle::with_template("{spinner:.cyan} {bar:24.cyan/dim} {msg}")
+    let style = ProgressStyle::with_template("{spinner:.cyan} {bar:24.cyan/dim} {wide_msg}")
         .expect("the template is fixed, and a test draws it")
         .progress_chars("━━╌");
     let bar = ProgressBar::no_length().with_style(style);

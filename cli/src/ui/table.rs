@@ -144,15 +144,14 @@ mod tests {
     #[test]
     fn plain_tables_have_no_escapes() {
         let expected = "\
-╭────────────────────┬───────╮
-│ kind               ┆  jobs │
-╞════════════════════╪═══════╡
-│ node.extract       ┆ 1,234 │
+╭──────────────────┬───────╮
+│ kind             ┆  jobs │
+╞══════════════════╪═══════╡
+│ node.extract     ┆ 1,234 │
 │ log.analyze \u{fffd}[2J ┆     9 │
-╰────────────────────┴───────╯";
+╰──────────────────┴───────╯";
         let printed = sample(Look::plain());
-        let trimmed = |text: &str| text.replace('─', "").replace('═', "").replace(' ', "");
-        assert_eq!(trimmed(&printed), trimmed(expected), "{printed}");
+        assert_eq!(printed, expected);
         assert!(!printed.contains('\u{1b}'));
     }
 
