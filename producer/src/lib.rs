@@ -1,1 +1,4 @@
-//! placeholder
+//! What puts work in and keeps it moving.
+
+pub mod discovery;
+pub mod pipelines;
