@@ -3,6 +3,8 @@
 //! Read it in the order of a job's way: [`worker`] takes deliveries, [`attempt`] leads one from
 //! lease to acknowledgement, [`committer`] records outcomes in groups.
 
+pub mod analysers;
+pub mod answers;
 pub mod attempt;
 mod batcher;
 pub mod committer;

@@ -1,0 +1,3 @@
+//! Who answers a job.
+
+pub mod builtin;
