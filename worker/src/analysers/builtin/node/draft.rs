@@ -28,9 +28,8 @@ pub(super) struct Own<'a, 'input> {
 impl Draft<'_, '_> {
     /// Path from the document's root element, with positions; empty for the root.
     pub(super) fn path(&self) -> String {
-        let mut steps: Vec<String> = steps(self.node)
-            .map(|node| format!("{}[{}]", node.tag_name().name(), position(node)))
-            .collect();
+        let mut steps: Vec<String> =
+            steps(self.node).map(|node| format!("{}[{}]", node.tag_name().name(), position(node))).collect();
         steps.reverse();
         steps.join("/")
     }

@@ -14,8 +14,24 @@ const TELLING_DIGITS: usize = 4;
 
 /// Longest first, so that `SegmentRefIDs` loses all of its suffix.
 const REFERENCE_SUFFIXES: &[&str] = &[
-    "ReferenceIDs", "ReferenceID", "References", "Reference", "RefIDs", "RefID", "RefIds", "RefId", "IDREFS",
-    "IDREF", "Refs", "Ref", "_refs", "_ref", "-refs", "-ref", "_reference", "-reference",
+    "ReferenceIDs",
+    "ReferenceID",
+    "References",
+    "Reference",
+    "RefIDs",
+    "RefID",
+    "RefIds",
+    "RefId",
+    "IDREFS",
+    "IDREF",
+    "Refs",
+    "Ref",
+    "_refs",
+    "_ref",
+    "-refs",
+    "-ref",
+    "_reference",
+    "-reference",
 ];
 
 /// Ids and the local name of the element that each identifies.
@@ -56,7 +72,8 @@ pub(super) fn find(draft: &Draft, fields: &[Field], ids: &Ids) -> Found {
     let own_kind = draft.node.tag_name().name();
     let mut found = Found::default();
     for field in fields {
-        let is_own = own_id.as_ref().is_some_and(|(name, value)| *name == field.name && *value == field.value);
+        let is_own =
+            own_id.as_ref().is_some_and(|(name, value)| *name == field.name && *value == field.value);
         // `OfferID` in an `OfferItem` looks like an own id; the document may know better.
         if is_own && ids.elsewhere.get(&field.value).is_none_or(|kind| kind == own_kind) {
             continue;
@@ -71,8 +88,11 @@ pub(super) fn find(draft: &Draft, fields: &[Field], ids: &Ids) -> Found {
 }
 
 fn of_field(field: &Field, element: &str, ids: &Ids, undefined: &mut BTreeSet<Reference>) -> Vec<Reference> {
-    let reference =
-        |kind: &str, value: &str| Reference { kind: kind.to_owned(), field: field.name.clone(), value: value.to_owned() };
+    let reference = |kind: &str, value: &str| Reference {
+        kind: kind.to_owned(),
+        field: field.name.clone(),
+        value: value.to_owned(),
+    };
     let Some(stem) = reference_stem(&field.local) else {
         let known = ids.elsewhere.get(&field.value).filter(|kind| telling(field, kind));
         return known.map(|kind| reference(kind, &field.value)).into_iter().collect();

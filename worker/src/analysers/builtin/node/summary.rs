@@ -98,7 +98,9 @@ fn name_for_people(name: &str) -> String {
     let mut steps = name.rsplit('/').map(clean);
     let last = steps.next().unwrap_or_default();
     match steps.next() {
-        Some(parent) if ["Code", "Name", "Value", "Date", "Time", "Type", "AirportCode"].contains(&last.as_str()) => {
+        Some(parent)
+            if ["Code", "Name", "Value", "Date", "Time", "Type", "AirportCode"].contains(&last.as_str()) =>
+        {
             format!("{parent} {last}")
         }
         _ if last == "text()" => "text".to_owned(),
