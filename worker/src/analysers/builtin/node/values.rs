@@ -4,7 +4,7 @@ use roxmltree::{Attribute, Node};
 use serde_json::{Map, Value, json};
 
 use super::draft::{Draft, Own};
-use super::element::{is_leaf, text};
+use super::element::{is_leaf, is_partial, text};
 use super::types;
 use crate::answers::capped;
 
@@ -56,7 +56,7 @@ fn of_element(own: &Own) -> Vec<Field> {
         .filter(|attribute| unit != Some(*attribute))
         .map(|attribute| of_attribute(own, &attribute))
         .collect();
-    let empty = is_leaf(node) && node.attributes().len() == 0;
+    let empty = is_leaf(node) && node.attributes().len() == 0 && !is_partial(node);
     if text.is_some() || empty {
         fields.push(Field {
             name: text_name(own),
