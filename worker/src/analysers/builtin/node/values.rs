@@ -117,15 +117,18 @@ pub(super) fn attributes(fields: Vec<Field>) -> Map<String, Value> {
         if let Some(unit) = field.unit {
             value["unit"] = Value::String(capped(&unit, VALUE_CHARS));
         }
-        map.insert(free_name(&map, field.name), value);
+        map.insert(free_name(&map, &field.name), value);
     }
     map
 }
 
 /// Attributes of two namespaces may share a local name; neither may hide the other.
-fn free_name(map: &Map<String, Value>, name: String) -> String {
-    if !map.contains_key(&name) {
-        return name;
+fn free_name(map: &Map<String, Value>, name: &str) -> String {
+    let mut free = name.to_owned();
+    let mut number = 1;
+    while map.contains_key(&free) {
+        number += 1;
+        free = format!("{name}#{number}");
     }
-    (2..).map(|n| format!("{name}#{n}")).find(|name| !map.contains_key(name)).unwrap_or(name)
+    free
 }
