@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use fleetline_shared::domain::args::LogArgs;
+use fleetline_shared::domain::LogArgs;
 use regex::Regex;
 
 /// Lines of a stack trace that are read, from its beginning.

@@ -13,7 +13,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-use fleetline_shared::domain::args::LogArgs;
+use fleetline_shared::domain::LogArgs;
 
 use self::exception::Exceptions;
 use self::level::Level;

@@ -1,6 +1,6 @@
 //! Title and description of a log analysis.
 
-use fleetline_shared::domain::args::LogArgs;
+use fleetline_shared::domain::LogArgs;
 
 use super::exception::Exceptions;
 use super::frames;

@@ -1,6 +1,6 @@
 use std::collections::HashSet;
 
-use fleetline_shared::domain::args::{AnalyserRef, LogArgs};
+use fleetline_shared::domain::{AnalyserRef, LogArgs};
 use proptest::prelude::*;
 
 use super::{analyse_log, rules, table};

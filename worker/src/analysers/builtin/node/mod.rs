@@ -12,7 +12,7 @@ mod values;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use fleetline_shared::domain::args::NodeArgs;
+use fleetline_shared::domain::NodeArgs;
 use roxmltree::{Document, ParsingOptions};
 
 use self::draft::Draft;

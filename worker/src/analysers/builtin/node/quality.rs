@@ -1,6 +1,6 @@
 //! How complete an element is, and how sure we are of its fact.
 
-use fleetline_shared::domain::args::UsualPart;
+use fleetline_shared::domain::UsualPart;
 use roxmltree::Node;
 
 use super::Read;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use fleetline_shared::domain::args::NodeContext;
+use fleetline_shared::domain::NodeContext;
 
 use super::draft::Draft;
 use super::element::id_field;
