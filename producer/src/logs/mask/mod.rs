@@ -13,6 +13,7 @@ mod word;
 
 use codes::Expect;
 use out::Out;
+pub(super) use out::mark::{ID, NUMBER};
 
 /// More of a message than this many bytes says nothing more about what kind it is.
 const LONGEST: usize = 16 * 1024;

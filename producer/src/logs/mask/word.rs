@@ -19,6 +19,7 @@ impl<'a> Scanner<'a> {
         self.out.literal(&self.text[start..from]);
         self.at = stop;
         if core.is_empty() {
+            self.out.literal(&self.text[from..stop]);
             return;
         }
         let item = self.out.text().len();
@@ -58,7 +59,7 @@ impl<'a> Scanner<'a> {
         let at = at.max(start + 1);
         let word = &self.text[start..at];
         let query = word.starts_with('/') && matches!(bytes.get(at), Some(b'=' | b'&'));
-        if !query && !word.contains("://") {
+        if !query && !is_url(word) {
             return at;
         }
         let stops = |byte: &u8| {
@@ -85,13 +86,13 @@ impl<'a> Scanner<'a> {
 
     /// Writes the word without its punctuation. True if anything was masked.
     fn core(&mut self, core: &'a str, stop: usize, end: usize) -> bool {
-        if core.contains("://") {
-            self.out.literal(mark::URL);
-            return true;
-        }
         let plain = core.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'_' || byte == b'-');
         if plain {
             return self.plain(core, stop, end);
+        }
+        if is_url(core) {
+            self.out.literal(mark::URL);
+            return true;
         }
         if is_drive_path(core) || core.bytes().filter(|byte| *byte == b'\\').count() >= 2 {
             self.out.literal(mark::PATH);
@@ -109,7 +110,8 @@ impl<'a> Scanner<'a> {
 
     /// A word of letters.
     fn plain(&mut self, core: &str, stop: usize, end: usize) -> bool {
-        if is_unit(core) && self.out.drop_space_after_number() {
+        if self.out.after_number() && is_unit(core) {
+            self.out.drop_space();
             return false;
         }
         let is_value = self.is_field_value(core, stop, end);
@@ -141,7 +143,7 @@ impl<'a> Scanner<'a> {
         }
         let next = self.text[stop..end].trim_ascii_start();
         let word = next.split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or(next);
-        let introduced = matches!(self.previous[1], "for" | "invalid" | "unknown" | "as");
+        let introduced = matches!(self.previous[1], "for" | "of" | "as" | "invalid" | "unknown");
         matches!(word, "from" | "by" | "at" | "on")
             || next.starts_with('[')
             || (introduced && next.is_empty())
@@ -228,6 +230,13 @@ impl<'a> Scanner<'a> {
             self.out.literal(mark::NUMBER);
             return true;
         }
+        if is_number(first) && rest.bytes().all(|byte| byte.is_ascii_alphabetic()) {
+            // `1/FAILURE`
+            let masked = self.part(first);
+            self.out.literal("/");
+            self.out.literal(rest);
+            return masked;
+        }
         let is_path = rest.contains(['/', '.']) || has_digit(part);
         self.out.literal(if is_path { mark::PATH } else { part });
         is_path
@@ -264,6 +273,10 @@ fn trim(word: &str) -> (usize, &str) {
             _ => return (length - core.len(), core),
         };
     }
+}
+
+fn is_url(word: &str) -> bool {
+    word.split_once(':').is_some_and(|(_, rest)| rest.starts_with("//") || rest.contains("://"))
 }
 
 /// `C:\dir` or `C:/dir`.
