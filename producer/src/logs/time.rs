@@ -82,7 +82,8 @@ fn longest(text: &[u8], shapes: &[&str]) -> Option<usize> {
     let body = shapes.iter().find_map(|shape| shape_len(text, shape.as_bytes()))?;
     let end = tail_len(text, body);
     let next = text.get(end).copied().unwrap_or(b' ');
-    (!next.is_ascii_alphanumeric() && !(next == b':' && followed_by_hex(text, end))).then_some(end)
+    let goes_on = next.is_ascii_alphanumeric() || (next == b':' && followed_by_hex(text, end));
+    (!goes_on).then_some(end)
 }
 
 /// `10:20:30:aa` is an address, `10:20:30: text` is a time and a colon.
