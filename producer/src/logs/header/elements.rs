@@ -79,7 +79,7 @@ impl<'h, 'a> Elements<'h, 'a> {
             self.header.logger = self.header.logger.or(module);
         } else if is_process(word) {
             self.after_numbers = true;
-        } else if self.has_time() && self.bracket.is_none() && !is_sentence(word) {
+        } else if self.has_time() && self.bracket.is_none() && !is_peer(word) {
             self.bracket = Some(word);
         } else {
             return false;
@@ -247,8 +247,8 @@ fn is_process(word: &str) -> bool {
     !bare.is_empty() && bare.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-')
 }
 
-/// A bracket with several words and digits is part of the message: `[client 10.0.0.1]`.
-fn is_sentence(word: &str) -> bool {
+/// `[client 10.0.0.1]` belongs to the message.
+fn is_peer(word: &str) -> bool {
     word.split_once(' ').is_some_and(|(first, rest)| matches!(first, "client" | "remote") && !rest.is_empty())
 }
 

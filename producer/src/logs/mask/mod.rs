@@ -1,12 +1,13 @@
 //! Masks what varies in a message: one pass over its bytes, no word list of any one system.
 //!
-//! [`Scanner`] walks over words, quotes, brackets and `key=value`; [`word`] decides about a word;
+//! [`Scanner`] walks over words, quotes, brackets and `key=value`; [`word`] and [`part`] decide about a word;
 //! [`name`], [`number`] and [`codes`] know shapes; [`out`] merges repeated items.
 
 mod codes;
 mod name;
 mod number;
 mod out;
+mod part;
 mod quote;
 mod value;
 mod word;
