@@ -62,7 +62,7 @@ impl Census {
 }
 
 /// Splits the input and shows what would be sent.
-pub async fn dry_run(app: &App, plan: Plan) -> Result<u8, CliError> {
+pub(super) async fn dry_run(app: &App, plan: Plan) -> Result<u8, CliError> {
     let template = plan.template.clone();
     let pipeline = plan.pipeline.as_str();
     let split = spawn_blocking(move || {

@@ -31,7 +31,7 @@ struct Group {
 }
 
 /// The tables of a run, grouped by what its kinds find.
-pub async fn tables(ledger: &dyn QueryLedger, registry: &Registry, run: &RunRow) -> Result<String, CliError> {
+pub(super) async fn tables(ledger: &dyn QueryLedger, registry: &Registry, run: &RunRow) -> Result<String, CliError> {
     let mut nodes = BTreeMap::new();
     let mut errors = BTreeMap::new();
     let filter = JobFilter {
@@ -159,7 +159,7 @@ fn with_more(table: &Table, more: usize, what: &str) -> String {
 }
 
 /// The figures of a run in a few lines.
-pub fn figures(run: &RunRow, took: Duration) -> String {
+pub(super) fn figures(run: &RunRow, took: Duration) -> String {
     let analyser = run.settings["analyser"]["name"].as_str().unwrap_or("as before");
     let counts = &run.counts;
     let mut parts = vec![format!("{} succeeded", format::count(counts.succeeded))];
@@ -189,13 +189,12 @@ pub fn figures(run: &RunRow, took: Duration) -> String {
         )
     };
     format!(
-        "{} {events}: {}\nanalyser {analyser} · {paid} · {} retries · {}",
+        "{}{events}: {}\nanalyser {analyser} · {paid} · {} retries · {}",
         plural(counts.jobs, "job"),
         parts.join(", "),
         format::count(counts.retries),
         format::duration(took)
     )
-    .replace(" :", ":")
 }
 
 fn plural(n: u64, what: &str) -> String {
@@ -203,7 +202,7 @@ fn plural(n: u64, what: &str) -> String {
 }
 
 /// The commands a person may want next, ready to copy.
-pub fn next_commands(app: &App, run: &RunRow) -> String {
+pub(super) fn next_commands(app: &App, run: &RunRow) -> String {
     let db = app.db_flag();
     let id = format::short_id(&run.id.to_string());
     let mut commands = vec![

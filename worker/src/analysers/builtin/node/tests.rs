@@ -10,7 +10,7 @@ use crate::answers::{Fact, MAX_FACTS, NodeAnswer, QualityStatus, SNIPPET_CHARS, 
 fn args(xml: &str, context: NodeContext) -> NodeArgs {
     let analyser = AnalyserRef { name: "builtin".into(), model: None, version: "1".into() };
     let (node_type, path) = ("Item".to_owned(), "/Items/Item[1]".to_owned());
-    NodeArgs { analyser, node_type, path, ordinal: 1, ancestors: Vec::new(), xml: xml.to_owned(), context }
+    NodeArgs { analyser, node_type, path, ordinal: 1, shape: NodeShape::Whole, ancestors: Vec::new(), xml: xml.to_owned(), context }
 }
 
 fn read(xml: &str) -> NodeAnswer {
