@@ -1,1 +1,109 @@
-//! placeholder
+//! The command line: `fleetline run | status | jobs | results | facts | fingerprint | dead | ...`.
+//!
+//! [`commands`] has a file per command, [`engine`] wires the parts together for one process,
+//! [`wiring`] makes the parts from the [`config`]uration.
+
+pub mod app;
+pub mod args;
+pub mod commands;
+pub mod config;
+pub mod engine;
+pub mod exit;
+mod input;
+pub mod lookup;
+pub mod present;
+mod signals;
+pub mod ui;
+pub mod wiring;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+use tracing_subscriber::EnvFilter;
+
+use app::App;
+use args::{Cli, Command, ConfigAction, GlobalArgs, RunArgs};
+use config::{Config, ConfigSources, Override};
+use exit::CliError;
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let asked_for = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+            let _ = error.print();
+            return ExitCode::from(if asked_for { exit::OK } else { exit::USAGE });
+        }
+    };
+    start_logging(&cli.global);
+    // One TLS provider for the whole process.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    match run(cli) {
+        Ok(code) => ExitCode::from(code),
+        Err(CliError::Closed) => ExitCode::from(exit::OK),
+        Err(error) => {
+            eprintln!("error: {error}");
+            error.code()
+        }
+    }
+}
+
+fn start_logging(global: &GlobalArgs) {
+    let default = match (global.quiet, global.verbose) {
+        (true, _) => "error",
+        (false, 0) => "warn",
+        (false, 1) => "info",
+        (false, _) => "debug",
+    };
+    let filter = EnvFilter::try_from_env("FLEETLINE_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    let logs =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    if global.json {
+        logs.json().init();
+    } else {
+        logs.without_time().init();
+    }
+}
+
+fn run(cli: Cli) -> Result<u8, CliError> {
+    if let Command::Completions { shell } = cli.command {
+        commands::completions(shell);
+        return Ok(exit::OK);
+    }
+    if let Command::Config(args) = &cli.command
+        && let ConfigAction::Print { default: true } = args.action
+    {
+        print!("{}", config::DEFAULT_FILE);
+        return Ok(exit::OK);
+    }
+    let sources = ConfigSources::of_process(cli.global.config.clone(), overrides(&cli));
+    let loaded = Config::load(&sources).map_err(|problems| CliError::Usage(problems.to_string()))?;
+    let app = App::new(cli.global, loaded)?;
+    let runtime = tokio::runtime::Runtime::new()
+        .map_err(|error| CliError::Failure(format!("the runtime cannot be started: {error}")))?;
+    let ended = runtime.block_on(commands::execute(&app, cli.command));
+    // A splitter that reads a pipe nobody writes to must not keep the process alive.
+    runtime.shutdown_background();
+    ended
+}
+
+/// Flags that stand for settings.
+fn overrides(cli: &Cli) -> Vec<Override> {
+    let mut overrides = Vec::new();
+    let mut set = |flag, key, value: Option<String>| {
+        overrides.extend(value.map(|value| Override { flag, key, value }));
+    };
+    set("--db", "run.db", cli.global.db.as_ref().map(|db| db.display().to_string()));
+    if let Command::Run(args) = &cli.command {
+        set("--analyser", "run.analyser", args.analyser.map(|analyser| analyser.as_str().into()));
+        set("--concurrency", "worker.concurrency", concurrency(args));
+        set("--nodes", "discovery.nodes", args.nodes.as_ref().map(|path| path.display().to_string()));
+    }
+    overrides
+}
+
+fn concurrency(args: &RunArgs) -> Option<String> {
+    if args.sequential { Some("1".into()) } else { args.concurrency.map(|n| n.to_string()) }
+}

@@ -1,1 +1,15 @@
-//! placeholder
+//! What puts work in and keeps it moving.
+//!
+//! - [`discovery`]: cutting XML documents into nodes.
+//! - [`logs`]: reading logs, and which events are the same.
+//! - [`pipelines`]: how an input becomes jobs.
+//! - [`submit`]: jobs that a splitter sends go to the ledger in batches.
+//! - [`dispatcher`]: ready jobs go from the ledger to their lines.
+//! - [`sweeper`]: what fell between ledger and line is put back.
+
+pub mod discovery;
+pub mod dispatcher;
+pub mod logs;
+pub mod pipelines;
+pub mod submit;
+pub mod sweeper;

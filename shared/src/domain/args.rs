@@ -27,13 +27,48 @@ pub struct NodeArgs {
     pub path: String,
     /// Number of the node in the document, from 1.
     pub ordinal: u64,
-    /// The elements above, outermost first.
+    /// Whether this is a whole node or what stays of elements that were cut up. For people: it is
+    /// not part of the dedup key, analysers go by the marks in `xml` (see [`cut_marks`]).
+    #[serde(default)]
+    pub shape: NodeShape,
+    /// The elements above, outermost first. If `xml` starts with [`cut_marks::CONTINUED`], its root
+    /// is the last of them.
     pub ancestors: Vec<Ancestor>,
     /// The subtree as canonical XML, with the namespace declarations it needs.
     pub xml: String,
     /// What the rest of the document says about this subtree.
     #[serde(default)]
     pub context: NodeContext,
+}
+
+/// What a job of `node.extract` holds of the document.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NodeShape {
+    /// A node with all that is in it.
+    #[default]
+    Whole,
+    /// The document, or a part of it, without its nodes.
+    Skeleton,
+    /// A part of a node that is too large for one job.
+    Split,
+    /// A node that is too large and cannot be split: a single long text.
+    Oversize,
+}
+
+/// Processing instructions in [`NodeArgs::xml`] that say what is in other jobs. A document's own
+/// instructions are dropped, so there is no mistaking.
+pub mod cut_marks {
+    /// `<?cut Item 12?>`: here, 12 elements `Item` belong to other jobs. Counted with those that
+    /// are there they give each sibling its position.
+    pub const CUT: &str = "cut";
+    /// `<?skipped Item 12?>`: here, 12 elements `Item` are left out by the node configuration.
+    pub const SKIPPED: &str = "skipped";
+    /// `<?continued?>`, first in an element: its start, with its attributes, is in another job. The
+    /// element belongs to that job and is only repeated here to hold its children.
+    pub const CONTINUED: &str = "continued";
+    /// `<?continues?>`, last in an element: more of it is in another job.
+    pub const CONTINUES: &str = "continues";
 }
 
 /// An element above a node.
@@ -49,10 +84,12 @@ pub struct Ancestor {
 /// Facts about the document that one subtree alone does not show.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeContext {
-    /// Ids defined elsewhere in the document whose values occur in this subtree.
+    /// Ids that elements of the document have and that fields of this subtree refer to. An element's
+    /// own id is not among them unless something here refers to it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub known_ids: Vec<KnownId>,
-    /// Children and attributes that most siblings of the same path have.
+    /// Children and attributes that most elements of the same path have and that at least one
+    /// element of this subtree lacks.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub usual_parts: Vec<UsualPart>,
 }
@@ -73,7 +110,7 @@ pub struct UsualPart {
     pub of: String,
     /// Name of the part; attributes start with `@`.
     pub name: String,
-    /// Share of the siblings that have it, in percent.
+    /// Share of the document's elements of that path that have it, in percent, below 100.
     pub percent: u8,
 }
 

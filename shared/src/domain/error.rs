@@ -32,7 +32,7 @@ pub enum JobError {
 }
 
 /// What an adapter answers when it could not do its part.
-#[derive(Debug, Error)]
+#[derive(Clone, Debug, Error)]
 pub enum PortError {
     /// The server or file cannot be reached now; the caller may try again.
     #[error("{port} is unavailable: {message}")]

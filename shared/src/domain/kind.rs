@@ -102,7 +102,7 @@ impl CallContext {
 }
 
 /// What a successful attempt brings.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Done<Output> {
     /// The result, shared by all jobs with the same key. Holds no facts: they have their own rows.
     pub output: Output,

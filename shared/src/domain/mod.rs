@@ -10,7 +10,9 @@ mod outcome;
 mod run;
 mod source;
 
-pub use args::{AnalyserRef, Ancestor, KnownId, LogArgs, NodeArgs, NodeContext, UsualPart};
+pub use args::{
+    AnalyserRef, Ancestor, KnownId, LogArgs, NodeArgs, NodeContext, NodeShape, UsualPart, cut_marks,
+};
 pub use envelope::{ENVELOPE_VERSION, Envelope, EnvelopeError};
 pub use error::{JobError, PortError};
 pub use ids::{JobId, RunId};

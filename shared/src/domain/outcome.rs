@@ -24,7 +24,7 @@ pub enum FailureClass {
 }
 
 /// What happened in an attempt.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Outcome {
     /// It brought a result.
     Success(ErasedDone),
@@ -51,7 +51,7 @@ pub enum Outcome {
 }
 
 /// What the ledger does about an outcome.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Decision {
     /// Store the result: terminal.
     Succeed(ErasedDone),

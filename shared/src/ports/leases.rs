@@ -7,13 +7,15 @@ use async_trait::async_trait;
 
 use crate::domain::{JobId, PortError};
 
-/// Who holds a lease: one dispatch of one job.
+/// Who holds a lease: one delivery of one dispatch of one job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Holder {
     /// The job.
     pub job: JobId,
     /// Its dispatch.
     pub fence: u64,
+    /// A random number of the delivery: a broker may hand the same dispatch to two workers.
+    pub token: u64,
 }
 
 /// Answer to a request for a lease.
@@ -31,11 +33,13 @@ pub enum Acquired {
 /// Time-limited holds on keys.
 #[async_trait]
 pub trait Leases: Send + Sync {
-    /// Takes the lease if it is free, expired, already this holder's, or held by an older
-    /// dispatch of the same job (a redelivery need not wait for the dead worker's lease to end).
+    /// Takes the lease if it is free, expired, or held by the same job under this or an older
+    /// fence: a redelivery need not wait for the dead worker's lease to end, and a worker that is
+    /// not dead after all learns of it at its next renewal.
     async fn acquire(&self, key: &str, holder: Holder, ttl: Duration) -> Result<Acquired, PortError>;
 
-    /// Prolongs the lease. `false`: it is no longer this holder's, stop.
+    /// Prolongs the lease, and takes it again if nobody has it: a service that lost its state
+    /// must not stop calls that are under way. `false`: another holder has it, stop.
     async fn renew(&self, key: &str, holder: Holder, ttl: Duration) -> Result<bool, PortError>;
 
     /// Gives the lease up. `false`: it was no longer this holder's, and is left alone.

@@ -53,6 +53,15 @@ pub struct Added {
     pub known: u64,
 }
 
+impl std::ops::AddAssign for Added {
+    fn add_assign(&mut self, other: Self) {
+        self.ready += other.ready;
+        self.reused += other.reused;
+        self.attached += other.attached;
+        self.known += other.known;
+    }
+}
+
 /// What is known when the input has been read to its end.
 #[derive(Clone, Debug, Default)]
 pub struct Seal {
@@ -123,7 +132,7 @@ pub trait FinishLedger: Send + Sync {
 }
 
 /// One outcome to record.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Finish {
     /// The job.
     pub job: JobId,
@@ -157,6 +166,37 @@ pub trait QueryLedger: Send + Sync {
 
     /// Jobs in order of their numbers, from `page.after` on.
     async fn jobs(&self, filter: JobFilter, page: Page) -> Result<Vec<JobRow>, PortError>;
+
+    /// What a listing leaves out of a job.
+    async fn job_detail(&self, job: JobId) -> Result<Option<JobDetail>, PortError>;
+
+    /// Whether a fresh result exists for each key of the kind: then the job would cost nothing.
+    async fn have_results(
+        &self,
+        tenant: &str,
+        kind: &str,
+        keys: Vec<DedupKey>,
+    ) -> Result<Vec<bool>, PortError>;
+}
+
+/// What a listing leaves out of a job.
+#[derive(Clone, Debug, Serialize)]
+pub struct JobDetail {
+    /// The kind's args.
+    pub args: Value,
+    /// Its failed attempts, oldest first.
+    pub attempts: Vec<FailedAttempt>,
+}
+
+/// An attempt that failed.
+#[derive(Clone, Debug, Serialize)]
+pub struct FailedAttempt {
+    /// The dispatch it belonged to.
+    pub fence: u64,
+    /// When it ended, in milliseconds since 1970.
+    pub at_ms: i64,
+    /// Why it failed.
+    pub error: String,
 }
 
 /// A run with its counters.

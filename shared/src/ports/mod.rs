@@ -9,7 +9,8 @@ mod quotas;
 pub use broker::{Broker, Deliveries, Delivery, Depth, Message, Settle, Settlement};
 pub use leases::{Acquired, Holder, Leases};
 pub use ledger::{
-    Added, DeadJobs, DispatchAsk, DispatchLedger, Finish, FinishLedger, Finished, JobFilter, JobRow, Ledger,
-    OpenedRun, Page, QueryLedger, RedriveLedger, RunRow, Scope, Seal, SubmitLedger, Swept,
+    Added, DeadJobs, DispatchAsk, DispatchLedger, FailedAttempt, Finish, FinishLedger, Finished, JobDetail,
+    JobFilter, JobRow, Ledger, OpenedRun, Page, QueryLedger, RedriveLedger, RunRow, Scope, Seal,
+    SubmitLedger, Swept,
 };
 pub use quotas::{Admission, Ask, Limits, Quotas, Rate, Reservation, UpstreamReport};

@@ -1,1 +1,4 @@
-//! placeholder
+//! One integration crate: what several parts promise together.
+
+mod conformance;
+mod fingerprints;

@@ -177,12 +177,10 @@ impl QuotaState {
         self.calls.under_way(now)
     }
 
-    /// When the smallest call could start at the earliest; if no place is free, when one gets
-    /// free by itself.
+    /// When the next small call could start if a place were free.
     pub fn next_start(&mut self, now: u64) -> u64 {
         self.prepare(0, now);
-        let slot = self.next_slot(0, now).0;
-        slot.max(self.calls.full_until(now).unwrap_or(0))
+        self.next_slot(0, now).0
     }
 
     fn never(&self, tokens: u64) -> Option<Slot> {

@@ -1,0 +1,20 @@
+//! `fleetline config`: the settings in force. Wrong ones are reported before a command starts.
+
+use std::io;
+
+use crate::app::App;
+use crate::args::{ConfigAction, ConfigArgs};
+use crate::exit::CliError;
+use crate::present::{write_line, write_text};
+
+/// Says that all is well, or prints every value with its origin.
+pub fn config(app: &App, args: &ConfigArgs) -> Result<(), CliError> {
+    match args.action {
+        ConfigAction::Check if app.json() => {
+            write_line(&mut io::stdout(), &serde_json::json!({ "ok": true }))
+        }
+        ConfigAction::Check => write_text("the configuration is fine\n"),
+        ConfigAction::Print { .. } if app.json() => write_line(&mut io::stdout(), &app.loaded().origins),
+        ConfigAction::Print { .. } => write_text(&app.loaded().origins.to_string()),
+    }
+}

@@ -1,0 +1,134 @@
+//! `fleetline dead`: jobs that were parked, and sending them again.
+
+use std::io;
+use std::time::Instant;
+
+use fleetline_shared::domain::{JobState, NewRun, RunId};
+use fleetline_shared::ports::{DeadJobs, JobFilter, JobRow, QueryLedger, RedriveLedger};
+use serde_json::json;
+
+use super::jobs::place;
+use super::run::live;
+use crate::app::App;
+use crate::args::{DeadAction, DeadArgs};
+use crate::engine::Embedded;
+use crate::exit::CliError;
+use crate::lookup::{self, each_job, find_job, find_run};
+use crate::present::{write_line, write_text};
+use crate::ui::format;
+use crate::ui::table::{Column, Look, Table};
+
+/// Does what was asked for; returns the exit code.
+pub async fn dead(app: &App, args: DeadArgs) -> Result<u8, CliError> {
+    match args.action.unwrap_or(DeadAction::List { run: None }) {
+        DeadAction::List { run } => list(app, run.as_deref()).await,
+        DeadAction::Show { job } => show(app, &job).await,
+        DeadAction::Redrive { jobs, run, all } => redrive(app, &jobs, run.as_deref(), all).await,
+    }
+}
+
+fn dead_jobs(run: Option<RunId>) -> JobFilter {
+    JobFilter { run, state: Some(JobState::Dead), ..JobFilter::default() }
+}
+
+async fn list(app: &App, run: Option<&str>) -> Result<u8, CliError> {
+    let ledger = lookup::open(app.db())?;
+    let run = match run {
+        Some(text) => Some(find_run(&ledger, text).await?.id),
+        None => None,
+    };
+    let mut table = Table::new(
+        Look::of_stdout(),
+        &[
+            Column::Left("job"),
+            Column::Left("run"),
+            Column::Left("kind"),
+            Column::Left("where"),
+            Column::Left("reason"),
+            Column::Right("attempts"),
+            Column::Left("error"),
+        ],
+    );
+    let mut count = 0;
+    each_job(&ledger, dead_jobs(run), |job| {
+        count += 1;
+        if app.json() {
+            return write_line(&mut io::stdout(), &job);
+        }
+        table.plain_row(cells(&job));
+        Ok(())
+    })
+    .await?;
+    if app.json() {
+        return Ok(crate::exit::OK);
+    }
+    if count == 0 {
+        write_text("no dead jobs\n")?;
+        return Ok(crate::exit::OK);
+    }
+    write_text(&format!("{table}\n"))?;
+    let db = app.db_flag();
+    write_text(&format!("next:  fleetline dead show JOB{db}      its args and errors\n"))?;
+    write_text(&format!("       fleetline dead redrive JOB{db}   send it again\n"))?;
+    Ok(crate::exit::OK)
+}
+
+fn cells(job: &JobRow) -> [String; 7] {
+    [
+        format::short_id(&job.job_id.to_string()),
+        format::short_id(&job.run_id.to_string()),
+        job.kind.clone(),
+        format::truncate(&place(&job.source), 40),
+        job.dead_reason.map(|reason| reason.to_string()).unwrap_or_default(),
+        job.attempts.to_string(),
+        format::truncate(job.error.as_deref().unwrap_or_default(), 60),
+    ]
+}
+
+async fn show(app: &App, text: &str) -> Result<u8, CliError> {
+    let ledger = lookup::open(app.db())?;
+    let job = find_job(&ledger, text, dead_jobs(None)).await?;
+    let detail = ledger.job_detail(job.job_id).await?;
+    let shown = json!({ "job": job, "detail": detail });
+    println!(
+        "{}",
+        serde_json::to_string_pretty(&shown).map_err(|error| CliError::Failure(error.to_string()))?
+    );
+    Ok(crate::exit::OK)
+}
+
+async fn redrive(app: &App, jobs: &[String], run: Option<&str>, all: bool) -> Result<u8, CliError> {
+    let started = Instant::now();
+    // Opened for reading first, so that a wrong path makes no new database.
+    let reader = lookup::open(app.db())?;
+    let which = if all {
+        DeadJobs::All
+    } else if let Some(text) = run {
+        DeadJobs::Run(find_run(&reader, text).await?.id)
+    } else {
+        let mut ids = Vec::new();
+        for text in jobs {
+            ids.push(find_job(&reader, text, dead_jobs(None)).await?.job_id);
+        }
+        DeadJobs::Jobs(ids)
+    };
+    let embedded = Embedded::open(app.db(), app.max_losses()).await?;
+    let into = NewRun {
+        id: RunId::new(),
+        tenant: app.tenant().into(),
+        pipeline: "redrive".into(),
+        input: "dead jobs".into(),
+        idempotency_key: None,
+        settings: json!({}),
+    };
+    let id = into.id;
+    let redriven = embedded.ledger.redrive(which, into).await?;
+    if redriven == 0 {
+        write_text("nothing to redrive: no such job is dead, or all were sent again before\n")?;
+        return Ok(crate::exit::OK);
+    }
+    app.say(&format!("{redriven} jobs sent again as run {id}"));
+    let run = find_run(&embedded.ledger, &id.to_string()).await?;
+    let ended = live::resume(app, &embedded, &run).await?;
+    super::run::conclude(app, &embedded.ledger, ended, None, None, started).await
+}

@@ -1,0 +1,85 @@
+//! `fleetline jobs`: the jobs of a run.
+
+use std::io;
+
+use fleetline_shared::domain::Source;
+use fleetline_shared::ports::{JobFilter, JobRow, Page, QueryLedger};
+
+use crate::app::App;
+use crate::args::JobsArgs;
+use crate::exit::CliError;
+use crate::lookup;
+use crate::present::{write_line, write_text};
+use crate::ui::format;
+use crate::ui::table::{Column, Look, Table};
+
+/// Lists them.
+pub async fn jobs(app: &App, args: JobsArgs) -> Result<(), CliError> {
+    let ledger = lookup::open(app.db())?;
+    let run = lookup::find_run(&ledger, &args.run.run).await?;
+    let filter = JobFilter { run: Some(run.id), state: args.state, ..JobFilter::default() };
+    let limit = if args.limit == 0 { usize::MAX } else { args.limit };
+    if app.json() {
+        let mut out = io::stdout().lock();
+        let mut left = limit;
+        return lookup::each_job(&ledger, filter, |job| {
+            if left == 0 {
+                return Ok(());
+            }
+            left -= 1;
+            write_line(&mut out, &job)
+        })
+        .await;
+    }
+    let rows = ledger.jobs(filter, Page { after: 0, limit }).await?;
+    let mut table = Table::new(
+        Look::of_stdout(),
+        &[
+            Column::Left("job"),
+            Column::Left("kind"),
+            Column::Left("state"),
+            Column::Left("where"),
+            Column::Right("events"),
+            Column::Right("attempts"),
+            Column::Right("calls"),
+            Column::Left("last error"),
+        ],
+    );
+    for job in &rows {
+        table.plain_row(cells(job));
+    }
+    write_text(&format!("{table}\n"))?;
+    if rows.len() == limit {
+        write_text(&format!(
+            "the first {limit}; `--limit 0` lists all {}\n",
+            format::count(run.counts.jobs)
+        ))?;
+    }
+    Ok(())
+}
+
+fn cells(job: &JobRow) -> [String; 8] {
+    let reused = if job.reused { " (reused)" } else { "" };
+    [
+        format::short_id(&job.job_id.to_string()),
+        job.kind.clone(),
+        format!("{}{reused}", job.state),
+        format::truncate(&place(&job.source), 50),
+        format::count(job.occurrences),
+        job.attempts.to_string(),
+        job.usage.calls.to_string(),
+        format::truncate(job.error.as_deref().unwrap_or_default(), 50),
+    ]
+}
+
+/// Where in its input a job came from, in few words.
+pub fn place(source: &Source) -> String {
+    match source {
+        Source::Node { path, .. } => path.clone(),
+        Source::Lines { first_line, last_line, .. } if first_line == last_line => {
+            format!("line {first_line}")
+        }
+        Source::Lines { first_line, last_line, .. } => format!("lines {first_line}-{last_line}"),
+        Source::FollowUp { follows } => format!("follows {}", format::short_id(&follows.to_string())),
+    }
+}

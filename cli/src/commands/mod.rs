@@ -1,0 +1,33 @@
+//! The commands, a file each.
+
+mod completions;
+mod config;
+mod dead;
+mod facts;
+mod fingerprint;
+mod jobs;
+mod results;
+pub mod run;
+mod status;
+
+use crate::app::App;
+use crate::args::Command;
+use crate::exit::{CliError, OK};
+
+pub use completions::completions;
+
+/// Does what the command line asks for; returns the exit code.
+pub async fn execute(app: &App, command: Command) -> Result<u8, CliError> {
+    match command {
+        Command::Run(args) => return run::run(app, args).await,
+        Command::Dead(args) => return dead::dead(app, args).await,
+        Command::Status(args) => status::status(app, args).await?,
+        Command::Jobs(args) => jobs::jobs(app, args).await?,
+        Command::Results(args) => results::results(app, args).await?,
+        Command::Facts(args) => facts::facts(app, args).await?,
+        Command::Fingerprint(args) => fingerprint::fingerprint(app, &args)?,
+        Command::Config(args) => config::config(app, &args)?,
+        Command::Completions { shell } => completions(shell),
+    }
+    Ok(OK)
+}

@@ -1,0 +1,109 @@
+//! `fleetline run`: an input in, every node or message analysed once, results in the database.
+
+mod dry;
+pub mod live;
+mod out;
+mod plan;
+mod summary;
+
+use std::time::{Duration, Instant};
+
+use fleetline_shared::embedded::SqliteLedger;
+use fleetline_shared::ports::RunRow;
+use serde_json::json;
+
+use crate::app::App;
+use crate::args::RunArgs;
+use crate::engine::Embedded;
+use crate::exit::{CliError, DEAD_JOBS, FAILURE, INTERRUPTED, OK};
+use crate::lookup;
+use crate::present::write_text;
+use live::Ended;
+use out::OutFile;
+use plan::Plan;
+
+/// Does what was asked for; returns the exit code.
+pub async fn run(app: &App, args: RunArgs) -> Result<u8, CliError> {
+    let started = Instant::now();
+    let mut out = args.out.as_deref().map(OutFile::create).transpose()?;
+    if let Some(text) = &args.resume {
+        return resume(app, text, out, started).await;
+    }
+    let plan = Plan::new(app, &args)?;
+    if args.dry_run {
+        return dry::dry_run(app, plan).await;
+    }
+    let new_run = plan.new_run(app.tenant())?;
+    let embedded = Embedded::open(app.db(), app.max_losses()).await?;
+    let (ended, problem) = live::run_plan(app, &embedded, plan, new_run).await?;
+    conclude(app, &embedded.ledger, ended, out.take(), problem, started).await
+}
+
+async fn resume(app: &App, text: &str, out: Option<OutFile>, started: Instant) -> Result<u8, CliError> {
+    // Opened for reading first, so that a wrong path makes no new database.
+    let run = lookup::find_run(&lookup::open(app.db())?, text).await?;
+    let embedded = Embedded::open(app.db(), app.max_losses()).await?;
+    let ended = live::resume(app, &embedded, &run).await?;
+    conclude(app, &embedded.ledger, ended, out, None, started).await
+}
+
+/// Writes `--out`, shows what the run brought, and says how it ended.
+pub async fn conclude(
+    app: &App,
+    ledger: &SqliteLedger,
+    ended: Ended,
+    out: Option<OutFile>,
+    problem: Option<String>,
+    started: Instant,
+) -> Result<u8, CliError> {
+    let (run, interrupted) = match ended {
+        Ended::Finished(run) => (run, false),
+        Ended::Interrupted(run) => (run, true),
+        Ended::NothingAccepted => {
+            app.say("stopped before any job was accepted");
+            return Ok(INTERRUPTED);
+        }
+    };
+    let written = match out {
+        Some(out) => Some(out.write(ledger, app.registry(), run.id).await?),
+        None => None,
+    };
+    show(app, ledger, &run, started.elapsed(), written.as_deref()).await?;
+    if let Some(problem) = &problem {
+        eprintln!("error: {problem}\n  what came before it is kept and was analysed\n");
+    }
+    if interrupted {
+        app.say("interrupted: the same command goes on where this one stopped, and pays for nothing twice");
+    }
+    Ok(exit_code(&run, interrupted, problem.is_some()))
+}
+
+fn exit_code(run: &RunRow, interrupted: bool, problem: bool) -> u8 {
+    match (interrupted, problem, run.counts.dead) {
+        (true, _, _) => INTERRUPTED,
+        (false, true, _) => FAILURE,
+        (false, false, 0) => OK,
+        (false, false, _) => DEAD_JOBS,
+    }
+}
+
+async fn show(
+    app: &App,
+    ledger: &SqliteLedger,
+    run: &RunRow,
+    took: Duration,
+    out: Option<&str>,
+) -> Result<(), CliError> {
+    if app.json() {
+        let shown = json!({ "run": run, "out": out, "took_ms": took.as_secs_f64() * 1000.0 });
+        write_text(&format!("{shown}\n"))?;
+        return Ok(());
+    }
+    write_text(&format!("{}\n", summary::tables(ledger, app.registry(), run).await?))?;
+    write_text(&format!("{}\n", summary::figures(run, took)))?;
+    if let Some(out) = out {
+        write_text(&format!("written to {out}\n"))?;
+    }
+    app.say(&format!("\nnext:\n{}", summary::next_commands(app, run)));
+    Ok(())
+}

@@ -1,0 +1,219 @@
+//! What a run brought, for people: one block of figures, one table, the next commands.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use fleetline_shared::domain::{JobState, Registry};
+use fleetline_shared::ports::{JobFilter, JobRow, QueryLedger, RunRow};
+use serde_json::Value;
+
+use crate::app::App;
+use crate::exit::CliError;
+use crate::lookup::each_job;
+use crate::present::facts_of;
+use crate::ui::format;
+use crate::ui::table::{Column, Look, Table};
+
+/// Rows of the table at most; the rest is one line.
+const ROWS: usize = 15;
+
+/// Figures of one group of jobs: a node type or an error type.
+#[derive(Default)]
+struct Group {
+    jobs: u64,
+    occurrences: u64,
+    facts: u64,
+    partial: u64,
+    references: u64,
+    severity: String,
+    tickets: u64,
+    example: String,
+}
+
+/// The tables of a run, grouped by what its kinds find.
+pub async fn tables(ledger: &dyn QueryLedger, registry: &Registry, run: &RunRow) -> Result<String, CliError> {
+    let mut nodes = BTreeMap::new();
+    let mut errors = BTreeMap::new();
+    let filter = JobFilter {
+        run: Some(run.id),
+        state: Some(JobState::Succeeded),
+        with_results: true,
+        ..JobFilter::default()
+    };
+    each_job(ledger, filter, |job| {
+        match &job.output {
+            Some(output) if output["error_type"].is_string() => add_analysis(&mut errors, &job, output),
+            _ => add_facts(&mut nodes, registry, &job),
+        }
+        Ok(())
+    })
+    .await?;
+    let mut tables = Vec::new();
+    if !nodes.is_empty() {
+        tables.push(node_table(nodes));
+    }
+    if !errors.is_empty() {
+        tables.push(log_table(errors));
+    }
+    Ok(tables.join("\n"))
+}
+
+fn add_facts(groups: &mut BTreeMap<String, Group>, registry: &Registry, job: &JobRow) {
+    for (n, fact) in facts_of(registry, job).iter().enumerate() {
+        let group = groups.entry(text(fact, "node_type")).or_default();
+        group.jobs += u64::from(n == 0);
+        group.facts += 1;
+        group.references += fact["references"].as_array().map_or(0, |list| list.len() as u64);
+        group.partial += u64::from(fact["quality"]["status"] != "complete");
+        if group.example.is_empty() {
+            group.example = text(fact, "summary");
+        }
+    }
+}
+
+fn add_analysis(groups: &mut BTreeMap<String, Group>, job: &JobRow, output: &Value) {
+    let group = groups.entry(text(output, "error_type")).or_default();
+    group.jobs += 1;
+    group.occurrences += job.occurrences;
+    group.tickets += u64::from(output["create_ticket"] == true);
+    let severity = text(output, "severity");
+    if rank(&severity) > rank(&group.severity) {
+        group.severity = severity;
+        group.example = text(output, "title");
+    }
+}
+
+fn text(value: &Value, field: &str) -> String {
+    value[field].as_str().unwrap_or_default().to_owned()
+}
+
+fn rank(severity: &str) -> u8 {
+    match severity {
+        "high" => 3,
+        "medium" => 2,
+        "low" => 1,
+        _ => 0,
+    }
+}
+
+fn node_table(groups: BTreeMap<String, Group>) -> String {
+    let mut groups: Vec<_> = groups.into_iter().collect();
+    groups.sort_by(|(_, a), (_, b)| b.facts.cmp(&a.facts));
+    let mut table = Table::new(
+        Look::of_stdout(),
+        &[
+            Column::Left("node type"),
+            Column::Right("jobs"),
+            Column::Right("facts"),
+            Column::Right("not complete"),
+            Column::Right("references"),
+            Column::Left("for example"),
+        ],
+    );
+    let more = groups.len().saturating_sub(ROWS);
+    for (name, group) in groups.into_iter().take(ROWS) {
+        table.plain_row([
+            name,
+            format::count(group.jobs),
+            format::count(group.facts),
+            format::count(group.partial),
+            format::count(group.references),
+            format::truncate(&group.example, 60),
+        ]);
+    }
+    with_more(&table, more, "node types")
+}
+
+fn log_table(groups: BTreeMap<String, Group>) -> String {
+    let mut groups: Vec<_> = groups.into_iter().collect();
+    groups.sort_by_key(|(_, group)| {
+        (std::cmp::Reverse(rank(&group.severity)), std::cmp::Reverse(group.occurrences))
+    });
+    let mut table = Table::new(
+        Look::of_stdout(),
+        &[
+            Column::Left("error type"),
+            Column::Left("severity"),
+            Column::Right("events"),
+            Column::Right("messages"),
+            Column::Right("tickets"),
+            Column::Left("for example"),
+        ],
+    );
+    let more = groups.len().saturating_sub(ROWS);
+    for (name, group) in groups.into_iter().take(ROWS) {
+        table.plain_row([
+            name,
+            group.severity,
+            format::count(group.occurrences),
+            format::count(group.jobs),
+            format::count(group.tickets),
+            format::truncate(&group.example, 60),
+        ]);
+    }
+    with_more(&table, more, "error types")
+}
+
+fn with_more(table: &Table, more: usize, what: &str) -> String {
+    if more == 0 { table.to_string() } else { format!("{table}\n… and {more} more {what}") }
+}
+
+/// The figures of a run in a few lines.
+pub fn figures(run: &RunRow, took: Duration) -> String {
+    let analyser = run.settings["analyser"]["name"].as_str().unwrap_or("as before");
+    let counts = &run.counts;
+    let mut parts = vec![format!("{} succeeded", format::count(counts.succeeded))];
+    if counts.reused > 0 {
+        parts.push(format!("{} of them reused", format::count(counts.reused)));
+    }
+    if counts.dead > 0 {
+        parts.push(format!("{} dead", format::count(counts.dead)));
+    }
+    let open = counts.jobs - counts.terminal();
+    if open > 0 {
+        parts.push(format!("{} left to do", format::count(open)));
+    }
+    let events = if run.pipeline == "logs" {
+        format!(" for {} log events", format::count(counts.occurrences))
+    } else {
+        String::new()
+    };
+    let paid = if counts.usage.calls == 0 {
+        "nothing paid".to_owned()
+    } else {
+        format!(
+            "{} calls, {} + {} tokens",
+            format::count(counts.usage.calls),
+            format::count(counts.usage.input_tokens),
+            format::count(counts.usage.output_tokens)
+        )
+    };
+    format!(
+        "{} {events}: {}\nanalyser {analyser} · {paid} · {} retries · {}",
+        plural(counts.jobs, "job"),
+        parts.join(", "),
+        format::count(counts.retries),
+        format::duration(took)
+    )
+    .replace(" :", ":")
+}
+
+fn plural(n: u64, what: &str) -> String {
+    format!("{} {what}{}", format::count(n), if n == 1 { "" } else { "s" })
+}
+
+/// The commands a person may want next, ready to copy.
+pub fn next_commands(app: &App, run: &RunRow) -> String {
+    let db = app.db_flag();
+    let id = format::short_id(&run.id.to_string());
+    let mut commands = vec![
+        (format!("fleetline facts {id}{db}"), "what was found"),
+        (format!("fleetline results {id}{db} > results.jsonl"), "everything, one JSON line per job"),
+    ];
+    if run.counts.dead > 0 {
+        commands.push((format!("fleetline dead list {id}{db}"), "why jobs are dead"));
+        commands.push((format!("fleetline dead redrive --run {id}{db}"), "send them again"));
+    }
+    let width = commands.iter().map(|(command, _)| command.len()).max().unwrap_or(0);
+    commands.iter().map(|(command, why)| format!("  {command:width$}   {why}\n")).collect()
+}

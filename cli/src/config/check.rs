@@ -1,0 +1,95 @@
+//! Values that are fine alone and contradict each other.
+
+use std::time::Duration;
+
+use super::openai::PUBLIC_URL;
+use super::problems::Problem;
+use super::sections::{AnalyserChoice, Config};
+
+/// All contradictions.
+pub(super) fn contradictions(config: &Config) -> Vec<Problem> {
+    let mut found = Found(Vec::new());
+    times(config, &mut found);
+    openai(config, &mut found);
+    sizes(config, &mut found);
+    found.0
+}
+
+struct Found(Vec<Problem>);
+
+impl Found {
+    fn when(&mut self, contradiction: bool, keys: [&str; 2], message: impl FnOnce() -> String) {
+        if contradiction {
+            let keys = keys.map(str::to_owned).to_vec();
+            self.0.push(Problem { from: String::new(), keys, message: message() });
+        }
+    }
+}
+
+fn times(config: &Config, found: &mut Found) {
+    let (jobs, dispatch) = (&config.jobs, &config.dispatch);
+    found.when(jobs.backoff_base > jobs.backoff_cap, ["jobs.backoff_base", "jobs.backoff_cap"], || {
+        format!(
+            "the first wait, {}, is longer than the longest, {}",
+            show(jobs.backoff_base),
+            show(jobs.backoff_cap)
+        )
+    });
+    found.when(
+        jobs.deadline.is_some_and(|deadline| deadline < jobs.timeout),
+        ["jobs.deadline", "jobs.timeout"],
+        || format!("the deadline is shorter than one attempt may take, {}", show(jobs.timeout)),
+    );
+    found.when(dispatch.stale_after <= jobs.timeout, ["dispatch.stale_after", "jobs.timeout"], || {
+        format!(
+            "a running job would count as lost: stale_after must be longer than the timeout, {}",
+            show(jobs.timeout)
+        )
+    });
+}
+
+fn openai(config: &Config, found: &mut Found) {
+    let openai = &config.openai;
+    found.when(
+        openai.api_key.is_some() && openai.api_key_file.is_some(),
+        ["openai.api_key", "openai.api_key_file"],
+        || "both are set; set one".to_owned(),
+    );
+    found.when(
+        openai.api_version.is_some() != openai.deployment.is_some(),
+        ["openai.api_version", "openai.deployment"],
+        || "Azure needs both; other servers need neither".to_owned(),
+    );
+    found.when(
+        openai.deployment.is_some() && openai.base_url == PUBLIC_URL,
+        ["openai.deployment", "openai.base_url"],
+        || "a deployment is Azure's: set base_url to https://NAME.openai.azure.com/openai".to_owned(),
+    );
+    found.when(
+        config.run.analyser == AnalyserChoice::OpenAi && !openai.is_configured(),
+        ["run.analyser", "openai.api_key"],
+        || "the analyser openai needs a key or a base URL: set OPENAI_API_KEY or OPENAI_BASE_URL".to_owned(),
+    );
+}
+
+fn sizes(config: &Config, found: &mut Found) {
+    let (worker, dispatch, discovery, logs) =
+        (&config.worker, &config.dispatch, &config.discovery, &config.logs);
+    found.when(
+        dispatch.window.is_some_and(|window| window < worker.concurrency),
+        ["dispatch.window", "worker.concurrency"],
+        || format!("a window below the concurrency, {}, leaves workers idle", worker.concurrency),
+    );
+    found.when(
+        discovery.max_subtree_kb > discovery.max_node_mb * 1024,
+        ["discovery.max_subtree_kb", "discovery.max_node_mb"],
+        || format!("nodes are refused above {} MiB, before they would be split", discovery.max_node_mb),
+    );
+    found.when(logs.fields.message.is_empty(), ["logs.fields.message", "logs.format"], || {
+        "a JSON event without a message cannot be analysed: name at least one path".to_owned()
+    });
+}
+
+fn show(duration: Duration) -> humantime::FormattedDuration {
+    humantime::format_duration(duration)
+}

@@ -1,0 +1,100 @@
+//! Where each value came from: `fleetline config print`.
+
+use std::fmt;
+
+use figment::Figment;
+use figment::value::{Dict, Value};
+use serde::Serialize;
+
+use super::schema::join;
+use super::text::is_none;
+
+/// Keys whose values are never shown.
+const SECRETS: [&str; 1] = ["openai.api_key"];
+
+/// All values and their origins, sorted by key.
+#[derive(Clone, Debug, Serialize)]
+#[serde(transparent)]
+pub struct Origins(Vec<Origin>);
+
+/// One value and where it came from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Origin {
+    /// `worker.concurrency`
+    pub key: String,
+    /// As TOML; a secret is `"***"`.
+    pub value: String,
+    /// `default`, a file's path, `env NAME` or `flag --name`.
+    pub from: String,
+}
+
+impl Origins {
+    pub(super) fn of(figment: &Figment, dict: &Dict) -> Self {
+        let mut origins = Vec::new();
+        walk(figment, dict, "", &mut origins);
+        Self(origins)
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Origin> {
+        self.0.iter()
+    }
+
+    /// One key's.
+    pub fn get(&self, key: &str) -> Option<&Origin> {
+        self.0.iter().find(|origin| origin.key == key)
+    }
+}
+
+/// Values before sections, as TOML needs them.
+fn walk(figment: &Figment, dict: &Dict, above: &str, origins: &mut Vec<Origin>) {
+    let is_section = |value: &Value| matches!(value, Value::Dict(..));
+    for (name, value) in dict.iter().filter(|(_, value)| !is_section(value)) {
+        let key = join(above, name);
+        let from =
+            figment.get_metadata(value.tag()).map_or_else(String::new, |metadata| metadata.name.to_string());
+        let is_secret =
+            SECRETS.contains(&key.as_str()) && !value.as_str().is_some_and(|text| is_none(text.trim()));
+        let value = if is_secret { "\"***\"".to_owned() } else { as_toml(value) };
+        origins.push(Origin { key, value, from });
+    }
+    for (name, value) in dict {
+        if let Value::Dict(_, section) = value {
+            walk(figment, section, &join(above, name), origins);
+        }
+    }
+}
+
+fn as_toml(value: &Value) -> String {
+    match value {
+        Value::Bool(_, bool) => bool.to_string(),
+        Value::Num(_, number) => match (number.to_i128(), number.to_f64()) {
+            (_, Some(float)) => format!("{float:?}"),
+            (Some(whole), _) => whole.to_string(),
+            (None, None) => number.to_u128_lossy().unwrap_or_default().to_string(),
+        },
+        Value::Array(_, items) => {
+            let items: Vec<_> = items.iter().map(as_toml).collect();
+            format!("[{}]", items.join(", "))
+        }
+        // JSON's strings are TOML's basic strings.
+        other => serde_json::to_string(other.as_str().unwrap_or_default()).unwrap_or_default(),
+    }
+}
+
+impl fmt::Display for Origins {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut current = "";
+        for Origin { key, value, from } in &self.0 {
+            let (section, name) = key.rsplit_once('.').unwrap_or(("", key));
+            if section != current {
+                let gap = if current.is_empty() { "" } else { "\n" };
+                writeln!(f, "{gap}[{section}]")?;
+                current = section;
+            }
+            let comment = if from == "default" { String::new() } else { format!("  # from {from}") };
+            writeln!(f, "{name} = {value}{comment}")?;
+        }
+        Ok(())
+    }
+}

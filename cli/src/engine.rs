@@ -1,0 +1,194 @@
+//! Embedded mode: the same dispatcher, attempt path and messages as in a fleet, on adapters for
+//! one process.
+
+use std::collections::BTreeMap;
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use fleetline_producer::dispatcher::{DispatchOptions, Dispatcher};
+use fleetline_producer::sweeper::{self, SweepOptions};
+use fleetline_shared::domain::{Decision, Envelope, PortError, Registry, Usage};
+use fleetline_shared::embedded::{MemoryBroker, MemoryLeases, MemoryQuotas, SqliteLedger};
+use fleetline_shared::ports::{Broker, DispatchLedger, Finish, FinishLedger, Limits, Quotas, Scope};
+use fleetline_worker::{Worker, WorkerError, WorkerOptions};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// What an embedded engine is made of.
+pub struct EngineOptions {
+    /// Limits of the worker.
+    pub worker: WorkerOptions,
+    /// Messages that may wait on a line.
+    pub window: usize,
+    /// The longest time between two looks at the ledger.
+    pub poll: Duration,
+    /// The sweeper's limits.
+    pub sweep: SweepOptions,
+    /// Quotas by upstream.
+    pub limits: BTreeMap<String, Limits>,
+}
+
+/// An open database that this process alone works on.
+pub struct Embedded {
+    /// The ledger.
+    pub ledger: SqliteLedger,
+    /// Held as long as the process works; the system frees it however the process ends.
+    _lock: File,
+}
+
+impl Embedded {
+    /// Opens the database, and puts back what a process that died had under way.
+    pub async fn open(db: &Path, max_losses: u16) -> Result<Self, PortError> {
+        let lock = lock(db)?;
+        let ledger = SqliteLedger::open(db)?;
+        // Nobody else works on this database, so whatever is dispatched is lost.
+        let swept = ledger.sweep(Scope::All, Duration::ZERO, max_losses).await?;
+        if swept.requeued + swept.crash_looped > 0 {
+            tracing::info!(requeued = swept.requeued, dead = swept.crash_looped, "resumed after a crash");
+        }
+        Ok(Self { ledger, _lock: lock })
+    }
+
+    /// Starts dispatcher, sweeper and worker for the scope.
+    pub fn start(&self, registry: Registry, options: EngineOptions, scope: Scope) -> RunningEngine {
+        let broker: Arc<dyn Broker> = Arc::new(MemoryBroker::new());
+        let quotas: Arc<dyn Quotas> = Arc::new(MemoryQuotas::new(options.limits));
+        let drain = CancellationToken::new();
+        let stop = CancellationToken::new();
+        let ledger = Arc::new(self.ledger.clone());
+
+        let dispatcher = Dispatcher {
+            ledger: ledger.clone(),
+            finishes: ledger.clone(),
+            broker: Arc::clone(&broker),
+            quotas: Arc::clone(&quotas),
+            kinds: registry.names().map(ToOwned::to_owned).collect(),
+            options: DispatchOptions { scope, window: options.window, poll: options.poll },
+        };
+        let worker = Worker {
+            registry,
+            ledger: ledger.clone(),
+            broker: Arc::clone(&broker),
+            leases: Arc::new(MemoryLeases::new()),
+            quotas: Arc::clone(&quotas),
+            options: options.worker,
+        };
+        let kinds = dispatcher.kinds.clone();
+        let dispatcher = tokio::spawn(dispatcher.run(drain.clone()));
+        tokio::spawn(sweeper::run(ledger, options.sweep, drain.clone()));
+        let worker = tokio::spawn(worker.run(drain.clone(), stop.clone()));
+        RunningEngine { drain, stop, worker, dispatcher, quotas, broker, ledger: self.ledger.clone(), kinds }
+    }
+}
+
+/// A started engine.
+pub struct RunningEngine {
+    drain: CancellationToken,
+    stop: CancellationToken,
+    worker: JoinHandle<Result<(), WorkerError>>,
+    dispatcher: JoinHandle<()>,
+    quotas: Arc<dyn Quotas>,
+    broker: Arc<dyn Broker>,
+    ledger: SqliteLedger,
+    kinds: Vec<String>,
+}
+
+impl RunningEngine {
+    /// What the upstreams are waiting for, for the progress line.
+    pub async fn waiting_for(&self) -> Option<String> {
+        let reports = self.quotas.report().await.ok()?;
+        reports.into_iter().find_map(|report| {
+            let (wait, why) = report.paused?;
+            Some(format!("{} paused {} s: {why}", report.upstream, wait.as_secs() + 1))
+        })
+    }
+
+    /// Attempts under way.
+    pub async fn running(&self) -> u64 {
+        let mut running = 0;
+        for kind in &self.kinds {
+            running += self.broker.depth(kind).await.map_or(0, |depth| depth.unsettled as u64);
+        }
+        running
+    }
+
+    /// Resolves if the worker stops by itself, which it does on a broken ledger only.
+    pub async fn failed(&mut self) -> WorkerError {
+        match (&mut self.worker).await {
+            Ok(Err(error)) => error,
+            Ok(Ok(())) => std::future::pending().await,
+            Err(error) => {
+                WorkerError::Ledger(PortError::Broken { port: "worker", message: error.to_string() })
+            }
+        }
+    }
+
+    /// Takes nothing new, finishes what runs within the grace period, gives the rest back, ends.
+    pub async fn drain(self) -> Result<(), WorkerError> {
+        self.drain.cancel();
+        if self.worker.is_finished() {
+            return Ok(());
+        }
+        let _ = self.dispatcher.await;
+        let ended = self.worker.await;
+        self.stop.cancel();
+        ended.unwrap_or_else(|error| {
+            Err(WorkerError::Ledger(PortError::Broken { port: "worker", message: error.to_string() }))
+        })?;
+        empty_lines(&*self.broker, &self.ledger, &self.kinds).await.map_err(WorkerError::Ledger)
+    }
+}
+
+/// Gives jobs back that wait on the lines of this process: they did nothing, so they must not
+/// count as lost.
+async fn empty_lines(broker: &dyn Broker, ledger: &SqliteLedger, kinds: &[String]) -> Result<(), PortError> {
+    for kind in kinds {
+        let mut deliveries = broker.consume(kind, 1).await?;
+        while broker.depth(kind).await?.ready > 0 {
+            let Some(delivery) = deliveries.next().await else { break };
+            let delivery = delivery?;
+            if let Ok(envelope) = Envelope::decode(&delivery.body) {
+                let why = "given back at the end of its process".into();
+                let finish = Finish {
+                    job: envelope.job_id,
+                    fence: envelope.fence,
+                    decision: Decision::Snooze { delay: Duration::ZERO, why },
+                    usage: Usage::default(),
+                };
+                ledger.finish(vec![finish]).await?;
+            }
+            delivery.ack().await?;
+        }
+    }
+    Ok(())
+}
+
+fn lock(db: &Path) -> Result<File, PortError> {
+    let path = PathBuf::from(format!("{}.lock", db.display()));
+    let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(|error| {
+        PortError::Broken {
+            port: "ledger",
+            message: format!(
+                "cannot write {}: {error}; check that the folder exists and may be written, or give another \
+                 path with --db",
+                path.display()
+            ),
+        }
+    })?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(PortError::Unavailable {
+            port: "ledger",
+            message: format!(
+                "another fleetline works on {}: wait for it, or give another path with --db",
+                db.display()
+            ),
+        }),
+        Err(TryLockError::Error(error)) => Err(PortError::Broken {
+            port: "ledger",
+            message: format!("cannot lock {}: {error}", path.display()),
+        }),
+    }
+}

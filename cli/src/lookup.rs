@@ -1,0 +1,105 @@
+//! Finding what a user means by `latest` or by the first digits of an id.
+
+use std::path::Path;
+
+use fleetline_shared::embedded::SqliteLedger;
+use fleetline_shared::ports::{JobFilter, JobRow, Page, QueryLedger, RunRow};
+
+use crate::exit::CliError;
+
+/// Runs that are searched for first digits.
+const SEARCHED_RUNS: usize = 10_000;
+/// Rows read at once where all are wanted.
+pub const PAGE: usize = 500;
+
+/// Opens a database to look at.
+pub fn open(db: &Path) -> Result<SqliteLedger, CliError> {
+    Ok(SqliteLedger::open_read_only(db)?)
+}
+
+/// The run that the user means.
+pub async fn find_run(ledger: &dyn QueryLedger, text: &str) -> Result<RunRow, CliError> {
+    if let Ok(id) = text.parse() {
+        return ledger.run(id).await?.ok_or_else(|| unknown("run", text));
+    }
+    let runs = ledger.runs(SEARCHED_RUNS).await?;
+    if text == "latest" {
+        return runs
+            .into_iter()
+            .next()
+            .ok_or_else(|| CliError::Failure("there is no run yet: `fleetline run FILE` makes one".into()));
+    }
+    only("run", text, runs.into_iter().filter(|run| starts_with(&run.id.to_string(), text)).collect())
+}
+
+/// The job that the user means.
+pub async fn find_job(ledger: &dyn QueryLedger, text: &str, filter: JobFilter) -> Result<JobRow, CliError> {
+    let filter = JobFilter { job: text.parse().ok(), ..filter };
+    let mut found = Vec::new();
+    each_job(ledger, filter, |job| {
+        if starts_with(&job.job_id.to_string(), text) {
+            found.push(job);
+        }
+        Ok(())
+    })
+    .await?;
+    only("job", text, found)
+}
+
+/// Calls `row` for every job, page by page.
+pub async fn each_job(
+    ledger: &dyn QueryLedger,
+    filter: JobFilter,
+    mut row: impl FnMut(JobRow) -> Result<(), CliError>,
+) -> Result<(), CliError> {
+    let mut page = Page { after: 0, limit: PAGE };
+    loop {
+        let jobs = ledger.jobs(filter.clone(), page).await?;
+        let Some(last) = jobs.last() else { return Ok(()) };
+        page.after = last.position;
+        for job in jobs {
+            row(job)?;
+        }
+    }
+}
+
+/// Ids of one minute share their first digits, so the last ones are accepted too: they are what
+/// tables show.
+fn starts_with(id: &str, text: &str) -> bool {
+    let plain = |text: &str| text.replace('-', "").to_ascii_lowercase();
+    let (id, text) = (plain(id), plain(text));
+    !text.is_empty() && (id.starts_with(&text) || id.ends_with(&text))
+}
+
+fn only<T>(what: &str, text: &str, mut found: Vec<T>) -> Result<T, CliError> {
+    match found.len() {
+        0 => Err(unknown(what, text)),
+        1 => Ok(found.remove(0)),
+        n => Err(CliError::Failure(format!("{n} {what}s match `{text}`: give more of the id"))),
+    }
+}
+
+fn unknown(what: &str, text: &str) -> CliError {
+    let list = if what == "run" { "fleetline status" } else { "fleetline jobs" };
+    CliError::Failure(format!("there is no {what} `{text}` in this database: `{list}` lists them"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_found_by_either_end() {
+        let id = "0199aaaa-bbbb-7ccc-8ddd-eeeeffff0001";
+        for (text, found) in [
+            ("0199aaaa", true),
+            ("0199aaaa-bb", true),
+            ("0199AAAABB", true),
+            ("ffff0001", true),
+            ("aaaa", false),
+            ("", false),
+        ] {
+            assert_eq!(starts_with(id, text), found, "{text}");
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! The ledger in one `SQLite` file: WAL, full sync, one writer that commits in groups.
+//!
+//! It survives `kill -9` and power cuts: what a call answered is in the file.
+
+mod codes;
+mod connection;
+mod counters;
+mod detail;
+mod dispatch;
+mod finish;
+mod lanes;
+mod query;
+mod redrive;
+mod submit;
+mod sweep;
+mod writer;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use rusqlite::{Connection, params};
+use tokio::sync::watch;
+use tokio::task::spawn_blocking;
+
+use crate::domain::{DedupKey, Envelope, JobId, NewJob, NewRun, PortError, RunId};
+use crate::ports::{
+    Added, DeadJobs, DispatchAsk, DispatchLedger, Finish, FinishLedger, Finished, JobDetail, JobFilter,
+    JobRow, OpenedRun, Page, QueryLedger, RedriveLedger, RunRow, Scope, Seal, SubmitLedger, Swept,
+};
+use writer::{News, Writer};
+
+/// A ledger in a file.
+#[derive(Clone)]
+pub struct SqliteLedger {
+    path: Arc<PathBuf>,
+    /// `None`: opened for reading only.
+    writer: Option<Writer>,
+    reader: Arc<Mutex<Connection>>,
+    changes: watch::Receiver<u64>,
+    /// The run that was served last, so that the next round begins behind it.
+    last_run: Arc<Mutex<i64>>,
+}
+
+impl SqliteLedger {
+    /// Opens the file, and makes it if it is missing.
+    pub fn open(path: &Path) -> Result<Self, PortError> {
+        let connection = connection::open_writer(path)?;
+        let (raise, changes) = watch::channel(0);
+        let writer = Writer::start(connection, path.to_owned(), raise);
+        Self::with(path, Some(writer), changes)
+    }
+
+    /// Opens an existing file to look at, also while another process writes it. Calls that
+    /// write are errors.
+    pub fn open_read_only(path: &Path) -> Result<Self, PortError> {
+        Self::with(path, None, watch::channel(0).1)
+    }
+
+    fn with(path: &Path, writer: Option<Writer>, changes: watch::Receiver<u64>) -> Result<Self, PortError> {
+        let reader = connection::open_reader(path)?;
+        Ok(Self {
+            path: Arc::new(path.to_owned()),
+            writer,
+            reader: Arc::new(Mutex::new(reader)),
+            changes,
+            last_run: Arc::default(),
+        })
+    }
+
+    async fn write<T: Send + 'static>(
+        &self,
+        news: News,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, PortError> {
+        match &self.writer {
+            Some(writer) => writer.write(news, work).await,
+            None => Err(PortError::Invalid { port: "ledger", message: "it is open for reading only".into() }),
+        }
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, PortError> {
+        let reader = Arc::clone(&self.reader);
+        let path = Arc::clone(&self.path);
+        let read = spawn_blocking(move || {
+            let connection = reader.lock().unwrap_or_else(PoisonError::into_inner);
+            work(&connection).map_err(|error| connection::in_words(&error, &path))
+        });
+        read.await.map_err(|error| PortError::Broken { port: "ledger", message: error.to_string() })?
+    }
+}
+
+#[async_trait]
+impl SubmitLedger for SqliteLedger {
+    async fn open_run(&self, run: NewRun) -> Result<OpenedRun, PortError> {
+        self.write(News::No, move |connection| submit::open_run(connection, &run)).await
+    }
+
+    async fn add_jobs(&self, run: RunId, jobs: Vec<NewJob>) -> Result<Added, PortError> {
+        self.write(News::Yes, move |connection| submit::add_jobs(connection, run, &jobs)).await
+    }
+
+    async fn seal_run(&self, run: RunId, seal: Seal) -> Result<(), PortError> {
+        self.write(News::Yes, move |connection| submit::seal_run(connection, run, &seal)).await
+    }
+}
+
+#[async_trait]
+impl DispatchLedger for SqliteLedger {
+    async fn dispatch(&self, ask: DispatchAsk) -> Result<Vec<Envelope>, PortError> {
+        let last_run = Arc::clone(&self.last_run);
+        self.write(News::No, move |connection| {
+            let mut last_run = last_run.lock().unwrap_or_else(PoisonError::into_inner);
+            dispatch::dispatch(connection, &ask, &mut last_run)
+        })
+        .await
+    }
+
+    async fn next_due(&self, scope: Scope) -> Result<Option<Duration>, PortError> {
+        let wait = self.read(move |connection| dispatch::next_due(connection, scope)).await?;
+        Ok(wait.map(|ms| Duration::from_millis(ms.cast_unsigned())))
+    }
+
+    async fn sweep(&self, scope: Scope, older_than: Duration, max_losses: u16) -> Result<Swept, PortError> {
+        let age = connection::to_ms(older_than);
+        self.write(News::Yes, move |connection| sweep::sweep(connection, scope, age, max_losses)).await
+    }
+
+    fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.clone()
+    }
+}
+
+#[async_trait]
+impl FinishLedger for SqliteLedger {
+    async fn still_current(&self, dispatches: Vec<(JobId, u64)>) -> Result<Vec<bool>, PortError> {
+        self.read(move |connection| {
+            let mut query = connection
+                .prepare_cached("SELECT 1 FROM jobs WHERE id = ?1 AND fence = ?2 AND state = ?3")?;
+            dispatches
+                .iter()
+                .map(|(job, fence)| {
+                    query.exists(params![job.as_bytes(), fence.cast_signed(), codes::DISPATCHED])
+                })
+                .collect()
+        })
+        .await
+    }
+
+    async fn finish(&self, finishes: Vec<Finish>) -> Result<Vec<Finished>, PortError> {
+        self.write(News::Yes, move |connection| finish::finish_all(connection, &finishes)).await
+    }
+}
+
+#[async_trait]
+impl QueryLedger for SqliteLedger {
+    async fn runs(&self, limit: usize) -> Result<Vec<RunRow>, PortError> {
+        self.read(move |connection| query::runs(connection, limit)).await
+    }
+
+    async fn run(&self, id: RunId) -> Result<Option<RunRow>, PortError> {
+        self.read(move |connection| query::run(connection, id)).await
+    }
+
+    async fn jobs(&self, filter: JobFilter, page: Page) -> Result<Vec<JobRow>, PortError> {
+        self.read(move |connection| query::jobs(connection, &filter, page)).await
+    }
+
+    async fn job_detail(&self, job: JobId) -> Result<Option<JobDetail>, PortError> {
+        self.read(move |connection| detail::job_detail(connection, job)).await
+    }
+
+    async fn have_results(
+        &self,
+        tenant: &str,
+        kind: &str,
+        keys: Vec<DedupKey>,
+    ) -> Result<Vec<bool>, PortError> {
+        let (tenant, kind) = (tenant.to_owned(), kind.to_owned());
+        self.read(move |connection| detail::have_results(connection, &tenant, &kind, &keys)).await
+    }
+}
+
+#[async_trait]
+impl RedriveLedger for SqliteLedger {
+    async fn redrive(&self, which: DeadJobs, into: NewRun) -> Result<u64, PortError> {
+        self.write(News::Yes, move |connection| redrive::redrive(connection, &which, &into)).await
+    }
+}

@@ -1,0 +1,210 @@
+//! The way of one delivery: decode, lease, check, admit, call, decide, finish, release, ack.
+//!
+//! Read [`Attempts::work_on`] from top to bottom. An acknowledgement is sent only after the commit
+//! that records the outcome; what goes wrong before leaves the delivery unsettled, so that the
+//! broker hands it over again.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fleetline_shared::domain::{
+    CallContext, DynKind, Envelope, ErasedDone, FailureClass, JobError, Outcome, PortError, Registry, Usage,
+};
+use fleetline_shared::kill_point;
+use fleetline_shared::ports::{Delivery, Finish, Finished, Leases, Quotas};
+use fleetline_shared::rules::{Standing, decide};
+use futures_util::FutureExt;
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::committer::Committer;
+use crate::gate::{self, Gate, Pass};
+use crate::lease::{HeldLease, Taken};
+
+/// A lease or quota service that does not answer is asked again after this time.
+const PORT_PAUSE: Duration = Duration::from_secs(1);
+
+/// What every attempt of a worker shares.
+#[derive(Clone)]
+pub struct Attempts {
+    /// The kinds it can work on.
+    pub registry: Registry,
+    /// Its way to the ledger.
+    pub committer: Committer,
+    /// Holds on dedup keys.
+    pub leases: Arc<dyn Leases>,
+    /// Quotas of the upstreams.
+    pub quotas: Arc<dyn Quotas>,
+    /// How long a lease lives without renewal.
+    pub lease_ttl: Duration,
+    /// The longest sleep for a quota slot while the delivery is held.
+    pub hold: Duration,
+    /// Cancelled when running attempts must end at once and give their jobs back.
+    pub stop: CancellationToken,
+}
+
+impl Attempts {
+    /// Works on one delivery. An error means that the ledger cannot be reached: the worker stops.
+    pub async fn work_on(&self, delivery: Delivery) -> Result<(), PortError> {
+        kill_point::reach("delivery.taken");
+        let envelope = match Envelope::decode(&delivery.body) {
+            Ok(envelope) => envelope,
+            Err(error) => {
+                tracing::error!(%error, "a message goes to the dead letters");
+                return delivery.reject(error.to_string()).await;
+            }
+        };
+        let Some(kind) = self.registry.get(&envelope.kind) else {
+            return delivery.reject(format!("this worker does not know kind `{}`", envelope.kind)).await;
+        };
+        let started = Instant::now();
+        let lease = match HeldLease::take(&self.leases, &envelope, self.lease_ttl).await {
+            Ok(Taken::Yes(lease)) => lease,
+            Ok(Taken::Held { expires_in }) => {
+                let outcome = not_now(expires_in, "another worker holds the lease on its key");
+                return self.record(delivery, &envelope, kind, outcome, Usage::default(), started).await;
+            }
+            Err(error) => {
+                let outcome = not_now(PORT_PAUSE, &error.to_string());
+                return self.record(delivery, &envelope, kind, outcome, Usage::default(), started).await;
+            }
+        };
+        kill_point::reach("lease.acquired");
+
+        let context = CallContext::new(envelope.job_id, envelope.attempts + 1, self.stop.child_token());
+        let outcome = self.under_lease(&envelope, kind, &lease, &context).await?;
+        let recorded = self.record(delivery, &envelope, kind, outcome, context.usage(), started).await;
+        lease.release().await;
+        recorded
+    }
+
+    /// Everything that may only happen while the lease is held. Whatever ends it first wins.
+    async fn under_lease(
+        &self,
+        envelope: &Envelope,
+        kind: &Arc<dyn DynKind>,
+        lease: &HeldLease,
+        context: &CallContext,
+    ) -> Result<Outcome, PortError> {
+        // A redelivered message of a job that is finished must not be paid for again.
+        if !self.committer.still_current(envelope.job_id, envelope.fence).await? {
+            return Ok(Outcome::Superseded);
+        }
+        let outcome = tokio::select! {
+            biased;
+            outcome = self.admit_and_call(envelope, kind, context) => outcome,
+            () = lease.lost() => Outcome::Superseded,
+            () = self.stop.cancelled() => Outcome::Drained,
+        };
+        context.cancel.cancel();
+        Ok(outcome)
+    }
+
+    async fn admit_and_call(
+        &self,
+        envelope: &Envelope,
+        kind: &Arc<dyn DynKind>,
+        context: &CallContext,
+    ) -> Outcome {
+        let limit = kind.policy().timeout;
+        let pass = match Pass::get(&self.quotas, envelope, self.hold, limit + self.hold).await {
+            Ok(Gate::Open(pass)) => pass,
+            Ok(Gate::Closed { wait, why }) => return not_now(wait, &why),
+            // Quota that cannot be counted is not spent.
+            Err(error @ PortError::Invalid { .. }) => {
+                return Outcome::Failed { class: FailureClass::Permanent, error: error.to_string() };
+            }
+            Err(error) => return not_now(PORT_PAUSE, &error.to_string()),
+        };
+        kill_point::reach("quota.admitted");
+        let called = call(kind, envelope, context, limit).await;
+        kill_point::reach("call.returned");
+        pass.settle(context.usage()).await;
+        self.outcome_of(called, envelope).await
+    }
+
+    async fn outcome_of(&self, called: Called, envelope: &Envelope) -> Outcome {
+        let failed = |class, error| Outcome::Failed { class, error };
+        match called {
+            Called::Done(done) => Outcome::Success(done),
+            Called::TimedOut(limit) => {
+                failed(FailureClass::Timeout, format!("no answer within {} s", limit.as_secs_f64()))
+            }
+            Called::Panicked(message) => {
+                failed(FailureClass::Panic, format!("the handler panicked: {message}"))
+            }
+            Called::Error(JobError::Retryable(error)) => failed(FailureClass::Retryable, error),
+            Called::Error(JobError::Permanent(error)) => failed(FailureClass::Permanent, error),
+            Called::Error(JobError::Snooze { delay, why }) => not_now(delay, &why),
+            Called::Error(JobError::RateLimited { retry_after, message }) => {
+                let wait = gate::pause(&self.quotas, envelope, retry_after, &message).await;
+                not_now(wait, &message)
+            }
+        }
+    }
+
+    /// Decides, commits, acknowledges: in this order.
+    async fn record(
+        &self,
+        delivery: Delivery,
+        envelope: &Envelope,
+        kind: &Arc<dyn DynKind>,
+        outcome: Outcome,
+        usage: Usage,
+        started: Instant,
+    ) -> Result<(), PortError> {
+        let standing = Standing {
+            attempts: envelope.attempts,
+            max_attempts: envelope.max_attempts,
+            time_left: envelope.deadline().map(|left| left.saturating_sub(started.elapsed())),
+        };
+        let decision = decide(outcome, standing, &kind.policy().backoff, fastrand::f64());
+        let finish = Finish { job: envelope.job_id, fence: envelope.fence, decision, usage };
+        match self.committer.finish(finish).await? {
+            Finished::Recorded => {}
+            Finished::Stale => tracing::debug!(job = %envelope.job_id, "another attempt owns the job"),
+            Finished::Refused(error) => {
+                tracing::error!(job = %envelope.job_id, error, "the outcome could not be recorded");
+            }
+        }
+        delivery.ack().await?;
+        kill_point::reach("delivery.acked");
+        Ok(())
+    }
+}
+
+/// How a call ended.
+enum Called {
+    Done(ErasedDone),
+    Error(JobError),
+    TimedOut(Duration),
+    Panicked(String),
+}
+
+async fn call(
+    kind: &Arc<dyn DynKind>,
+    envelope: &Envelope,
+    context: &CallContext,
+    limit: Duration,
+) -> Called {
+    let performing = AssertUnwindSafe(kind.perform(&envelope.args, context)).catch_unwind();
+    match timeout(limit, performing).await {
+        Ok(Ok(Ok(done))) => Called::Done(done),
+        Ok(Ok(Err(error))) => Called::Error(error),
+        Ok(Err(panic)) => Called::Panicked(message_of(panic.as_ref())),
+        Err(_) => Called::TimedOut(limit),
+    }
+}
+
+fn message_of(panic: &(dyn std::any::Any + Send)) -> String {
+    panic
+        .downcast_ref::<&str>()
+        .map(ToString::to_string)
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "no message".into())
+}
+
+fn not_now(delay: Duration, why: &str) -> Outcome {
+    Outcome::NotNow { delay, why: why.into() }
+}

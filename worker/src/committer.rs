@@ -1,0 +1,92 @@
+//! Records outcomes in groups: while one commit is in flight the next group gathers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fleetline_shared::domain::{JobId, PortError};
+use fleetline_shared::kill_point;
+use fleetline_shared::ports::{Finish, FinishLedger, Finished};
+use tokio::time::{Instant, sleep};
+
+use crate::batcher::Batcher;
+
+/// Outcomes in one transaction at most.
+const GROUP: usize = 256;
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// The worker's way to the ledger. Clones share one queue.
+#[derive(Clone)]
+pub struct Committer {
+    finishes: Batcher<Finish, Result<Finished, PortError>>,
+    checks: Batcher<(JobId, u64), Result<bool, PortError>>,
+}
+
+impl Committer {
+    /// Starts the tasks. A ledger that fails is tried again for `patience`; meanwhile nobody gets
+    /// an answer, so every slot of the worker fills up and no further call is paid for.
+    pub fn start(ledger: &Arc<dyn FinishLedger>, patience: Duration) -> Self {
+        let for_finish = Arc::clone(ledger);
+        let for_check = Arc::clone(ledger);
+        Self {
+            finishes: Batcher::start(GROUP, move |finishes| {
+                let ledger = Arc::clone(&for_finish);
+                async move {
+                    let count = finishes.len();
+                    let answers = retried(patience, || ledger.finish(finishes.clone())).await;
+                    spread(answers, count)
+                }
+            }),
+            checks: Batcher::start(GROUP, move |dispatches| {
+                let ledger = Arc::clone(&for_check);
+                async move {
+                    let count = dispatches.len();
+                    let answers = retried(patience, || ledger.still_current(dispatches.clone())).await;
+                    spread(answers, count)
+                }
+            }),
+        }
+    }
+
+    /// Records an outcome; answers after the commit.
+    pub async fn finish(&self, finish: Finish) -> Result<Finished, PortError> {
+        kill_point::reach("finish.before_commit");
+        let finished = self.finishes.ask(finish).await.unwrap_or_else(|| Err(stopped()))?;
+        kill_point::reach("finish.after_commit");
+        Ok(finished)
+    }
+
+    /// Whether this dispatch is still the one that counts.
+    pub async fn still_current(&self, job: JobId, fence: u64) -> Result<bool, PortError> {
+        self.checks.ask((job, fence)).await.unwrap_or_else(|| Err(stopped()))
+    }
+}
+
+fn stopped() -> PortError {
+    PortError::Broken { port: "ledger", message: "the committer has stopped".into() }
+}
+
+fn spread<T: Clone>(answers: Result<Vec<T>, PortError>, count: usize) -> Vec<Result<T, PortError>> {
+    match answers {
+        Ok(answers) => answers.into_iter().map(Ok).collect(),
+        Err(error) => vec![Err(error); count],
+    }
+}
+
+async fn retried<T, F>(patience: Duration, call: impl Fn() -> F) -> Result<T, PortError>
+where
+    F: Future<Output = Result<T, PortError>>,
+{
+    let give_up = Instant::now() + patience;
+    let mut pause = FIRST_PAUSE;
+    loop {
+        match call().await {
+            Ok(value) => return Ok(value),
+            Err(error @ PortError::Invalid { .. }) => return Err(error),
+            Err(error) if Instant::now() + pause >= give_up => return Err(error),
+            Err(error) => tracing::warn!(%error, "the ledger does not answer; trying again"),
+        }
+        sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}

@@ -1,0 +1,76 @@
+//! A lease that is renewed while its job runs.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fleetline_shared::domain::{DedupKey, Envelope, PortError};
+use fleetline_shared::ports::{Acquired, Holder, Leases};
+use tokio::time::{Instant, sleep};
+
+/// A lease this process holds.
+pub(crate) struct HeldLease {
+    leases: Arc<dyn Leases>,
+    key: String,
+    holder: Holder,
+    ttl: Duration,
+    taken: Instant,
+}
+
+/// Answer to a request for a lease.
+pub(crate) enum Taken {
+    /// Held until [`HeldLease::lost`] says otherwise.
+    Yes(HeldLease),
+    /// Another worker has it.
+    Held {
+        /// Time until it may be free.
+        expires_in: Duration,
+    },
+}
+
+impl HeldLease {
+    /// Takes the lease on the job's dedup key.
+    pub(crate) async fn take(
+        leases: &Arc<dyn Leases>,
+        envelope: &Envelope,
+        ttl: Duration,
+    ) -> Result<Taken, PortError> {
+        let key = lease_key(&envelope.tenant, &envelope.kind, &envelope.dedup_key);
+        let holder = Holder { job: envelope.job_id, fence: envelope.fence, token: fastrand::u64(..) };
+        let taken = Instant::now();
+        Ok(match leases.acquire(&key, holder, ttl).await? {
+            Acquired::Yes => Taken::Yes(Self { leases: Arc::clone(leases), key, holder, ttl, taken }),
+            Acquired::Held { expires_in } => Taken::Held { expires_in },
+        })
+    }
+
+    /// Renews at a third of the lease's life; resolves when it is lost. Leases that cannot be
+    /// reached are no loss before the time to live has passed.
+    pub(crate) async fn lost(&self) {
+        let mut valid_until = self.taken + self.ttl;
+        loop {
+            sleep(self.ttl / 3).await;
+            let asked = Instant::now();
+            match self.leases.renew(&self.key, self.holder, self.ttl).await {
+                Ok(true) => valid_until = asked + self.ttl,
+                Ok(false) => return,
+                Err(error) => {
+                    tracing::warn!(%error, "a lease could not be renewed");
+                    if Instant::now() >= valid_until {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Gives it up. If that fails it ends by itself.
+    pub(crate) async fn release(self) {
+        if let Err(error) = self.leases.release(&self.key, self.holder).await {
+            tracing::debug!(%error, "a lease could not be released; it ends by itself");
+        }
+    }
+}
+
+fn lease_key(tenant: &str, kind: &str, key: &DedupKey) -> String {
+    format!("{tenant}/{kind}/{key}")
+}
