@@ -1,13 +1,7 @@
 //! What the level says about an event.
 
-use fleetline_shared::domain::args::LogArgs;
-
-use super::exception::Exceptions;
 use super::table::Certainty;
 use crate::answers::Severity;
-
-/// Characters of a message that rules look at.
-const LOOKED_AT: usize = 8_000;
 
 /// Levels by what follows from them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,16 +26,6 @@ impl Level {
             | "FINEST" | "CONFIG" | "I" | "D" | "T" | "V" | "N" => Self::Info,
             _ => Self::Unknown,
         }
-    }
-
-    /// The words that the rules see: the message and the exceptions' lines.
-    pub(super) fn words(self, args: &LogArgs, exceptions: &Exceptions) -> String {
-        let mut words: String = args.message.chars().take(LOOKED_AT).collect();
-        for line in exceptions.lines() {
-            words.push('\n');
-            words.push_str(line);
-        }
-        words
     }
 
     /// Who writes at INFO means no failure: a hint is not enough to say otherwise.

@@ -21,6 +21,9 @@ use self::report::Report;
 use self::table::{Certainty, Verdict};
 use crate::answers::{LogAnswer, Severity};
 
+/// Characters of a message that rules look at.
+const LOOKED_AT: usize = 8_000;
+
 /// Says what the event means, how bad it is and what to check.
 ///
 /// `confidence` is that of the rule that matched (0.9 for an exception's name or an unmistakable
@@ -29,7 +32,7 @@ use crate::answers::{LogAnswer, Severity};
 pub fn analyse_log(args: &LogArgs) -> LogAnswer {
     let level = Level::of(&args.level);
     let exceptions = Exceptions::of(args);
-    let verdict = verdict(&level.words(args, &exceptions), level);
+    let verdict = verdict(&words(args, &exceptions), level);
     let report = Report { args, exceptions: &exceptions, verdict: &verdict };
     LogAnswer {
         error_type: verdict.error_type.to_owned(),
@@ -39,6 +42,16 @@ pub fn analyse_log(args: &LogArgs) -> LogAnswer {
         description: report.description(),
         confidence: verdict.confidence,
     }
+}
+
+/// The words that the rules see: the message and the exceptions' lines.
+fn words(args: &LogArgs, exceptions: &Exceptions) -> String {
+    let mut words: String = args.message.chars().take(LOOKED_AT).collect();
+    for line in exceptions.lines() {
+        words.push('\n');
+        words.push_str(line);
+    }
+    words
 }
 
 fn verdict(words: &str, level: Level) -> Verdict {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use roxmltree::{Node, NodeId};
 
-use super::element::{child_name, id_field, is_complex, is_leaf};
+use super::element::{child_name, id_field, is_complex, is_leaf, stands_for};
 
 /// Levels below a fact's element whose values the fact tells itself: `Price/Total/Amount`.
 const OWN_LEVELS: usize = 3;
@@ -48,9 +48,10 @@ fn steps<'a, 'input>(node: Node<'a, 'input>) -> impl Iterator<Item = Node<'a, 'i
 }
 
 /// Position among the siblings of its name, from 1; elements that were cut out count.
-fn position(node: Node) -> usize {
+fn position(node: Node) -> u64 {
     let name = node.tag_name().name();
-    node.prev_siblings().filter(|sibling| child_name(*sibling) == Some(name)).count()
+    let same = node.prev_siblings().filter(|sibling| child_name(*sibling) == Some(name));
+    same.map(stands_for).fold(0, u64::saturating_add)
 }
 
 /// Where an element stands in relation to the fact that speaks for it.
@@ -97,16 +98,16 @@ fn stands_alone(node: Node, above: &Place, sibling: Option<&Sibling>) -> bool {
 
 /// Position of an element among the siblings of its name, and their number.
 struct Sibling {
-    position: usize,
-    of: usize,
+    position: u64,
+    of: u64,
 }
 
 fn count_children(node: Node, siblings: &mut HashMap<NodeId, Sibling>) {
-    let mut counts: HashMap<&str, usize> = HashMap::new();
+    let mut counts: HashMap<&str, u64> = HashMap::new();
     for child in node.children() {
         let Some(name) = child_name(child) else { continue };
         let count = counts.entry(name).or_default();
-        *count += 1;
+        *count = count.saturating_add(stands_for(child));
         siblings.insert(child.id(), Sibling { position: *count, of: 0 });
     }
     for child in node.children() {

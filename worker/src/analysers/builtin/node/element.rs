@@ -4,18 +4,33 @@ use roxmltree::Node;
 
 use crate::answers::ChildCount;
 
-/// Target of the processing instruction that stands where a subtree became a job of its own:
-/// `<?cut Name 3?>`.
-const CUT_TARGET: &str = "cut";
+/// Instructions that stand where elements of one name are in other jobs or left out: `<?cut Item 12?>`.
+const ELSEWHERE: &[&str] = &["cut", "skipped"];
+/// Instructions that tell that a part of the element is in another job.
+const PARTIAL: &[&str] = &["continued", "continues"];
 
-/// Name of a child: an element's own, or that of the element that was cut out here.
+/// Name of a child: an element's own, or that of the elements that were cut out here.
 pub(super) fn child_name<'a>(node: Node<'a, '_>) -> Option<&'a str> {
     if node.is_element() {
         return Some(node.tag_name().name());
     }
-    let pi = node.pi().filter(|pi| pi.target == CUT_TARGET)?;
-    let qualified = pi.value?.split_whitespace().next()?;
+    let qualified = elsewhere(node)?.split_whitespace().next()?;
     Some(qualified.rsplit(':').next().unwrap_or(qualified))
+}
+
+/// How many elements a child stands for: one, or as many as were cut out here.
+pub(super) fn stands_for(node: Node) -> u64 {
+    let number = || elsewhere(node)?.split_whitespace().nth(1)?.parse().ok();
+    number().unwrap_or(1)
+}
+
+fn elsewhere<'a>(node: Node<'a, '_>) -> Option<&'a str> {
+    node.pi().filter(|pi| ELSEWHERE.contains(&pi.target))?.value
+}
+
+/// Whether more of the element is in another job, so that nothing can be said to be missing.
+pub(super) fn is_partial(node: Node) -> bool {
+    node.children().any(|child| child.pi().is_some_and(|pi| PARTIAL.contains(&pi.target)))
 }
 
 /// Whether the element has no child elements, cut out ones included.
@@ -36,8 +51,8 @@ pub(super) fn complex_children(node: Node) -> Vec<ChildCount> {
             continue;
         };
         match counts.iter_mut().find(|count| count.name == name) {
-            Some(count) => count.count += 1,
-            None => counts.push(ChildCount { name: name.to_owned(), count: 1 }),
+            Some(count) => count.count = count.count.saturating_add(stands_for(child)),
+            None => counts.push(ChildCount { name: name.to_owned(), count: stands_for(child) }),
         }
     }
     counts

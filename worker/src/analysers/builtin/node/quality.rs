@@ -5,7 +5,7 @@ use roxmltree::Node;
 
 use super::Read;
 use super::draft::{Draft, Own, plain_path};
-use super::element::child_name;
+use super::element::{child_name, is_partial};
 use super::types::TEXT;
 use crate::answers::{Quality, QualityStatus};
 
@@ -20,7 +20,8 @@ const NO_VALUES: f64 = 0.5;
 pub(super) fn judge(draft: &Draft, read: &Read, usual: &[UsualPart]) -> Quality {
     let mut missing = Vec::new();
     if !usual.is_empty() {
-        missing.extend(draft.own.iter().flat_map(|own| lacking(own, usual)));
+        let whole = draft.own.iter().filter(|own| !is_partial(own.node));
+        missing.extend(whole.flat_map(|own| lacking(own, usual)));
     }
     let empty = read.fields.iter().filter(|field| field.value.is_empty());
     missing.extend(empty.map(|field| format!("{} (empty)", field.name)));

@@ -99,7 +99,8 @@ fn name_for_people(name: &str) -> String {
     let last = steps.next().unwrap_or_default();
     match steps.next() {
         Some(parent)
-            if ["Code", "Name", "Value", "Date", "Time", "Type", "AirportCode"].contains(&last.as_str()) =>
+            if ["Code", "Name", "Value", "Date", "Time", "Type", "AirportCode", "AirportName"]
+                .contains(&last.as_str()) =>
         {
             format!("{parent} {last}")
         }
@@ -140,6 +141,10 @@ fn counted(count: u64, name: &str) -> String {
 
 fn plural(name: &str) -> String {
     let is_vowel = |c: char| "aeiouAEIOU".contains(c);
+    // `Dimensions` is a plural already.
+    if name.ends_with('s') && !name.ends_with("ss") {
+        return name.to_owned();
+    }
     if let Some(stem) = name.strip_suffix('y').filter(|stem| !stem.ends_with(is_vowel)) {
         return format!("{stem}ies");
     }

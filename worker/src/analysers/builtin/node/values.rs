@@ -4,7 +4,7 @@ use roxmltree::{Attribute, Node};
 use serde_json::{Map, Value, json};
 
 use super::draft::{Draft, Own};
-use super::element::{is_leaf, text};
+use super::element::{is_leaf, is_partial, text};
 use super::types;
 use crate::answers::capped;
 
@@ -56,7 +56,7 @@ fn of_element(own: &Own) -> Vec<Field> {
         .filter(|attribute| unit != Some(*attribute))
         .map(|attribute| of_attribute(own, &attribute))
         .collect();
-    let empty = is_leaf(node) && node.attributes().len() == 0;
+    let empty = is_leaf(node) && node.attributes().len() == 0 && !is_partial(node);
     if text.is_some() || empty {
         fields.push(Field {
             name: text_name(own),
@@ -117,15 +117,18 @@ pub(super) fn attributes(fields: Vec<Field>) -> Map<String, Value> {
         if let Some(unit) = field.unit {
             value["unit"] = Value::String(capped(&unit, VALUE_CHARS));
         }
-        map.insert(free_name(&map, field.name), value);
+        map.insert(free_name(&map, &field.name), value);
     }
     map
 }
 
 /// Attributes of two namespaces may share a local name; neither may hide the other.
-fn free_name(map: &Map<String, Value>, name: String) -> String {
-    if !map.contains_key(&name) {
-        return name;
+fn free_name(map: &Map<String, Value>, name: &str) -> String {
+    let mut free = name.to_owned();
+    let mut number = 1;
+    while map.contains_key(&free) {
+        number += 1;
+        free = format!("{name}#{number}");
     }
-    (2..).map(|n| format!("{name}#{n}")).find(|name| !map.contains_key(name)).unwrap_or(name)
+    free
 }

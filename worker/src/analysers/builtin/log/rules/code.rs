@@ -27,7 +27,7 @@ pub(super) const RULES: &[Rule] = &[
         pattern: concat!(
             r"is not a function|undefined (function|method)|NoSuchMethod(Error|Exception)|",
             r"AttributeError|MissingMethod|has no attribute|undefined is not|",
-            r"ReferenceError|NameError|is not defined"
+            r"\bReferenceError|\bNameError"
         ),
         certainty: Exact,
         severity: High,

@@ -52,7 +52,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         error_type: "dns-failure",
         pattern: concat!(
-            r"UnknownHost(Exception)?|ENOTFOUND|EAI_AGAIN|getaddrinfo|",
+            r"UnknownHost(Exception)?|\bENOTFOUND\b|EAI_AGAIN|getaddrinfo|",
             r"name or service not known|(temporary failure|failed|unable|could not|couldn't)( in| to)? (name resolution|resolve)|",
             r"no such host|NXDOMAIN|nodename nor servname|name resolution fail\w*"
         ),

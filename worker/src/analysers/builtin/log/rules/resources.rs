@@ -6,6 +6,21 @@ use crate::answers::Severity::{High, Medium};
 
 pub(super) const RULES: &[Rule] = &[
     Rule {
+        error_type: "oom-killed",
+        pattern: concat!(
+            r"oom[- _]?kill|killed process \d+|memory cgroup out of memory|",
+            r"exceed(s|ed|ing) (its |the )?memory limit|beyond (physical|virtual) memory limits"
+        ),
+        certainty: Exact,
+        severity: High,
+        ticket: true,
+        meaning: "The system killed a process because memory was short.",
+        check: &[
+            "Memory limit of the container or host, and who used it up.",
+            "Whether work was lost with the process.",
+        ],
+    },
+    Rule {
         error_type: "out-of-memory",
         pattern: concat!(
             r"OutOfMemoryError|\bMemoryError\b|OutOfMemoryException|java heap space|",
@@ -20,21 +35,6 @@ pub(super) const RULES: &[Rule] = &[
             "Heap or container limit against what the process uses over time.",
             "What was loaded at once: one large request, an unbounded cache or queue.",
             "A heap dump, if one was written.",
-        ],
-    },
-    Rule {
-        error_type: "oom-killed",
-        pattern: concat!(
-            r"oom[- _]?kill|killed process \d+|memory cgroup out of memory|",
-            r"exceed(s|ed|ing) (its |the )?memory limit|beyond (physical|virtual) memory limits"
-        ),
-        certainty: Exact,
-        severity: High,
-        ticket: true,
-        meaning: "The system killed a process because memory was short.",
-        check: &[
-            "Memory limit of the container or host, and who used it up.",
-            "Whether work was lost with the process.",
         ],
     },
     Rule {

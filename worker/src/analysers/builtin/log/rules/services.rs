@@ -154,8 +154,8 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         error_type: "web-server-worker-state",
         pattern: concat!(
-            r"mod_jk child|jk2?_init\(\)|child (workerEnv )?in error state|",
-            r"can't find child|error state \d|scoreboard"
+            r"mod_jk child|child (workerEnv )?in error state|",
+            r"can't find child|error state \d"
         ),
         certainty: Exact,
         severity: Medium,
