@@ -19,7 +19,8 @@ pub trait Broker: Send + Sync {
     async fn depth(&self, line: &str) -> Result<Depth, PortError>;
 
     /// Resolves when a line may have become shorter since the last call. May resolve early; a
-    /// broker that cannot tell never resolves, and the caller's slow poll does the work.
+    /// broker that cannot tell never resolves, and the caller's slow poll does the work. For one
+    /// caller in a process.
     async fn line_moved(&self);
 }
 
@@ -43,10 +44,12 @@ pub struct Depth {
     pub unsettled: usize,
 }
 
-/// The deliveries of one consumer.
+/// The deliveries of one consumer. Settle them before it is dropped: a broker may take back what
+/// is unsettled then, and hand it to another.
 #[async_trait]
 pub trait Deliveries: Send {
-    /// The next delivery. `None` or an error: this consumer is gone, start another.
+    /// The next delivery. `None` or an error: this consumer is gone, start another. The future
+    /// may be dropped and nothing is lost.
     async fn next(&mut self) -> Option<Result<Delivery, PortError>>;
 }
 

@@ -35,8 +35,8 @@ pub struct Ask {
     pub tokens: u64,
     /// The longest wait the caller will sleep through while it holds its delivery.
     pub hold: Duration,
-    /// After this time the call's place in `concurrency` is free again, even if nobody settles:
-    /// the kind's timeout.
+    /// So long after its start the call's place in `concurrency` is free again, even if nobody
+    /// settles: somewhat more than the kind's timeout, for a later settlement changes nothing.
     pub slot_ttl: Duration,
 }
 
@@ -81,22 +81,26 @@ pub struct UpstreamReport {
     pub in_flight: u32,
     /// Time until a pause ends, and why it was called.
     pub paused: Option<(Duration, String)>,
-    /// Time until the next call may start, as far as is known.
+    /// Time until rates and pause let the next small call start. Whether a place is free for it,
+    /// `in_flight` tells.
     pub next_in: Duration,
 }
 
 /// Gives out the upstreams' quotas.
 #[async_trait]
 pub trait Quotas: Send + Sync {
-    /// Sets quota aside in all dimensions, or in none. An upstream without configured limits
-    /// admits at once.
+    /// Sets quota aside in all dimensions, or in none, in the order of asking. An upstream
+    /// without configured limits admits at once. If all places of `concurrency` are taken, waits
+    /// for one, the hold at most. A call larger than a whole limit is [`PortError::Invalid`].
     async fn admit(&self, ask: Ask) -> Result<Admission, PortError>;
 
     /// Ends a call: frees its place, and corrects the tokens set aside to those used
-    /// (`None`: unknown, the estimate stands).
+    /// (`None`: unknown, the estimate stands). What was used beyond the estimate delays later
+    /// calls.
     async fn settle(&self, reservation: Reservation, tokens_used: Option<u64>) -> Result<(), PortError>;
 
-    /// Lets nobody call the upstream for this long. A longer pause wins over a shorter one.
+    /// Gives nobody a start within this time. A longer pause wins over a shorter one. Whoever
+    /// was told to go before the pause, still goes.
     async fn pause(&self, upstream: &str, wait: Duration, why: &str) -> Result<(), PortError>;
 
     /// All upstreams that were configured or asked for, by name.

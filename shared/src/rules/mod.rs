@@ -3,7 +3,9 @@
 mod backoff;
 mod decide;
 mod dedup;
+mod quota;
 
 pub use backoff::Backoff;
 pub use decide::{Standing, decide};
 pub use dedup::dedup_key;
+pub use quota::{Lack, Pacing, QuotaState, Slot, SlotAsk, micros};

@@ -1,7 +1,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use fleetline_shared::domain::{AnalyserRef, KnownId, NodeArgs, NodeContext, UsualPart};
+use fleetline_shared::domain::{AnalyserRef, KnownId, NodeArgs, NodeContext, NodeShape, UsualPart};
 use proptest::prelude::*;
 
 use super::analyse_node;

@@ -1,0 +1,102 @@
+//! One dimension of a quota: paced, and exact over every window.
+
+use super::log::SlidingLog;
+use super::{Pacing, micros};
+use crate::ports::Rate;
+
+/// Meters one dimension. Two rules hold at once:
+///
+/// - A bucket of size `burst` fills at `amount / window`, and a use must be paid from it before it
+///   starts. So uses are spread, and a process that knows nothing of the one before may go on at
+///   the same pace without going over.
+/// - A log of the last window makes the bound exact: a bucket alone lets `burst + amount` through.
+#[derive(Clone, Debug)]
+pub(super) struct Meter {
+    amount: u64,
+    window: u64,
+    /// Size of the bucket: at least the largest use seen.
+    burst: u64,
+    /// When the bucket was, or will be, empty. May lie further back than a full bucket needs;
+    /// [`Meter::take`] cuts it.
+    empty_at: u64,
+    /// Refunds that no later use has drawn on yet: so much more than `burst` the bucket holds.
+    refunded: u64,
+    /// Until then, what an earlier process used may still be in the window.
+    cold_until: u64,
+    log: SlidingLog,
+}
+
+impl Meter {
+    /// Starts at `now`, knowing nothing of what was used before. The process before may have
+    /// emptied a full bucket this moment, so this one starts owing it: all but the one unit that
+    /// the window's margin covers.
+    pub(super) fn new(rate: Rate, pacing: Pacing, now: u64) -> Self {
+        let window = micros(rate.window).max(1);
+        let window = window + micros(rate.window.mul_f64(pacing.margin.clamp(0.0, 1.0)));
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a u64")]
+        let burst = ((rate.amount as f64 * pacing.burst.clamp(0.0, 1.0)) as u64).max(1);
+        let mut meter = Self {
+            amount: rate.amount,
+            window,
+            burst,
+            empty_at: now,
+            refunded: 0,
+            cold_until: now + window,
+            log: SlidingLog::new(window),
+        };
+        meter.empty_at += meter.refill(burst - 1);
+        meter
+    }
+
+    pub(super) fn amount(&self) -> u64 {
+        self.amount
+    }
+
+    /// Brings the meter to `now` for a use of `units`, which is at most the amount.
+    pub(super) fn prepare(&mut self, units: u64, now: u64) {
+        self.log.forget(now);
+        if units > self.burst {
+            if now < self.cold_until {
+                // The process before probably made calls as large as this one's.
+                self.empty_at += self.refill(units) - self.refill(self.burst);
+            }
+            self.burst = units;
+        }
+    }
+
+    /// The earliest time from `from` on at which `units` may be used.
+    pub(super) fn earliest(&self, units: u64, from: u64) -> u64 {
+        let mut paid = self.empty_at.saturating_add(self.refill(units));
+        if self.log.is_empty() && from <= self.cold_until {
+            // Nothing was used since the start: then one whole window is always enough.
+            paid = paid.min(self.cold_until);
+        }
+        self.log.earliest(units, self.amount, from.max(paid))
+    }
+
+    /// Uses `units` at `at`, which [`Meter::earliest`] gave.
+    pub(super) fn take(&mut self, units: u64, at: u64) {
+        let size = self.burst.saturating_add(self.refunded);
+        self.empty_at = self.empty_at.max(at.saturating_sub(self.refill(size)));
+        self.empty_at = self.empty_at.saturating_add(self.refill(units));
+        self.refunded = self.refunded.saturating_sub(units);
+        self.log.add(units, at);
+    }
+
+    /// Replaces what was taken at `at` by what was really used. Too much is paid back later.
+    pub(super) fn correct(&mut self, at: u64, reserved: u64, used: u64) {
+        self.log.correct(at, reserved, used);
+        if used > reserved {
+            self.empty_at = self.empty_at.saturating_add(self.refill(used - reserved));
+        } else {
+            self.empty_at = self.empty_at.saturating_sub(self.refill(reserved - used));
+            self.refunded = self.refunded.saturating_add(reserved - used);
+        }
+    }
+
+    /// Time in which the bucket gains so much, rounded up.
+    pub(super) fn refill(&self, units: u64) -> u64 {
+        let exact = u128::from(units) * u128::from(self.window);
+        u64::try_from(exact.div_ceil(u128::from(self.amount.max(1)))).unwrap_or(u64::MAX / 4)
+    }
+}
