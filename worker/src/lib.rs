@@ -1,1 +1,4 @@
-//! placeholder
+//! What does the work: the kinds, and the analysers behind them.
+
+pub mod analysers;
+pub mod kinds;

@@ -1,0 +1,3 @@
+//! Integration tests of all parts together, as one binary: linking is what costs.
+
+mod openai;
