@@ -1,3 +1,6 @@
-//! What every adapter must pass, and helpers for whole-pipeline tests.
+//! What the integration tests and benches share: the suite that every adapter must pass, and a
+//! server that counts the calls it gets.
 
 pub mod conformance;
+pub mod openai_spec;
+pub mod openai_stub;

@@ -1,4 +1,4 @@
-//! One integration crate: what several parts promise together.
+//! Integration tests of all parts together, as one binary: linking is what costs.
 
 mod conformance;
 mod conformance_ledger;

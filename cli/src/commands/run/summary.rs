@@ -31,7 +31,11 @@ struct Group {
 }
 
 /// The tables of a run, grouped by what its kinds find.
-pub(super) async fn tables(ledger: &dyn QueryLedger, registry: &Registry, run: &RunRow) -> Result<String, CliError> {
+pub(super) async fn tables(
+    ledger: &dyn QueryLedger,
+    registry: &Registry,
+    run: &RunRow,
+) -> Result<String, CliError> {
     let mut nodes = BTreeMap::new();
     let mut errors = BTreeMap::new();
     let filter = JobFilter {

@@ -1,0 +1,170 @@
+//! What an answer with an error status means for the job.
+
+use std::time::SystemTime;
+
+use fleetline_shared::domain::JobError;
+use reqwest::StatusCode;
+use reqwest::header::{HeaderMap, LOCATION};
+use serde_json::Value;
+
+use super::retry_after::retry_after;
+use crate::analysers::{capped, one_line};
+
+/// Characters of the server's own words: at most 2 KB of ASCII.
+const MAX_WORDS: usize = 2_000;
+
+/// What the server said, in short.
+struct Said {
+    message: String,
+    code: String,
+}
+
+/// The error for a status that is no success.
+pub(super) fn of(status: StatusCode, headers: &HeaderMap, body: &[u8], now: SystemTime) -> JobError {
+    let said = said(body);
+    let message = format!("HTTP {status}: {}", said.message);
+    match status.as_u16() {
+        429 if said.code.contains("insufficient_quota") => JobError::Permanent(format!(
+            "{message}; the account behind the key has nothing left to spend: add credit or raise its \
+             budget at the provider, then redrive the job"
+        )),
+        429 => JobError::RateLimited { retry_after: retry_after(headers, now), message },
+        408 | 409 | 425 | 500.. => JobError::Retryable(message),
+        code => JobError::Permanent(message + hint(code, &said, headers).as_str()),
+    }
+}
+
+fn hint(status: u16, said: &Said, headers: &HeaderMap) -> String {
+    let about = |word: &str| said.message.contains(word) || said.code.contains(word);
+    match status {
+        300..=399 => {
+            let to = headers.get(LOCATION).and_then(|to| to.to_str().ok()).unwrap_or("nowhere");
+            format!("; redirects (here to {}) are not followed: is base_url right?", capped(to, 200))
+        }
+        401 => "; is the key right, and is it one for this server?".to_owned(),
+        402 => "; the account has nothing left to spend: add credit, then redrive the job".to_owned(),
+        403 => "; may this key use this model, from this network?".to_owned(),
+        404 => "; are model, deployment and base_url right? (OpenAI's base_url ends with /v1)".to_owned(),
+        413 => "; the input is too large: lower max_subtree_kb".to_owned(),
+        _ if about("context_length") || about("context length") || about("maximum context") => {
+            "; the input is too long for the model: lower max_subtree_kb or choose a model with a longer context"
+                .to_owned()
+        }
+        _ if about("response_format") || about("json_schema") => {
+            "; the server does not know JSON schemas: set structured_output to json_object or none".to_owned()
+        }
+        _ if about("max_tokens") || about("max_completion_tokens") => {
+            "; the server knows the other name of this limit: set token_limit to max_tokens or \
+             max_completion_tokens, or lower max_output_tokens"
+                .to_owned()
+        }
+        _ if about("temperature") => "; the model takes only its own temperature: set none".to_owned(),
+        _ => String::new(),
+    }
+}
+
+/// OpenAI's `{"error": {"message", "code", "type"}}`, Ollama's `{"error": "..."}`, FastAPI's
+/// `{"detail": ...}`, or any text.
+fn said(body: &[u8]) -> Said {
+    let parsed: Value = serde_json::from_slice(body).unwrap_or_default();
+    let error = parsed.get("error").unwrap_or(&parsed);
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    let message = error
+        .get("message")
+        .or_else(|| error.get("detail"))
+        .map(|message| text(message).unwrap_or_else(|| message.to_string()))
+        .or_else(|| text(error))
+        .unwrap_or_else(|| String::from_utf8_lossy(body).into_owned());
+    let code = ["code", "type"].iter().filter_map(|key| error.get(key).and_then(text));
+    let message = match one_line(&message) {
+        empty if empty.is_empty() => "the server did not say why".to_owned(),
+        message => capped(&message, MAX_WORDS),
+    };
+    Said { message, code: capped(&code.collect::<Vec<_>>().join(" "), MAX_WORDS) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn judge(status: u16, headers: &[(&'static str, &str)], body: &str) -> JobError {
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.insert(*name, value.parse().expect("a header"));
+        }
+        let status = StatusCode::from_u16(status).expect("a status");
+        of(status, &map, body.as_bytes(), SystemTime::UNIX_EPOCH)
+    }
+
+    #[test]
+    fn statuses() {
+        let error =
+            |code: &str| format!(r#"{{"error": {{"message": "no", "type": "x", "code": "{code}"}}}}"#);
+        for (status, code, sort, part) in [
+            (400, "invalid", "permanent", "HTTP 400 Bad Request: no"),
+            (400, "context_length_exceeded", "permanent", "lower max_subtree_kb"),
+            (400, "unsupported response_format", "permanent", "structured_output"),
+            (400, "max_tokens", "permanent", "token_limit"),
+            (401, "invalid_api_key", "permanent", "is the key right"),
+            (402, "", "permanent", "add credit"),
+            (403, "", "permanent", "may this key"),
+            (404, "model_not_found", "permanent", "are model, deployment and base_url right"),
+            (408, "", "retryable", "408"),
+            (409, "", "retryable", "409"),
+            (422, "", "permanent", "422"),
+            (429, "rate_limit_exceeded", "limited", "429"),
+            (429, "insufficient_quota", "permanent", "nothing left to spend"),
+            (500, "", "retryable", "500"),
+            (503, "", "retryable", "503"),
+            (529, "", "retryable", "529"),
+        ] {
+            let (found, message) = match judge(status, &[], &error(code)) {
+                JobError::Retryable(message) => ("retryable", message),
+                JobError::Permanent(message) => ("permanent", message),
+                JobError::RateLimited { message, .. } => ("limited", message),
+                JobError::Snooze { why, .. } => ("snooze", why),
+            };
+            assert_eq!(found, sort, "{status} {code}");
+            assert!(message.contains(part), "{status} {code}: {message}");
+        }
+    }
+
+    #[test]
+    fn a_quota_type_without_a_code_is_one_too() {
+        let body =
+            r#"{"error": {"message": "m", "type": "insufficient_quota", "param": null, "code": null}}"#;
+        assert!(matches!(judge(429, &[], body), JobError::Permanent(_)));
+    }
+
+    #[test]
+    fn the_wait_is_read() {
+        let JobError::RateLimited { retry_after, .. } = judge(429, &[("retry-after", "7")], "") else {
+            panic!("not limited")
+        };
+        assert_eq!(retry_after, Some(Duration::from_secs(7)));
+    }
+
+    #[test]
+    fn a_redirect_says_where_to() {
+        let moved = judge(307, &[("location", "https://elsewhere/v1")], "");
+        assert!(moved.to_string().contains("https://elsewhere/v1"), "{moved}");
+    }
+
+    #[test]
+    fn any_body_gives_short_words() {
+        let long = "x".repeat(100_000);
+        for (body, expected) in [
+            (r#"{"error": "model not found"}"#, "model not found"),
+            (r#"{"detail": [{"loc": 1}]}"#, r#"[{"loc":1}]"#),
+            (r#"{"message": "m"}"#, "m"),
+            ("<html>\n<b>Bad Gateway</b>", "<html> <b>Bad Gateway</b>"),
+            ("", "did not say why"),
+            (long.as_str(), "xxx…"),
+        ] {
+            let message = judge(500, &[], body).to_string();
+            assert!(message.contains(expected) && message.len() < 2_100, "{message}");
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! `log.analyze` by a model.
+
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use fleetline_shared::domain::{CallContext, Estimate, JobError, LogArgs};
+use serde_json::{Value, json};
+
+use super::request::{Question, fenced, tokens};
+use super::{ChatClient, NAME, answer};
+use crate::analysers::{Analyser, capped};
+use crate::kinds::log_analyze::LogOutput;
+
+const PROMPT: &str = include_str!("log_prompt.md");
+/// Changes with the prompt, the schema, and the way the input is written.
+const PROMPT_VERSION: &str = "log-1";
+/// Characters of a message and of a stack trace that are sent.
+const MAX_TEXT: usize = 16_000;
+/// Tokens of a usual answer.
+const USUAL_ANSWER: u64 = 300;
+
+static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
+    json!({
+        "type": "object",
+        "properties": {
+            "error_type": { "type": "string", "description": "kebab-case" },
+            "severity": { "type": "string", "enum": ["low", "medium", "high"] },
+            "create_ticket": { "type": "boolean" },
+            "title": { "type": "string", "description": "at most 120 characters" },
+            "description": { "type": "string", "description": "Markdown" },
+            "confidence": { "type": "number", "description": "from 0 to 1" },
+        },
+        "required": ["error_type", "severity", "create_ticket", "title", "description", "confidence"],
+        "additionalProperties": false,
+    })
+});
+
+/// The analyser `openai` of `log.analyze`.
+pub struct OpenAiLogs {
+    chat: Arc<ChatClient>,
+}
+
+impl OpenAiLogs {
+    /// With a server to ask.
+    pub fn new(chat: &Arc<ChatClient>) -> Self {
+        Self { chat: Arc::clone(chat) }
+    }
+}
+
+#[async_trait]
+impl Analyser<LogArgs, LogOutput> for OpenAiLogs {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn model(&self) -> Option<&str> {
+        Some(self.chat.model())
+    }
+
+    fn version(&self) -> &'static str {
+        PROMPT_VERSION
+    }
+
+    fn overhead(&self) -> Estimate {
+        Estimate { input_tokens: tokens(&[PROMPT, &SCHEMA.to_string()]), output_tokens: USUAL_ANSWER }
+    }
+
+    fn call_timeout(&self) -> Option<Duration> {
+        Some(self.chat.timeout())
+    }
+
+    async fn analyse(&self, args: &LogArgs, context: &CallContext) -> Result<LogOutput, JobError> {
+        let user = user(args);
+        let question = Question { schema_name: "log_analyze", schema: &SCHEMA, system: PROMPT, user: &user };
+        let text = self.chat.ask(&question, context).await?;
+        let output: LogOutput = answer::parse(&text)?;
+        if output.title.trim().is_empty() || output.error_type.trim().is_empty() {
+            return Err(JobError::Retryable("the answer has no title or no error_type".to_owned()));
+        }
+        Ok(LogOutput { confidence: answer::confidence(output.confidence)?, ..output })
+    }
+}
+
+/// The event without its time and line, which differ between events that share a result.
+fn user(args: &LogArgs) -> String {
+    let mut text = String::new();
+    let service = args.service.as_deref().unwrap_or_default();
+    for (name, value) in [("level", &*args.level), ("logger", &args.logger), ("service", service)] {
+        if !value.is_empty() {
+            text += &format!("{name}: {}\n", capped(value, MAX_TEXT));
+        }
+    }
+    text += &format!("message: {}", capped(&args.message, MAX_TEXT));
+    if let Some(stack) = &args.stack {
+        text += &format!("\nstack:\n{}", capped(stack, MAX_TEXT));
+    }
+    fenced("EVENT", &text)
+}
