@@ -217,7 +217,7 @@ async fn every_misbehaviour_has_its_error() {
             ("permanent", "redirects"),
         ),
         (Behaviour::Hang, ("retryable", "no answer in time")),
-        (Behaviour::SlowBody(Duration::from_secs(60)), ("retryable", "no answer in time")),
+        (Behaviour::SlowBody(Duration::from_mins(1)), ("retryable", "no answer in time")),
         (Behaviour::Reset, ("retryable", "failed")),
         (Behaviour::EndlessBody, ("retryable", "more than 4194304 bytes")),
         (Behaviour::Status(200, Vec::new(), "<html>".into()), ("retryable", "no chat completion")),
@@ -236,7 +236,7 @@ async fn every_misbehaviour_has_its_error() {
     for (behaviour, (expected, part)) in cases {
         let shown = format!("{behaviour:?}").chars().take(100).collect::<String>();
         let waits = matches!(behaviour, Behaviour::Hang | Behaviour::SlowBody(_));
-        let timeout = if waits { Duration::from_millis(500) } else { Duration::from_secs(60) };
+        let timeout = if waits { Duration::from_millis(500) } else { Duration::from_mins(1) };
         stub.script([behaviour]);
         let context = context();
         let error = perform_log(OpenAiConfig { timeout, ..config(&stub) }, &context).await.expect_err(&shown);

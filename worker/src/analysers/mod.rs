@@ -80,11 +80,11 @@ impl<Input, Output> Analysers<Input, Output> {
 
     /// All, for those who submit jobs.
     pub fn choices(&self) -> Vec<AnalyserChoice> {
-        let choice = |analyser: &Box<dyn Analyser<Input, Output>>| AnalyserChoice {
-            reference: reference(analyser.as_ref()),
+        let choice = |analyser: &dyn Analyser<Input, Output>| AnalyserChoice {
+            reference: reference(analyser),
             overhead: analyser.overhead(),
         };
-        self.choices.iter().map(choice).collect()
+        self.choices.iter().map(AsRef::as_ref).map(choice).collect()
     }
 
     /// The longest that a call of any of them may take.

@@ -238,7 +238,9 @@ impl NodeFact {
         }
         self.children.truncate(MAX_CHILDREN);
         let missing = &mut self.quality.missing;
-        missing.iter_mut().for_each(|part| *part = capped(&one_line(part), MAX_NAME));
+        for part in missing.iter_mut() {
+            *part = capped(&one_line(part), MAX_NAME);
+        }
         if missing.len() > MAX_MISSING {
             let more = missing.len() - (MAX_MISSING - 1);
             missing.truncate(MAX_MISSING - 1);

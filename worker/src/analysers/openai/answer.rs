@@ -66,7 +66,7 @@ pub(super) fn text(body: &[u8], limit: u32, context: &CallContext) -> Result<Str
         Some(other) => return retry(format!("the answer ended with {}", capped(other, MAX_SHOWN))),
     }
     match message.content.filter(|content| !content.trim().is_empty()) {
-        Some(content) => Ok(content),
+        Some(text) => Ok(text),
         None => retry("the answer is empty".to_owned()),
     }
 }

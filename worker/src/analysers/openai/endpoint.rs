@@ -60,7 +60,7 @@ pub(super) fn headers(config: &OpenAiConfig, key: Option<&SecretString>) -> Resu
             headers.insert(name, value);
         }
         Err(_) => {
-            problems.push(format!("the value for header {name} has characters that a header must not have"))
+            problems.push(format!("the value for header {name} has characters that a header must not have"));
         }
     };
     if let Some(key) = key {

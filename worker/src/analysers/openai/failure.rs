@@ -63,7 +63,7 @@ fn hint(status: u16, said: &Said, headers: &HeaderMap) -> String {
     }
 }
 
-/// OpenAI's `{"error": {"message", "code", "type"}}`, Ollama's `{"error": "..."}`, FastAPI's
+/// OpenAI's `{"error": {"message", "code", "type"}}`, Ollama's `{"error": "..."}`, others'
 /// `{"detail": ...}`, or any text.
 fn said(body: &[u8]) -> Said {
     let parsed: Value = serde_json::from_slice(body).unwrap_or_default();

@@ -84,16 +84,16 @@ impl Analyser<LogArgs, LogOutput> for OpenAiLogs {
 
 /// The event without its time and line, which differ between events that share a result.
 fn user(args: &LogArgs) -> String {
-    let mut text = String::new();
-    let service = args.service.as_deref().unwrap_or_default();
-    for (name, value) in [("level", &*args.level), ("logger", &args.logger), ("service", service)] {
-        if !value.is_empty() {
-            text += &format!("{name}: {}\n", capped(value, MAX_TEXT));
-        }
-    }
-    text += &format!("message: {}", capped(&args.message, MAX_TEXT));
-    if let Some(stack) = &args.stack {
-        text += &format!("\nstack:\n{}", capped(stack, MAX_TEXT));
-    }
-    fenced("EVENT", &text)
+    let fields = [
+        ("level", Some(&args.level)),
+        ("logger", Some(&args.logger)),
+        ("service", args.service.as_ref()),
+        ("message", Some(&args.message)),
+        ("stack", args.stack.as_ref()),
+    ];
+    let line = |(name, value): (&str, Option<&String>)| {
+        value.filter(|value| !value.is_empty()).map(|value| format!("{name}: {}", capped(value, MAX_TEXT)))
+    };
+    let lines: Vec<String> = fields.into_iter().filter_map(line).collect();
+    fenced("EVENT", &lines.join("\n"))
 }

@@ -114,16 +114,16 @@ struct AnsweredReference {
 fn user(args: &NodeArgs) -> Result<String, JobError> {
     let document = xml::parse(&args.xml)?;
     let parts = Parts::of(document.root_element(), MAX_FACTS);
-    let mut text = String::from("Elements:\n");
-    for part in parts.iter() {
-        text += &format!("- {} ({})\n", part.path, part.element.tag_name().name());
-    }
+    let line = |part: &Part| format!("- {} ({})", part.path, part.element.tag_name().name());
+    let lines: Vec<String> = parts.iter().map(line).collect();
+    let mut blocks = vec![format!("Elements:\n{}\n", lines.join("\n"))];
     let context = &args.context;
     if !(context.known_ids.is_empty() && context.usual_parts.is_empty()) {
         let known = json!({ "known_ids": context.known_ids, "usual_parts": context.usual_parts });
-        text += &format!("\n{}", fenced("DOCUMENT", &known.to_string()));
+        blocks.push(fenced("DOCUMENT", &known.to_string()));
     }
-    Ok(text + "\n" + &fenced("XML", &args.xml))
+    blocks.push(fenced("XML", &args.xml));
+    Ok(blocks.join("\n"))
 }
 
 /// Checks that the answer is about the listed elements, all of them, and completes its facts.

@@ -61,10 +61,10 @@ fn strict(question: &Question) -> Value {
 
 /// Text from outside between two lines that do not occur in it.
 pub(super) fn fenced(name: &str, text: &str) -> String {
-    let fence = (0..)
+    let fence = (0..=text.len())
         .map(|number| if number == 0 { name.to_owned() } else { format!("{name}-{number}") })
         .find(|fence| !text.contains(&format!("END {fence}")))
-        .expect("a text is finite");
+        .expect("a text has fewer lines than bytes");
     format!("BEGIN {fence}\n{text}\nEND {fence}\n")
 }
 

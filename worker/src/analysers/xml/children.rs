@@ -15,7 +15,7 @@ pub(crate) struct Step<'a, 'input> {
     /// The child.
     pub(crate) element: Node<'a, 'input>,
     /// Its step.
-    pub(crate) step: String,
+    pub(crate) name: String,
     /// Whether its parent has others of that name.
     pub(crate) repeated: bool,
 }
@@ -45,7 +45,7 @@ pub(crate) fn steps<'a, 'input>(parent: Node<'a, 'input>) -> Vec<Step<'a, 'input
             *position += 1;
             let repeated = totals.get(name).is_some_and(|total| *total > 1);
             let step = if repeated { format!("{name}[{position}]") } else { name.to_owned() };
-            steps.push(Step { element: node, step, repeated });
+            steps.push(Step { element: node, name: step, repeated });
         }
     }
     steps
@@ -80,7 +80,7 @@ mod tests {
         let xml = "<l xmlns:p='u'><p:i/><?cut p:i 2?><x/><i/><?cut o?><?other i 9?></l>";
         let document = crate::analysers::xml::parse(xml).expect("XML");
         let list = document.root_element();
-        let found: Vec<String> = steps(list).into_iter().map(|step| step.step).collect();
+        let found: Vec<String> = steps(list).into_iter().map(|step| step.name).collect();
         assert_eq!(found, ["i[1]", "x", "i[4]"]);
         let counted: Vec<String> = children(list)
             .iter()

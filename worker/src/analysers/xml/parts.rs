@@ -58,7 +58,7 @@ impl<'a, 'input> Parts<'a, 'input> {
     }
 
     fn walk(&mut self, parent: Node<'a, 'input>, above: &str) {
-        for Step { element, step, repeated } in steps(parent) {
+        for Step { element, name: step, repeated } in steps(parent) {
             let path = if above.is_empty() { step } else { format!("{above}/{step}") };
             if is_complex(element) && (repeated || own_id(element).is_some()) {
                 self.add(element, path.clone());

@@ -31,10 +31,9 @@ impl Weight {
     /// Severity and ticket of an event whose rule says so for ERROR.
     pub(super) fn apply(self, severity: Severity, ticket: bool) -> (Severity, bool) {
         match (self, severity) {
-            (Self::Plain, _) => (Severity::Low, false),
             // A warning is worth a ticket only if its rule is as bad as can be.
             (Self::Warning, Severity::High) => (Severity::Medium, ticket),
-            (Self::Warning, _) => (Severity::Low, false),
+            (Self::Plain | Self::Warning, _) => (Severity::Low, false),
             (Self::Error, severity) => (severity, ticket),
             (Self::Fatal, Severity::Low) => (Severity::Medium, true),
             (Self::Fatal, _) => (Severity::High, true),

@@ -12,21 +12,20 @@ const MAX_LINE: usize = 300;
 
 /// What happened, where, and what to check. Texts from the log stand as code: they are not markup.
 pub(super) fn describe(args: &LogArgs, means: &str, check: &[String]) -> String {
-    let mut text =
-        format!("**What happened.** {means}\n\n{}\n", block(&capped(args.message.trim(), MAX_MESSAGE)));
     let stack = args.stack.as_deref().unwrap_or_default();
+    let message = block(&capped(args.message.trim(), MAX_MESSAGE));
+    let mut paragraphs = vec![format!("**What happened.** {means}\n\n{message}")];
     if let Some(cause) = frames::root_cause(stack) {
-        text += &format!("\n**Root cause.** {}\n", code(&capped(cause, MAX_LINE)));
+        paragraphs.push(format!("**Root cause.** {}", code(&capped(cause, MAX_LINE))));
     }
     let places = places(args, stack);
     if !places.is_empty() {
-        text += &format!("\n**Where.** {}\n", places.join(", "));
+        paragraphs.push(format!("**Where.** {}", places.join(", ")));
     }
     if !check.is_empty() {
-        text += "\n**What to check**\n";
-        check.iter().for_each(|check| text += &format!("- {check}\n"));
+        paragraphs.push(format!("**What to check**\n- {}", check.join("\n- ")));
     }
-    text
+    paragraphs.join("\n\n") + "\n"
 }
 
 fn places(args: &LogArgs, stack: &str) -> Vec<String> {

@@ -61,7 +61,7 @@ impl<'a, 'input> Collector<'_, 'a, 'input> {
         }
         for step in steps(element) {
             if self.parts.place(step.element).is_none() {
-                self.visit(step.element, &join(key, &step.step));
+                self.visit(step.element, &join(key, &step.name));
             }
         }
     }

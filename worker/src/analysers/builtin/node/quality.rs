@@ -82,8 +82,8 @@ pub(super) fn lacking(root: Node, parts: &Parts, usual: &[UsualPart]) -> Vec<Vec
 fn at<'a, 'input>(root: Node<'a, 'input>, path: &str) -> Vec<Node<'a, 'input>> {
     let names = path.split('/').filter(|name| !matches!(*name, "." | ""));
     names.fold(vec![root], |found, name| {
-        let named = |node: &Node| node.is_element() && node.tag_name().name() == name;
-        found.iter().flat_map(|element| element.children().filter(named)).collect()
+        let fits = |node: &Node| node.is_element() && node.tag_name().name() == name;
+        found.iter().flat_map(|element| element.children().filter(fits)).collect()
     })
 }
 

@@ -154,8 +154,8 @@ fn numbers_and_words_are_no_references_by_chance() {
 
 #[test]
 fn elements_over_the_limit_are_told() {
-    let items: String = (0..250).map(|n| format!("<i id='{n}'><v>{n}</v></i>")).collect();
-    let facts = extract(&format!("<l>{items}</l>"), NodeContext::default());
+    let items: Vec<String> = (0..250).map(|n| format!("<i id='{n}'><v>{n}</v></i>")).collect();
+    let facts = extract(&format!("<l>{}</l>", items.concat()), NodeContext::default());
     assert_eq!(facts.len(), MAX_FACTS);
     assert!(facts[0].quality.missing[0].starts_with("(51 elements inside are described here"));
 }
