@@ -74,12 +74,12 @@ pub fn split(
     match (cutter.run(&mut XmlReader::new(text, options)), error) {
         (Ok(()), None) => {}
         (Err(Stop::Enough), _) => report.stopped = true,
-        (Err(Stop::Fault(_)), Some(error)) => {
+        (Err(Stop::Fault), Some(error)) => {
             cutter.break_off();
             report.error = Some(error.to_string());
         }
         (Err(Stop::Error(error)), _) => return Err(error),
-        (Ok(()), Some(_)) | (Err(Stop::Fault(_)), None) => return Err(XmlError::Changed),
+        (Ok(()), Some(_)) | (Err(Stop::Fault), None) => return Err(XmlError::Changed),
     }
     report.elements_lost = cutter.lost;
     finish_report(&mut report, &cutter.env);

@@ -257,10 +257,8 @@ impl Pass<'_> {
 
     /// Path of the innermost open element.
     fn path(&self) -> String {
-        let names = &self.profile.names;
-        self.open
-            .iter()
-            .map(|element| format!("/{}", names.text(self.profile.paths[element.path].name)))
-            .collect()
+        let Some(innermost) = self.open.last() else { return String::new() };
+        let relative = self.profile.paths.relative(PathId::DOCUMENT, innermost.path, &self.profile.names);
+        format!("/{relative}")
     }
 }

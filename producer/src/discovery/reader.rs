@@ -238,7 +238,7 @@ impl XmlReader {
         if self.depth == 0 {
             return self.outside(raw).map(|()| None);
         }
-        self.legal_at(raw, self.offset)?;
+        legal_at(raw, self.offset)?;
         self.text.clear();
         self.text.push_str(content);
         Ok(Some(Token::Text))
@@ -265,13 +265,12 @@ impl XmlReader {
             Ok(Some(char)) if is_xml_char(char) => self.text.push(char),
             Ok(Some(_)) => return Err(self.malformed(format!("`&{name};` is no legal character"))),
             Err(error) => return Err(self.malformed(format!("`&{}; `: {error}", shorten(name)))),
-            Ok(None) => match quick_xml::escape::resolve_xml_entity(name) {
-                Some(text) => self.text.push_str(text),
-                None => {
-                    let name = shorten(name);
-                    return Err(self.malformed(format!("entity `&{name};` is not one of XML's five")));
-                }
-            },
+            Ok(None) => {
+                let text = quick_xml::escape::resolve_xml_entity(name).ok_or_else(|| {
+                    self.malformed(format!("entity `&{};` is not one of XML's five", shorten(name)))
+                })?;
+                self.text.push_str(text);
+            }
         }
         Ok(Some(Token::Text))
     }
@@ -288,17 +287,7 @@ impl XmlReader {
 
     fn legal(&self, text: &str) -> Result<(), Fault> {
         // The markup before the text is one to nine bytes; the token's start is near enough.
-        self.legal_at(text, self.offset).map_err(|fault| Fault { offset: self.offset, ..fault })
-    }
-
-    fn legal_at(&self, text: &str, start: u64) -> Result<(), Fault> {
-        match forbidden_char(text) {
-            None => Ok(()),
-            Some((at, char)) => {
-                let what = format!("character U+{:04X} is not allowed", u32::from(char));
-                Err(Fault::malformed(start + at as u64, what))
-            }
-        }
+        legal_at(text, self.offset).map_err(|fault| Fault { offset: self.offset, ..fault })
     }
 
     fn malformed(&self, what: impl Into<String>) -> Fault {
@@ -307,7 +296,9 @@ impl XmlReader {
 
     fn fault(&self, error: &Error) -> Fault {
         match error {
-            Error::Io(io) if io.get_ref().is_some_and(|inner| inner.is::<TooLong>()) => {
+            Error::Io(io)
+                if io.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<TooLong>) =>
+            {
                 Fault::limit(self.offset, "a single tag or text is too long".into(), "max_node_mb")
             }
             Error::Io(io) => Fault {
@@ -319,6 +310,17 @@ impl XmlReader {
                 Fault::malformed(offset, "bytes that are not UTF-8; declare the encoding or convert the file")
             }
             other => Fault::malformed(self.inner.error_position().max(self.offset), other.to_string()),
+        }
+    }
+}
+
+/// Finds characters that XML forbids; the text begins at byte `start`.
+fn legal_at(text: &str, start: u64) -> Result<(), Fault> {
+    match forbidden_char(text) {
+        None => Ok(()),
+        Some((at, char)) => {
+            let what = format!("character U+{:04X} is not allowed", u32::from(char));
+            Err(Fault::malformed(start + at as u64, what))
         }
     }
 }

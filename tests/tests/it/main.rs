@@ -1,0 +1,3 @@
+//! Whole pipelines and adapters, each test in a file named for what it shows.
+
+mod discovery;
