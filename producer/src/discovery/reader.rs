@@ -264,7 +264,7 @@ impl XmlReader {
         match reference.resolve_char_ref() {
             Ok(Some(char)) if is_xml_char(char) => self.text.push(char),
             Ok(Some(_)) => return Err(self.malformed(format!("`&{name};` is no legal character"))),
-            Err(error) => return Err(self.malformed(format!("`&{}; `: {error}", shorten(name)))),
+            Err(error) => return Err(self.malformed(format!("`&{};`: {error}", shorten(name)))),
             Ok(None) => {
                 let text = quick_xml::escape::resolve_xml_entity(name).ok_or_else(|| {
                     self.malformed(format!("entity `&{};` is not one of XML's five", shorten(name)))
@@ -309,7 +309,14 @@ impl XmlReader {
                 let offset = self.offset + utf8.valid_up_to() as u64;
                 Fault::malformed(offset, "bytes that are not UTF-8; declare the encoding or convert the file")
             }
-            other => Fault::malformed(self.inner.error_position().max(self.offset), other.to_string()),
+            other => {
+                let what = match other {
+                    Error::Syntax(error) => error.to_string(),
+                    Error::IllFormed(error) => error.to_string(),
+                    other => other.to_string(),
+                };
+                Fault::malformed(self.inner.error_position().max(self.offset), what)
+            }
         }
     }
 }

@@ -45,7 +45,7 @@ fn says_line_and_column() {
         (b"<a>]]></a>", "line 1, column 4 (in /a): `]]>` in text"),
         (b"<1a/>", "line 1, column 1: `1a` is not a name"),
         (b"<a>\n<b", "line 2, column 1 (in /a)"),
-        (b"<a><!-- -- --></a>", "line 1, column 4 (in /a)"),
+        (b"<a><!-- -- --></a>", "line 1, column 9 (in /a): forbidden string `--`"),
         (b"<a><![CDATA[x</a>", "line 1, column 4 (in /a)"),
         (b"\n<?xml version='1.0'?><a/>", "line 2, column 1: the XML declaration must be at the very start"),
         (b"<a>\n\n\xff</a>", "line 3, column 1 (in /a): bytes that are not UTF-8"),
@@ -113,7 +113,7 @@ fn limits_name_the_place_and_the_setting() {
         ("<a><b c='' d='' e=''/></a>".into(), "more than 2 attributes at line 1, column 4"),
         (
             "<a><b/><c/><d/><e/><f/><g/></a>".into(),
-            "more than 6 distinct paths at line 1, column 25 (in /a); raise",
+            "more than 6 distinct paths at line 1, column 24 (in /a); raise",
         ),
     ];
     for (document, expected) in cases {

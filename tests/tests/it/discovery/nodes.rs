@@ -109,7 +109,7 @@ fn the_tree_counts_all() {
     let tree = split(document, &DiscoveryOptions { node, ..options(1024) }).report.tree;
     assert_eq!(
         tree.to_string(),
-        "/o  skeleton: 1 job, 3 elements, 49 B, ~13 tokens\n\
+        "/o  skeleton: 1 job, 3 elements, 47 B, ~12 tokens\n\
          ├─ a/b/i  node: 2 jobs, 4 elements, 22 B, ~6 tokens\n\
          └─ x  disabled “noise”: 1 node, 2 elements\n"
     );
