@@ -9,8 +9,9 @@ use super::frame::{Env, Frame, ancestors_of, path_of, step};
 use super::paths::{Part, PathId};
 use super::piece::Piece;
 use super::plan::Cut;
-use super::reader::{Tag, Token, XmlReader};
+use super::reader::{Token, XmlReader};
 use super::residue::Residue;
+use super::tag::Tag;
 use super::unit::Unit;
 
 /// Cuts one document.

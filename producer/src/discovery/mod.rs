@@ -8,7 +8,6 @@
 //! Memory does not grow with the document, but for two bits an element, and what [`paths`] and
 //! [`ids`] hold, which is capped. `docs/discovery.md` explains the split to its users.
 
-mod bits;
 mod canonical;
 mod checks;
 mod context;
@@ -17,6 +16,7 @@ mod error;
 mod frame;
 mod ids;
 mod input;
+mod marks;
 mod names;
 mod options;
 mod paths;
@@ -25,8 +25,10 @@ mod piece;
 mod plan;
 mod profile;
 mod reader;
+mod render;
 mod report;
 mod residue;
+mod tag;
 mod tree;
 mod unit;
 mod words;
