@@ -1,4 +1,34 @@
-//! One bit per element: the only thing that grows with a document, by 1/8 byte an element.
+//! Elements that the second reading must handle with care. One bit per element is the only thing
+//! that grows with a document.
+
+use std::collections::HashSet;
+
+use super::options::DiscoveryOptions;
+
+/// Elements that need care.
+#[derive(Default)]
+pub(super) struct Marks {
+    /// Above the size limit, with child elements: to be split.
+    pub(super) split: Bits,
+    /// Above the size limit, without child elements.
+    pub(super) huge_leaves: HashSet<u64>,
+    /// White space between their children counts.
+    pub(super) keep_space: Bits,
+}
+
+impl Marks {
+    /// Notes what the size of an element means for it.
+    pub(super) fn size(&mut self, element: u64, size: u64, has_children: bool, options: &DiscoveryOptions) {
+        if size <= options.max_subtree {
+            return;
+        }
+        if has_children {
+            self.split.set(element);
+        } else {
+            self.huge_leaves.insert(element);
+        }
+    }
+}
 
 /// A set of small numbers.
 #[derive(Debug, Default)]
