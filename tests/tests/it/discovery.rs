@@ -16,7 +16,7 @@ use std::path::PathBuf;
 
 use fleetline_producer::discovery::{DiscoveryOptions, XmlError, XmlReport};
 use fleetline_producer::pipelines::JobTemplate;
-use fleetline_producer::pipelines::discovery::split_xml;
+use fleetline_producer::pipelines::split_xml;
 use fleetline_shared::domain::{AnalyserRef, NewJob, NodeArgs};
 
 /// What all jobs of these tests have in common.

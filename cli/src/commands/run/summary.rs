@@ -102,7 +102,7 @@ fn rank(severity: &str) -> u8 {
 
 fn node_table(groups: BTreeMap<String, Group>) -> String {
     let mut groups: Vec<_> = groups.into_iter().collect();
-    groups.sort_by(|(_, a), (_, b)| b.facts.cmp(&a.facts));
+    groups.sort_by_key(|(_, group)| std::cmp::Reverse(group.facts));
     let mut table = Table::new(
         Look::of_stdout(),
         &[
@@ -218,5 +218,6 @@ pub(super) fn next_commands(app: &App, run: &RunRow) -> String {
         commands.push((format!("fleetline dead redrive --run {id}{db}"), "send them again"));
     }
     let width = commands.iter().map(|(command, _)| command.len()).max().unwrap_or(0);
-    commands.iter().map(|(command, why)| format!("  {command:width$}   {why}\n")).collect()
+    let lines: Vec<_> = commands.iter().map(|(command, why)| format!("  {command:width$}   {why}")).collect();
+    lines.join("\n")
 }

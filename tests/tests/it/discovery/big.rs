@@ -4,7 +4,7 @@ use std::io::{self, Read};
 use std::ops::ControlFlow;
 use std::time::Instant;
 
-use fleetline_producer::pipelines::discovery::split_xml;
+use fleetline_producer::pipelines::split_xml;
 
 use super::{concat, options, template};
 
