@@ -3,8 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-target="${CARGO_TARGET_DIR:-target}"
-fleetline="${FLEETLINE:-$target/${FLEETLINE_PROFILE_DIR:-debug}/fleetline}"
+fleetline="${1:-${CARGO_TARGET_DIR:-target}/debug/fleetline}"
 dev=.dev/demo
 db="$dev/fleetline.db"
 rm -rf "$dev"
