@@ -19,23 +19,28 @@ bold=$'\e[1m' cyan=$'\e[36m' plain=$'\e[0m'
 
 say() { printf '\n%s── %s%s\n' "$bold" "$*" "$plain"; }
 
+prompt() { printf '%s$ %s%s\n' "$cyan" "$*" "$plain"; }
+
 show() {
-  printf '%s$ fleetline %s%s\n' "$cyan" "$*" "$plain"
-  "$fleetline" "$@" --quiet
+  prompt "fleetline $* -q"
+  "$fleetline" "$@" -q
 }
 
-say "An XML order. First a look: which parts become jobs, and what would they cost?"
-show run samples/airline-order.xml --dry-run
+say "An XML order. First a look: which parts become jobs, and what would a model cost?"
+prompt OPENAI_BASE_URL=http://localhost:11434/v1 fleetline run samples/airline-order.xml --dry-run
+OPENAI_BASE_URL=http://localhost:11434/v1 "$fleetline" run samples/airline-order.xml --dry-run 2>&1
 
-say "Each part is analysed once; every element gets a fact."
+say "Now with the offline rules: each part is analysed once."
 show run samples/airline-order.xml --out "$dev/order.jsonl"
 show facts --type Passenger --limit 4
 
 say "A service log. Events that differ only in numbers, ids and the like are analysed once."
 show run samples/service.log --out "$dev/log.jsonl"
 
-say "The log again, in other settings: every result is there already, nothing is paid twice."
-show run samples/service.log --dry-run
+say "The log again: every result is there already, nothing is paid twice."
+prompt "fleetline run samples/service.log -q | tail -n 2"
+"$fleetline" run samples/service.log -q | tail -n 2
 show status
 
-printf '\nResults: %s and %s, one JSON line per job.\n' "$dev/order.jsonl" "$dev/log.jsonl"
+printf '\n%sResults%s, one JSON line per job: %s, %s\n' "$bold" "$plain" "$dev/order.jsonl" "$dev/log.jsonl"
+printf 'Look further: %s facts --db %s\n' "$fleetline" "$dev/fleetline.db"

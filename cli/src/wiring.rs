@@ -80,6 +80,7 @@ pub fn job_template(config: &Config, kinds: &Kinds, pipeline: Pipeline) -> Resul
 pub fn discovery_options(config: &config::Discovery) -> Result<DiscoveryOptions, CliError> {
     const KIB: u64 = 1 << 10;
     const MIB: u64 = 1 << 20;
+    let nodes = config.nodes.as_deref().map(node_file).transpose()?.unwrap_or_default();
     Ok(DiscoveryOptions {
         max_subtree: config.max_subtree_kb as u64 * KIB,
         max_node: config.max_node_mb as u64 * MIB,
@@ -89,23 +90,22 @@ pub fn discovery_options(config: &config::Discovery) -> Result<DiscoveryOptions,
             config::OnMalformed::Refuse => fleetline_producer::discovery::OnMalformed::Refuse,
             config::OnMalformed::Keep => fleetline_producer::discovery::OnMalformed::Keep,
         },
-        node: match &config.nodes {
-            Some(path) => node_rules(path)?,
-            None => Vec::new(),
-        },
+        automatic: nodes.automatic,
+        node: nodes.node,
         ..DiscoveryOptions::default()
     })
 }
 
-/// A node configuration: `[[node]]` entries.
-#[derive(Deserialize)]
+/// A node configuration: `[[node]]` entries, and whether repeated elements are nodes as well.
+#[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct NodeFile {
+    automatic: Option<bool>,
     #[serde(default)]
     node: Vec<NodeRule>,
 }
 
-fn node_rules(path: &std::path::Path) -> Result<Vec<NodeRule>, CliError> {
+fn node_file(path: &std::path::Path) -> Result<NodeFile, CliError> {
     use figment::Figment;
     use figment::providers::{Format, Toml};
     let wrong = |error: &dyn std::fmt::Display| {
@@ -116,7 +116,7 @@ fn node_rules(path: &std::path::Path) -> Result<Vec<NodeRule>, CliError> {
     if file.node.is_empty() {
         return Err(wrong(&"it has no [[node]] entry"));
     }
-    Ok(file.node)
+    Ok(file)
 }
 
 /// How logs are read.

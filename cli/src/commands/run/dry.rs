@@ -138,17 +138,12 @@ fn show(app: &App, forecast: &Forecast, end: &SplitEnd) -> Result<(), CliError> 
 
 fn what_is_there(forecast: &Forecast) -> String {
     let count = format::count;
-    let mut text = format!("{} jobs", count(forecast.jobs));
-    if forecast.occurrences > forecast.jobs {
-        text += &format!(" for {} log events", count(forecast.occurrences));
-    }
-    if forecast.duplicates > 0 {
-        text += &format!(", {} of them duplicates of others", count(forecast.duplicates));
-    }
-    if forecast.reused > 0 {
-        text += &format!("; {} results are in the database", count(forecast.reused));
-    }
-    text
+    let more = |number: u64, text: String| if number > 0 { text } else { String::new() };
+    let repeated = forecast.occurrences - forecast.jobs;
+    let events = more(repeated, format!(" for {} log events", count(forecast.occurrences)));
+    let twins = more(forecast.duplicates, format!(", {} of them ask the same", count(forecast.duplicates)));
+    let reused = more(forecast.reused, format!("; {} results are there already", count(forecast.reused)));
+    format!("{} jobs{events}{twins}{reused}", count(forecast.jobs))
 }
 
 fn what_it_costs(forecast: &Forecast) -> String {
