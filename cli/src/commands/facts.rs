@@ -102,7 +102,7 @@ pub(in crate::commands) fn severity_tone(severity: &str) -> Tone {
 }
 
 const ANALYSES: [Column; 5] = [
-    Column::Left("error type"),
+    Column::Text("error type"),
     Column::Left("severity"),
     Column::Right("events"),
     Column::Left("first"),

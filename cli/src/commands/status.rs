@@ -31,10 +31,9 @@ pub(super) async fn status(app: &App, args: StatusArgs) -> Result<(), CliError> 
         Look::of_stdout(),
         &[
             Column::Left("run"),
-            Column::Left("started (UTC)"),
+            Column::Left("started"),
             Column::Path("input"),
             Column::Left("state"),
-            Column::Right("jobs"),
             Column::Right("done"),
             Column::Right("dead"),
             Column::Right("calls"),
@@ -55,7 +54,7 @@ pub(super) async fn status(app: &App, args: StatusArgs) -> Result<(), CliError> 
     Ok(())
 }
 
-fn cells(run: &RunRow) -> [(String, Tone); 8] {
+fn cells(run: &RunRow) -> [(String, Tone); 7] {
     let counts = &run.counts;
     let dead = if counts.dead > 0 { Tone::Bad } else { Tone::Dim };
     let state = if run.finished_at_ms.is_some() { Tone::Good } else { Tone::Warn };
@@ -64,8 +63,7 @@ fn cells(run: &RunRow) -> [(String, Tone); 8] {
         (format::time(run.created_at_ms), Tone::Dim),
         (run.input.clone(), Tone::Plain),
         (run.state.to_string(), state),
-        (format::count(counts.jobs), Tone::Plain),
-        (format::count(counts.terminal()), Tone::Plain),
+        (format!("{}/{}", format::count(counts.terminal()), format::count(counts.jobs)), Tone::Plain),
         (format::count(counts.dead), dead),
         (format::count(counts.usage.calls), Tone::Plain),
     ]

@@ -140,7 +140,7 @@ fn log_table(groups: BTreeMap<String, Group>) -> String {
     let mut table = Table::new(
         Look::of_stdout(),
         &[
-            Column::Left("error type"),
+            Column::Text("error type"),
             Column::Left("severity"),
             Column::Right("events"),
             Column::Right("messages"),
