@@ -10,6 +10,7 @@ use fleetline_producer::pipelines::JobTemplate;
 use fleetline_producer::sweeper::SweepOptions;
 use fleetline_shared::domain::Registry;
 use fleetline_worker::WorkerOptions;
+use fleetline_worker::kinds::Kinds;
 
 use crate::args::{GlobalArgs, Pipeline};
 use crate::config::{Config, Loaded};
@@ -29,24 +30,24 @@ const SMALLEST_WINDOW: usize = 16;
 pub struct App {
     global: GlobalArgs,
     loaded: Loaded,
-    registry: Registry,
+    kinds: Kinds,
 }
 
 impl App {
     /// From the global flags and the loaded settings.
     pub fn new(global: GlobalArgs, loaded: Loaded) -> Result<Self, CliError> {
-        let registry = wiring::registry(&loaded.config)?;
-        Ok(Self { global, loaded, registry })
+        let kinds = wiring::kinds(&loaded.config)?;
+        Ok(Self { global, loaded, kinds })
     }
 
     /// The kinds with the analysers of this process.
     pub fn registry(&self) -> &Registry {
-        &self.registry
+        self.kinds.registry()
     }
 
     /// What all jobs of a run have in common.
     pub fn job_template(&self, pipeline: Pipeline) -> Result<JobTemplate, CliError> {
-        wiring::job_template(self.config(), pipeline)
+        wiring::job_template(self.config(), &self.kinds, pipeline)
     }
 
     /// How XML is split.

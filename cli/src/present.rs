@@ -45,7 +45,9 @@ pub struct ResultRow {
 pub fn facts_of(registry: &Registry, job: &JobRow) -> Vec<Value> {
     let mut facts = job.facts.clone();
     if let Some(kind) = registry.get(&job.kind) {
-        facts.iter_mut().for_each(|fact| kind.locate(fact, &job.source));
+        for fact in &mut facts {
+            kind.locate(fact, &job.source);
+        }
     }
     facts
 }

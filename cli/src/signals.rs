@@ -5,14 +5,14 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::exit::CliError;
 
 /// The signals that ask the process to stop.
-pub struct Signals {
+pub(crate) struct Signals {
     interrupt: Signal,
     terminate: Signal,
 }
 
 impl Signals {
     /// Starts listening. From now on Ctrl-C does not end the process by itself.
-    pub fn new() -> Result<Self, CliError> {
+    pub(crate) fn new() -> Result<Self, CliError> {
         let listen = |kind| {
             signal(kind).map_err(|error| CliError::Failure(format!("cannot listen to signals: {error}")))
         };
@@ -20,7 +20,7 @@ impl Signals {
     }
 
     /// Resolves at the next Ctrl-C or SIGTERM.
-    pub async fn asked_to_stop(&mut self) {
+    pub(crate) async fn asked_to_stop(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}

@@ -1,101 +1,78 @@
 //! From settings to parts: kinds with their analysers, splitter options, what a run's jobs share.
 
+use std::sync::Arc;
+
 use fleetline_producer::discovery::{DiscoveryOptions, NodeRule};
 use fleetline_producer::logs::{LogFields, LogFormat, LogOptions};
 use fleetline_producer::pipelines::JobTemplate;
-use fleetline_shared::domain::{AnalyserRef, KindPolicy, LogArgs, NodeArgs, Registry};
+use fleetline_shared::domain::{Kind, KindPolicy};
 use fleetline_shared::rules::Backoff;
-use fleetline_worker::analysers::openai::{Azure, OpenAi, OpenAiSettings};
-use fleetline_worker::analysers::{Analyser, Analysers, Builtin};
-use fleetline_worker::answers::{LogAnswer, NodeAnswer};
-use fleetline_worker::kinds;
-use secrecy::SecretString;
+use fleetline_worker::analysers::openai::{ChatClient, OpenAiConfig, StructuredOutput, TokenLimit};
+use fleetline_worker::kinds::{Kinds, LogAnalyze, NodeExtract};
 use serde::Deserialize;
 
 use crate::args::Pipeline;
 use crate::config::{self, Config};
 use crate::exit::CliError;
 
-/// Tokens of an answer, as far as can be told before.
-const NODE_ANSWER_TOKENS: u64 = 600;
-const LOG_ANSWER_TOKENS: u64 = 300;
-/// Tokens of prompt and schema around an input.
-const NODE_PROMPT_TOKENS: u64 = 700;
-const LOG_PROMPT_TOKENS: u64 = 400;
-
 /// The kinds with the analysers that the settings allow: the rules always, the model server if one
 /// is configured or asked for.
-pub fn registry(config: &Config) -> Result<Registry, CliError> {
-    let mut nodes: Vec<Box<dyn Analyser<NodeArgs, NodeAnswer>>> = vec![Box::new(Builtin)];
-    let mut logs: Vec<Box<dyn Analyser<LogArgs, LogAnswer>>> = vec![Box::new(Builtin)];
-    if config.openai.is_configured() || config.analyser() == config::Analyser::OpenAi {
-        let server = OpenAi::new(openai_settings(&config.openai)?).map_err(CliError::Failure)?;
-        nodes.push(Box::new(server.clone()));
-        logs.push(Box::new(server));
-    }
+pub fn kinds(config: &Config) -> Result<Kinds, CliError> {
+    let wanted = config.openai.is_configured() || config.analyser() == config::Analyser::OpenAi;
+    let chat = wanted.then(|| ChatClient::new(openai_config(&config.openai))).transpose();
+    let chat = chat.map_err(|error| CliError::Usage(error.to_string()))?.map(Arc::new);
     let jobs = &config.jobs;
     let policy = KindPolicy {
         timeout: jobs.timeout,
         backoff: Backoff { base: jobs.backoff_base, cap: jobs.backoff_cap },
     };
-    Ok(kinds::registry(Analysers::new(nodes), Analysers::new(logs), policy))
+    Ok(Kinds::all(chat.as_ref(), policy))
 }
 
-fn openai_settings(openai: &config::OpenAi) -> Result<OpenAiSettings, CliError> {
-    let azure = openai.deployment.clone().zip(openai.api_version.clone());
-    Ok(OpenAiSettings {
+fn openai_config(openai: &config::OpenAi) -> OpenAiConfig {
+    // OpenAI's newer models refuse `max_tokens`; many compatible servers know nothing else.
+    let is_openai = openai.base_url.contains("://api.openai.com") || openai.deployment.is_some();
+    OpenAiConfig {
         base_url: openai.base_url.clone(),
-        api_key: api_key(openai)?,
+        api_key: openai.api_key.clone(),
+        api_key_file: openai.api_key_file.clone(),
         model: openai.model.clone(),
-        azure: azure.map(|(deployment, api_version)| Azure { deployment, api_version }),
-        structured_output: openai.structured_output,
-        max_output_tokens: openai.max_output_tokens,
+        api_version: openai.api_version.clone(),
+        deployment: openai.deployment.clone(),
         temperature: openai.temperature,
+        max_output_tokens: openai.max_output_tokens,
+        token_limit: if is_openai { TokenLimit::MaxCompletionTokens } else { TokenLimit::MaxTokens },
+        structured_output: if openai.structured_output {
+            StructuredOutput::JsonSchema
+        } else {
+            StructuredOutput::None
+        },
         timeout: openai.timeout,
         connect_timeout: openai.connect_timeout,
-    })
-}
-
-fn api_key(openai: &config::OpenAi) -> Result<Option<SecretString>, CliError> {
-    let Some(path) = &openai.api_key_file else { return Ok(openai.api_key.clone()) };
-    let key = std::fs::read_to_string(path).map_err(|error| {
-        CliError::Usage(format!("openai.api_key_file: {} cannot be read: {error}", path.display()))
-    })?;
-    if key.trim().is_empty() {
-        return Err(CliError::Usage(format!("openai.api_key_file: {} is empty", path.display())));
+        ..OpenAiConfig::default()
     }
-    Ok(Some(key.trim().into()))
 }
 
 /// What all jobs of a run have in common.
-pub fn job_template(config: &Config, pipeline: Pipeline) -> Result<JobTemplate, CliError> {
-    let (prompt_tokens, output_tokens) = match pipeline {
-        Pipeline::Discovery => (NODE_PROMPT_TOKENS, NODE_ANSWER_TOKENS),
-        Pipeline::Logs => (LOG_PROMPT_TOKENS, LOG_ANSWER_TOKENS),
+pub fn job_template(config: &Config, kinds: &Kinds, pipeline: Pipeline) -> Result<JobTemplate, CliError> {
+    let kind = match pipeline {
+        Pipeline::Discovery => NodeExtract::NAME,
+        Pipeline::Logs => LogAnalyze::NAME,
     };
+    let name = match config.analyser() {
+        config::Analyser::Builtin => "builtin",
+        config::Analyser::OpenAi => "openai",
+    };
+    let analyser = kinds
+        .analyser(kind, name)
+        .ok_or_else(|| CliError::Usage(format!("kind `{kind}` has no analyser `{name}`")))?;
     Ok(JobTemplate {
-        analyser: analyser_ref(config, pipeline)?,
+        analyser: analyser.reference.clone(),
         max_attempts: config.jobs.max_attempts,
         deadline: config.jobs.deadline,
         fresh_for: config.jobs.fresh_for,
-        output_tokens,
-        prompt_tokens,
-    })
-}
-
-fn analyser_ref(config: &Config, pipeline: Pipeline) -> Result<AnalyserRef, CliError> {
-    let nodes = |analyser: &dyn Analyser<NodeArgs, NodeAnswer>| analyser.reference();
-    let logs = |analyser: &dyn Analyser<LogArgs, LogAnswer>| analyser.reference();
-    Ok(match (config.analyser(), pipeline) {
-        (config::Analyser::Builtin, Pipeline::Discovery) => nodes(&Builtin),
-        (config::Analyser::Builtin, Pipeline::Logs) => logs(&Builtin),
-        (config::Analyser::OpenAi, pipeline) => {
-            let server = OpenAi::new(openai_settings(&config.openai)?).map_err(CliError::Failure)?;
-            match pipeline {
-                Pipeline::Discovery => nodes(&server),
-                Pipeline::Logs => logs(&server),
-            }
-        }
+        output_tokens: analyser.overhead.output_tokens,
+        prompt_tokens: analyser.overhead.input_tokens,
     })
 }
 

@@ -1,5 +1,6 @@
-//! What the integration tests share.
-//!
-//! - [`conformance`]: what every adapter of a port must do.
+//! What the integration tests and benches share: the suite that every adapter must pass, and a
+//! server that counts the calls it gets.
 
 pub mod conformance;
+pub mod openai_spec;
+pub mod openai_stub;

@@ -1,10 +1,10 @@
 //! What does the work: takes deliveries, makes each job's one paid call, records the outcome.
 //!
 //! Read it in the order of a job's way: [`worker`] takes deliveries, [`attempt`] leads one from
-//! lease to acknowledgement, [`committer`] records outcomes in groups.
+//! lease to acknowledgement through its kind's handler ([`kinds`], [`analysers`]), [`committer`]
+//! records outcomes in groups.
 
 pub mod analysers;
-pub mod answers;
 pub mod attempt;
 mod batcher;
 pub mod committer;

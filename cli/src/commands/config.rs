@@ -8,7 +8,7 @@ use crate::exit::CliError;
 use crate::present::{write_line, write_text};
 
 /// Says that all is well, or prints every value with its origin.
-pub fn config(app: &App, args: &ConfigArgs) -> Result<(), CliError> {
+pub(super) fn config(app: &App, args: &ConfigArgs) -> Result<(), CliError> {
     match args.action {
         ConfigAction::Check if app.json() => {
             write_line(&mut io::stdout(), &serde_json::json!({ "ok": true }))

@@ -19,7 +19,7 @@ use crate::ui::format;
 use crate::ui::table::{Column, Look, Table};
 
 /// Does what was asked for; returns the exit code.
-pub async fn dead(app: &App, args: DeadArgs) -> Result<u8, CliError> {
+pub(super) async fn dead(app: &App, args: DeadArgs) -> Result<u8, CliError> {
     match args.action.unwrap_or(DeadAction::List { run: None }) {
         DeadAction::List { run } => list(app, run.as_deref()).await,
         DeadAction::Show { job } => show(app, &job).await,

@@ -16,7 +16,7 @@ use crate::ui::format;
 use crate::ui::table::{Column, Look, Table};
 
 /// Lists facts of nodes, or the analyses of log messages.
-pub async fn facts(app: &App, args: FactsArgs) -> Result<(), CliError> {
+pub(super) async fn facts(app: &App, args: FactsArgs) -> Result<(), CliError> {
     let ledger = lookup::open(app.db())?;
     let run = lookup::find_run(&ledger, &args.run.run).await?;
     let limit = if args.limit == 0 { usize::MAX } else { args.limit };

@@ -12,7 +12,7 @@ use crate::input::Input;
 use crate::present::{closed, write_line};
 
 /// Prints one JSON line per event.
-pub fn fingerprint(app: &App, args: &FingerprintArgs) -> Result<(), CliError> {
+pub(super) fn fingerprint(app: &App, args: &FingerprintArgs) -> Result<(), CliError> {
     let input = Input::open(&args.file)?;
     let unreadable = |error: &dyn std::fmt::Display| CliError::Failure(format!("{}: {error}", input.name));
     let reader = input.reader().map_err(|error| unreadable(&error))?;

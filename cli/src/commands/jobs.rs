@@ -14,7 +14,7 @@ use crate::ui::format;
 use crate::ui::table::{Column, Look, Table};
 
 /// Lists them.
-pub async fn jobs(app: &App, args: JobsArgs) -> Result<(), CliError> {
+pub(super) async fn jobs(app: &App, args: JobsArgs) -> Result<(), CliError> {
     let ledger = lookup::open(app.db())?;
     let run = lookup::find_run(&ledger, &args.run.run).await?;
     let filter = JobFilter { run: Some(run.id), state: args.state, ..JobFilter::default() };
@@ -73,7 +73,7 @@ fn cells(job: &JobRow) -> [String; 8] {
 }
 
 /// Where in its input a job came from, in few words.
-pub fn place(source: &Source) -> String {
+pub(super) fn place(source: &Source) -> String {
     match source {
         Source::Node { path, .. } => path.clone(),
         Source::Lines { first_line, last_line, .. } if first_line == last_line => {

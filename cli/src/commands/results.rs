@@ -9,7 +9,7 @@ use crate::lookup;
 use crate::present::write_results;
 
 /// Prints the rows to standard output.
-pub async fn results(app: &App, args: ResultsArgs) -> Result<(), CliError> {
+pub(super) async fn results(app: &App, args: ResultsArgs) -> Result<(), CliError> {
     let ledger = lookup::open(app.db())?;
     let run = lookup::find_run(&ledger, &args.run.run).await?;
     write_results(&ledger, app.registry(), run.id, &mut BufWriter::new(io::stdout())).await?;

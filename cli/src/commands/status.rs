@@ -14,7 +14,7 @@ use crate::ui::format;
 use crate::ui::table::{Column, Look, Table};
 
 /// Lists runs, or shows one.
-pub async fn status(app: &App, args: StatusArgs) -> Result<(), CliError> {
+pub(super) async fn status(app: &App, args: StatusArgs) -> Result<(), CliError> {
     let ledger = lookup::open(app.db())?;
     let runs = match &args.run {
         Some(text) => vec![lookup::find_run(&ledger, text).await?],

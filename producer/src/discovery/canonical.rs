@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use super::names::{Names, NsId};
-use super::reader::Tag;
+use super::tag::Tag;
 
 /// The namespaces of one job, or of the jobs that one element is split into.
 #[derive(Debug, Default)]

@@ -30,15 +30,14 @@ impl Context {
     pub(super) fn value(&mut self, role: Role, value: &str, ids: &Ids, names: &Names) {
         let value = value.trim();
         match role {
-            // An element's own id is no reference.
-            Role::Identity => {}
             Role::Reference if value.len() <= MAX_REFERENCES => {
                 for value in value.split_ascii_whitespace() {
                     self.id(value.strip_prefix('#').unwrap_or(value), ids, names);
                 }
             }
             Role::Plain if looks_like_id(value) => self.id(value, ids, names),
-            Role::Reference | Role::Plain => {}
+            // An element's own id is no reference.
+            Role::Identity | Role::Reference | Role::Plain => {}
         }
     }
 

@@ -4,13 +4,14 @@ use fleetline_shared::domain::NodeShape;
 
 use super::canonical::Prefixes;
 use super::checks::is_blank;
-use super::error::{Fault, XmlError};
+use super::error::{Fault, FaultKind, XmlError};
 use super::frame::{Env, Frame, ancestors_of, path_of, step};
 use super::paths::{Part, PathId};
 use super::piece::Piece;
 use super::plan::Cut;
-use super::reader::{Tag, Token, XmlReader};
+use super::reader::{Token, XmlReader};
 use super::residue::Residue;
+use super::tag::Tag;
 use super::unit::Unit;
 
 /// Cuts one document.
@@ -34,10 +35,20 @@ pub(super) struct Cutter<'a> {
 
 /// Why cutting ended before the document did.
 pub(super) enum Stop {
-    Fault(Fault),
+    /// The document is not well-formed here.
+    Fault,
     Error(XmlError),
     /// The sink wants no more.
     Enough,
+}
+
+impl From<Fault> for Stop {
+    fn from(fault: Fault) -> Self {
+        match fault.kind {
+            FaultKind::Io(error) => Self::Error(XmlError::Io(error)),
+            _ => Self::Fault,
+        }
+    }
 }
 
 impl From<XmlError> for Stop {
@@ -63,7 +74,7 @@ impl<'a> Cutter<'a> {
     /// Reads to the end.
     pub(super) fn run(&mut self, reader: &mut XmlReader) -> Result<(), Stop> {
         while !self.env.out.stopped {
-            match reader.next(&mut self.env.names).map_err(Stop::Fault)? {
+            match reader.next(&mut self.env.names)? {
                 Token::Start => self.start(&reader.tag)?,
                 Token::Text if self.skipped.is_none() => self.text.push_str(&reader.text),
                 Token::Text => {}
@@ -227,10 +238,10 @@ impl<'a> Cutter<'a> {
         let text = std::mem::take(&mut self.text);
         if let Some(unit) = &mut self.unit {
             unit.text(&text, leaf, &self.env);
-        } else if let (Some(residue), Some(top)) = (self.residues.last_mut(), self.frames.last()) {
-            if !is_blank(&text) || self.env.marks.keep_space.get(top.number - 1) {
-                residue.text(&mut self.frames, &text, &mut self.env);
-            }
+        } else if let (Some(residue), Some(top)) = (self.residues.last_mut(), self.frames.last())
+            && (!is_blank(&text) || self.env.marks.keep_space.get(top.number - 1))
+        {
+            residue.text(&mut self.frames, &text, &mut self.env);
         }
         self.text = text;
         self.text.clear();

@@ -5,6 +5,8 @@ use std::io;
 
 use serde::Serialize;
 
+use super::checks::forbidden_char;
+
 /// A place in a document.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Place {
@@ -116,5 +118,16 @@ impl Fault {
             }
         };
         placed.unwrap_or_else(|error| error)
+    }
+}
+
+/// Finds characters that XML forbids; the text begins at byte `start`.
+pub(super) fn legal_at(text: &str, start: u64) -> Result<(), Fault> {
+    match forbidden_char(text) {
+        None => Ok(()),
+        Some((at, char)) => {
+            let what = format!("character U+{:04X} is not allowed", u32::from(char));
+            Err(Fault::malformed(start + at as u64, what))
+        }
     }
 }

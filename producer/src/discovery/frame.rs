@@ -6,13 +6,13 @@ use fleetline_shared::domain::Ancestor;
 
 use super::canonical::Written;
 use super::ids::Ids;
+use super::marks::Marks;
 use super::names::Names;
 use super::options::DiscoveryOptions;
 use super::paths::{PathId, Paths};
 use super::piece::Output;
 use super::plan::Plan;
-use super::profile::Marks;
-use super::reader::Tag;
+use super::tag::Tag;
 
 /// What the second reading needs all the time.
 pub(super) struct Env<'a> {

@@ -48,7 +48,7 @@ impl Ids {
 /// Whether a value may be taken for an id though its field's name does not say "reference": not a
 /// word, not a small number.
 pub(super) fn looks_like_id(value: &str) -> bool {
-    let has = |test: fn(&u8) -> bool| value.as_bytes().iter().any(|byte| test(byte));
+    let has = |test: fn(&u8) -> bool| value.as_bytes().iter().any(test);
     let digits = has(u8::is_ascii_digit);
     value.len() <= MAX_LENGTH
         && digits

@@ -8,7 +8,6 @@
 //! Memory does not grow with the document, but for two bits an element, and what [`paths`] and
 //! [`ids`] hold, which is capped. `docs/discovery.md` explains the split to its users.
 
-mod bits;
 mod canonical;
 mod checks;
 mod context;
@@ -17,6 +16,7 @@ mod error;
 mod frame;
 mod ids;
 mod input;
+mod marks;
 mod names;
 mod options;
 mod paths;
@@ -25,8 +25,10 @@ mod piece;
 mod plan;
 mod profile;
 mod reader;
+mod render;
 mod report;
 mod residue;
+mod tag;
 mod tree;
 mod unit;
 mod words;
@@ -74,12 +76,12 @@ pub fn split(
     match (cutter.run(&mut XmlReader::new(text, options)), error) {
         (Ok(()), None) => {}
         (Err(Stop::Enough), _) => report.stopped = true,
-        (Err(Stop::Fault(_)), Some(error)) => {
+        (Err(Stop::Fault), Some(error)) => {
             cutter.break_off();
             report.error = Some(error.to_string());
         }
         (Err(Stop::Error(error)), _) => return Err(error),
-        (Ok(()), Some(_)) | (Err(Stop::Fault(_)), None) => return Err(XmlError::Changed),
+        (Ok(()), Some(_)) | (Err(Stop::Fault), None) => return Err(XmlError::Changed),
     }
     report.elements_lost = cutter.lost;
     finish_report(&mut report, &cutter.env);

@@ -1,15 +1,14 @@
 //! The first reading: checks the document and learns what the second needs to cut it.
 
-use std::collections::HashSet;
 use std::io::{self, Read};
 
-use super::bits::Bits;
 use super::canonical::{attribute_size, text_size};
 use super::checks::is_blank;
 use super::error::{Fault, XmlError};
 use super::ids::Ids;
 use super::input;
-use super::names::Names;
+use super::marks::Marks;
+use super::names::{NameId, Names};
 use super::options::{DiscoveryOptions, OnMalformed};
 use super::paths::{Part, PathId, Paths};
 use super::reader::{Token, XmlReader};
@@ -31,30 +30,6 @@ pub(super) struct Profile {
     pub(super) depth: u64,
     /// The error at which reading ended, if that is to be kept.
     pub(super) error: Option<XmlError>,
-}
-
-/// Elements that need care.
-#[derive(Default)]
-pub(super) struct Marks {
-    /// Above the size limit, with child elements: to be split.
-    pub(super) split: Bits,
-    /// Above the size limit, without child elements.
-    pub(super) huge_leaves: HashSet<u64>,
-    /// White space between their children counts.
-    pub(super) keep_space: Bits,
-}
-
-impl Marks {
-    fn size(&mut self, element: u64, size: u64, has_children: bool, options: &DiscoveryOptions) {
-        if size <= options.max_subtree {
-            return;
-        }
-        if has_children {
-            self.split.set(element);
-        } else {
-            self.huge_leaves.insert(element);
-        }
-    }
 }
 
 /// Reads the document once.
@@ -145,50 +120,60 @@ impl Pass<'_> {
 
     fn start(&mut self, reader: &XmlReader) -> Result<(), Fault> {
         self.end_run();
-        let Profile { names, paths, ids, elements, depth, .. } = &mut *self.profile;
-        let too_many = || {
-            let what = format!("more than {} distinct paths", self.options.max_paths);
-            Fault::limit(reader.offset, what, "max_paths")
-        };
         let tag = &reader.tag;
-        let parent = self.open.last_mut();
-        let (above, holder) =
-            parent.as_ref().map_or((PathId::DOCUMENT, 0), |parent| (parent.path, parent.number));
-        let path = paths.add(above, tag.name, Part::Element, names).ok_or_else(too_many)?;
-        paths.count(path, holder);
-        if let Some(parent) = parent {
-            parent.size += u64::from(!parent.has_children && !parent.has_text);
-            parent.has_children = true;
-        }
-        let number = *elements;
-        let mut size = 1 + names.text(tag.name).len() as u64;
-        let mut preserve = self.open.last().is_some_and(|parent| parent.preserve);
-        for attribute in &tag.attributes {
-            size += attribute_size(names.text(attribute.name), &attribute.value);
-            let field = paths.add(path, attribute.name, Part::Attribute, names).ok_or_else(too_many)?;
-            paths.count(field, number);
-            if paths[field].role == Role::Identity {
-                ids.define(&attribute.value, tag.name);
+        let (above, holder) = match self.open.last_mut() {
+            None => (PathId::DOCUMENT, 0),
+            Some(parent) => {
+                parent.size += u64::from(!parent.has_children && !parent.has_text);
+                parent.has_children = true;
+                (parent.path, parent.number)
             }
-            if attribute.written == "xml:space" {
-                preserve = attribute.value == "preserve";
-            }
-        }
-        let node = paths.get_mut(path);
-        node.max_attributes = node.max_attributes.max(tag.attributes.len());
-        *elements += 1;
-        self.open.push(Element {
+        };
+        let path = self.count(above, tag.name, Part::Element, holder, reader)?;
+        let mut element = Element {
             path,
-            number,
-            size,
+            number: self.profile.elements,
+            size: 1 + self.profile.names.text(tag.name).len() as u64,
             blank: 0,
             has_children: false,
             has_text: false,
-            preserve,
+            preserve: self.open.last().is_some_and(|parent| parent.preserve),
             value: String::new(),
-        });
-        *depth = (*depth).max(self.open.len() as u64);
+        };
+        self.profile.elements += 1;
+        for attribute in &tag.attributes {
+            element.size += attribute_size(self.profile.names.text(attribute.name), &attribute.value);
+            let field = self.count(path, attribute.name, Part::Attribute, element.number, reader)?;
+            if self.profile.paths[field].role == Role::Identity {
+                self.profile.ids.define(&attribute.value, tag.name);
+            }
+            if attribute.written == "xml:space" {
+                element.preserve = attribute.value == "preserve";
+            }
+        }
+        let node = self.profile.paths.get_mut(path);
+        node.max_attributes = node.max_attributes.max(tag.attributes.len());
+        self.open.push(element);
+        self.profile.depth = self.profile.depth.max(self.open.len() as u64);
         Ok(())
+    }
+
+    /// Counts one more of a path in the element with number `holder`.
+    fn count(
+        &mut self,
+        above: PathId,
+        name: NameId,
+        part: Part,
+        holder: u64,
+        reader: &XmlReader,
+    ) -> Result<PathId, Fault> {
+        let Profile { names, paths, .. } = &mut *self.profile;
+        let path = paths.add(above, name, part, names).ok_or_else(|| {
+            let what = format!("more than {} distinct paths", self.options.max_paths);
+            Fault::limit(reader.offset, what, "max_paths")
+        })?;
+        paths.count(path, holder);
+        Ok(path)
     }
 
     fn text(&mut self, reader: &XmlReader) -> Result<(), Fault> {
@@ -257,10 +242,8 @@ impl Pass<'_> {
 
     /// Path of the innermost open element.
     fn path(&self) -> String {
-        let names = &self.profile.names;
-        self.open
-            .iter()
-            .map(|element| format!("/{}", names.text(self.profile.paths[element.path].name)))
-            .collect()
+        let Some(innermost) = self.open.last() else { return String::new() };
+        let relative = self.profile.paths.relative(PathId::DOCUMENT, innermost.path, &self.profile.names);
+        format!("/{relative}")
     }
 }

@@ -3,17 +3,16 @@
 use std::io::{BufReader, Read};
 
 use quick_xml::Error;
-use quick_xml::XmlVersion;
 use quick_xml::encoding::EncodingError;
 use quick_xml::events::{BytesRef, BytesStart, Event};
-use quick_xml::name::ResolveResult;
 use quick_xml::reader::NsReader;
 
-use super::checks::{forbidden_char, is_blank, is_xml_char};
-use super::error::{Fault, FaultKind};
+use super::checks::{is_blank, is_xml_char};
+use super::error::{Fault, FaultKind, legal_at};
 use super::input::{Capped, TooLong};
-use super::names::{NameId, Names, NsId, shorten};
+use super::names::{Names, shorten};
 use super::options::DiscoveryOptions;
+use super::tag::{Tag, TagRules};
 
 /// What comes next; its content is in [`XmlReader::tag`] and [`XmlReader::text`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,25 +22,6 @@ pub(super) enum Token {
     Text,
     End,
     Eof,
-}
-
-/// A start tag without its namespace declarations.
-#[derive(Debug)]
-pub(super) struct Tag {
-    pub(super) name: NameId,
-    pub(super) space: NsId,
-    /// Sorted by namespace URI and local name.
-    pub(super) attributes: Vec<Attribute>,
-}
-
-/// An attribute.
-#[derive(Debug)]
-pub(super) struct Attribute {
-    pub(super) name: NameId,
-    pub(super) space: NsId,
-    /// As written, with prefix.
-    pub(super) written: String,
-    pub(super) value: String,
 }
 
 /// Reads tokens and checks them.
@@ -74,7 +54,7 @@ impl XmlReader {
         Self {
             inner,
             buffer: Vec::new(),
-            tag: Tag { name: NameId::default(), space: NsId::NONE, attributes: Vec::new() },
+            tag: Tag::default(),
             text: String::new(),
             offset: 0,
             comments: 0,
@@ -155,82 +135,13 @@ impl XmlReader {
             return Err(Fault::limit(self.offset, what, "max_depth"));
         }
         self.legal(start)?;
-        let (space, local) = self.inner.resolver().resolve_element(start.name());
-        self.tag.space = self.space(&space, names)?;
-        self.tag.name = names.name(local.as_ref()).map_err(|what| self.malformed(what))?;
-        self.attributes(start, names)?;
-        Ok(Some(Token::Start))
-    }
-
-    fn attributes(&mut self, start: &BytesStart<'_>, names: &mut Names) -> Result<(), Fault> {
-        self.tag.attributes.clear();
-        let mut declared = Vec::new();
-        for (number, attribute) in (0u32..).zip(start.attributes().with_checks(false)) {
-            if number == self.max_attributes {
-                let what = format!("an element has more than {number} attributes");
-                return Err(Fault::limit(self.offset, what, "max_attributes"));
-            }
-            let attribute = attribute.map_err(|error| self.malformed(format!("attribute: {error}")))?;
-            let written = attribute.key.as_ref();
-            self.spaced(start, written)?;
-            if attribute.value.contains('<') {
-                return Err(self.malformed(format!("`<` in attribute `{written}` must be written `&lt;`")));
-            }
-            let value = attribute
-                .normalized_value(XmlVersion::Implicit1_0)
-                .map_err(|error| self.malformed(format!("attribute `{written}`: {error}")))?;
-            self.legal(&value)?;
-            if attribute.key.as_namespace_binding().is_some() {
-                declared.push(written.to_owned());
-                continue;
-            }
-            let (space, local) = self.inner.resolver().resolve_attribute(attribute.key);
-            let space = self.space(&space, names)?;
-            let name = names.name(local.as_ref()).map_err(|what| self.malformed(what))?;
-            let (written, value) = (written.to_owned(), value.into_owned());
-            self.tag.attributes.push(Attribute { name, space, written, value });
-        }
-        self.unique(declared, names)
-    }
-
-    /// Sorts the attributes and refuses doubles, also those by two prefixes of one namespace.
-    fn unique(&mut self, mut declared: Vec<String>, names: &Names) -> Result<(), Fault> {
-        let key = |attribute: &Attribute| (names.uri(attribute.space), names.text(attribute.name));
-        self.tag.attributes.sort_by(|a, b| key(a).cmp(&key(b)));
-        declared.sort_unstable();
-        let twice = |pair: &&[Attribute]| key(&pair[0]) == key(&pair[1]);
-        let double = self.tag.attributes.windows(2).find(twice).map(|pair| pair[1].written.clone());
-        let double = double
-            .or_else(|| declared.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0].clone()));
-        match double {
-            Some(name) => Err(self.malformed(format!("attribute `{name}` is there twice"))),
-            None => Ok(()),
-        }
-    }
-
-    /// The parser takes `a="1"b="2"`; XML does not.
-    fn spaced(&self, start: &BytesStart<'_>, key: &str) -> Result<(), Fault> {
-        let tag: &str = start;
-        let at = key.as_ptr().addr().wrapping_sub(tag.as_ptr().addr());
-        match tag.as_bytes().get(at.wrapping_sub(1)) {
-            Some(before) if !before.is_ascii_whitespace() => {
-                Err(self.malformed(format!("white space is missing before attribute `{}`", shorten(key))))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn space(&self, resolved: &ResolveResult<'_>, names: &mut Names) -> Result<NsId, Fault> {
-        let uri = match resolved {
-            ResolveResult::Unbound => return Ok(NsId::NONE),
-            ResolveResult::Bound(uri) => uri.as_ref(),
-            ResolveResult::Unknown(prefix) => {
-                return Err(self.malformed(format!("prefix `{prefix}` is not declared")));
-            }
+        let rules = TagRules {
+            resolver: self.inner.resolver(),
+            offset: self.offset,
+            max_attributes: self.max_attributes,
         };
-        let uri = quick_xml::escape::unescape(uri)
-            .map_err(|error| self.malformed(format!("namespace `{}`: {error}", shorten(uri))))?;
-        names.space(&uri).ok_or_else(|| self.malformed("more than 10000 namespaces"))
+        rules.read(start, names, &mut self.tag)?;
+        Ok(Some(Token::Start))
     }
 
     /// Text as it stands in the document (for places) and as it means.
@@ -238,7 +149,7 @@ impl XmlReader {
         if self.depth == 0 {
             return self.outside(raw).map(|()| None);
         }
-        self.legal_at(raw, self.offset)?;
+        legal_at(raw, self.offset)?;
         self.text.clear();
         self.text.push_str(content);
         Ok(Some(Token::Text))
@@ -264,14 +175,13 @@ impl XmlReader {
         match reference.resolve_char_ref() {
             Ok(Some(char)) if is_xml_char(char) => self.text.push(char),
             Ok(Some(_)) => return Err(self.malformed(format!("`&{name};` is no legal character"))),
-            Err(error) => return Err(self.malformed(format!("`&{}; `: {error}", shorten(name)))),
-            Ok(None) => match quick_xml::escape::resolve_xml_entity(name) {
-                Some(text) => self.text.push_str(text),
-                None => {
-                    let name = shorten(name);
-                    return Err(self.malformed(format!("entity `&{name};` is not one of XML's five")));
-                }
-            },
+            Err(error) => return Err(self.malformed(format!("`&{};`: {error}", shorten(name)))),
+            Ok(None) => {
+                let text = quick_xml::escape::resolve_xml_entity(name).ok_or_else(|| {
+                    self.malformed(format!("entity `&{};` is not one of XML's five", shorten(name)))
+                })?;
+                self.text.push_str(text);
+            }
         }
         Ok(Some(Token::Text))
     }
@@ -288,17 +198,7 @@ impl XmlReader {
 
     fn legal(&self, text: &str) -> Result<(), Fault> {
         // The markup before the text is one to nine bytes; the token's start is near enough.
-        self.legal_at(text, self.offset).map_err(|fault| Fault { offset: self.offset, ..fault })
-    }
-
-    fn legal_at(&self, text: &str, start: u64) -> Result<(), Fault> {
-        match forbidden_char(text) {
-            None => Ok(()),
-            Some((at, char)) => {
-                let what = format!("character U+{:04X} is not allowed", u32::from(char));
-                Err(Fault::malformed(start + at as u64, what))
-            }
-        }
+        legal_at(text, self.offset).map_err(|fault| Fault { offset: self.offset, ..fault })
     }
 
     fn malformed(&self, what: impl Into<String>) -> Fault {
@@ -307,7 +207,9 @@ impl XmlReader {
 
     fn fault(&self, error: &Error) -> Fault {
         match error {
-            Error::Io(io) if io.get_ref().is_some_and(|inner| inner.is::<TooLong>()) => {
+            Error::Io(io)
+                if io.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<TooLong>) =>
+            {
                 Fault::limit(self.offset, "a single tag or text is too long".into(), "max_node_mb")
             }
             Error::Io(io) => Fault {
@@ -318,7 +220,14 @@ impl XmlReader {
                 let offset = self.offset + utf8.valid_up_to() as u64;
                 Fault::malformed(offset, "bytes that are not UTF-8; declare the encoding or convert the file")
             }
-            other => Fault::malformed(self.inner.error_position().max(self.offset), other.to_string()),
+            other => {
+                let what = match other {
+                    Error::Syntax(error) => error.to_string(),
+                    Error::IllFormed(error) => error.to_string(),
+                    other => other.to_string(),
+                };
+                Fault::malformed(self.inner.error_position().max(self.offset), what)
+            }
         }
     }
 }

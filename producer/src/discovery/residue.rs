@@ -15,7 +15,7 @@ use super::names::NsId;
 use super::paths::PathId;
 use super::piece::Piece;
 use super::plan::Cut;
-use super::reader::Tag;
+use super::tag::Tag;
 use super::unit::{Unit, fields};
 
 /// A residue while it is read.

@@ -7,7 +7,7 @@ use super::error::XmlError;
 use super::frame::Env;
 use super::names::NsId;
 use super::paths::{Part, PathId};
-use super::reader::Tag;
+use super::tag::Tag;
 
 /// A subtree while it is read.
 pub(super) struct Unit {

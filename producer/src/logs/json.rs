@@ -69,7 +69,7 @@ pub(super) fn read(line: &str, fields: &LogFields) -> Option<Parsed> {
     match value {
         Value::Object(mut object) => match object.remove("data") {
             Some(Value::Array(page)) if page.iter().all(Value::is_object) => {
-                Some(Parsed::Page(events(page, fields)))
+                Some(Parsed::Page(events(&page, fields)))
             }
             Some(data) => {
                 object.insert("data".to_owned(), data);
@@ -77,12 +77,12 @@ pub(super) fn read(line: &str, fields: &LogFields) -> Option<Parsed> {
             }
             None => Some(Parsed::One(Box::new(event(&object, fields)))),
         },
-        Value::Array(page) if page.iter().all(Value::is_object) => Some(Parsed::Page(events(page, fields))),
+        Value::Array(page) if page.iter().all(Value::is_object) => Some(Parsed::Page(events(&page, fields))),
         _ => None,
     }
 }
 
-fn events(page: Vec<Value>, fields: &LogFields) -> Vec<LogEvent> {
+fn events(page: &[Value], fields: &LogFields) -> Vec<LogEvent> {
     page.iter().filter_map(Value::as_object).map(|object| event(object, fields)).collect()
 }
 
@@ -189,7 +189,7 @@ fn split_message(event: &mut LogEvent) {
         if event.message.is_empty() { event.stack.take() } else { Some(std::mem::take(&mut event.message)) };
     let source = source.unwrap_or_default();
     let (first, rest) = source.trim_start().split_once('\n').unwrap_or((source.trim_start(), ""));
-    event.message = first.trim_end().to_owned();
+    first.trim_end().clone_into(&mut event.message);
     if !rest.trim().is_empty() {
         event.stack = Some(match event.stack.take() {
             Some(stack) if rest.contains(&stack) => rest.to_owned(),

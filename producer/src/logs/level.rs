@@ -33,7 +33,7 @@ impl Level {
             b"TRACE" | b"TRCE" | b"TRC" | b"FINEST" | b"FINER" | b"VERBOSE" => Self::Trace,
             b"DEBUG" | b"DBUG" | b"DBG" | b"DEB" | b"FINE" | b"CONFIG" | b"DEBUG1" | b"DEBUG2" => Self::Debug,
             b"INFO" | b"INF" | b"INFORMATION" | b"LOG" => Self::Info,
-            b"NOTICE" | b"NOTE" => Self::Notice,
+            b"NOTICE" => Self::Notice,
             b"WARN" | b"WARNING" | b"WRN" => Self::Warn,
             b"ERROR" | b"ERR" | b"SEVERE" | b"FAIL" | b"FAILURE" => Self::Error,
             b"FATAL" | b"CRITICAL" | b"CRIT" | b"CRT" | b"ALERT" | b"EMERG" | b"EMERGENCY" | b"PANIC"

@@ -257,7 +257,7 @@ fn promote(event: &mut LogEvent) {
     let Some(stack) = event.stack.take() else { return };
     if event.message.is_empty() {
         let (first, rest) = stack.split_once('\n').unwrap_or((&stack, ""));
-        event.message = first.trim().to_owned();
+        first.trim().clone_into(&mut event.message);
         event.stack = (!rest.is_empty()).then(|| rest.to_owned());
         return;
     }

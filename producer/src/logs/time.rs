@@ -1,7 +1,7 @@
 //! Timestamps as logs write them, by shape.
 
 /// Shapes that are a time wherever they stand. `9` is a digit, `~` one or two digits, a space
-/// one or more spaces, `M` a month's name, `W` a weekday's name.
+/// one or more spaces, `M` a month's name, `W` a weekday's name, `?` a fraction or nothing.
 const SHAPES: [&str; 21] = [
     "9999-99-99T99:99:99",
     "9999-99-99 99:99:99",
@@ -14,7 +14,7 @@ const SHAPES: [&str; 21] = [
     "~/M/9999:99:99:99",
     "~-M-9999 99:99:99",
     "~ M 9999 99:99:99",
-    "W M ~ 99:99:99 9999",
+    "W M ~ 99:99:99? 9999",
     "W M ~ 99:99:99",
     "W, ~ M 9999 99:99:99",
     "M ~, 9999 ~:99:99",
@@ -46,14 +46,26 @@ const ZONES: [&str; 22] = [
 
 /// Length of the time that `text` starts with, zone and fraction included.
 pub(super) fn time_len(text: &str) -> Option<usize> {
-    longest(text.as_bytes(), &SHAPES)
+    let text = text.as_bytes();
+    // Most numbers are no times; this tells them apart before any shape is tried.
+    let may_be = match (digits(text), text.iter().find(|byte| !byte.is_ascii_digit())) {
+        (0, _) => text.get(..3).is_some_and(is_calendar_word),
+        (1, Some(b'/' | b'-' | b' '))
+        | (2, Some(b'/' | b'-' | b' ' | b':'))
+        | (4, Some(b'-' | b'/' | b'.')) => true,
+        _ => false,
+    };
+    if may_be { longest(text, &SHAPES) } else { None }
 }
 
 /// Length of the time that a line starts with; also knows epoch seconds and milliseconds, and
 /// shapes that would be something else inside a sentence.
 pub(super) fn head_time_len(line: &str) -> Option<usize> {
     let text = line.as_bytes();
-    longest(text, &SHAPES).or_else(|| longest(text, &HEAD_SHAPES)).or_else(|| epoch_len(text))
+    if !text.first()?.is_ascii_alphanumeric() {
+        return None;
+    }
+    time_len(line).or_else(|| longest(text, &HEAD_SHAPES)).or_else(|| epoch_len(text))
 }
 
 /// Whether the word is a month's or a weekday's short name.
@@ -62,18 +74,16 @@ pub(super) fn is_calendar_word(word: &[u8]) -> bool {
 }
 
 fn is_one_of(word: &[u8], names: &[&str]) -> bool {
-    names.iter().any(|name| word.eq_ignore_ascii_case(name.as_bytes()))
+    word.first().is_some_and(u8::is_ascii_alphabetic)
+        && names.iter().any(|name| word.eq_ignore_ascii_case(name.as_bytes()))
 }
 
 fn longest(text: &[u8], shapes: &[&str]) -> Option<usize> {
-    let first = *text.first()?;
-    if !first.is_ascii_alphanumeric() {
-        return None;
-    }
     let body = shapes.iter().find_map(|shape| shape_len(text, shape.as_bytes()))?;
     let end = tail_len(text, body);
     let next = text.get(end).copied().unwrap_or(b' ');
-    (!next.is_ascii_alphanumeric() && !(next == b':' && followed_by_hex(text, end))).then_some(end)
+    let goes_on = next.is_ascii_alphanumeric() || (next == b':' && followed_by_hex(text, end));
+    (!goes_on).then_some(end)
 }
 
 /// `10:20:30:aa` is an address, `10:20:30: text` is a time and a colon.
@@ -85,6 +95,10 @@ fn shape_len(text: &[u8], shape: &[u8]) -> Option<usize> {
     let mut at = 0;
     for mark in shape {
         let rest = text.get(at..)?;
+        if *mark == b'?' {
+            at += fraction_len(rest);
+            continue;
+        }
         at += match mark {
             b'9' => usize::from(rest.first()?.is_ascii_digit()),
             b'~' => digits(rest).min(2),
@@ -103,13 +117,17 @@ fn digits(text: &[u8]) -> usize {
     text.iter().take_while(|byte| byte.is_ascii_digit()).count()
 }
 
+/// Length of `.123`, `,123` or `:123`.
+fn fraction_len(text: &[u8]) -> usize {
+    match text {
+        [b'.' | b',' | b':', fraction @ ..] if digits(fraction) > 0 => digits(fraction) + 1,
+        _ => 0,
+    }
+}
+
 /// Where the fraction, `AM`/`PM` and the zone after a time end.
 fn tail_len(text: &[u8], body: usize) -> usize {
-    let mut end = body;
-    if matches!(text.get(end), Some(b'.' | b',' | b':')) {
-        let fraction = digits(&text[end + 1..]);
-        end += if fraction > 0 { fraction + 1 } else { 0 };
-    }
+    let mut end = body + fraction_len(&text[body..]);
     for half in [&b" AM"[..], b" PM"] {
         end += if text[end..].starts_with(half) { 3 } else { 0 };
     }

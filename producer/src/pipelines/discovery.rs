@@ -10,7 +10,7 @@ use super::JobTemplate;
 use crate::discovery::{self, DiscoveryOptions, Piece, XmlError, XmlReport, estimate_tokens};
 
 /// Name of the kind that takes these jobs.
-pub const KIND: &str = "node.extract";
+pub(super) const KIND: &str = "node.extract";
 
 /// The analyser that works offline, from rules.
 const BUILTIN: &str = "builtin";
@@ -63,7 +63,7 @@ fn job(piece: Piece, input: &str, template: &JobTemplate) -> NewJob {
         args: serde_json::value::to_raw_value(&args).expect("args are plain data"),
         dedup_key,
         priority: 0,
-        upstream: (!builtin).then(|| analyser.name.clone()),
+        upstream: template.upstream(),
         estimate,
         source,
         occurrences: 1,

@@ -14,6 +14,7 @@
 
 pub mod broker;
 pub mod leases;
+pub mod ledger;
 pub mod quotas;
 
 use std::future::Future;

@@ -1,6 +1,7 @@
 //! How well fingerprints find the true templates of public log sets.
 //!
-//! `cargo nextest run --workspace -E 'test(true_templates)' --no-capture` prints the table.
+//! `cargo nextest run --workspace -E 'test(true_templates)' --no-capture` prints the table;
+//! with `FLEETLINE_TEMPLATES=1` every line's template, too.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;

@@ -1,4 +1,8 @@
-//! One integration crate: what several parts promise together.
+//! Integration tests of all parts together, as one binary: linking is what costs.
 
 mod conformance;
+mod conformance_ledger;
+mod discovery;
 mod fingerprints;
+mod openai;
+mod sqlite_ledger;

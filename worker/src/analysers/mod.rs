@@ -1,65 +1,170 @@
-//! Analysers: who answers a kind's question. Each kind has one trait object per analyser, and the
-//! job's args say which one it is for.
+//! Who does the thinking behind a kind: offline rules, or a model at the end of a paid call.
 
 pub mod builtin;
-mod offline;
 pub mod openai;
+mod text;
+mod xml;
 
-use std::collections::BTreeMap;
+use std::time::Duration;
 
 use async_trait::async_trait;
-use fleetline_shared::domain::{AnalyserRef, CallContext, JobError};
+use fleetline_shared::domain::{AnalyserRef, CallContext, Estimate, JobError};
 
-pub use offline::Builtin;
+pub(crate) use text::{capped, one_line};
 
-/// Answers one question about one input.
+/// Turns one input into one output.
+///
+/// Name, model and version are part of the dedup key: equal ones must give equal work.
 #[async_trait]
-pub trait Analyser<Input, Answer>: Send + Sync {
-    /// Name, model and version: part of the dedup key of everything it answers.
-    fn reference(&self) -> AnalyserRef;
+pub trait Analyser<Input, Output>: Send + Sync {
+    /// `builtin` or `openai`.
+    fn name(&self) -> &'static str;
 
-    /// The answer. Paid calls are counted in the context.
-    async fn analyse(&self, input: &Input, context: &CallContext) -> Result<Answer, JobError>;
+    /// The model, where there is one.
+    fn model(&self) -> Option<&str> {
+        None
+    }
+
+    /// Version of the prompt or the rules. Changes whenever the same input may give another output.
+    fn version(&self) -> &'static str;
+
+    /// What a call takes beside its input: the prompt, and a usual answer. Zero for offline rules.
+    fn overhead(&self) -> Estimate {
+        Estimate::default()
+    }
+
+    /// How long one call may take; `None` for offline rules.
+    fn call_timeout(&self) -> Option<Duration> {
+        None
+    }
+
+    /// Does the work, with at most one paid call.
+    async fn analyse(&self, input: &Input, context: &CallContext) -> Result<Output, JobError>;
 }
 
-/// The analysers that this process has for one kind, by name.
-pub struct Analysers<Input, Answer>(BTreeMap<String, Box<dyn Analyser<Input, Answer>>>);
+/// An analyser as those see it who submit jobs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AnalyserChoice {
+    /// What goes into the job's args and its dedup key.
+    pub reference: AnalyserRef,
+    /// See [`Analyser::overhead`].
+    pub overhead: Estimate,
+}
 
-impl<Input, Answer> Analysers<Input, Answer> {
-    /// From a list; of two with the same name the later one counts.
-    pub fn new(analysers: Vec<Box<dyn Analyser<Input, Answer>>>) -> Self {
-        Self(analysers.into_iter().map(|analyser| (analyser.reference().name, analyser)).collect())
+/// The analysers of one kind that are configured in this process.
+pub struct Analysers<Input, Output> {
+    choices: Vec<Box<dyn Analyser<Input, Output>>>,
+}
+
+impl<Input, Output> Analysers<Input, Output> {
+    /// Just this one.
+    pub fn new(first: impl Analyser<Input, Output> + 'static) -> Self {
+        Self { choices: vec![Box::new(first)] }
     }
 
-    /// What jobs for the analyser of that name must refer to.
-    pub fn reference(&self, name: &str) -> Option<AnalyserRef> {
-        self.0.get(name).map(|analyser| analyser.reference())
+    /// And this one, if it is configured.
+    #[must_use]
+    pub fn and(mut self, more: Option<impl Analyser<Input, Output> + 'static>) -> Self {
+        self.choices.extend(more.map(|more| Box::new(more) as _));
+        self
     }
 
-    /// The analyser that a job asks for. Another one's answer would be stored under a key that
-    /// promises this one's, so there is no substitute.
-    pub fn find(&self, wanted: &AnalyserRef) -> Result<&dyn Analyser<Input, Answer>, JobError> {
-        let Some(analyser) = self.0.get(&wanted.name) else {
-            return Err(JobError::Permanent(format!(
-                "the job asks for analyser `{}`, which is not configured here: set its key or base URL, \
-                 then redrive the job",
-                wanted.name
-            )));
+    /// Exactly the one that a job asks for: its dedup key promises that one's work.
+    pub fn get(&self, wanted: &AnalyserRef) -> Result<&dyn Analyser<Input, Output>, JobError> {
+        self.choices
+            .iter()
+            .find(|choice| reference(choice.as_ref()) == *wanted)
+            .map(AsRef::as_ref)
+            .ok_or_else(|| JobError::Permanent(self.not_configured(wanted)))
+    }
+
+    /// All, for those who submit jobs.
+    pub fn choices(&self) -> Vec<AnalyserChoice> {
+        let choice = |analyser: &dyn Analyser<Input, Output>| AnalyserChoice {
+            reference: reference(analyser),
+            overhead: analyser.overhead(),
         };
-        let here = analyser.reference();
-        if here != *wanted {
-            return Err(JobError::Permanent(format!(
-                "the job asks for {}, this process has {}: configure the same model and version, or run \
-                 the input again",
-                describe(wanted),
-                describe(&here)
-            )));
-        }
-        Ok(analyser.as_ref())
+        self.choices.iter().map(AsRef::as_ref).map(choice).collect()
+    }
+
+    /// The longest that a call of any of them may take.
+    pub fn longest_call(&self) -> Option<Duration> {
+        self.choices.iter().filter_map(|choice| choice.call_timeout()).max()
+    }
+
+    fn not_configured(&self, wanted: &AnalyserRef) -> String {
+        let here: Vec<String> = self.choices.iter().map(|choice| show(&reference(choice.as_ref()))).collect();
+        let same_name = self.choices.iter().find(|choice| choice.name() == wanted.name);
+        let advice = match same_name {
+            None => {
+                format!("configure `{}` in this process (section [{0}]) and redrive the job", wanted.name)
+            }
+            Some(other) if other.model() != wanted.model.as_deref() => format!(
+                "set the model to `{}` in this process and redrive the job, or submit the input again",
+                wanted.model.as_deref().unwrap_or("none")
+            ),
+            Some(_) => {
+                "run the release that the job was submitted with, or submit the input again".to_owned()
+            }
+        };
+        format!("the job asks for analyser {}; this process has {}: {advice}", show(wanted), here.join(", "))
     }
 }
 
-fn describe(analyser: &AnalyserRef) -> String {
-    let model = analyser.model.as_deref().map(|model| format!(" with model {model}")).unwrap_or_default();
-    format!("`{}`{model}, version {}", analyser.name, analyser.version)
+fn reference<Input, Output>(analyser: &dyn Analyser<Input, Output>) -> AnalyserRef {
+    AnalyserRef {
+        name: analyser.name().to_owned(),
+        model: analyser.model().map(str::to_owned),
+        version: analyser.version().to_owned(),
+    }
+}
+
+fn show(reference: &AnalyserRef) -> String {
+    let model = reference.model.as_ref().map(|model| format!("model {model}, ")).unwrap_or_default();
+    format!("{} ({model}version {})", reference.name, reference.version)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Echo(&'static str, Option<&'static str>);
+
+    #[async_trait]
+    impl Analyser<String, String> for Echo {
+        fn name(&self) -> &'static str {
+            self.0
+        }
+        fn model(&self) -> Option<&str> {
+            self.1
+        }
+        fn version(&self) -> &'static str {
+            "1"
+        }
+        async fn analyse(&self, input: &String, _: &CallContext) -> Result<String, JobError> {
+            Ok(input.clone())
+        }
+    }
+
+    fn wanted(name: &str, model: Option<&str>, version: &str) -> AnalyserRef {
+        AnalyserRef { name: name.into(), model: model.map(Into::into), version: version.into() }
+    }
+
+    #[test]
+    fn a_job_gets_exactly_what_it_asks_for_or_hears_what_to_do() {
+        let analysers = Analysers::new(Echo("builtin", None)).and(Some(Echo("openai", Some("m"))));
+        for (wanted, expected) in [
+            (wanted("builtin", None, "1"), Ok("builtin")),
+            (wanted("openai", Some("m"), "1"), Ok("openai")),
+            (wanted("openai", Some("other"), "1"), Err("set the model to `other`")),
+            (wanted("builtin", None, "2"), Err("run the release")),
+            (wanted("magic", None, "1"), Err("configure `magic` in this process")),
+        ] {
+            match (analysers.get(&wanted), expected) {
+                (Ok(analyser), Ok(name)) => assert_eq!(analyser.name(), name),
+                (Err(JobError::Permanent(said)), Err(part)) => assert!(said.contains(part), "{said}"),
+                (got, _) => panic!("{wanted:?}: {:?}", got.map(Analyser::name)),
+            }
+        }
+    }
 }

@@ -62,7 +62,7 @@ impl Census {
 }
 
 /// Splits the input and shows what would be sent.
-pub async fn dry_run(app: &App, plan: Plan) -> Result<u8, CliError> {
+pub(super) async fn dry_run(app: &App, plan: Plan) -> Result<u8, CliError> {
     let template = plan.template.clone();
     let pipeline = plan.pipeline.as_str();
     let split = spawn_blocking(move || {
@@ -126,38 +126,42 @@ fn show(app: &App, forecast: &Forecast, end: &SplitEnd) -> Result<(), CliError> 
         });
         return write_text(&format!("{shown}\n"));
     }
-    let mut text = String::new();
-    if let Some(tree) = &end.tree {
-        text = format!("{}\n", tree.render(TREE_LINES));
-    }
+    let mut lines = Vec::new();
+    lines.extend(end.tree.as_ref().map(|tree| tree.render(TREE_LINES)));
+    lines.push(what_is_there(forecast));
+    lines.push(what_it_costs(forecast));
+    lines.extend(end.problem.as_ref().map(|problem| format!("the input is not read to its end: {problem}")));
+    write_text(&format!("{}\n", lines.join("\n")))?;
+    app.say("dry run: nothing was sent, nothing was recorded");
+    Ok(())
+}
+
+fn what_is_there(forecast: &Forecast) -> String {
     let count = format::count;
-    let model = forecast.model.as_ref().map(|model| format!(" ({model})")).unwrap_or_default();
     let events = if forecast.occurrences > forecast.jobs {
         format!(" for {} log events", count(forecast.occurrences))
     } else {
         String::new()
     };
-    text += &format!(
-        "{} jobs{events}, {} of them duplicates of others; {} results are in the database\n",
+    format!(
+        "{} jobs{events}, {} of them duplicates of others; {} results are in the database",
         count(forecast.jobs),
         count(forecast.duplicates),
         count(forecast.reused)
-    );
-    text += &if forecast.paid_calls == 0 {
-        format!("analyser {}{model}: no paid calls\n", forecast.analyser)
-    } else {
-        format!(
-            "analyser {}{model}: {} paid calls, about {} input tokens, about {} output tokens\n",
-            forecast.analyser,
-            count(forecast.paid_calls),
-            count(forecast.input_tokens),
-            count(forecast.output_tokens)
-        )
-    };
-    if let Some(problem) = &end.problem {
-        text += &format!("the input is not read to its end: {problem}\n");
+    )
+}
+
+fn what_it_costs(forecast: &Forecast) -> String {
+    let count = format::count;
+    let model = forecast.model.as_ref().map(|model| format!(" ({model})")).unwrap_or_default();
+    if forecast.paid_calls == 0 {
+        return format!("analyser {}{model}: no paid calls", forecast.analyser);
     }
-    write_text(&text)?;
-    app.say("dry run: nothing was sent, nothing was recorded");
-    Ok(())
+    format!(
+        "analyser {}{model}: {} paid calls, about {} input tokens, about {} output tokens",
+        forecast.analyser,
+        count(forecast.paid_calls),
+        count(forecast.input_tokens),
+        count(forecast.output_tokens)
+    )
 }

@@ -94,7 +94,7 @@ impl Plan {
 
     fn split_document(&self, sink: &mut dyn FnMut(NewJob) -> ControlFlow<()>) -> Result<SplitEnd, CliError> {
         let open = || Ok(self.input.reader()? as Box<dyn Read>);
-        let mut report = split_xml(&open, &self.input.name, &self.discovery, &self.template, sink)
+        let mut report = split_xml(open, &self.input.name, &self.discovery, &self.template, sink)
             .map_err(|error| self.unreadable(&error))?;
         let tree = std::mem::take(&mut report.tree);
         let problem = report.error.as_ref().map(|error| format!("{}: {error}", self.input.name));

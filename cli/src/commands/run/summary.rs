@@ -31,7 +31,11 @@ struct Group {
 }
 
 /// The tables of a run, grouped by what its kinds find.
-pub async fn tables(ledger: &dyn QueryLedger, registry: &Registry, run: &RunRow) -> Result<String, CliError> {
+pub(super) async fn tables(
+    ledger: &dyn QueryLedger,
+    registry: &Registry,
+    run: &RunRow,
+) -> Result<String, CliError> {
     let mut nodes = BTreeMap::new();
     let mut errors = BTreeMap::new();
     let filter = JobFilter {
@@ -98,7 +102,7 @@ fn rank(severity: &str) -> u8 {
 
 fn node_table(groups: BTreeMap<String, Group>) -> String {
     let mut groups: Vec<_> = groups.into_iter().collect();
-    groups.sort_by(|(_, a), (_, b)| b.facts.cmp(&a.facts));
+    groups.sort_by_key(|(_, group)| std::cmp::Reverse(group.facts));
     let mut table = Table::new(
         Look::of_stdout(),
         &[
@@ -159,7 +163,7 @@ fn with_more(table: &Table, more: usize, what: &str) -> String {
 }
 
 /// The figures of a run in a few lines.
-pub fn figures(run: &RunRow, took: Duration) -> String {
+pub(super) fn figures(run: &RunRow, took: Duration) -> String {
     let analyser = run.settings["analyser"]["name"].as_str().unwrap_or("as before");
     let counts = &run.counts;
     let mut parts = vec![format!("{} succeeded", format::count(counts.succeeded))];
@@ -189,13 +193,12 @@ pub fn figures(run: &RunRow, took: Duration) -> String {
         )
     };
     format!(
-        "{} {events}: {}\nanalyser {analyser} · {paid} · {} retries · {}",
+        "{}{events}: {}\nanalyser {analyser} · {paid} · {} retries · {}",
         plural(counts.jobs, "job"),
         parts.join(", "),
         format::count(counts.retries),
         format::duration(took)
     )
-    .replace(" :", ":")
 }
 
 fn plural(n: u64, what: &str) -> String {
@@ -203,7 +206,7 @@ fn plural(n: u64, what: &str) -> String {
 }
 
 /// The commands a person may want next, ready to copy.
-pub fn next_commands(app: &App, run: &RunRow) -> String {
+pub(super) fn next_commands(app: &App, run: &RunRow) -> String {
     let db = app.db_flag();
     let id = format::short_id(&run.id.to_string());
     let mut commands = vec![
@@ -215,5 +218,6 @@ pub fn next_commands(app: &App, run: &RunRow) -> String {
         commands.push((format!("fleetline dead redrive --run {id}{db}"), "send them again"));
     }
     let width = commands.iter().map(|(command, _)| command.len()).max().unwrap_or(0);
-    commands.iter().map(|(command, why)| format!("  {command:width$}   {why}\n")).collect()
+    let lines: Vec<_> = commands.iter().map(|(command, why)| format!("  {command:width$}   {why}")).collect();
+    lines.join("\n")
 }

@@ -14,12 +14,14 @@ pub(super) struct Elements<'h, 'a> {
     bracket: Option<&'a str>,
     /// Levels of single letters are only read behind process numbers.
     after_numbers: bool,
+    /// `---` was read: what follows, up to ` : `, is thread and logger.
+    after_dashes: bool,
 }
 
 impl<'h, 'a> Elements<'h, 'a> {
     /// Completes the header, message included.
     pub(super) fn read(header: &'h mut Header<'a>, rest: &'a str) {
-        let mut elements = Self { header, rest, bracket: None, after_numbers: false };
+        let mut elements = Self { header, rest, bracket: None, after_numbers: false, after_dashes: false };
         for _ in 0..MOST {
             elements.skip_separators();
             let before = elements.rest.len();
@@ -34,9 +36,16 @@ impl<'h, 'a> Elements<'h, 'a> {
         elements.finish();
     }
 
-    fn finish(self) {
+    fn finish(mut self) {
+        // Apache names its process behind level and module.
+        if let Some((process, rest)) = bracket(self.rest).filter(|(inner, _)| inner.starts_with("pid ")) {
+            self.rest = if is_process(process) { rest } else { self.rest };
+        }
         if self.header.logger.is_none() {
-            self.header.logger = self.bracket.filter(|name| logger::is_name(name));
+            // The number of a thread would make an event of every thread another problem.
+            let is_logger =
+                |name: &&str| logger::is_name(name) && !name.bytes().any(|byte| byte.is_ascii_digit());
+            self.header.logger = self.bracket.filter(is_logger);
         }
         self.header.message = self.rest.trim_start();
     }
@@ -50,6 +59,7 @@ impl<'h, 'a> Elements<'h, 'a> {
             let rest = self.rest.trim_start_matches([' ', '\t', '|']);
             let marks = ["--- ", "-- ", "- ", ": ", ", ", "] "];
             let next = marks.iter().find_map(|mark| rest.strip_prefix(mark)).unwrap_or(rest);
+            self.after_dashes |= rest.starts_with("--- ");
             let done = next.len() == self.rest.len();
             self.rest = next;
             if done {
@@ -69,7 +79,7 @@ impl<'h, 'a> Elements<'h, 'a> {
             self.header.logger = self.header.logger.or(module);
         } else if is_process(word) {
             self.after_numbers = true;
-        } else if self.has_time() && self.bracket.is_none() && !is_sentence(word) {
+        } else if self.has_time() && self.bracket.is_none() && !is_peer(word) {
             self.bracket = Some(word);
         } else {
             return false;
@@ -85,9 +95,12 @@ impl<'h, 'a> Elements<'h, 'a> {
         let end = self.rest.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(self.rest.len());
         let (word, behind) = self.rest.split_at(end);
         if self.after_numbers && word.len() == 1 && behind.starts_with(' ') {
-            self.header.level = Level::read_letter(word.as_bytes()[0]);
-            self.rest = behind;
-            return self.header.level.is_some();
+            let letter = Level::read_letter(word.as_bytes()[0]);
+            if letter.is_some() {
+                self.header.level = letter;
+                self.rest = behind;
+                return true;
+            }
         }
         let upper = word.bytes().all(|byte| !byte.is_ascii_lowercase());
         let lower = word.bytes().all(|byte| !byte.is_ascii_uppercase());
@@ -176,6 +189,16 @@ impl<'h, 'a> Elements<'h, 'a> {
             && word.bytes().all(|b| b.is_ascii_uppercase());
         let dashed = behind.trim_start_matches([' ', '\t']);
         let set_off = dashed.starts_with("- ") || dashed.starts_with(": ") || behind.starts_with(['|', ']']);
+        // Containers name their parts `[/].[dispatcher]`.
+        if self.after_dashes
+            && let Some((name, message)) = self.rest.split_once(" : ")
+            && name.starts_with(|c: char| c.is_ascii_alphabetic())
+            && !name.trim_end().contains(' ')
+        {
+            self.header.logger = Some(name.trim_end());
+            self.rest = message;
+            return true;
+        }
         let known = if word.ends_with(':') {
             logger::is_qualified(name)
         } else if set_off || columns {
@@ -224,8 +247,8 @@ fn is_process(word: &str) -> bool {
     !bare.is_empty() && bare.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-')
 }
 
-/// A bracket with several words and digits is part of the message: `[client 10.0.0.1]`.
-fn is_sentence(word: &str) -> bool {
+/// `[client 10.0.0.1]` belongs to the message.
+fn is_peer(word: &str) -> bool {
     word.split_once(' ').is_some_and(|(first, rest)| matches!(first, "client" | "remote") && !rest.is_empty())
 }
 

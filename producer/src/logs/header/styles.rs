@@ -10,7 +10,7 @@ pub(super) fn read(line: &str) -> Option<Header<'_>> {
     match line.as_bytes() {
         [b'V' | b'D' | b'I' | b'W' | b'E' | b'F', b'0'..=b'1', ..] => klog(line),
         [b'V' | b'D' | b'I' | b'W' | b'E' | b'F', b'/', ..] => android_brief(line),
-        [b'0'..=b'9' | b':' | b'a'..=b'z', ..] => access(line).or_else(|| redis(line)),
+        [b'0'..=b'9' | b':' | b'a'..=b'z', ..] => redis(line).or_else(|| access(line)),
         [b'A'..=b'Z', b'A'..=b'Z', ..] => python_basic(line),
         _ => None,
     }
@@ -47,18 +47,18 @@ fn android_brief(line: &str) -> Option<Header<'_>> {
 
 /// `host ident user [10/Oct/2000:13:55:36 -0700] "GET / HTTP/1.1" 200 12`
 fn access(line: &str) -> Option<Header<'_>> {
-    let (front, rest) = line.split_once(" [")?;
+    let rest = line.splitn(4, ' ').nth(3)?.strip_prefix('[')?;
     let length = time::time_len(rest)?;
     let message = rest[length..].strip_prefix("] ")?;
-    let is_access = front.split(' ').count() == 3 && rest[..length].contains('/') && message.starts_with('"');
+    let is_access = rest[..length].contains('/') && message.starts_with('"');
     is_access.then(|| Header { timestamp: Some(&rest[..length]), message, ..Header::default() })
 }
 
 /// `1234:M 01 Jan 2024 12:00:00.000 # message`
 fn redis(line: &str) -> Option<Header<'_>> {
-    let (process, rest) = line.split_once(':')?;
-    let (role, rest) = rest.split_once(' ')?;
-    if role.len() != 1 || !process.bytes().all(|byte| byte.is_ascii_digit()) {
+    let (role, rest) =
+        line.trim_start_matches(|c: char| c.is_ascii_digit()).strip_prefix(':')?.split_once(' ')?;
+    if role.len() != 1 {
         return None;
     }
     let length = time::time_len(rest)?;

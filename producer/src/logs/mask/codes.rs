@@ -20,6 +20,11 @@ pub(super) enum Expect {
 impl Expect {
     /// What is expected after one more word.
     pub(super) fn after(self, word: &str) -> Self {
+        // Hardly any word matters here: most are out by their first letter.
+        let first = word.as_bytes().first().map_or(0, u8::to_ascii_lowercase);
+        if self == Self::Nothing && !matches!(first, b'e' | b's' | b'h') {
+            return self;
+        }
         let is = |names: &[&str]| names.iter().any(|name| word.eq_ignore_ascii_case(name));
         if is(&["errno", "signal", "exitcode", "exit_code", "exit-code"]) {
             Self::Code

@@ -1,18 +1,20 @@
 //! Masks what varies in a message: one pass over its bytes, no word list of any one system.
 //!
-//! [`Scanner`] walks over words, quotes, brackets and `key=value`; [`word`] decides about a word;
+//! [`Scanner`] walks over words, quotes, brackets and `key=value`; [`word`] and [`part`] decide about a word;
 //! [`name`], [`number`] and [`codes`] know shapes; [`out`] merges repeated items.
 
 mod codes;
 mod name;
 mod number;
 mod out;
+mod part;
 mod quote;
 mod value;
 mod word;
 
 use codes::Expect;
 use out::Out;
+pub(super) use out::mark::{ID, NUMBER};
 
 /// More of a message than this many bytes says nothing more about what kind it is.
 const LONGEST: usize = 16 * 1024;

@@ -56,10 +56,10 @@ impl Scanner<'_> {
     fn value_end(&self, end: usize) -> usize {
         let bytes = &self.text.as_bytes()[..end];
         let mut at = self.at;
-        if let Some(quote @ (b'"' | b'\'' | b'`')) = bytes.get(at) {
-            if let Some(close) = self.closing_quote(*quote, at + 1, end) {
-                return close + 1;
-            }
+        if let Some(quote @ (b'"' | b'\'' | b'`')) = bytes.get(at)
+            && let Some(close) = self.closing_quote(*quote, at + 1, end)
+        {
+            return close + 1;
         }
         let is_url =
             self.text[at..end].split_ascii_whitespace().next().is_some_and(|word| word.contains("://"));

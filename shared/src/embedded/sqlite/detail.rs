@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::connection::now_ms;
+use super::numbers::now_ms;
 use super::query::json;
 use crate::domain::{DedupKey, JobId};
 use crate::ports::{FailedAttempt, JobDetail};

@@ -63,6 +63,7 @@ CREATE TABLE jobs (
     finished_at    INTEGER
 ) STRICT;
 
+CREATE INDEX jobs_run ON jobs (run);
 CREATE UNIQUE INDEX jobs_seq ON jobs (run, seq) WHERE seq IS NOT NULL;
 -- At most one live job per key: the others are attached to it.
 CREATE UNIQUE INDEX jobs_live ON jobs (tenant, kind, dedup_key) WHERE state IN (0, 1);

@@ -1,12 +1,10 @@
-//! Analysers that need no network: fixed rules, the same answer for the same args.
-//!
-//! [`analyse_node`] reads an XML subtree, [`analyse_log`] a log event. Both are pure functions.
+//! Offline rules: free, deterministic, and the default where no model is configured.
 
 mod log;
 mod node;
 
-pub use log::analyse_log;
-pub use node::analyse_node;
+pub use log::BuiltinLogs;
+pub use node::BuiltinNodes;
 
-/// Version of the rules. Raise it whenever an answer changes: it is part of the dedup key.
-pub const VERSION: &str = "1";
+/// Name of these analysers.
+const NAME: &str = "builtin";

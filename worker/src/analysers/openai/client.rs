@@ -1,125 +1,131 @@
-//! One call: request out, bounded answer in.
+//! One call: send, read, judge.
 
-use std::sync::Arc;
+use std::error::Error as _;
+use std::time::{Duration, SystemTime};
 
-use fleetline_shared::domain::{AnalyserRef, CallContext, JobError};
-use reqwest::{Client, Response};
-use secrecy::ExposeSecret;
-use serde_json::{Value, json};
+use fleetline_shared::domain::{CallContext, JobError};
+use reqwest::redirect::Policy;
+use reqwest::{Client, Response, Url};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
 
-use super::failure;
-use super::reply;
-use super::settings::OpenAiSettings;
+use super::body::{MAX_ANSWER, MAX_ERROR, read};
+use super::config::{OpenAiConfig, OpenAiError};
+use super::request::{Question, body};
+use super::{answer, endpoint, failure};
 
-/// Bytes of an answer at most.
-const MAX_BODY: usize = 4 << 20;
-
-/// A question to the model: texts, and the shape that its answer must have.
-pub(super) struct Question<'a> {
-    pub(super) system: &'a str,
-    pub(super) user: String,
-    pub(super) schema_name: &'a str,
-    pub(super) schema: &'a Value,
+/// A client of one server, shared by all analysers that use it.
+pub struct ChatClient {
+    config: OpenAiConfig,
+    url: Url,
+    http: Client,
+    secrets: Vec<SecretString>,
 }
 
-/// A client of one server. Clones share its connections.
-#[derive(Clone)]
-pub struct OpenAi {
-    settings: Arc<OpenAiSettings>,
-    client: Client,
-}
-
-impl OpenAi {
-    /// Prepares connections; calls nobody. A TLS provider must be installed in the process.
-    pub fn new(settings: OpenAiSettings) -> Result<Self, String> {
-        let client = Client::builder()
-            .connect_timeout(settings.connect_timeout)
-            .timeout(settings.timeout)
-            .user_agent(concat!("fleetline/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(|error| format!("the HTTP client cannot be set up: {}", failure::whole(&error)))?;
-        Ok(Self { settings: Arc::new(settings), client })
-    }
-
-    /// Name, model and the version of a prompt.
-    pub(super) fn reference(&self, version: &str) -> AnalyserRef {
-        AnalyserRef {
-            name: "openai".into(),
-            model: Some(self.settings.model.clone()),
-            version: version.into(),
+impl ChatClient {
+    /// Checks the settings and reads the key's file. Sends nothing.
+    ///
+    /// A process-wide TLS provider must be installed (`rustls::crypto`).
+    pub fn new(config: OpenAiConfig) -> Result<Self, OpenAiError> {
+        let problems = config.problems();
+        if !problems.is_empty() {
+            return Err(OpenAiError::Settings(problems));
         }
+        let key = endpoint::key(&config)?;
+        let headers = endpoint::headers(&config, key.as_ref())?;
+        let http = Client::builder()
+            .default_headers(headers)
+            .user_agent(concat!("fleetline/", env!("CARGO_PKG_VERSION")))
+            .timeout(config.timeout)
+            .connect_timeout(config.connect_timeout)
+            // The input and the key go to the configured server or nowhere.
+            .redirect(Policy::none())
+            // Every call that leaves is counted, so none leaves twice.
+            .retry(reqwest::retry::never())
+            .build()
+            .map_err(|error| OpenAiError::Client(chain(&error)))?;
+        let url = endpoint::url(&config).map_err(|problem| OpenAiError::Settings(vec![problem]))?;
+        let secrets = key.into_iter().chain(config.headers.values().cloned()).collect();
+        Ok(Self { config, url, http, secrets })
     }
 
-    /// Asks, and returns the content of the answer. Its shape is for the caller to check.
+    /// The configured model.
+    pub fn model(&self) -> &str {
+        &self.config.model
+    }
+
+    /// How long a call may take.
+    pub fn timeout(&self) -> Duration {
+        self.config.timeout
+    }
+
+    /// The text of the answer, complete as the server says. One paid call.
     pub(super) async fn ask(
         &self,
-        question: Question<'_>,
+        question: &Question<'_>,
         context: &CallContext,
     ) -> Result<String, JobError> {
-        let mut request = self.client.post(self.settings.url()).json(&self.body(&question));
-        if let Some(key) = &self.settings.api_key {
-            request = if self.settings.azure.is_some() {
-                request.header("api-key", key.expose_secret())
-            } else {
-                request.bearer_auth(key.expose_secret())
-            };
-        }
+        let request = self.http.post(self.url.clone()).json::<Value>(&body(&self.config, question));
         context.call_sent();
-        let response = request.send().await.map_err(|error| failure::of_transport(&error, &self.settings))?;
+        let response = request.send().await.map_err(|error| self.not_sent(error))?;
+        if !response.status().is_success() {
+            return Err(self.refused(response).await);
+        }
+        let (bytes, cut) = read(response, MAX_ANSWER).await.map_err(|error| self.not_sent(error))?;
+        if cut {
+            return Err(JobError::Retryable(format!("the answer has more than {MAX_ANSWER} bytes")));
+        }
+        answer::text(&bytes, self.config.max_output_tokens, context)
+            .map_err(|error| self.without_secrets(error))
+    }
+
+    async fn refused(&self, response: Response) -> JobError {
         let (status, headers) = (response.status(), response.headers().clone());
-        let body = read_capped(response).await.map_err(|error| self.unread(&error))?;
-        if !status.is_success() {
-            return Err(failure::of_status(status, &headers, &body, &self.settings));
-        }
-        reply::content(&body, context, self.settings.max_output_tokens)
+        // An error whose text cannot be read is told by its status.
+        let (bytes, _) = read(response, MAX_ERROR).await.unwrap_or_default();
+        let error = failure::of(status, &headers, &bytes, SystemTime::now());
+        self.without_secrets(error)
     }
 
-    fn body(&self, question: &Question<'_>) -> Value {
-        let mut system = question.system.to_owned();
-        if !self.settings.structured_output {
-            system =
-                format!("{system}\n\nAnswer with JSON of this schema, nothing else:\n{}", question.schema);
-        }
-        let mut body = json!({
-            "model": self.settings.model,
-            "messages": [
-                { "role": "system", "content": system },
-                { "role": "user", "content": question.user },
-            ],
-        });
-        body[self.settings.token_limit_field()] = json!(self.settings.max_output_tokens);
-        if let Some(temperature) = self.settings.temperature {
-            body["temperature"] = json!(temperature);
-        }
-        if self.settings.structured_output {
-            body["response_format"] = json!({
-                "type": "json_schema",
-                "json_schema": { "name": question.schema_name, "strict": true, "schema": question.schema },
-            });
-        }
-        body
+    fn not_sent(&self, error: reqwest::Error) -> JobError {
+        let what = match () {
+            () if error.is_connect() => "no connection",
+            () if error.is_timeout() => "no answer in time",
+            () => "the call failed",
+        };
+        let host = self.url.origin().ascii_serialization();
+        let hint = if error.is_connect() { "; is base_url right, and does the server run?" } else { "" };
+        let message = format!("{what} ({host}): {}{hint}", chain(&error.without_url()));
+        self.without_secrets(JobError::Retryable(message))
     }
 
-    fn unread(&self, error: &ReadError) -> JobError {
+    /// Servers like to repeat what they were sent.
+    fn without_secrets(&self, error: JobError) -> JobError {
+        let clean = |message: String| {
+            self.secrets
+                .iter()
+                .map(ExposeSecret::expose_secret)
+                .filter(|secret| secret.len() >= 4)
+                .fold(message, |message, secret| message.replace(secret, "[secret]"))
+        };
         match error {
-            ReadError::TooLong => JobError::Retryable(format!("the answer is longer than {MAX_BODY} bytes")),
-            ReadError::Broken(error) => failure::of_transport(error, &self.settings),
+            JobError::Retryable(message) => JobError::Retryable(clean(message)),
+            JobError::Permanent(message) => JobError::Permanent(clean(message)),
+            JobError::RateLimited { retry_after, message } => {
+                JobError::RateLimited { retry_after, message: clean(message) }
+            }
+            JobError::Snooze { delay, why } => JobError::Snooze { delay, why: clean(why) },
         }
     }
 }
 
-enum ReadError {
-    TooLong,
-    Broken(reqwest::Error),
-}
-
-async fn read_capped(mut response: Response) -> Result<Vec<u8>, ReadError> {
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(ReadError::Broken)? {
-        if body.len() + chunk.len() > MAX_BODY {
-            return Err(ReadError::TooLong);
-        }
-        body.extend_from_slice(&chunk);
+/// An error with its causes; the outermost alone often says nothing.
+fn chain(error: &reqwest::Error) -> String {
+    let mut said = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        said = format!("{said}: {cause}");
+        source = cause.source();
     }
-    Ok(body)
+    said
 }

@@ -1,175 +1,170 @@
-//! What a failed call means for its job. Pure, table-tested.
+//! What an answer with an error status means for the job.
 
-use std::error::Error;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use fleetline_shared::domain::JobError;
 use reqwest::StatusCode;
-use reqwest::header::HeaderMap;
+use reqwest::header::{HeaderMap, LOCATION};
 use serde_json::Value;
 
-use super::settings::OpenAiSettings;
-use crate::answers::capped;
+use super::retry_after::retry_after;
+use crate::analysers::{capped, one_line};
 
-/// Characters of a server's message that are kept.
-const MESSAGE_CHARS: usize = 1_000;
-/// A server that asks for a longer wait than this is not believed.
-const LONGEST_WAIT: Duration = Duration::from_hours(1);
+/// Characters of the server's own words: at most 2 KB of ASCII.
+const MAX_WORDS: usize = 2_000;
 
-/// A request that got no answer: it may work next time.
-pub(super) fn of_transport(error: &reqwest::Error, settings: &OpenAiSettings) -> JobError {
-    let what = if error.is_timeout() {
-        format!("no answer within {} s", settings.timeout.as_secs_f64())
-    } else if error.is_connect() {
-        format!("cannot connect to {}", settings.base_url)
-    } else {
-        "the connection broke".to_owned()
-    };
-    JobError::Retryable(format!("{what}: {}", whole(error)))
+/// What the server said, in short.
+struct Said {
+    message: String,
+    code: String,
 }
 
-/// An error with its causes, without the URL, which may hold what nobody else should see.
-pub(super) fn whole(error: &dyn Error) -> String {
-    let mut text = String::new();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = if text.is_empty() { error.to_string() } else { format!("{text}: {error}") };
-        cause = error.source();
-    }
-    if text.is_empty() { "no details".into() } else { text }
-}
-
-/// An answer that is no success.
-pub(super) fn of_status(
-    status: StatusCode,
-    headers: &HeaderMap,
-    body: &[u8],
-    settings: &OpenAiSettings,
-) -> JobError {
-    let (message, code) = message_of(body);
-    let says = format!("{} says {status}: {message}", settings.base_url);
+/// The error for a status that is no success.
+pub(super) fn of(status: StatusCode, headers: &HeaderMap, body: &[u8], now: SystemTime) -> JobError {
+    let said = said(body);
+    let message = format!("HTTP {status}: {}", said.message);
     match status.as_u16() {
-        429 if code == "insufficient_quota" => JobError::Permanent(format!(
-            "{says}; the account has no credit left: add some, then redrive the job"
+        429 if said.code.contains("insufficient_quota") => JobError::Permanent(format!(
+            "{message}; the account behind the key has nothing left to spend: add credit or raise its \
+             budget at the provider, then redrive the job"
         )),
-        429 => JobError::RateLimited { retry_after: retry_after(headers, SystemTime::now()), message: says },
-        408 | 409 | 425 | 500..=599 => JobError::Retryable(says),
-        401 | 403 => JobError::Permanent(format!("{says}; check the key (openai.api_key or OPENAI_API_KEY)")),
-        404 => JobError::Permanent(format!(
-            "{says}; check openai.base_url and openai.model (now `{}`)",
-            settings.model
-        )),
-        _ => JobError::Permanent(says),
+        429 => JobError::RateLimited { retry_after: retry_after(headers, now), message },
+        408 | 409 | 425 | 500.. => JobError::Retryable(message),
+        code => JobError::Permanent(message + hint(code, &said, headers).as_str()),
     }
 }
 
-fn message_of(body: &[u8]) -> (String, String) {
-    let text = String::from_utf8_lossy(body);
-    let Ok(json) = serde_json::from_str::<Value>(&text) else {
-        return (capped(text.trim(), MESSAGE_CHARS), String::new());
-    };
-    let error = &json["error"];
-    let message =
-        error["message"].as_str().or(error.as_str()).map_or_else(|| json.to_string(), str::to_owned);
-    let code = error["code"].as_str().or(error["type"].as_str()).unwrap_or_default();
-    (capped(&message, MESSAGE_CHARS), code.to_owned())
+fn hint(status: u16, said: &Said, headers: &HeaderMap) -> String {
+    let about = |word: &str| said.message.contains(word) || said.code.contains(word);
+    match status {
+        300..=399 => {
+            let to = headers.get(LOCATION).and_then(|to| to.to_str().ok()).unwrap_or("nowhere");
+            format!("; redirects (here to {}) are not followed: is base_url right?", capped(to, 200))
+        }
+        401 => "; is the key right, and is it one for this server?".to_owned(),
+        402 => "; the account has nothing left to spend: add credit, then redrive the job".to_owned(),
+        403 => "; may this key use this model, from this network?".to_owned(),
+        404 => "; are model, deployment and base_url right? (OpenAI's base_url ends with /v1)".to_owned(),
+        413 => "; the input is too large: lower max_subtree_kb".to_owned(),
+        _ if about("context_length") || about("context length") || about("maximum context") => {
+            "; the input is too long for the model: lower max_subtree_kb or choose a model with a longer context"
+                .to_owned()
+        }
+        _ if about("response_format") || about("json_schema") => {
+            "; the server does not know JSON schemas: set structured_output to json_object or none".to_owned()
+        }
+        _ if about("max_tokens") || about("max_completion_tokens") => {
+            "; the server knows the other name of this limit: set token_limit to max_tokens or \
+             max_completion_tokens, or lower max_output_tokens"
+                .to_owned()
+        }
+        _ if about("temperature") => "; the model takes only its own temperature: set none".to_owned(),
+        _ => String::new(),
+    }
 }
 
-/// How long the server asks to wait. Values that make no sense (-1, a day) count as not said:
-/// Azure has been seen to send them.
-fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
-    let text = |name| headers.get(name)?.to_str().ok().map(str::trim);
-    let millis = text("retry-after-ms").and_then(|ms| ms.parse::<f64>().ok()).map(|ms| ms / 1000.0);
-    let seconds = || text("retry-after")?.parse::<f64>().ok();
-    let date = || {
-        let date = httpdate::parse_http_date(text("retry-after")?).ok()?;
-        date.duration_since(now).ok().map(|wait| wait.as_secs_f64())
+/// OpenAI's `{"error": {"message", "code", "type"}}`, Ollama's `{"error": "..."}`, others'
+/// `{"detail": ...}`, or any text.
+fn said(body: &[u8]) -> Said {
+    let parsed: Value = serde_json::from_slice(body).unwrap_or_default();
+    let error = parsed.get("error").unwrap_or(&parsed);
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    let message = error
+        .get("message")
+        .or_else(|| error.get("detail"))
+        .map(|message| text(message).unwrap_or_else(|| message.to_string()))
+        .or_else(|| text(error))
+        .unwrap_or_else(|| String::from_utf8_lossy(body).into_owned());
+    let code = ["code", "type"].iter().filter_map(|key| error.get(key).and_then(text));
+    let message = match one_line(&message) {
+        empty if empty.is_empty() => "the server did not say why".to_owned(),
+        message => capped(&message, MAX_WORDS),
     };
-    let wait = millis.or_else(seconds).or_else(date)?;
-    (wait > 0.0 && wait <= LONGEST_WAIT.as_secs_f64()).then(|| Duration::from_secs_f64(wait))
+    Said { message, code: capped(&code.collect::<Vec<_>>().join(" "), MAX_WORDS) }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
-    fn settings() -> OpenAiSettings {
-        OpenAiSettings {
-            base_url: "http://127.0.0.1:1/v1".into(),
-            api_key: Some("sk-secret".into()),
-            model: "some-model".into(),
-            azure: None,
-            structured_output: true,
-            max_output_tokens: 100,
-            temperature: None,
-            timeout: Duration::from_secs(1),
-            connect_timeout: Duration::from_secs(1),
+    fn judge(status: u16, headers: &[(&'static str, &str)], body: &str) -> JobError {
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.insert(*name, value.parse().expect("a header"));
         }
+        let status = StatusCode::from_u16(status).expect("a status");
+        of(status, &map, body.as_bytes(), SystemTime::UNIX_EPOCH)
     }
 
     #[test]
-    fn statuses_mean_what_they_should() {
-        let error = |code: &str| format!(r#"{{"error":{{"message":"it says so","code":"{code}"}}}}"#);
-        let table: [(u16, String, &str); 11] = [
-            (429, error("rate_limit_exceeded"), "rate limited"),
-            (429, error("insufficient_quota"), "permanent"),
-            (500, "<html>oops</html>".into(), "retryable"),
-            (502, String::new(), "retryable"),
-            (503, error("overloaded"), "retryable"),
-            (408, error("timeout"), "retryable"),
-            (409, error("conflict"), "retryable"),
-            (401, error("invalid_api_key"), "permanent"),
-            (404, error("model_not_found"), "permanent"),
-            (400, error("bad"), "permanent"),
-            (302, String::new(), "permanent"),
-        ];
-        for (status, body, expected) in table {
-            let status = StatusCode::from_u16(status).unwrap();
-            let error = of_status(status, &HeaderMap::new(), body.as_bytes(), &settings());
-            let found = match &error {
-                JobError::RateLimited { .. } => "rate limited",
-                JobError::Permanent(_) => "permanent",
-                JobError::Retryable(_) => "retryable",
-                JobError::Snooze { .. } => "snooze",
+    fn statuses() {
+        let error =
+            |code: &str| format!(r#"{{"error": {{"message": "no", "type": "x", "code": "{code}"}}}}"#);
+        for (status, code, sort, part) in [
+            (400, "invalid", "permanent", "HTTP 400 Bad Request: no"),
+            (400, "context_length_exceeded", "permanent", "lower max_subtree_kb"),
+            (400, "unsupported response_format", "permanent", "structured_output"),
+            (400, "max_tokens", "permanent", "token_limit"),
+            (401, "invalid_api_key", "permanent", "is the key right"),
+            (402, "", "permanent", "add credit"),
+            (403, "", "permanent", "may this key"),
+            (404, "model_not_found", "permanent", "are model, deployment and base_url right"),
+            (408, "", "retryable", "408"),
+            (409, "", "retryable", "409"),
+            (422, "", "permanent", "422"),
+            (429, "rate_limit_exceeded", "limited", "429"),
+            (429, "insufficient_quota", "permanent", "nothing left to spend"),
+            (500, "", "retryable", "500"),
+            (503, "", "retryable", "503"),
+            (529, "", "retryable", "529"),
+        ] {
+            let (found, message) = match judge(status, &[], &error(code)) {
+                JobError::Retryable(message) => ("retryable", message),
+                JobError::Permanent(message) => ("permanent", message),
+                JobError::RateLimited { message, .. } => ("limited", message),
+                JobError::Snooze { why, .. } => ("snooze", why),
             };
-            assert_eq!(found, expected, "{status} {body}");
-            assert!(!error.to_string().contains("sk-secret"));
+            assert_eq!(found, sort, "{status} {code}");
+            assert!(message.contains(part), "{status} {code}: {message}");
         }
     }
 
     #[test]
-    fn messages_say_what_to_do_and_are_capped() {
-        let not_found = of_status(StatusCode::NOT_FOUND, &HeaderMap::new(), b"", &settings());
-        assert!(not_found.to_string().contains("some-model"), "{not_found}");
-        let long = vec![b'x'; 100_000];
-        let error = of_status(StatusCode::BAD_REQUEST, &HeaderMap::new(), &long, &settings());
-        assert!(error.to_string().len() < 2_000);
+    fn a_quota_type_without_a_code_is_one_too() {
+        let body =
+            r#"{"error": {"message": "m", "type": "insufficient_quota", "param": null, "code": null}}"#;
+        assert!(matches!(judge(429, &[], body), JobError::Permanent(_)));
     }
 
     #[test]
-    fn waits_are_read_in_all_their_forms() {
-        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
-        let date = httpdate::fmt_http_date(now + Duration::from_secs(30));
-        let table: [(&str, &str, Option<f64>); 10] = [
-            ("retry-after", "7", Some(7.0)),
-            ("retry-after", "0.5", Some(0.5)),
-            ("retry-after-ms", "1500", Some(1.5)),
-            ("retry-after", &date, Some(30.0)),
-            ("retry-after", "-1", None),
-            ("retry-after", "0", None),
-            ("retry-after", "86400", None),
-            ("retry-after", "soon", None),
-            ("retry-after-ms", "NaN", None),
-            ("x-other", "7", None),
-        ];
-        for (name, value, expected) in table {
-            let mut headers = HeaderMap::new();
-            headers.insert(
-                reqwest::header::HeaderName::from_bytes(name.as_bytes()).unwrap(),
-                value.parse().unwrap(),
-            );
-            let found = retry_after(&headers, now).map(|wait| wait.as_secs_f64());
-            assert_eq!(found, expected, "{name}: {value}");
+    fn the_wait_is_read() {
+        let JobError::RateLimited { retry_after, .. } = judge(429, &[("retry-after", "7")], "") else {
+            panic!("not limited")
+        };
+        assert_eq!(retry_after, Some(Duration::from_secs(7)));
+    }
+
+    #[test]
+    fn a_redirect_says_where_to() {
+        let moved = judge(307, &[("location", "https://elsewhere/v1")], "");
+        assert!(moved.to_string().contains("https://elsewhere/v1"), "{moved}");
+    }
+
+    #[test]
+    fn any_body_gives_short_words() {
+        let long = "x".repeat(100_000);
+        for (body, expected) in [
+            (r#"{"error": "model not found"}"#, "model not found"),
+            (r#"{"detail": [{"loc": 1}]}"#, r#"[{"loc":1}]"#),
+            (r#"{"message": "m"}"#, "m"),
+            ("<html>\n<b>Bad Gateway</b>", "<html> <b>Bad Gateway</b>"),
+            ("", "did not say why"),
+            (long.as_str(), "xxx…"),
+        ] {
+            let message = judge(500, &[], body).to_string();
+            assert!(message.contains(expected) && message.len() < 2_100, "{message}");
         }
     }
 }

@@ -1,11 +1,24 @@
-//! Analysers that ask a server which speaks OpenAI's chat completions: OpenAI, Azure, vLLM, Ollama.
+//! Any server that speaks OpenAI's chat completions: OpenAI, Azure, vLLM, Ollama, ...
+//!
+//! [`ChatClient`] makes one call and gives back checked text; [`OpenAiNodes`] and [`OpenAiLogs`] know
+//! what to ask and what an answer must look like. Answers are untrusted: what does not follow the
+//! schema is an error, never an empty success.
 
+mod answer;
+mod body;
 mod client;
+mod config;
+mod endpoint;
 mod failure;
 mod log;
 mod node;
-mod reply;
-mod settings;
+mod request;
+mod retry_after;
 
-pub use client::OpenAi;
-pub use settings::{Azure, OpenAiSettings};
+pub use client::ChatClient;
+pub use config::{OpenAiConfig, OpenAiError, StructuredOutput, TokenLimit};
+pub use log::OpenAiLogs;
+pub use node::OpenAiNodes;
+
+/// Name of these analysers.
+const NAME: &str = "openai";

@@ -1,56 +1,68 @@
-//! What the level says about an event.
+//! What a level makes of a rule.
 
-use super::table::Certainty;
-use crate::answers::Severity;
+use crate::kinds::log_analyze::Severity;
 
-/// Levels by what follows from them.
+/// How seriously the program itself took the event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Level {
-    Fatal,
-    Error,
+pub(super) enum Weight {
+    /// INFO and below: the program expected this.
+    Plain,
+    /// WARN.
     Warning,
-    Info,
-    Unknown,
+    /// ERROR, and where no level is written.
+    Error,
+    /// FATAL and above.
+    Fatal,
 }
 
-impl Level {
-    /// Reads a level as loggers, syslog and one-letter formats write it.
-    pub(super) fn of(written: &str) -> Self {
-        match written.trim().to_uppercase().as_str() {
-            "FATAL" | "CRITICAL" | "CRIT" | "ALERT" | "EMERG" | "EMERGENCY" | "PANIC" | "F" | "C" => {
-                Self::Fatal
-            }
-            "ERROR" | "ERR" | "SEVERE" | "E" | "FAILURE" => Self::Error,
-            "WARN" | "WARNING" | "W" => Self::Warning,
-            "INFO" | "INFORMATION" | "NOTICE" | "DEBUG" | "TRACE" | "VERBOSE" | "FINE" | "FINER"
-            | "FINEST" | "CONFIG" | "I" | "D" | "T" | "V" | "N" => Self::Info,
-            _ => Self::Unknown,
-        }
+impl Weight {
+    /// Of a level as written; `None` if it says nothing.
+    pub(super) fn of(level: &str) -> Option<Self> {
+        Some(match level.trim().to_ascii_uppercase().as_str() {
+            "TRACE" | "DEBUG" | "FINE" | "FINER" | "FINEST" | "VERBOSE" | "CONFIG" | "INFO" | "NOTICE"
+            | "INFORMATION" | "INFORMATIONAL" | "OK" => Self::Plain,
+            "WARN" | "WARNING" => Self::Warning,
+            "ERROR" | "ERR" | "SEVERE" => Self::Error,
+            "FATAL" | "CRITICAL" | "CRIT" | "ALERT" | "EMERG" | "EMERGENCY" | "PANIC" => Self::Fatal,
+            _ => return None,
+        })
     }
 
-    /// Who writes at INFO means no failure: a hint is not enough to say otherwise.
-    pub(super) fn least_certainty(self) -> Certainty {
-        if self == Self::Info { Certainty::Phrase } else { Certainty::Hint }
-    }
-
-    /// Severity and ticket of a rule at this level.
-    ///
-    /// FATAL raises and always asks for a ticket. A program that warns goes on working, so only
-    /// what is severe by rule asks for one. INFO and below lower and never ask.
-    pub(super) fn adjust(self, severity: Severity, ticket: bool) -> (Severity, bool) {
-        match self {
-            Self::Fatal => (raised(severity), true),
-            Self::Error | Self::Unknown => (severity, ticket),
-            Self::Warning => (severity, ticket && severity == Severity::High),
-            Self::Info => (lowered(severity), false),
+    /// Severity and ticket of an event whose rule says so for ERROR.
+    pub(super) fn apply(self, severity: Severity, ticket: bool) -> (Severity, bool) {
+        match (self, severity) {
+            // A warning is worth a ticket only if its rule is as bad as can be.
+            (Self::Warning, Severity::High) => (Severity::Medium, ticket),
+            (Self::Plain | Self::Warning, _) => (Severity::Low, false),
+            (Self::Error, severity) => (severity, ticket),
+            (Self::Fatal, Severity::Low) => (Severity::Medium, true),
+            (Self::Fatal, _) => (Severity::High, true),
         }
     }
 }
 
-fn raised(severity: Severity) -> Severity {
-    if severity == Severity::Low { Severity::Medium } else { Severity::High }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn lowered(severity: Severity) -> Severity {
-    if severity == Severity::High { Severity::Medium } else { Severity::Low }
+    #[test]
+    fn levels_weigh() {
+        use Severity::{High, Low, Medium};
+        for (level, severity, ticket, expected) in [
+            ("INFO", High, true, (Low, false)),
+            ("debug", Medium, true, (Low, false)),
+            ("WARN", High, true, (Medium, true)),
+            ("WARN", Medium, true, (Low, false)),
+            ("WARNING", Low, false, (Low, false)),
+            ("ERROR", Medium, true, (Medium, true)),
+            ("ERROR", Low, false, (Low, false)),
+            ("FATAL", Low, false, (Medium, true)),
+            ("CRITICAL", Medium, false, (High, true)),
+        ] {
+            let weight = Weight::of(level).expect("a level");
+            assert_eq!(weight.apply(severity, ticket), expected, "{level} {severity:?} {ticket}");
+        }
+        assert_eq!(Weight::of(""), None);
+        assert_eq!(Weight::of("LOUD"), None);
+    }
 }

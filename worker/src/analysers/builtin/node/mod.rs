@@ -1,107 +1,110 @@
-//! Facts of an XML subtree: typed values, references, what is missing.
+//! Facts by rules: types of values, ids and what refers to them, parts that others of the kind have.
 
-mod draft;
-mod element;
+mod fields;
 mod quality;
 mod references;
 mod summary;
-#[cfg(test)]
-mod tests;
-mod types;
 mod values;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use fleetline_shared::domain::args::NodeArgs;
-use roxmltree::{Document, ParsingOptions};
+use async_trait::async_trait;
+use fleetline_shared::domain::{CallContext, JobError, NodeArgs};
 
-use self::draft::Draft;
-use self::references::{Found, Ids};
-use self::values::Field;
-use crate::answers::{Fact, MAX_FACTS, NodeAnswer, Reference, SNIPPET_CHARS, capped};
+use self::fields::Field;
+use self::quality::Findings;
+use self::references::KnownIds;
+use self::values::value_type;
+use super::NAME;
+use crate::analysers::Analyser;
+use crate::analysers::xml::{self, Part, Parts, children, own_id, snippet};
+use crate::kinds::node_extract::{Attribute, NodeFact, Reference, ValueType};
 
-/// XML nodes that one subtree may have; a guard for memory, far above what a split job holds.
-const NODES_LIMIT: u32 = 1_000_000;
+/// Changes whenever the same XML may give other facts.
+const RULES_VERSION: &str = "node-rules-1";
+/// Facts of one subtree; what is beyond belongs to the fact of the element above.
+const MAX_FACTS: usize = 200;
 
-/// Distinct values referred to, by kind.
-type ReferredTo = BTreeMap<String, BTreeSet<String>>;
+/// The analyser `builtin` of `node.extract`.
+pub struct BuiltinNodes;
 
-/// Reads the subtree and tells what is in it.
-///
-/// The root and every descendant that stands for a thing of its own gives a fact, in document
-/// order. Each value belongs to exactly one fact: that of its nearest such ancestor.
-///
-/// Fails if `args.xml` is not well-formed, has a DTD, or is too large.
-pub fn analyse_node(args: &NodeArgs) -> Result<NodeAnswer, String> {
-    let options = ParsingOptions { nodes_limit: NODES_LIMIT, ..ParsingOptions::default() };
-    let document = Document::parse_with_options(&args.xml, options)
-        .map_err(|error| format!("the XML of {} cannot be read: {error}", args.path))?;
-    let drafts = draft::drafts(document.root_element());
-    let ids = Ids::new(&args.context, &drafts);
-    let read: Vec<Read> = drafts.iter().map(|draft| Read::new(draft, &ids)).collect();
-    let referred = referred_to(&drafts, &read);
-    let facts: Vec<Fact> = drafts
-        .iter()
-        .zip(read)
-        .zip(&referred)
-        .take(MAX_FACTS)
-        .map(|((draft, read), referred)| fact(args, draft, read, referred))
-        .collect();
-    Ok(NodeAnswer { facts_dropped: drafts.len() - facts.len(), facts })
-}
+#[async_trait]
+impl Analyser<NodeArgs, Vec<NodeFact>> for BuiltinNodes {
+    fn name(&self) -> &'static str {
+        NAME
+    }
 
-/// What a draft's own elements hold.
-struct Read {
-    fields: Vec<Field>,
-    found: Found,
-}
+    fn version(&self) -> &'static str {
+        RULES_VERSION
+    }
 
-impl Read {
-    fn new(draft: &Draft, ids: &Ids) -> Self {
-        let fields = values::fields(draft);
-        let found = references::find(draft, &fields, ids);
-        Self { fields, found }
+    async fn analyse(&self, args: &NodeArgs, _: &CallContext) -> Result<Vec<NodeFact>, JobError> {
+        facts(args)
     }
 }
 
-/// What each draft refers to, with all below it.
-fn referred_to(drafts: &[Draft], read: &[Read]) -> Vec<ReferredTo> {
-    let mut all: Vec<ReferredTo> = read.iter().map(|read| grouped(&read.found.references)).collect();
-    // Children come after their parents, so one pass from the end carries everything up.
-    for (index, draft) in drafts.iter().enumerate().rev() {
-        let Some(parent) = draft.parent else { continue };
-        let (before, from) = all.split_at_mut(index);
-        for (kind, values) in &from[0] {
-            before[parent].entry(kind.clone()).or_default().extend(values.iter().cloned());
-        }
-    }
-    all
+/// A part with all that its fact is made of.
+struct Draft<'d, 'a, 'input> {
+    part: &'d Part<'a, 'input>,
+    id: Option<String>,
+    fields: Vec<Field<'a>>,
+    references: Vec<Reference>,
 }
 
-fn grouped(references: &[Reference]) -> ReferredTo {
-    let mut groups = ReferredTo::new();
-    for reference in references {
-        groups.entry(reference.kind.clone()).or_default().insert(reference.value.clone());
-    }
-    groups
+fn facts(args: &NodeArgs) -> Result<Vec<NodeFact>, JobError> {
+    let document = xml::parse(&args.xml)?;
+    let root = document.root_element();
+    let parts = Parts::of(root, MAX_FACTS);
+    let known = KnownIds::of(&args.context.known_ids, root);
+    let drafts: Vec<Draft> = parts.iter().map(|part| draft(part, &parts, &known)).collect();
+    let mut lacking = quality::lacking(root, &parts, &args.context.usual_parts);
+    let facts = (0..drafts.len()).map(|place| {
+        let left_out = if place == 0 { parts.left_out } else { 0 };
+        let findings = Findings::of(&drafts[place], std::mem::take(&mut lacking[place]), left_out);
+        fact(place, &drafts, &args.xml, findings)
+    });
+    Ok(facts.collect())
 }
 
-fn fact(args: &NodeArgs, draft: &Draft, read: Read, referred: &ReferredTo) -> Fact {
-    let node = draft.node;
-    let children = element::complex_children(node);
-    let quality = quality::judge(draft, &read, &args.context.usual_parts);
-    let confidence = quality::confidence(&read);
-    let summary = summary::sentence(node, &read.fields, &children, referred, &quality);
-    let xml = &node.document().input_text()[node.range()];
-    Fact {
-        node_type: node.tag_name().name().to_owned(),
-        path: draft.path(),
-        attributes: values::attributes(read.fields),
-        children,
-        references: read.found.references,
-        quality,
-        summary,
-        confidence,
-        snippet: capped(xml, SNIPPET_CHARS),
+fn draft<'d, 'a, 'input>(
+    part: &'d Part<'a, 'input>,
+    parts: &Parts<'a, 'input>,
+    known: &KnownIds,
+) -> Draft<'d, 'a, 'input> {
+    let fields = fields::of(part, parts);
+    let references = fields.iter().flat_map(|field| known.references(field)).collect();
+    Draft { part, id: own_id(part.element), fields, references }
+}
+
+fn fact(place: usize, drafts: &[Draft], xml: &str, findings: Findings) -> NodeFact {
+    let draft = &drafts[place];
+    let attributes = attributes(draft);
+    NodeFact {
+        node_type: draft.part.element.tag_name().name().to_owned(),
+        path: draft.part.path.clone(),
+        summary: summary::of(place, drafts, &attributes),
+        attributes,
+        children: children(draft.part.element),
+        references: draft.references.clone(),
+        confidence: findings.confidence(draft.id.is_some()),
+        quality: findings.quality(),
+        snippet: snippet(draft.part.element, xml),
     }
 }
+
+fn attributes(draft: &Draft) -> BTreeMap<String, Attribute> {
+    let attribute = |field: &Field| {
+        let is_reference = draft.references.iter().any(|reference| reference.field == field.key);
+        let value_type = match () {
+            () if field.is_identity && !field.value.is_empty() => ValueType::Id,
+            () if is_reference => ValueType::Reference,
+            () => value_type(&field.value, field.unit.as_ref()),
+        };
+        let unit = field.unit.as_ref().map(|unit| unit.name.clone());
+        (field.key.clone(), Attribute { value: field.value.clone(), value_type, unit })
+    };
+    draft.fields.iter().map(attribute).collect()
+}
+
+#[cfg(test)]
+mod tests;

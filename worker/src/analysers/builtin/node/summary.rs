@@ -1,153 +1,178 @@
-//! One sentence about an element.
+//! One sentence: `OrderItem OI-1: total 422.52 EUR, 5 Services, refers to 2 Passengers`.
 
-use roxmltree::Node;
+use std::collections::{BTreeMap, HashSet};
 
-use super::ReferredTo;
-use super::element::id_field;
-use super::types::{TEXT, is_number, is_time};
-use super::values::Field;
-use crate::answers::{ChildCount, Quality, QualityStatus, SUMMARY_CHARS, capped};
+use super::Draft;
+use crate::analysers::capped;
+use crate::analysers::xml::children;
+use crate::kinds::node_extract::{Attribute, Child, ValueType};
 
-/// Values that a sentence tells at most.
-const TOLD_VALUES: usize = 4;
-/// Characters of one value in a sentence at most.
-const TOLD_CHARS: usize = 40;
-/// Names of children or kinds in a sentence at most.
-const TOLD_NAMES: usize = 4;
+/// Values that are named.
+const MAX_VALUES: usize = 3;
+/// Kinds of children, and of references, that are named.
+const MAX_KINDS: usize = 4;
+/// Characters of one value.
+const MAX_LENGTH: usize = 40;
 
-/// `OrderItem OI55257070-ADT: 422.52 EUR, 6 Services, refers to 2 Passengers`.
-pub(super) fn sentence(
-    node: Node,
-    fields: &[Field],
-    children: &[ChildCount],
-    referred: &ReferredTo,
-    quality: &Quality,
-) -> String {
-    let id = id_field(node);
-    let mut parts = told_values(fields, id.as_ref().map(|(name, _)| name.as_str()));
-    parts.extend(told_children(children));
-    if !referred.is_empty() {
-        parts.push(format!("refers to {}", told_references(referred)));
+/// The sentence about the part at `place`.
+pub(super) fn of(place: usize, drafts: &[Draft], attributes: &BTreeMap<String, Attribute>) -> String {
+    let draft = &drafts[place];
+    let mut subject = draft.part.element.tag_name().name().to_owned();
+    if let Some(id) = &draft.id {
+        subject = format!("{subject} {}", capped(id, MAX_LENGTH));
     }
-    if !quality.missing.is_empty() && quality.status != QualityStatus::Empty {
-        parts.push(format!("{} missing", quality.missing.len()));
+    let mut said = values(draft, attributes);
+    said.extend(below(place, drafts).iter().take(MAX_KINDS).map(count));
+    let refers: Vec<String> = referred(place, drafts).iter().take(MAX_KINDS).map(count).collect();
+    if let Some((last, others)) = refers.split_last() {
+        let list = if others.is_empty() { last.clone() } else { format!("{} and {last}", others.join(", ")) };
+        said.push(format!("refers to {list}"));
     }
-    let subject = match id {
-        Some((_, id)) => format!("{} {}", node.tag_name().name(), capped(&id, TOLD_CHARS)),
-        None => node.tag_name().name().to_owned(),
-    };
-    let rest = if parts.is_empty() { "empty".to_owned() } else { parts.join(", ") };
-    capped(&format!("{subject}: {rest}"), SUMMARY_CHARS)
+    if said.is_empty() { format!("{subject}: empty") } else { format!("{subject}: {}", said.join(", ")) }
 }
 
-/// The most telling values; among equals, the first in the document. One of a name is enough.
-fn told_values(fields: &[Field], id: Option<&str>) -> Vec<String> {
-    let mut candidates: Vec<&Field> = fields
-        .iter()
-        .filter(|field| !field.value.is_empty() && Some(field.name.as_str()) != id && field.kind != "id")
-        .collect();
-    candidates.sort_by_key(|field| rank(field));
-    let mut told: Vec<String> = Vec::new();
-    for field in candidates {
-        let text = told_value(field);
-        if !told.contains(&text) {
-            told.push(text);
+/// The values that tell most, by type, then in document order.
+fn values(draft: &Draft, attributes: &BTreeMap<String, Attribute>) -> Vec<String> {
+    let mut seen = HashSet::new();
+    let mut ranked: Vec<(u8, String)> = Vec::new();
+    for field in &draft.fields {
+        let attribute = &attributes[&field.key];
+        let Some(rank) = rank(attribute) else { continue };
+        if !seen.insert((&attribute.value, &attribute.unit)) {
+            continue;
         }
-        if told.len() == TOLD_VALUES {
+        let unit = attribute.unit.as_ref().map(|unit| format!(" {unit}")).unwrap_or_default();
+        let value = capped(&attribute.value, MAX_LENGTH);
+        ranked.push((rank, format!("{} {value}{unit}", spoken(field.label))));
+    }
+    ranked.sort_by_key(|(rank, _)| *rank);
+    ranked.into_iter().take(MAX_VALUES).map(|(_, said)| said).collect()
+}
+
+fn rank(attribute: &Attribute) -> Option<u8> {
+    match attribute.value_type {
+        ValueType::Amount => Some(0),
+        ValueType::Quantity => Some(1),
+        ValueType::Date | ValueType::DateTime | ValueType::Duration => Some(2),
+        ValueType::Code | ValueType::Email => Some(3),
+        ValueType::Text if attribute.value.chars().count() <= MAX_LENGTH => Some(3),
+        ValueType::Text | ValueType::Integer | ValueType::Decimal | ValueType::Time => Some(4),
+        ValueType::Boolean => Some(5),
+        ValueType::Id | ValueType::Reference | ValueType::Uuid | ValueType::Url | ValueType::Empty => None,
+    }
+}
+
+/// The parts right below, and the children that were cut out, by name.
+fn below(place: usize, drafts: &[Draft]) -> Vec<Child> {
+    let mut counts = Vec::new();
+    let mut skip = String::new();
+    for draft in drafts.iter().skip(place + 1) {
+        let path = &draft.part.path;
+        if !is_inside(path, &drafts[place].part.path) {
             break;
         }
-    }
-    told
-}
-
-/// The lower, the more telling.
-fn rank(field: &Field) -> u8 {
-    let name = field.local.to_lowercase();
-    let has = |words: &[&str]| words.iter().any(|word| name.contains(word));
-    if is_number(field.kind) && field.unit.is_some() {
-        0
-    } else if is_number(field.kind) && has(&["amount", "total", "price", "quantity", "count"]) {
-        1
-    } else if has(&["status", "state"]) {
-        2
-    } else if has(&["name", "title"]) {
-        3
-    } else if field.kind.ends_with("-code") || has(&["code", "type", "category", "number", "ptc"]) {
-        4
-    } else if is_time(field.kind) {
-        5
-    } else if field.kind == TEXT {
-        7
-    } else {
-        6
-    }
-}
-
-fn told_value(field: &Field) -> String {
-    let value = capped(&field.value.split_whitespace().collect::<Vec<_>>().join(" "), TOLD_CHARS);
-    match &field.unit {
-        Some(unit) => format!("{value} {}", capped(unit, TOLD_CHARS)),
-        None => format!("{} {value}", name_for_people(&field.name)),
-    }
-}
-
-/// `PieceAllowance/TotalQuantity[2]` is called `TotalQuantity`; `Departure/Code` keeps its parent, for
-/// a short name alone says little.
-fn name_for_people(name: &str) -> String {
-    let clean = |step: &str| step.split('[').next().unwrap_or(step).trim_start_matches('@').to_owned();
-    let mut steps = name.rsplit('/').map(clean);
-    let last = steps.next().unwrap_or_default();
-    match steps.next() {
-        Some(parent)
-            if ["Code", "Name", "Value", "Date", "Time", "Type", "AirportCode", "AirportName"]
-                .contains(&last.as_str()) =>
-        {
-            format!("{parent} {last}")
+        // A part inside a part that was counted is not right below.
+        if skip.is_empty() || !path.starts_with(&skip) {
+            add(&mut counts, draft.part.element.tag_name().name(), 1);
+            skip = format!("{path}/");
         }
-        _ if last == "text()" => "text".to_owned(),
-        _ => last,
     }
+    for child in children(drafts[place].part.element) {
+        if child.cut_out > 0 {
+            add(&mut counts, &child.name, child.cut_out);
+        }
+    }
+    counts
 }
 
-/// Several of a name, or things whose name is all there is to tell.
-fn told_children(children: &[ChildCount]) -> Vec<String> {
-    let mut told: Vec<&ChildCount> = children.iter().filter(|child| child.count > 1).collect();
-    if told.is_empty() {
-        told = children.iter().collect();
-    }
-    told.iter().take(TOLD_NAMES).map(|child| counted(child.count, &child.name)).collect()
-}
-
-fn told_references(referred: &ReferredTo) -> String {
-    let told: Vec<String> = referred
+/// The elements that the part and all inside it refer to, each once, by kind.
+fn referred(place: usize, drafts: &[Draft]) -> Vec<Child> {
+    let path = &drafts[place].part.path;
+    let inside = drafts
         .iter()
-        .take(TOLD_NAMES)
-        .map(|(kind, values)| match (values.len(), values.first()) {
-            (1, Some(value)) => format!("{kind} {}", capped(value, TOLD_CHARS)),
-            (count, _) => counted(count as u64, kind),
-        })
-        .collect();
-    let more = referred.len() - told.len();
-    match (told.split_last(), more) {
-        (Some((last, [])), 0) => last.clone(),
-        (Some((last, first)), 0) => format!("{} and {last}", first.join(", ")),
-        _ => format!("{} and {more} more kinds", told.join(", ")),
+        .skip(place)
+        .take_while(|draft| draft.part.path == *path || is_inside(&draft.part.path, path));
+    let mut seen = HashSet::new();
+    let mut counts = Vec::new();
+    for reference in inside.flat_map(|draft| &draft.references) {
+        if seen.insert((&reference.kind, &reference.value)) {
+            add(&mut counts, &reference.kind, 1);
+        }
+    }
+    counts
+}
+
+fn is_inside(path: &str, above: &str) -> bool {
+    above == "." || path.strip_prefix(above).is_some_and(|rest| rest.starts_with('/'))
+}
+
+fn add(counts: &mut Vec<Child>, name: &str, more: u64) {
+    match counts.iter_mut().find(|child| child.name == name) {
+        Some(child) => child.count += more,
+        None => counts.push(Child { name: name.to_owned(), count: more, cut_out: 0 }),
     }
 }
 
-fn counted(count: u64, name: &str) -> String {
-    if count == 1 { format!("1 {name}") } else { format!("{count} {}", plural(name)) }
+fn count(child: &Child) -> String {
+    let Child { name, count, .. } = child;
+    match (*count, name.strip_suffix('y')) {
+        (1, _) => format!("1 {name}"),
+        (_, Some(stem)) if !stem.ends_with(['a', 'e', 'i', 'o', 'u']) => format!("{count} {stem}ies"),
+        _ if name.ends_with(['s', 'x']) || name.ends_with("ch") => format!("{count} {name}es"),
+        _ => format!("{count} {name}s"),
+    }
 }
 
-fn plural(name: &str) -> String {
-    let is_vowel = |c: char| "aeiouAEIOU".contains(c);
-    // `Dimensions` is a plural already.
-    if name.ends_with('s') && !name.ends_with("ss") {
-        return name.to_owned();
+/// `TotalAmount` as people say it: `total amount`. Abbreviations stay.
+fn spoken(name: &str) -> String {
+    let mut words: Vec<String> = vec![String::new()];
+    let chars: Vec<char> = name.chars().collect();
+    for (at, char) in chars.iter().enumerate() {
+        let after_small = at > 0 && !chars[at - 1].is_uppercase();
+        let before_small = chars.get(at + 1).is_some_and(|next| next.is_lowercase());
+        if matches!(char, '_' | '-' | '.') {
+            words.push(String::new());
+        } else {
+            if char.is_uppercase() && at > 0 && (after_small || before_small) {
+                words.push(String::new());
+            }
+            words.last_mut().expect("never empty").push(*char);
+        }
     }
-    if let Some(stem) = name.strip_suffix('y').filter(|stem| !stem.ends_with(is_vowel)) {
-        return format!("{stem}ies");
+    let is_abbreviation = |word: &str| word.chars().count() > 1 && !word.chars().any(char::is_lowercase);
+    let speak = |word: String| if is_abbreviation(&word) { word } else { word.to_lowercase() };
+    words.into_iter().filter(|word| !word.is_empty()).map(speak).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn speaks() {
+        for (name, expected) in [
+            ("TotalAmount", "total amount"),
+            ("PTC", "PTC"),
+            ("IATALocationCode", "IATA location code"),
+            ("order_date", "order date"),
+            ("id", "id"),
+        ] {
+            assert_eq!(spoken(name), expected);
+        }
     }
-    let hisses = ["s", "x", "z", "ch", "sh"].iter().any(|end| name.ends_with(end));
-    if hisses { format!("{name}es") } else { format!("{name}s") }
+
+    #[test]
+    fn counts() {
+        for (name, number, expected) in [
+            ("Service", 1, "1 Service"),
+            ("Service", 6, "6 Services"),
+            ("Penalty", 2, "2 Penalties"),
+            ("Day", 2, "2 Days"),
+            ("PriceClass", 2, "2 PriceClasses"),
+            ("Pax", 3, "3 Paxes"),
+        ] {
+            let child = Child { name: name.to_owned(), count: number, cut_out: 0 };
+            assert_eq!(count(&child), expected);
+        }
+    }
 }

@@ -1,204 +1,161 @@
-use std::fs;
-use std::path::PathBuf;
+use fleetline_shared::domain::{AnalyserRef, KnownId, NodeContext, NodeShape, UsualPart};
 
-use fleetline_shared::domain::args::{AnalyserRef, KnownId, NodeArgs, NodeContext, UsualPart};
-use proptest::prelude::*;
+use super::*;
+use crate::kinds::node_extract::{Child, QualityStatus};
 
-use super::analyse_node;
-use crate::answers::{Fact, MAX_FACTS, NodeAnswer, QualityStatus, SNIPPET_CHARS, SUMMARY_CHARS};
+const ITEM: &str = r#"<o:OrderItem xmlns:o="urn:o" OrderItemID="OI-1">
+  <o:Price><o:Total><o:Simple Code="EUR">422.52</o:Simple></o:Total><o:Base Code="EUR">400</o:Base></o:Price>
+  <o:Service ServiceID="S1"><o:PassengerRef>PAX1</o:PassengerRef><o:SegmentRef>SEG9</o:SegmentRef></o:Service>
+  <o:Service ServiceID="S2"><o:PassengerRef>PAX2</o:PassengerRef></o:Service>
+  <?cut o:Note 3?>
+  <o:Remark/>
+</o:OrderItem>"#;
 
-fn args(xml: &str, context: NodeContext) -> NodeArgs {
-    let analyser = AnalyserRef { name: "builtin".into(), model: None, version: "1".into() };
-    let (node_type, path) = ("Item".to_owned(), "/Items/Item[1]".to_owned());
-    NodeArgs { analyser, node_type, path, ordinal: 1, ancestors: Vec::new(), xml: xml.to_owned(), context }
+fn extract(xml: &str, context: NodeContext) -> Vec<NodeFact> {
+    let args = NodeArgs {
+        analyser: AnalyserRef { name: NAME.into(), model: None, version: RULES_VERSION.into() },
+        node_type: "OrderItem".into(),
+        path: "/Order/OrderItem[1]".into(),
+        ordinal: 1,
+        shape: NodeShape::Whole,
+        ancestors: Vec::new(),
+        xml: xml.into(),
+        context,
+    };
+    facts(&args).expect("facts")
 }
 
-fn read(xml: &str) -> NodeAnswer {
-    analyse_node(&args(xml, NodeContext::default())).expect("well-formed")
+fn item() -> Vec<NodeFact> {
+    let passenger = |value: &str| KnownId { value: value.into(), kind: "Passenger".into() };
+    let usual = |of: &str, name: &str| UsualPart { of: of.into(), name: name.into(), percent: 90 };
+    extract(
+        ITEM,
+        NodeContext {
+            known_ids: vec![passenger("PAX1"), passenger("PAX2")],
+            usual_parts: vec![
+                usual(".", "TimeLimits"),
+                usual(".", "Note"),
+                usual(".", "@OrderItemID"),
+                usual("Service", "SegmentRef"),
+                usual("Price/Base", "@Rate"),
+            ],
+        },
+    )
 }
-
-fn known(ids: &[(&str, &str)]) -> NodeContext {
-    let known = |(value, kind): &(&str, &str)| KnownId { value: (*value).into(), kind: (*kind).into() };
-    NodeContext { known_ids: ids.iter().map(known).collect(), usual_parts: Vec::new() }
-}
-
-const ITEM: &str = r#"<n:Item xmlns:n="urn:x" ItemID="I-1"><n:Price><n:Total><n:Amount Code="EUR">422.52</n:Amount></n:Total></n:Price><n:Service ServiceID="S1"><n:GuestRef>G1</n:GuestRef></n:Service><n:Service ServiceID="S2"><n:GuestRef>G2</n:GuestRef><n:RoomRef>R9</n:RoomRef></n:Service><n:Note/></n:Item>"#;
 
 #[test]
-fn each_thing_of_its_own_gives_a_fact_with_its_values() {
-    let answer = analyse_node(&args(ITEM, known(&[("G1", "Guest"), ("G2", "Guest")]))).unwrap();
-    let paths: Vec<&str> = answer.facts.iter().map(|fact| fact.path.as_str()).collect();
-    assert_eq!(paths, ["", "Service[1]", "Service[2]"]);
-    let item = &answer.facts[0];
-    assert_eq!(item.attributes["@ItemID"]["type"], "id");
-    let amount = &item.attributes["Price/Total/Amount"];
+fn root_and_entities_get_facts() {
+    let facts = item();
+    let found: Vec<(&str, &str)> =
+        facts.iter().map(|fact| (fact.path.as_str(), fact.node_type.as_str())).collect();
+    assert_eq!(found, [(".", "OrderItem"), ("Service[1]", "Service"), ("Service[2]", "Service")]);
+}
+
+#[test]
+fn values_have_types_and_units() {
+    let root = &item()[0];
+    let shown: Vec<String> = root
+        .attributes
+        .iter()
+        .map(|(name, Attribute { value, value_type, unit })| {
+            format!("{name} {value} {value_type:?} {}", unit.as_deref().unwrap_or("-"))
+        })
+        .collect();
     assert_eq!(
-        (&amount["value"], &amount["type"], &amount["unit"]),
-        (&"422.52".into(), &"decimal".into(), &"EUR".into())
+        shown,
+        [
+            "@OrderItemID OI-1 Id -",
+            "Price/Base 400 Amount EUR",
+            "Price/Total/Simple 422.52 Amount EUR",
+            "Remark  Empty -",
+        ]
     );
-    assert_eq!(item.quality.missing, ["Note (empty)"]);
-    assert_eq!(item.summary, "Item I-1: 422.52 EUR, 2 Services, refers to 2 Guests and Room R9, 1 missing");
-    let service = &answer.facts[2];
-    assert_eq!(service.quality.missing, ["RoomRef -> R9 (not defined in the document)"]);
-    assert_eq!(service.quality.status, QualityStatus::Partial);
-    let kinds: Vec<&str> = service.references.iter().map(|reference| reference.kind.as_str()).collect();
-    assert_eq!(kinds, ["Guest", "Room"]);
+    let child = |name: &str, count, cut_out| Child { name: name.into(), count, cut_out };
+    let expected = [child("Price", 1, 0), child("Service", 2, 0), child("Note", 3, 3), child("Remark", 1, 0)];
+    assert_eq!(root.children, expected);
 }
 
 #[test]
-fn without_the_documents_ids_nothing_is_called_undefined() {
-    let service = &read(ITEM).facts[2];
-    assert!(service.quality.missing.is_empty());
-    assert_eq!(service.references.len(), 2);
+fn references_resolve_or_say_that_they_do_not() {
+    let service = &item()[1];
+    let shown: Vec<String> = service
+        .references
+        .iter()
+        .map(|reference| {
+            format!("{} {} {} {}", reference.kind, reference.field, reference.value, reference.resolved)
+        })
+        .collect();
+    assert_eq!(shown, ["Passenger PassengerRef PAX1 true", "Segment SegmentRef SEG9 false"]);
+    assert_eq!(service.attributes["PassengerRef"].value_type, ValueType::Reference);
+    assert_eq!(service.quality.missing, ["SegmentRef=SEG9 (not in the document)"]);
 }
 
 #[test]
-fn parts_that_siblings_have_are_missed_where_they_belong() {
-    let part = |of: &str, name: &str| UsualPart { of: of.into(), name: name.into(), percent: 90 };
-    let usual_parts =
-        vec![part(".", "Email"), part(".", "@Type"), part("Price", "Tax"), part("Price", "Total")];
-    let context = NodeContext { known_ids: Vec::new(), usual_parts };
-    let answer = analyse_node(&args("<I Id='7'><Price><Total>1</Total></Price></I>", context)).unwrap();
-    let expected =
-        ["Email", "@Type", "Price/Tax"].map(|name| format!("{name} (90 % of its siblings have it)"));
-    assert_eq!(answer.facts[0].quality.missing, expected);
+fn what_is_missing_is_told_where_it_is_missing() {
+    let facts = item();
+    assert_eq!(
+        facts[0].quality.missing,
+        [
+            "TimeLimits (90 % of its kind have it)",
+            "Price/Base/@Rate (90 % of its kind have it)",
+            "Remark (empty)"
+        ]
+    );
+    assert_eq!(facts[2].quality.missing, ["SegmentRef (90 % of its kind have it)"]);
+    assert_eq!(facts[0].quality.status, QualityStatus::Partial);
+    assert!((facts[0].confidence - 0.75).abs() < 1e-9, "{}", facts[0].confidence);
 }
 
 #[test]
-fn what_was_cut_out_counts_as_a_child_and_moves_positions() {
-    let answer = read("<L><?cut n:Item 12?><Item><A>1</A></Item><?skipped Other 2?><?note Item 3?></L>");
-    let root = &answer.facts[0];
-    let children: Vec<(&str, u64)> = root.children.iter().map(|c| (c.name.as_str(), c.count)).collect();
-    assert_eq!(children, [("Item", 13), ("Other", 2)]);
-    assert_eq!(answer.facts[1].path, "Item[13]");
+fn summaries_read_like_sentences() {
+    let facts = item();
+    assert_eq!(
+        facts[0].summary,
+        "OrderItem OI-1: total 422.52 EUR, base 400 EUR, 2 Services, 3 Notes, refers to 2 Passengers and 1 Segment"
+    );
+    assert_eq!(facts[2].summary, "Service S2: refers to 1 Passenger");
+    let nothing = &extract("<Success/>", NodeContext::default())[0];
+    assert_eq!((nothing.summary.as_str(), nothing.quality.status), ("Success: empty", QualityStatus::Empty));
+    assert!(nothing.quality.missing.is_empty());
 }
 
 #[test]
-fn a_part_of_an_element_lacks_nothing() {
-    let usual_parts = vec![UsualPart { of: ".".into(), name: "Email".into(), percent: 90 }];
-    let context = NodeContext { known_ids: Vec::new(), usual_parts };
-    let answer = analyse_node(&args("<L><?continued?><A>1</A></L>", context)).unwrap();
-    assert_eq!(answer.facts[0].quality.status, QualityStatus::Complete);
+fn snippets_are_the_elements_xml() {
+    let facts = item();
+    assert!(facts[0].snippet.starts_with("<o:OrderItem xmlns:o=\"urn:o\" OrderItemID=\"OI-1\"><o:Price>"));
+    assert_eq!(
+        facts[2].snippet,
+        r#"<o:Service ServiceID="S2"><o:PassengerRef>PAX2</o:PassengerRef></o:Service>"#
+    );
 }
 
 #[test]
-fn values_get_their_types() {
-    let table = [
-        ("Birthdate", "2018-05-24", "date"),
-        ("At", "2019-05-31T12:44:55Z", "dateTime"),
-        ("Time", "14:15", "time"),
-        ("Time", "P0DT2H40M0S", "duration"),
-        ("Day", "2019-13-01", "text"),
-        ("Flag", "true", "boolean"),
-        ("N", "42", "integer"),
-        ("N", "007", "text"),
-        ("N", "-0.5", "decimal"),
-        ("PhoneNumber", "916777777", "phone"),
-        ("Mail", "a@b.org", "email"),
-        ("Link", "https://a.org/x?y=1", "url"),
-        ("AirportCode", "PRG", "airport-code"),
-        ("DepartureCode", "PRG", "airport-code"),
-        ("Code", "PRG", "text"),
-        ("CurrencyCode", "EUR", "currency-code"),
-        ("CitizenshipCountryCode", "ru", "country-code"),
-        ("AirlineID", "PC", "id"),
-        ("Paid", "yes", "text"),
-        ("U", "123e4567-e89b-12d3-a456-426614174000", "uuid"),
-        ("D", "P", "text"),
-        ("D", "PT", "text"),
-    ];
-    for (name, value, expected) in table {
-        let answer = read(&format!("<X><{name}>{value}</{name}></X>"));
-        assert_eq!(answer.facts[0].attributes[name]["type"], expected, "{name} {value}");
-    }
-}
-
-#[test]
-fn facts_are_capped_and_counted_and_depth_costs_no_stack() {
-    let many = format!("<L>{}</L>", "<I><A>1</A></I>".repeat(MAX_FACTS + 9));
-    let answer = read(&many);
-    assert_eq!((answer.facts.len(), answer.facts_dropped), (MAX_FACTS, 10));
-    let deep = format!("{}1{}", "<a>".repeat(900), "</a>".repeat(900));
-    assert_eq!(read(&deep).facts_dropped + read(&deep).facts.len(), 300);
-}
-
-#[test]
-fn what_cannot_be_read_is_an_error() {
-    for xml in ["", "<a>", "<!DOCTYPE a [<!ENTITY b 'c'>]><a>&b;</a>", "<a></b>"] {
-        let error = analyse_node(&args(xml, NodeContext::default())).unwrap_err();
-        assert!(error.starts_with("the XML of /Items/Item[1] cannot be read"), "{error}");
-    }
-}
-
-#[test]
-fn every_value_of_a_real_document_is_in_exactly_one_fact() {
-    let shared = std::env::var_os("FLEETLINE_SHARED")
-        .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared")), PathBuf::from);
-    let Ok(xml) = fs::read_to_string(shared.join("data/xml/order-book.xml")) else {
-        eprintln!("skipped: no order-book.xml under {}", shared.display());
-        return;
+fn numbers_and_words_are_no_references_by_chance() {
+    let context = NodeContext {
+        known_ids: ["1", "EUR", "PAX1"]
+            .map(|value| KnownId { value: value.into(), kind: "Passenger".into() })
+            .into(),
+        ..NodeContext::default()
     };
-    let document = roxmltree::Document::parse(&xml).unwrap();
-    for node in document.descendants().filter(|node| {
-        node.has_tag_name(("http://www.iata.org/IATA/EDIST/2017.2", "Order"))
-            || node.tag_name().name() == "DataLists"
-    }) {
-        let range = &xml[node.range()];
-        let declared = range.replacen(' ', " xmlns:ns2=\"http://www.iata.org/IATA/EDIST/2017.2\" ", 1);
-        let piece = if node.has_attribute("OrderID") {
-            declared
-        } else {
-            range.replacen('>', " xmlns:ns2=\"http://www.iata.org/IATA/EDIST/2017.2\">", 1)
-        };
-        let answer = read(&piece);
-        assert_eq!(told(&answer), held(&piece), "{}", node.tag_name().name());
-    }
+    let facts = extract(
+        "<a><Quantity>1</Quantity><Currency>EUR</Currency><Who>PAX1</Who><PassengerRefs>1 PAX1 X</PassengerRefs></a>",
+        context,
+    );
+    let found: Vec<String> = facts[0]
+        .references
+        .iter()
+        .map(|reference| format!("{}={} {}", reference.field, reference.value, reference.resolved))
+        .collect();
+    assert_eq!(
+        found,
+        ["Who=PAX1 true", "PassengerRefs=1 true", "PassengerRefs=PAX1 true", "PassengerRefs=X false"]
+    );
 }
 
-/// Values that the facts tell, units included.
-fn told(answer: &NodeAnswer) -> usize {
-    let of = |fact: &Fact| {
-        fact.attributes.values().map(|v| 1 + usize::from(v.get("unit").is_some())).sum::<usize>()
-    };
-    answer.facts.iter().map(of).sum()
-}
-
-/// Values that the document holds.
-fn held(xml: &str) -> usize {
-    let document = roxmltree::Document::parse(xml).unwrap();
-    let elements = document.descendants().filter(roxmltree::Node::is_element);
-    let of = |node: roxmltree::Node| {
-        let attributes = node.attributes().filter(|attribute| !attribute.value().trim().is_empty()).count();
-        attributes + usize::from(super::element::text(node).is_some())
-    };
-    elements.map(of).sum()
-}
-
-fn tree() -> impl Strategy<Value = String> {
-    let name = prop::sample::select(vec!["A", "Item", "ItemID", "PaxRef", "Total", "Code", "id"]);
-    let leaf = (name.clone(), "[ -~é]{0,12}").prop_map(|(name, text)| {
-        format!("<{name}>{}</{name}>", text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;"))
-    });
-    leaf.prop_recursive(6, 60, 6, move |inner| {
-        (name.clone(), "[A-Z0-9 ]{0,6}", prop::collection::vec(inner, 0..6))
-            .prop_map(|(name, id, inner)| format!("<{name} id='{id}' Code='X'>{}</{name}>", inner.concat()))
-    })
-}
-
-proptest! {
-    #[test]
-    fn no_value_is_lost_and_caps_hold(xml in tree()) {
-        let answer = read(&xml);
-        prop_assert_eq!(told(&answer), held(&xml));
-        for fact in &answer.facts {
-            prop_assert!(fact.summary.chars().count() <= SUMMARY_CHARS);
-            prop_assert!(fact.snippet.chars().count() <= SNIPPET_CHARS);
-            prop_assert!((0.5..=1.0).contains(&fact.confidence));
-        }
-    }
-
-    #[test]
-    fn arbitrary_text_never_panics(xml in "\\PC{0,80}|(<[a-c]( id='[a-c]')?/?>|</[a-c]>|<\\?cut [a-c] [0-9]{1,22}\\?>|x){0,12}") {
-        let _ = analyse_node(&args(&xml, NodeContext::default()));
-    }
+#[test]
+fn elements_over_the_limit_are_told() {
+    let items: Vec<String> = (0..250).map(|n| format!("<i id='{n}'><v>{n}</v></i>")).collect();
+    let facts = extract(&format!("<l>{}</l>", items.concat()), NodeContext::default());
+    assert_eq!(facts.len(), MAX_FACTS);
+    assert!(facts[0].quality.missing[0].starts_with("(51 elements inside are described here"));
 }

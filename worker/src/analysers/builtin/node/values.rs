@@ -1,134 +1,103 @@
-//! The values of a fact, with their types and units.
+//! What a value looks like.
 
-use roxmltree::{Attribute, Node};
-use serde_json::{Map, Value, json};
+use std::sync::LazyLock;
 
-use super::draft::{Draft, Own};
-use super::element::{is_leaf, is_partial, text};
-use super::types;
-use crate::answers::capped;
+use regex::{Regex, RegexSet};
 
-/// Characters of a text value at most.
-const VALUE_CHARS: usize = 200;
+use super::fields::Unit;
+use crate::kinds::node_extract::ValueType;
 
-/// Attributes that give the unit of the number beside them.
-const UNIT_ATTRIBUTES: &[&str] = &[
-    "code",
-    "currency",
-    "currencycode",
-    "currencyid",
-    "curcode",
-    "unit",
-    "unitcode",
-    "units",
-    "uom",
-    "unitofmeasure",
-    "unitofmeasurecode",
+/// The first pattern that matches counts.
+const PATTERNS: [(ValueType, &str); 12] = [
+    (ValueType::Empty, r"^$"),
+    (ValueType::Boolean, r"^(?i:true|false)$"),
+    // A leading zero means something in a code, and nothing in a number.
+    (ValueType::Integer, r"^[+-]?(?:0|[1-9]\d{0,17})$"),
+    (ValueType::Decimal, r"^[+-]?(?:\d{1,18}\.\d{1,18}|\d(?:\.\d{1,18})?[eE][+-]?\d{1,3})$"),
+    (ValueType::Uuid, r"^[[:xdigit:]]{8}(?:-[[:xdigit:]]{4}){3}-[[:xdigit:]]{12}$"),
+    (ValueType::Date, r"^\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])(?:Z|[+-]\d\d:\d\d)?$"),
+    (
+        ValueType::DateTime,
+        r"^\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])[T ][0-2]\d:[0-5]\d(?::[0-6]\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)?$",
+    ),
+    (ValueType::Time, r"^(?:[01]\d|2[0-3]):[0-5]\d(?::[0-6]\d(?:\.\d+)?)?(?:Z|[+-]\d\d:\d\d)?$"),
+    (ValueType::Duration, r"^-?P(?:\d+[YMWD])*(?:T(?:\d+(?:\.\d+)?[HMS])+)?$"),
+    (ValueType::Email, r"^[\w.%+-]+@[\w-]+(?:\.[\w-]+)*\.[A-Za-z]{2,}$"),
+    (ValueType::Url, r"^(?i:https?|ftp|urn|mailto)://?\S+$"),
+    (ValueType::Code, r"^(?:[A-Z]{2,4}|[A-Z]\d|\d[A-Z])$"),
 ];
 
-/// One value of a fact.
-pub(super) struct Field {
-    /// `@Name`, `Name`, `Price/Total`, `Price/@Code`; `text()` for the element's own text.
-    pub(super) name: String,
-    /// Local name of the attribute or element that holds it.
-    pub(super) local: String,
-    /// In full; empty if the document has the field without a value.
-    pub(super) value: String,
-    /// One of [`types`]' names.
-    pub(super) kind: &'static str,
-    /// As the document writes it.
-    pub(super) unit: Option<String>,
-}
+static SET: LazyLock<RegexSet> =
+    LazyLock::new(|| RegexSet::new(PATTERNS.map(|(_, pattern)| pattern)).expect("constants"));
 
-/// All fields of the draft's own elements, in document order, empty ones included.
-pub(super) fn fields(draft: &Draft) -> Vec<Field> {
-    draft.own.iter().flat_map(of_element).collect()
-}
+static NUMBER: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"^[+-]?\d{1,18}(?:\.\d{1,18})?$").expect("a constant"));
 
-fn of_element(own: &Own) -> Vec<Field> {
-    let node = own.node;
-    let local = node.tag_name().name();
-    let text = text(node);
-    let kind = text.as_deref().map(|text| types::of(&hint(own, local), text));
-    let unit = unit(node, kind);
-    let mut fields: Vec<Field> = node
-        .attributes()
-        .filter(|attribute| unit != Some(*attribute))
-        .map(|attribute| of_attribute(own, &attribute))
-        .collect();
-    let empty = is_leaf(node) && node.attributes().len() == 0 && !is_partial(node);
-    if text.is_some() || empty {
-        fields.push(Field {
-            name: text_name(own),
-            local: local.to_owned(),
-            value: text.unwrap_or_default(),
-            kind: kind.unwrap_or(types::TEXT),
-            unit: unit.map(|unit| unit.value().trim().to_owned()),
-        });
+/// The type of a value by its looks and its unit.
+pub(super) fn value_type(value: &str, unit: Option<&Unit>) -> ValueType {
+    if let Some(unit) = unit {
+        return if unit.is_currency { ValueType::Amount } else { ValueType::Quantity };
     }
-    fields
-}
-
-/// A leaf's text is named like the leaf; text between elements, and that of the fact's own element,
-/// has no name.
-fn text_name(own: &Own) -> String {
-    match (own.key.as_str(), is_leaf(own.node)) {
-        ("", _) => "text()".to_owned(),
-        (key, true) => key.to_owned(),
-        (key, false) => format!("{key}/text()"),
+    let first = SET.matches(value).iter().next().map_or(ValueType::Text, |first| PATTERNS[first].0);
+    // `P` and `PT` alone are no durations, but may be codes.
+    match (first, value) {
+        (ValueType::Duration, "P" | "-P") => ValueType::Text,
+        (first, _) => first,
     }
 }
 
-fn of_attribute(own: &Own, attribute: &Attribute) -> Field {
-    let slash = if own.key.is_empty() { "" } else { "/" };
-    let value = attribute.value().trim().to_owned();
-    Field {
-        name: format!("{}{slash}@{}", own.key, attribute.name()),
-        local: attribute.name().to_owned(),
-        kind: types::of(&hint(own, attribute.name()), &value),
-        value,
-        unit: None,
-    }
+/// Whether a unit makes sense for it.
+pub(super) fn is_number(value: &str) -> bool {
+    NUMBER.is_match(value)
 }
 
-/// The names from the parent element on, last the field's own: `Departure/AirportCode`.
-fn hint(own: &Own, local: &str) -> String {
-    let element = own.node.tag_name().name();
-    let parent = own.node.parent_element().map_or("", |parent| parent.tag_name().name());
-    if local == element { format!("{parent}/{local}") } else { format!("{element}/{local}") }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn unit<'a, 'input>(node: Node<'a, 'input>, kind: Option<&str>) -> Option<Attribute<'a, 'input>> {
-    if !kind.is_some_and(types::is_number) {
-        return None;
-    }
-    let is_unit = |attribute: &Attribute| {
-        UNIT_ATTRIBUTES.contains(&attribute.name().to_ascii_lowercase().as_str())
-            && !attribute.value().trim().is_empty()
-    };
-    node.attributes().find(is_unit)
-}
-
-/// The fields that have a value, as the answer gives them. Numbers stay text, digit by digit.
-pub(super) fn attributes(fields: Vec<Field>) -> Map<String, Value> {
-    let mut map = Map::new();
-    for field in fields.into_iter().filter(|field| !field.value.is_empty()) {
-        let mut value = json!({ "value": capped(&field.value, VALUE_CHARS), "type": field.kind });
-        if let Some(unit) = field.unit {
-            value["unit"] = Value::String(capped(&unit, VALUE_CHARS));
+    #[test]
+    fn looks() {
+        use ValueType::{
+            Boolean, Code, Date, DateTime, Decimal, Duration, Email, Empty, Integer, Text, Time, Url, Uuid,
+        };
+        for (value, expected) in [
+            ("", Empty),
+            ("true", Boolean),
+            ("0", Integer),
+            ("-17", Integer),
+            ("007", Text),
+            ("422.52", Decimal),
+            ("1.5e9", Decimal),
+            ("1.2.3", Text),
+            ("4934a464-d2f8-4e65-8a42-7bddf23d8016", Uuid),
+            ("2019-05-31", Date),
+            ("2019-13-31", Text),
+            ("2019-05-31T16:14:55", DateTime),
+            ("2021-11-29T08:19:19.5577792Z", DateTime),
+            ("16:14", Time),
+            ("25:14", Text),
+            ("PT2H30M", Duration),
+            ("P1DT2H", Duration),
+            ("P", Text),
+            ("jane.doe@example.org", Email),
+            ("jane@", Text),
+            ("https://example.org/a?b", Url),
+            ("KRR", Code),
+            ("SU", Code),
+            ("5N", Code),
+            ("EUR", Code),
+            ("Krr", Text),
+            ("Economy Class", Text),
+        ] {
+            assert_eq!(value_type(value, None), expected, "{value}");
         }
-        map.insert(free_name(&map, &field.name), value);
     }
-    map
-}
 
-/// Attributes of two namespaces may share a local name; neither may hide the other.
-fn free_name(map: &Map<String, Value>, name: &str) -> String {
-    let mut free = name.to_owned();
-    let mut number = 1;
-    while map.contains_key(&free) {
-        number += 1;
-        free = format!("{name}#{number}");
+    #[test]
+    fn numbers_with_units() {
+        let unit = |is_currency| Unit { name: "X".to_owned(), is_currency };
+        assert_eq!(value_type("5", Some(&unit(true))), ValueType::Amount);
+        assert_eq!(value_type("5", Some(&unit(false))), ValueType::Quantity);
+        assert!(is_number("-5.00") && !is_number("5,00") && !is_number(""));
     }
-    free
 }
