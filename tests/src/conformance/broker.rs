@@ -236,10 +236,8 @@ pub async fn a_consumer_that_goes_away_takes_nothing_with_it(fixture: &dyn Broke
     let bench = Bench::new(fixture);
     bench.publish(0..10).await;
     let mut consumer = bench.consumer(5).await;
-    drop(bench.next(&mut consumer).await);
-    let _out = bench.next(&mut consumer).await;
-    drop(_out);
-    drop(consumer);
+    let unsettled = bench.next(&mut consumer).await;
+    drop((unsettled, consumer));
     let mut other = bench.consumer(10).await;
     let mut seen = Vec::new();
     for _ in 0..10 {
@@ -248,7 +246,7 @@ pub async fn a_consumer_that_goes_away_takes_nothing_with_it(fixture: &dyn Broke
         delivery.ack().await.unwrap();
     }
     seen.sort_unstable();
-    assert_eq!(seen, Vec::from_iter(0..10));
+    assert_eq!(seen, (0..10).collect::<Vec<_>>());
 }
 
 /// Dropping the future of `next` drops no message.
@@ -375,10 +373,10 @@ pub async fn many_messages_are_settled_exactly_once(fixture: &dyn BrokerFixture)
     for consumer in consumers {
         consumer.await.unwrap();
     }
+    bench.depth_becomes(0, 0).await;
     let settled = settled.lock().unwrap();
     assert_eq!(settled.len(), MESSAGES as usize);
     assert!(settled.values().all(|times| *times == 1));
-    bench.depth_becomes(0, 0).await;
 }
 
 async fn settle_all(bench: Arc<Bench>, settled: Arc<Mutex<BTreeMap<u32, u32>>>, left: Arc<AtomicU32>) {
@@ -388,7 +386,7 @@ async fn settle_all(bench: Arc<Bench>, settled: Arc<Mutex<BTreeMap<u32, u32>>>, 
         let Ok(next) = tokio::time::timeout(bench.pace.unit, consumer.next()).await else { continue };
         let delivery = next.unwrap().unwrap();
         let number = number(&delivery);
-        if number % 7 == 0 && !delivery.redelivered {
+        if number.is_multiple_of(7) && !delivery.redelivered {
             continue;
         }
         tokio::task::yield_now().await;

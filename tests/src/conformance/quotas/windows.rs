@@ -8,7 +8,7 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 use tokio::time::sleep;
 
-use super::*;
+use super::{Admission, Arc, Bench, Duration, Instant, QuotasFixture, WINDOW, requests, tokens, window_rate};
 
 /// A call as its provider sees it.
 #[derive(Clone, Copy, Debug)]
@@ -97,7 +97,7 @@ fn random_calls(guess: std::ops::Range<u64>, settled: impl Strategy<Value = Opti
 /// Calls of random size, used to a random share, some of which die: no window is over.
 pub async fn no_window_is_over_the_limit(fixture: &dyn QuotasFixture) {
     let used = prop_oneof![4 => (0..=100u64).prop_map(Some), 1 => Just(None)];
-    let limits = Limits { requests: window_rate(fixture.pace(), 40), ..tokens(fixture, 4_000) };
+    let limits = Limits { requests: Some(window_rate(fixture.pace(), 40)), ..tokens(fixture, 4_000) };
     let bench = Bench::new(fixture, limits).await;
     let end = Instant::now() + bench.pace.unit * WINDOW * 4;
     let arrivals = Demand::run(bench, random_calls(0..400, used), 20, end).await;
@@ -107,7 +107,8 @@ pub async fn no_window_is_over_the_limit(fixture: &dyn QuotasFixture) {
 
 /// With demand all the time, and after the first window, whose past is unknown.
 pub async fn the_limit_is_used_to_the_full(fixture: &dyn QuotasFixture) {
-    let many = [(requests(fixture, 500), 500, 0), (tokens(fixture, 200_000), 200_000, 1_000)];
+    let many: [(_, u64, _); 2] =
+        [(requests(fixture, 500), 500, 0), (tokens(fixture, 200_000), 200_000, 1_000)];
     for (limits, amount, guess) in many {
         let bench = Bench::new(fixture, limits).await;
         let window = bench.pace.unit * WINDOW;
