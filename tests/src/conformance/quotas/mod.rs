@@ -272,7 +272,7 @@ pub async fn a_full_upstream_waits_for_a_place(fixture: &dyn QuotasFixture) {
     assert_eq!(bench.report().await.in_flight, 2);
     let waiting = tokio::spawn({
         let bench = Arc::clone(&bench);
-        async move { bench.go(0, 50).await }
+        async move { bench.go(0, 900).await }
     });
     bench.pace.pass(2).await;
     assert!(!waiting.is_finished(), "no place is free");
@@ -292,7 +292,7 @@ pub async fn places_are_given_in_the_order_of_asking(fixture: &dyn QuotasFixture
     for number in 0..5 {
         let (bench, started) = (Arc::clone(&bench), started.clone());
         waiting.push(tokio::spawn(async move {
-            started.send((number, bench.go(0, 90).await)).unwrap();
+            started.send((number, bench.go(0, 900).await)).unwrap();
         }));
         fixture.pace().pass(1).await;
     }
