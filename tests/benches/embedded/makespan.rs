@@ -44,7 +44,7 @@ fn command(folder: &Path, file: &str, base_url: &str, concurrency: usize) -> Com
         .current_dir(folder)
         .args(["run", file, "--quiet", "--concurrency", &concurrency.to_string()])
         .env("OPENAI_BASE_URL", base_url)
-        .env("OPENAI_API_KEY", "a key")
+        .env("OPENAI_API_KEY", "a-key")
         .stdout(Stdio::null());
     command
 }

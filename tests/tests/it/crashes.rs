@@ -61,7 +61,7 @@ kill_points! {
     before_the_outcome_is_committed: "finish.before_commit";
     after_the_outcome_is_committed: "finish.after_commit";
     after_the_acknowledgement: "delivery.acked";
-    after_the_last_acknowledgement: "delivery.acked:9";
+    after_the_last_acknowledgement: "delivery.acked:8";
 }
 
 /// One kill after another, each at a later call.

@@ -7,7 +7,9 @@ use rusqlite::Connection;
 use super::world::World;
 
 #[derive(Debug)]
-pub struct Evidence {
+pub(super) struct Evidence {
+    /// Rows of runs: a second one if the first was finished when the process was killed.
+    pub runs: u64,
     /// Rows of jobs.
     pub jobs: u64,
     /// Jobs without a result.
@@ -27,7 +29,7 @@ pub struct Evidence {
 }
 
 impl Evidence {
-    pub fn read(world: &World) -> Self {
+    pub(super) fn read(world: &World) -> Self {
         let file = Connection::open(world.db()).expect("a database");
         let count = |sql: &str| {
             file.query_row(sql, [], |row| row.get::<_, i64>(0)).expect("the tables are there").cast_unsigned()
@@ -38,6 +40,7 @@ impl Evidence {
             *by_content.entry(&call.content_hash).or_default() += 1;
         }
         Self {
+            runs: count("SELECT count(*) FROM runs"),
             jobs: count("SELECT count(*) FROM jobs"),
             without_result: count("SELECT count(*) FROM jobs WHERE result IS NULL"),
             unfinished: count("SELECT count(*) FROM jobs WHERE state NOT IN (3, 4, 5)"),
@@ -54,8 +57,8 @@ impl Evidence {
     }
 
     /// Every job of the input is there, each has one terminal state and its key's one result.
-    pub fn is_complete(&self, world: &World) {
-        assert_eq!(self.jobs, expected_jobs(world), "{self:?}");
+    pub(super) fn is_complete(&self, world: &World) {
+        assert_eq!(self.jobs, expected_jobs(world) * self.runs, "{self:?}");
         assert_eq!((self.without_result, self.unfinished, self.wrong_runs), (0, 0, 0), "{self:?}");
         assert_eq!(self.results, self.keys, "one result per key: {self:?}");
         assert!(self.calls >= self.keys, "no result without a call: {self:?}");

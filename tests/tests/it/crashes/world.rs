@@ -11,34 +11,34 @@ use tempfile::TempDir;
 /// Nodes of the input that differ.
 const ITEMS: usize = 7;
 
-pub struct World {
+pub(super) struct World {
     pub stub: OpenAiStub,
     pub folder: TempDir,
 }
 
 impl World {
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self::with_latency_ms(0)
     }
 
-    pub fn with_latency_ms(latency: u64) -> Self {
+    pub(super) fn with_latency_ms(latency: u64) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         std::fs::write(folder.path().join("order.xml"), order()).expect("an input");
         Self { stub: OpenAiStub::with_latency(Duration::from_millis(latency)), folder }
     }
 
-    pub fn db(&self) -> PathBuf {
+    pub(super) fn db(&self) -> PathBuf {
         self.folder.path().join("fleetline.db")
     }
 
     /// Runs the command to its end, or to its kill point.
-    pub fn run(&self, args: &[&str], kill_at: Option<&str>) -> Output {
+    pub(super) fn run(&self, args: &[&str], kill_at: Option<&str>) -> Output {
         self.command(args, kill_at).output().expect("the program starts")
     }
 
     /// Kills the program from outside when the stub has got so many more calls, or after the
     /// program's start if it is 0. `false`: it ended before.
-    pub fn kill_after_calls(&self, more: usize, concurrency: usize) -> bool {
+    pub(super) fn kill_after_calls(&self, more: usize, concurrency: usize) -> bool {
         let wanted = self.stub.call_count() + more;
         let args = ["--concurrency", &concurrency.to_string()];
         let mut command = self.command(&args, None);
@@ -67,7 +67,7 @@ impl World {
             .env_clear()
             .env("HOME", self.folder.path())
             .env("OPENAI_BASE_URL", self.stub.base_url())
-            .env("OPENAI_API_KEY", "a key");
+            .env("OPENAI_API_KEY", "a-key");
         if let Some(point) = kill_at {
             command.env("FLEETLINE_KILL_AT", point);
         }
