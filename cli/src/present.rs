@@ -83,7 +83,7 @@ pub fn result_row(registry: &Registry, job: JobRow) -> ResultRow {
     }
 }
 
-/// Writes a run's rows as JSON lines, in the order of its input. Returns how many.
+/// Writes a run's rows as JSON lines, in the order of their submission. Returns how many.
 pub async fn write_results(
     ledger: &dyn QueryLedger,
     registry: &Registry,

@@ -2,6 +2,7 @@
 
 mod conformance;
 mod conformance_ledger;
+mod crashes;
 mod discovery;
 mod fingerprints;
 mod openai;

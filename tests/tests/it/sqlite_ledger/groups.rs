@@ -15,10 +15,14 @@ use super::{execute, open};
 
 /// Submits a job of each name at the same time, each into a run of its own.
 async fn submit_at_once(ledger: &Subject, names: &[String]) -> Vec<(RunId, Result<(), String>)> {
+    // All runs first: opening one must not share a commit with a submission that fails.
+    let mut runs = Vec::new();
+    for _ in names {
+        runs.push(open_run(ledger, TENANT).await);
+    }
     let mut tasks = JoinSet::new();
-    for name in names {
+    for (name, run) in names.iter().zip(runs) {
         let ledger = ledger.clone();
-        let run = open_run(&ledger, TENANT).await;
         let args = raw(&format!(r#"{{"seq":1,"name":"{name}"}}"#));
         let new = NewJob { args, ..job(1, name) };
         tasks.spawn(async move {
