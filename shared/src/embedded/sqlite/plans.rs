@@ -82,7 +82,7 @@ fn finding_the_next_lane_does_not_walk_the_backlog() {
     look(lanes::DUE, &|next| next.exists(params!["k", "", 1, 0, everything, 1]));
     look(lanes::NOT_DUE, &|next| next.exists(params!["k", "", 1, 0, 0]));
     look(due::NEXT_KIND, &|next| next.exists(params!["k"]));
-    look(submit::LIVE_TWIN, &|next| next.exists(params!["t", "k", [0; 32]]));
+    look(submit::LIVE_TWIN, &|next| next.exists(params!["t", "k", [0_u8; 32]]));
     look(sweep::LOST, &|next| next.exists(params![everything, 1, 10]));
 }
 
