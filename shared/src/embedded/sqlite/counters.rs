@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rusqlite::{Connection, params};
 
 use super::codes::{RUN_FINISHED, RUN_RUNNING};
-use super::connection::now_ms;
+use super::numbers::now_ms;
 use crate::domain::RunCounts;
 
 /// What a batch adds to each run's counters.

@@ -2,20 +2,25 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::codes::{ATTACHED, CANCELLED, DEAD, DISPATCHED, READY, SUCCEEDED, reason_code};
-use super::connection::{now_ms, to_ms};
+use super::codes::{CANCELLED, DISPATCHED, READY, SUCCEEDED};
 use super::counters::Counters;
-use super::submit::{RunRef, add_job};
-use crate::domain::{DeadReason, Decision, ErasedDone, Usage};
+use super::fault::is_about_the_row;
+use super::numbers::{bounded_usage, now_ms, to_ms};
+use super::results::store_result;
+use super::runs::RunRef;
+use super::submit::add_job;
+use super::twins::{die, give_to_attached, promote_attached};
+use crate::domain::{Decision, ErasedDone, Usage};
 use crate::ports::{Added, Finish, Finished};
 
 /// What the rules below need to know of a job.
-struct Target {
-    n: i64,
-    run: RunRef,
-    kind: String,
-    dedup_key: [u8; 32],
-    fresh_for: Option<i64>,
+pub(super) struct Target {
+    pub(super) n: i64,
+    pub(super) run: RunRef,
+    pub(super) kind: String,
+    pub(super) dedup_key: [u8; 32],
+    /// Milliseconds.
+    pub(super) fresh_for: Option<i64>,
     fence: i64,
 }
 
@@ -36,6 +41,8 @@ pub(super) fn finish_all(connection: &Connection, finishes: &[Finish]) -> rusqli
                 counters.merge(own);
                 answers.push(answer);
             }
+            // A full disk hurts all of them: the caller may try again when there is space.
+            Err(error) if !is_about_the_row(&error) => return Err(error),
             Err(error) => {
                 connection.prepare_cached("ROLLBACK TO one")?.execute([])?;
                 answers.push(Finished::Refused(error.to_string()));
@@ -113,6 +120,7 @@ fn record_usage(
     if usage == Usage::default() {
         return Ok(());
     }
+    let usage = bounded_usage(usage);
     counters.of(job.run.n).usage += usage;
     connection
         .prepare_cached(
@@ -173,129 +181,5 @@ fn succeed(
     for follow_up in &done.follow_ups {
         add_job(connection, &job.run, follow_up, counters, &mut added)?;
     }
-    Ok(())
-}
-
-/// Stores the result, or finds the one that another attempt of the same key has stored.
-fn store_result(connection: &Connection, job: &Target, done: &ErasedDone, now: i64) -> rusqlite::Result<i64> {
-    if let Some(result) = insert_result(connection, job, done, now)? {
-        return Ok(result);
-    }
-    let known = params![job.run.tenant, job.kind, job.dedup_key, now];
-    let expired = connection
-        .prepare_cached(
-            "UPDATE results SET current = 0 WHERE tenant = ?1 AND kind = ?2 AND dedup_key = ?3
-               AND current = 1 AND fresh_until <= ?4",
-        )?
-        .execute(known)?;
-    if expired > 0
-        && let Some(result) = insert_result(connection, job, done, now)?
-    {
-        return Ok(result);
-    }
-    connection
-        .prepare_cached(
-            "SELECT n FROM results WHERE tenant = ?1 AND kind = ?2 AND dedup_key = ?3 AND current = 1",
-        )?
-        .query_row(params![job.run.tenant, job.kind, job.dedup_key], |row| row.get(0))
-}
-
-fn insert_result(
-    connection: &Connection,
-    job: &Target,
-    done: &ErasedDone,
-    now: i64,
-) -> rusqlite::Result<Option<i64>> {
-    let result = connection
-        .prepare_cached(
-            "INSERT INTO results (job, tenant, kind, dedup_key, output, analyser, model, created_at, fresh_until)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
-             ON CONFLICT (tenant, kind, dedup_key) WHERE current = 1 DO NOTHING RETURNING n",
-        )?
-        .query_row(
-            params![
-                job.n,
-                job.run.tenant,
-                job.kind,
-                job.dedup_key,
-                done.output.get(),
-                done.analyser,
-                done.model,
-                now,
-                job.fresh_for.map(|time| now.saturating_add(time)),
-            ],
-            |row| row.get(0),
-        )
-        .optional()?;
-    if let Some(result) = result {
-        let mut insert =
-            connection.prepare_cached("INSERT INTO facts (result, n, data) VALUES (?1, ?2, ?3)")?;
-        for (n, fact) in (1_i64..).zip(&done.facts) {
-            insert.execute(params![result, n, fact.to_string()])?;
-        }
-    }
-    Ok(result)
-}
-
-fn give_to_attached(
-    connection: &Connection,
-    twin: i64,
-    result: i64,
-    now: i64,
-    counters: &mut Counters,
-) -> rusqlite::Result<()> {
-    let mut update = connection.prepare_cached(
-        "UPDATE jobs SET state = ?2, result = ?3, reused = 1, twin = NULL, finished_at = ?4
-         WHERE twin = ?1 AND state = ?5 RETURNING run",
-    )?;
-    let runs = update.query_map(params![twin, SUCCEEDED, result, now, ATTACHED], |row| row.get(0))?;
-    for run in runs {
-        let counts = counters.of(run?);
-        counts.succeeded += 1;
-        counts.reused += 1;
-    }
-    Ok(())
-}
-
-/// Parks a job. What waits for it takes its place, except where the request itself can never
-/// work: then those who asked for the same thing share its fate instead of paying for it again.
-pub(super) fn die(
-    connection: &Connection,
-    n: i64,
-    reason: DeadReason,
-    error: &str,
-    now: i64,
-    counters: &mut Counters,
-) -> rusqlite::Result<()> {
-    let mut park = connection.prepare_cached(
-        "UPDATE jobs SET state = ?2, dead_reason = ?3, error = ?4, twin = NULL, finished_at = ?5
-         WHERE n = ?1 OR (twin = ?1 AND state = ?6 AND ?7) RETURNING run",
-    )?;
-    let hopeless = matches!(reason, DeadReason::Permanent | DeadReason::BadPayload);
-    let parked = park
-        .query_map(params![n, DEAD, reason_code(reason), error, now, ATTACHED, hopeless], |row| row.get(0))?;
-    for run in parked {
-        counters.of(run?).dead += 1;
-    }
-    promote_attached(connection, n, now)
-}
-
-/// The oldest attached job takes the place of its twin; the others wait for it.
-fn promote_attached(connection: &Connection, twin: i64, now: i64) -> rusqlite::Result<()> {
-    let oldest = connection
-        .prepare_cached("SELECT n, run FROM jobs WHERE twin = ?1 AND state = ?2 ORDER BY n LIMIT 1")?
-        .query_row(params![twin, ATTACHED], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)))
-        .optional()?;
-    let Some((heir, run)) = oldest else { return Ok(()) };
-    connection
-        .prepare_cached(
-            "UPDATE jobs SET state = ?2, run_at = ?3, twin = NULL, twin_elsewhere = 0 WHERE n = ?1",
-        )?
-        .execute(params![heir, READY, now])?;
-    connection
-        .prepare_cached(
-            "UPDATE jobs SET twin = ?2, twin_elsewhere = (run <> ?3) WHERE twin = ?1 AND state = ?4",
-        )?
-        .execute(params![twin, heir, run, ATTACHED])?;
     Ok(())
 }

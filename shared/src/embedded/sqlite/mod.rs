@@ -6,12 +6,21 @@ mod codes;
 mod connection;
 mod counters;
 mod dispatch;
+mod due;
+mod fair;
+mod fault;
 mod finish;
 mod lanes;
+mod numbers;
+#[cfg(test)]
+mod plans;
 mod query;
 mod redrive;
+mod results;
+mod runs;
 mod submit;
 mod sweep;
+mod twins;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -28,7 +37,9 @@ use crate::ports::{
     Added, DeadJobs, DispatchAsk, DispatchLedger, Finish, FinishLedger, Finished, JobFilter, JobRow,
     OpenedRun, Page, QueryLedger, RedriveLedger, RunRow, Scope, Seal, SubmitLedger, Swept,
 };
-use writer::{News, Writer};
+use dispatch::{Dispatched, LastTurns};
+use fault::Fault;
+use writer::Writer;
 
 /// A ledger in a file.
 #[derive(Clone)]
@@ -38,8 +49,8 @@ pub struct SqliteLedger {
     writer: Option<Writer>,
     reader: Arc<Mutex<Connection>>,
     changes: watch::Receiver<u64>,
-    /// The run that was served last, so that the next round begins behind it.
-    last_run: Arc<Mutex<i64>>,
+    /// Where the last round of each kind ended, so that the next begins behind it.
+    last_turns: Arc<Mutex<LastTurns>>,
 }
 
 impl SqliteLedger {
@@ -64,30 +75,32 @@ impl SqliteLedger {
             writer,
             reader: Arc::new(Mutex::new(reader)),
             changes,
-            last_run: Arc::default(),
+            last_turns: Arc::default(),
         })
     }
 
-    async fn write<T: Send + 'static>(
+    /// Runs `work` in a transaction. `is_news` says whether what it did may have made jobs ready or
+    /// finished a run.
+    async fn write<T: Send + 'static, E: Into<Fault>>(
         &self,
-        news: News,
-        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+        is_news: fn(&T) -> bool,
+        work: impl FnOnce(&Connection) -> Result<T, E> + Send + 'static,
     ) -> Result<T, PortError> {
         match &self.writer {
-            Some(writer) => writer.write(news, work).await,
+            Some(writer) => writer.write(is_news, work).await,
             None => Err(PortError::Invalid { port: "ledger", message: "it is open for reading only".into() }),
         }
     }
 
-    async fn read<T: Send + 'static>(
+    async fn read<T: Send + 'static, E: Into<Fault>>(
         &self,
-        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+        work: impl FnOnce(&Connection) -> Result<T, E> + Send + 'static,
     ) -> Result<T, PortError> {
         let reader = Arc::clone(&self.reader);
         let path = Arc::clone(&self.path);
         let read = spawn_blocking(move || {
             let connection = reader.lock().unwrap_or_else(PoisonError::into_inner);
-            work(&connection).map_err(|error| connection::in_words(&error, &path))
+            work(&connection).map_err(|error| error.into().in_words(&path))
         });
         read.await.map_err(|error| PortError::Broken { port: "ledger", message: error.to_string() })?
     }
@@ -96,37 +109,38 @@ impl SqliteLedger {
 #[async_trait]
 impl SubmitLedger for SqliteLedger {
     async fn open_run(&self, run: NewRun) -> Result<OpenedRun, PortError> {
-        self.write(News::No, move |connection| submit::open_run(connection, &run)).await
+        self.write(|_| false, move |connection| runs::open_run(connection, &run)).await
     }
 
     async fn add_jobs(&self, run: RunId, jobs: Vec<NewJob>) -> Result<Added, PortError> {
-        self.write(News::Yes, move |connection| submit::add_jobs(connection, run, &jobs)).await
+        self.write(|_| true, move |connection| submit::add_jobs(connection, run, &jobs)).await
     }
 
     async fn seal_run(&self, run: RunId, seal: Seal) -> Result<(), PortError> {
-        self.write(News::Yes, move |connection| submit::seal_run(connection, run, &seal)).await
+        self.write(|()| true, move |connection| runs::seal_run(connection, run, &seal)).await
     }
 }
 
 #[async_trait]
 impl DispatchLedger for SqliteLedger {
     async fn dispatch(&self, ask: DispatchAsk) -> Result<Vec<Envelope>, PortError> {
-        let last_run = Arc::clone(&self.last_run);
-        self.write(News::No, move |connection| {
-            let mut last_run = last_run.lock().unwrap_or_else(PoisonError::into_inner);
-            dispatch::dispatch(connection, &ask, &mut last_run)
-        })
-        .await
+        let last_turns = Arc::clone(&self.last_turns);
+        let made_news = |dispatched: &Dispatched| dispatched.died > 0;
+        let dispatched = self.write(made_news, move |connection| {
+            let mut last_turns = last_turns.lock().unwrap_or_else(PoisonError::into_inner);
+            dispatch::dispatch(connection, &ask, &mut last_turns)
+        });
+        Ok(dispatched.await?.envelopes)
     }
 
     async fn next_due(&self, scope: Scope) -> Result<Option<Duration>, PortError> {
-        let wait = self.read(move |connection| dispatch::next_due(connection, scope)).await?;
+        let wait = self.read(move |connection| due::next_due(connection, scope)).await?;
         Ok(wait.map(|ms| Duration::from_millis(ms.cast_unsigned())))
     }
 
     async fn sweep(&self, scope: Scope, older_than: Duration, max_losses: u16) -> Result<Swept, PortError> {
-        let age = connection::to_ms(older_than);
-        self.write(News::Yes, move |connection| sweep::sweep(connection, scope, age, max_losses)).await
+        let age = numbers::to_ms(older_than);
+        self.write(|_| true, move |connection| sweep::sweep(connection, scope, age, max_losses)).await
     }
 
     fn changes(&self) -> watch::Receiver<u64> {
@@ -151,7 +165,7 @@ impl FinishLedger for SqliteLedger {
     }
 
     async fn finish(&self, finishes: Vec<Finish>) -> Result<Vec<Finished>, PortError> {
-        self.write(News::Yes, move |connection| finish::finish_all(connection, &finishes)).await
+        self.write(|_| true, move |connection| finish::finish_all(connection, &finishes)).await
     }
 }
 
@@ -173,6 +187,6 @@ impl QueryLedger for SqliteLedger {
 #[async_trait]
 impl RedriveLedger for SqliteLedger {
     async fn redrive(&self, which: DeadJobs, into: NewRun) -> Result<u64, PortError> {
-        self.write(News::Yes, move |connection| redrive::redrive(connection, &which, &into)).await
+        self.write(|_| true, move |connection| redrive::redrive(connection, &which, &into)).await
     }
 }

@@ -49,28 +49,16 @@ fn read_run(row: &Row<'_>) -> rusqlite::Result<RunRow> {
     })
 }
 
+/// CROSS JOIN: in order of jobs, whatever the planner thinks, for a page must not need a sort.
+const JOB_COLUMNS: &str = "SELECT jobs.n, jobs.id, runs.id, jobs.kind, jobs.dedup_key, jobs.state, jobs.occurrences,
+      jobs.reused, maker.id, results.analyser, results.model, job_inputs.source, jobs.calls, jobs.input_tokens,
+      jobs.output_tokens, jobs.attempts, jobs.error, jobs.dead_reason, jobs.result, results.output
+    FROM jobs CROSS JOIN runs ON runs.n = jobs.run CROSS JOIN job_inputs ON job_inputs.job = jobs.n
+      LEFT JOIN results ON results.n = jobs.result LEFT JOIN jobs maker ON maker.n = results.job
+    WHERE jobs.n > ?1";
+
 pub(super) fn jobs(connection: &Connection, filter: &JobFilter, page: Page) -> rusqlite::Result<Vec<JobRow>> {
-    let mut sql = String::from(
-        "SELECT jobs.n, jobs.id, runs.id, jobs.kind, jobs.dedup_key, jobs.state, jobs.occurrences, jobs.reused,
-           maker.id, results.analyser, results.model, job_inputs.source, jobs.calls, jobs.input_tokens,
-           jobs.output_tokens, jobs.attempts, jobs.error, jobs.dead_reason, jobs.result, results.output
-         FROM jobs JOIN runs ON runs.n = jobs.run JOIN job_inputs ON job_inputs.job = jobs.n
-           LEFT JOIN results ON results.n = jobs.result LEFT JOIN jobs maker ON maker.n = results.job
-         WHERE jobs.n > ?1",
-    );
-    // Conditions are added only where asked for: `?2 IS NULL OR ...` would hide the indexes.
-    sql.push_str(if filter.run.is_some() {
-        " AND jobs.run = (SELECT n FROM runs WHERE id = ?2)"
-    } else {
-        " AND ?2 IS NULL"
-    });
-    sql.push_str(if filter.job.is_some() { " AND jobs.id = ?3" } else { " AND ?3 IS NULL" });
-    if let Some(state) = filter.state {
-        // A literal, so that the partial indexes apply.
-        sql = format!("{sql} AND jobs.state = {}", job_code(state));
-    }
-    sql.push_str(" ORDER BY jobs.n LIMIT ?4");
-    let mut statement = connection.prepare_cached(&sql)?;
+    let mut statement = connection.prepare_cached(&listing(filter))?;
     let mut rows = statement.query(params![
         page.after,
         filter.run.as_ref().map(RunId::as_bytes),
@@ -86,6 +74,18 @@ pub(super) fn jobs(connection: &Connection, filter: &JobFilter, page: Page) -> r
         jobs.push(job);
     }
     Ok(jobs)
+}
+
+/// Conditions are added only where asked for: `?2 IS NULL OR ...` would hide the indexes.
+pub(super) fn listing(filter: &JobFilter) -> String {
+    let run = match filter.run {
+        Some(_) => "jobs.run = (SELECT n FROM runs WHERE id = ?2)",
+        None => "?2 IS NULL",
+    };
+    let job = if filter.job.is_some() { "jobs.id = ?3" } else { "?3 IS NULL" };
+    // A literal, so that the partial indexes apply.
+    let state = filter.state.map(|state| format!("AND jobs.state = {}", job_code(state))).unwrap_or_default();
+    format!("{JOB_COLUMNS} AND {run} AND {job} {state} ORDER BY jobs.n LIMIT ?4")
 }
 
 fn read_job(row: &Row<'_>) -> rusqlite::Result<JobRow> {

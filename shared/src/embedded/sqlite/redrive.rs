@@ -6,23 +6,25 @@ use rusqlite::{Connection, Row, params, types::Type};
 use serde_json::value::RawValue;
 
 use super::codes::{DEAD, RUN_RUNNING};
-use super::connection::now_ms;
 use super::counters::{self, Counters};
-use super::submit::{RunRef, add_job, find_run, open_run};
+use super::fault::Result;
+use super::numbers::now_ms;
+use super::runs::{RunRef, find_run, insert_run};
+use super::submit::add_job;
 use crate::domain::{DedupKey, Estimate, JobId, NewJob, NewRun};
 use crate::ports::{Added, DeadJobs};
 
-pub(super) fn redrive(connection: &Connection, which: &DeadJobs, into: &NewRun) -> rusqlite::Result<u64> {
-    let dead = find(connection, which)?;
+pub(super) fn redrive(connection: &Connection, which: &DeadJobs, into: &NewRun) -> Result<u64> {
+    let dead = find(connection, which, &into.tenant)?;
     if dead.is_empty() {
         return Ok(0);
     }
-    open_run(connection, into)?;
-    let run = RunRef { n: find_run(connection, into.id)?.n, tenant: into.tenant.clone() };
+    insert_run(connection, into)?;
+    let run = RunRef { n: connection.last_insert_rowid(), tenant: into.tenant.clone() };
     let mut counters = Counters::default();
     let mut added = Added::default();
-    for (seq, n) in (0..).zip(&dead) {
-        let job = read(connection, *n, seq)?;
+    for n in &dead {
+        let job = read(connection, *n)?;
         add_job(connection, &run, &job, &mut counters, &mut added)?;
         connection
             .prepare_cached("UPDATE jobs SET redriven_as = ?2 WHERE n = ?1")?
@@ -34,40 +36,52 @@ pub(super) fn redrive(connection: &Connection, which: &DeadJobs, into: &NewRun) 
     Ok(dead.len() as u64)
 }
 
-fn find(connection: &Connection, which: &DeadJobs) -> rusqlite::Result<Vec<i64>> {
-    let all = "SELECT n FROM jobs WHERE state = 4 AND redriven_as IS NULL";
-    match which {
-        DeadJobs::All => connection.prepare_cached(all)?.query_map([], |row| row.get(0))?.collect(),
+pub(super) const ALL_DEAD: &str =
+    "SELECT n FROM jobs WHERE state = 4 AND redriven_as IS NULL AND tenant = ?1 ORDER BY n";
+const DEAD_OF_RUN: &str = "SELECT n FROM jobs WHERE state = 4 AND redriven_as IS NULL AND tenant = ?1
+       AND run = ?2 ORDER BY n";
+const DEAD_ONE: &str = "SELECT n FROM jobs WHERE state = 4 AND redriven_as IS NULL AND tenant = ?1
+       AND id = ?2";
+
+fn find(connection: &Connection, which: &DeadJobs, tenant: &str) -> Result<Vec<i64>> {
+    let found: rusqlite::Result<Vec<i64>> = match which {
+        DeadJobs::All => {
+            connection.prepare_cached(ALL_DEAD)?.query_map([tenant], |row| row.get(0))?.collect()
+        }
         DeadJobs::Run(run) => connection
-            .prepare_cached(&format!("{all} AND run = (SELECT n FROM runs WHERE id = ?1)"))?
-            .query_map([run.as_bytes()], |row| row.get(0))?
+            .prepare_cached(DEAD_OF_RUN)?
+            .query_map(params![tenant, find_run(connection, *run)?.n], |row| row.get(0))?
             .collect(),
-        DeadJobs::Jobs(jobs) => find_these(connection, all, jobs),
-    }
+        DeadJobs::Jobs(jobs) => find_these(connection, jobs, tenant),
+    };
+    Ok(found?)
 }
 
-fn find_these(connection: &Connection, all: &str, jobs: &[JobId]) -> rusqlite::Result<Vec<i64>> {
-    let mut query = connection.prepare_cached(&format!("{all} AND id = ?1"))?;
+fn find_these(connection: &Connection, jobs: &[JobId], tenant: &str) -> rusqlite::Result<Vec<i64>> {
+    let mut query = connection.prepare_cached(DEAD_ONE)?;
     let mut found = Vec::new();
     for job in jobs {
-        for n in query.query_map([job.as_bytes()], |row| row.get(0))? {
+        for n in query.query_map(params![tenant, job.as_bytes()], |row| row.get(0))? {
             found.push(n?);
         }
     }
+    // A job that is named twice is sent again once.
+    found.sort_unstable();
+    found.dedup();
     Ok(found)
 }
 
-fn read(connection: &Connection, n: i64, seq: u64) -> rusqlite::Result<NewJob> {
+fn read(connection: &Connection, n: i64) -> rusqlite::Result<NewJob> {
     connection
         .prepare_cached(
             "SELECT kind, args, dedup_key, priority, upstream, est_input, est_output, source, occurrences,
                max_attempts, fresh_for, deadline - created_at
              FROM jobs JOIN job_inputs ON job = n WHERE n = ?1 AND state = ?2",
         )?
-        .query_row(params![n, DEAD], |row| read_job(row, seq))
+        .query_row(params![n, DEAD], read_job)
 }
 
-fn read_job(row: &Row<'_>, seq: u64) -> rusqlite::Result<NewJob> {
+fn read_job(row: &Row<'_>) -> rusqlite::Result<NewJob> {
     let bad_json = |column, error: serde_json::Error| {
         rusqlite::Error::FromSqlConversionFailure(column, Type::Text, error.into())
     };
@@ -77,7 +91,7 @@ fn read_job(row: &Row<'_>, seq: u64) -> rusqlite::Result<NewJob> {
     };
     let upstream: String = row.get(4)?;
     Ok(NewJob {
-        seq: Some(seq),
+        seq: None,
         kind: row.get(0)?,
         args: RawValue::from_string(row.get(1)?).map_err(|error| bad_json(1, error))?,
         dedup_key: DedupKey::from_bytes(row.get(2)?),

@@ -10,32 +10,31 @@ use std::thread;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::connection::in_words;
+use super::fault::{Fault, in_words};
 use crate::domain::PortError;
 
 /// Requests in one transaction at most: bounds what one failed commit takes along.
 const GROUP: usize = 256;
 
-/// Whether a request's commit is news for those who wait for work or for a run's end.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum News {
-    Yes,
-    No,
+/// A request that was carried out and waits for its group's commit.
+struct Handled {
+    /// Whether its commit is news for those who wait for work or for a run's end.
+    is_news: bool,
+    /// Tells the caller how the request ended, once the group's fate is known.
+    answer: Box<dyn FnOnce(Result<(), PortError>) + Send>,
 }
 
-/// Tells the caller how the request ended, once the group's fate is known.
-type Answer = Box<dyn FnOnce(Option<PortError>) + Send>;
 /// Does the work in the open transaction, or hears why there is none.
-type Request = Box<dyn FnOnce(Result<&Connection, PortError>, &Path) -> Answer + Send>;
+type Request = Box<dyn FnOnce(Result<&Connection, PortError>, &Path) -> Handled + Send>;
 
 #[derive(Clone)]
 pub(super) struct Writer {
-    requests: mpsc::UnboundedSender<(News, Request)>,
+    requests: mpsc::UnboundedSender<Request>,
 }
 
 impl Writer {
     /// Starts the thread. It ends when the last `Writer` is dropped. `changes` is raised after
-    /// every commit that is news.
+    /// every commit that is news, before its requests are answered.
     pub(super) fn start(connection: Connection, path: PathBuf, changes: watch::Sender<u64>) -> Self {
         let (requests, inbox) = mpsc::unbounded_channel();
         thread::Builder::new()
@@ -45,23 +44,26 @@ impl Writer {
         Self { requests }
     }
 
-    /// Runs `work` in a transaction; answers after its commit.
-    pub(super) async fn write<T: Send + 'static>(
+    /// Runs `work` in a transaction; answers after its commit. `is_news` looks at what it did.
+    pub(super) async fn write<T: Send + 'static, E: Into<Fault>>(
         &self,
-        news: News,
-        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+        is_news: fn(&T) -> bool,
+        work: impl FnOnce(&Connection) -> Result<T, E> + Send + 'static,
     ) -> Result<T, PortError> {
         let (reply, answer) = oneshot::channel();
         let request: Request = Box::new(move |transaction, path| {
-            let result = transaction.and_then(|connection| {
-                in_savepoint(connection, work).map_err(|error| in_words(&error, path))
-            });
-            Box::new(move |group_failure| {
-                let _ = reply.send(result.and_then(|value| group_failure.map_or(Ok(value), Err)));
-            })
+            let result = transaction
+                .and_then(|connection| in_savepoint(connection, work).map_err(|fault| fault.in_words(path)));
+            Handled {
+                is_news: result.as_ref().is_ok_and(is_news),
+                answer: Box::new(move |group| {
+                    // Nobody listens: the caller was cancelled. What is committed is committed.
+                    let _ = reply.send(result.and_then(|value| group.map(|()| value)));
+                }),
+            }
         });
         let gone = || PortError::Broken { port: "ledger", message: "its writer has stopped".into() };
-        self.requests.send((news, request)).map_err(|_| gone())?;
+        self.requests.send(request).map_err(|_| gone())?;
         answer.await.map_err(|_| gone())?
     }
 }
@@ -69,56 +71,70 @@ impl Writer {
 fn serve(
     connection: &Connection,
     path: &Path,
-    mut inbox: mpsc::UnboundedReceiver<(News, Request)>,
+    mut inbox: mpsc::UnboundedReceiver<Request>,
     changes: &watch::Sender<u64>,
 ) {
     while let Some(first) = inbox.blocking_recv() {
         if let Err(error) = connection.execute_batch("BEGIN IMMEDIATE") {
-            first.1(Err(in_words(&error, path)), path)(None);
+            let error = in_words(&error, path);
+            (first(Err(error), path).answer)(Ok(()));
             continue;
         }
-        let (news, answers, committed) = commit_group(connection, path, first, &mut inbox);
-        for answer in answers {
-            answer(committed.as_ref().err().map(|error| in_words(error, path)));
-        }
-        if news == News::Yes {
+        let group = work_through(connection, path, first, &mut inbox);
+        let committed = commit(connection, path);
+        if committed.is_ok() && group.iter().any(|handled| handled.is_news) {
             changes.send_modify(|version| *version += 1);
         }
+        for handled in group {
+            (handled.answer)(committed.clone());
+        }
     }
 }
 
-fn commit_group(
+fn work_through(
     connection: &Connection,
     path: &Path,
-    first: (News, Request),
-    inbox: &mut mpsc::UnboundedReceiver<(News, Request)>,
-) -> (News, Vec<Answer>, rusqlite::Result<()>) {
-    let mut answers = Vec::new();
-    let mut group_news = News::No;
+    first: Request,
+    inbox: &mut mpsc::UnboundedReceiver<Request>,
+) -> Vec<Handled> {
+    let mut group = Vec::new();
     let mut next = Some(first);
-    while let Some((news, request)) = next {
-        if news == News::Yes {
-            group_news = News::Yes;
-        }
-        answers.push(request(Ok(connection), path));
-        // A full disk or an I/O error ends the whole transaction inside SQLite. What came after
-        // would run outside of any, so the group ends here and the failing COMMIT tells everyone.
+    while let Some(request) = next {
+        group.push(request(Ok(connection), path));
+        // A full disk or an I/O error may end the whole transaction inside SQLite. What came
+        // after would run outside of any, so the group ends here.
         let is_open = !connection.is_autocommit();
-        next = if is_open && answers.len() < GROUP { inbox.try_recv().ok() } else { None };
+        next = if is_open && group.len() < GROUP { inbox.try_recv().ok() } else { None };
     }
-    let committed = connection.execute_batch("COMMIT");
-    if committed.is_err() && !connection.is_autocommit() {
-        let _ = connection.execute_batch("ROLLBACK");
-    }
-    (group_news, answers, committed)
+    group
 }
 
-fn in_savepoint<T>(
+fn commit(connection: &Connection, path: &Path) -> Result<(), PortError> {
+    if connection.is_autocommit() {
+        return Err(PortError::Broken {
+            port: "ledger",
+            message: format!(
+                "a serious error of another request in the same commit undid this one too, as after a full \
+                 disk ({}): try again",
+                path.display()
+            ),
+        });
+    }
+    connection.execute_batch("COMMIT").map_err(|error| {
+        if !connection.is_autocommit() {
+            // The commit's error is the one to tell; a transaction that stays open fails the next.
+            let _ = connection.execute_batch("ROLLBACK");
+        }
+        in_words(&error, path)
+    })
+}
+
+fn in_savepoint<T, E: Into<Fault>>(
     connection: &Connection,
-    work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
-) -> rusqlite::Result<T> {
+    work: impl FnOnce(&Connection) -> Result<T, E>,
+) -> Result<T, Fault> {
     connection.prepare_cached("SAVEPOINT request")?.execute([])?;
-    let result = work(connection);
+    let result = work(connection).map_err(Into::into);
     if connection.is_autocommit() {
         // The transaction is gone, and the savepoint with it.
         return result;
