@@ -1,0 +1,141 @@
+//! The suite of the `Ledger` port.
+//!
+//! Each check gets a fresh, empty ledger and speaks to it through the port alone.
+//! [`ledger_conformance!`](crate::ledger_conformance) makes one test of each check.
+
+use std::sync::Arc;
+
+use fleetline_shared::ports::Ledger;
+
+pub mod changes;
+pub mod dispatch;
+pub mod fairness;
+pub mod finish;
+pub mod follow_ups;
+pub mod history;
+pub mod prelude;
+pub mod query;
+pub mod redrive;
+pub mod reuse;
+pub mod scope;
+pub mod seal;
+pub mod submit;
+pub mod sweep;
+pub mod terminal;
+pub mod twins;
+pub mod waiting;
+
+/// The ledger under test.
+pub type Subject = Arc<dyn Ledger>;
+
+/// Makes a test of each check. `$fresh` is an async function that returns a [`Subject`] on an
+/// empty ledger and whatever must live as long as it.
+#[macro_export]
+macro_rules! ledger_conformance {
+    ($fresh:ident) => {
+        $crate::ledger_conformance!(@tests $fresh;
+            submit: [
+                a_key_resumes_its_unfinished_run, a_finished_run_is_not_resumed,
+                another_tenants_run_is_not_resumed, runs_without_a_key_are_apart, a_number_is_added_once,
+                of_many_submissions_of_a_key_one_is_ready, a_run_that_is_not_there_is_named,
+                a_finished_run_takes_no_new_jobs, absurd_numbers_do_no_harm,
+            ];
+            reuse: [
+                a_fresh_result_is_reused_at_once, results_stay_within_tenant_and_kind,
+                an_expired_result_is_paid_for_again, a_result_is_fresh_for_its_time,
+            ];
+            dispatch: [
+                a_message_says_all_a_worker_needs, each_dispatch_raises_the_fence, a_job_is_given_once,
+                priority_goes_first_then_order, paused_upstreams_stay, no_more_than_asked_for,
+                a_passed_deadline_kills, an_expired_job_leaves_its_place,
+            ];
+            waiting: [
+                a_job_that_waits_is_not_given, a_short_wait_ends, the_soonest_is_next,
+                nothing_waits_nothing_is_due,
+            ];
+            fairness: [
+                a_short_run_gets_its_share, rounds_of_one_are_fair, a_small_round_serves_every_run,
+                kinds_take_turns_apart, upstreams_of_a_run_take_turns, what_one_leaves_others_take,
+            ];
+            scope: [
+                a_run_gets_its_own_jobs_only, a_run_gets_the_twins_it_waits_for,
+                a_run_sweeps_the_twins_it_waits_for, a_run_waits_for_its_own_and_its_twins,
+            ];
+            finish: [
+                an_older_fence_writes_nothing, answers_come_in_order, a_job_finishes_once_in_a_batch,
+                success_stores_result_and_facts, usage_is_counted_whatever_came_of_it,
+                attempts_count_failures_only, ignore_leaves_the_job_alone, only_the_last_dispatch_is_current,
+            ];
+            terminal: [
+                success_never_changes, death_never_changes, cancellation_never_changes,
+                a_reused_result_never_changes,
+            ];
+            twins: [
+                a_duplicate_shares_the_result, twins_of_other_runs_share_it_too, the_attached_stay_while_it_retries,
+                the_oldest_takes_an_exhausted_twins_place, the_oldest_takes_a_cancelled_twins_place,
+                a_hopeless_twin_takes_all_along, attached_jobs_follow_a_second_heir,
+            ];
+            follow_ups: [
+                they_come_once_with_the_success, they_keep_the_run_unfinished, they_are_deduplicated,
+                they_inherit_tenant_and_run, a_number_that_is_there_is_skipped,
+            ];
+            sweep: [
+                only_older_dispatches_are_swept, a_swept_job_goes_again, losses_end_in_a_crash_loop,
+                an_heir_takes_a_crash_loopers_place, what_is_not_dispatched_is_left,
+            ];
+            seal: [
+                a_run_finishes_when_sealed_and_done, an_empty_run_finishes_at_its_seal,
+                occurrences_are_set_not_added, sealing_again_changes_notes_only,
+            ];
+            query: [
+                jobs_come_in_pages, filters_narrow_the_listing, results_are_read_when_asked_for,
+                the_newest_run_comes_first, a_run_shows_what_it_was_given, what_is_not_there_is_none,
+            ];
+            redrive: [
+                dead_jobs_go_again_in_a_new_run, nothing_is_redriven_twice, by_job_by_run_or_all,
+                other_tenants_dead_stay, a_redriven_job_is_what_it_was, with_nothing_dead_there_is_no_run,
+            ];
+            changes: [new_work_wakes, a_finish_wakes, a_sweep_wakes, a_dispatch_does_not_wake, an_expiry_wakes];
+        );
+
+        #[test]
+        fn any_history_keeps_the_promises() {
+            $crate::conformance::ledger::history::run_many($fresh);
+        }
+    };
+    (@tests $fresh:ident; $($theme:ident: [$($check:ident),* $(,)?];)*) => {
+        $(mod $theme {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $check() {
+                    let (ledger, _keep) = super::$fresh().await;
+                    $crate::conformance::ledger::$theme::$check(&ledger).await;
+                }
+            )*
+        })*
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    #[test]
+    fn every_check_is_registered() {
+        let is_part_of_name = |c: char| c.is_alphanumeric() || c == '_';
+        let listed: Vec<&str> = include_str!("mod.rs").split(|c| !is_part_of_name(c)).collect();
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/conformance/ledger");
+        for file in std::fs::read_dir(folder).unwrap() {
+            let path = file.unwrap().path();
+            if path.ends_with("prelude.rs") {
+                continue;
+            }
+            let code = std::fs::read_to_string(&path).unwrap();
+            for line in code.lines() {
+                let Some(check) = line.strip_prefix("pub async fn ") else { continue };
+                let name = check.split('(').next().unwrap();
+                assert!(listed.contains(&name), "`{name}` of {} is not in the list", path.display());
+            }
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! Opening runs and adding jobs.
+
+use std::sync::Arc;
+
+use fleetline_shared::domain::{JobState, NewRun, PortError, RunId, RunState, Usage};
+use fleetline_shared::ports::{Added, DeadJobs, Finish, Finished, Scope, Seal};
+use tokio::task::JoinSet;
+
+use super::Subject;
+use super::prelude::*;
+
+fn keyed(tenant: &str, key: &str) -> NewRun {
+    NewRun { idempotency_key: Some(key.into()), ..new_run(tenant) }
+}
+
+/// Also when the run is sealed already.
+pub async fn a_key_resumes_its_unfinished_run(ledger: &Subject) {
+    let first = ledger.open_run(keyed(TENANT, "k")).await.unwrap();
+    assert!(!first.resumed);
+    let again = ledger.open_run(keyed(TENANT, "k")).await.unwrap();
+    assert_eq!((again.id, again.resumed), (first.id, true));
+
+    add(ledger, first.id, jobs("a", 1, 1)).await;
+    ledger.seal_run(first.id, Seal::default()).await.unwrap();
+    assert_eq!(ledger.open_run(keyed(TENANT, "k")).await.unwrap().id, first.id);
+
+    let other = ledger.open_run(keyed(TENANT, "other")).await.unwrap();
+    assert!(!other.resumed);
+    assert_ne!(other.id, first.id);
+}
+
+/// What is finished stays as it was; the key then begins a new run.
+pub async fn a_finished_run_is_not_resumed(ledger: &Subject) {
+    let first = ledger.open_run(keyed(TENANT, "k")).await.unwrap();
+    ledger.seal_run(first.id, Seal::default()).await.unwrap();
+    assert_eq!(run_state(ledger, first.id).await, RunState::Finished);
+
+    let second = ledger.open_run(keyed(TENANT, "k")).await.unwrap();
+    assert!(!second.resumed);
+    assert_ne!(second.id, first.id);
+    assert_eq!(ledger.open_run(keyed(TENANT, "k")).await.unwrap().id, second.id);
+}
+
+/// Keys are a tenant's own.
+pub async fn another_tenants_run_is_not_resumed(ledger: &Subject) {
+    let ours = ledger.open_run(keyed(TENANT, "k")).await.unwrap();
+    let theirs = ledger.open_run(keyed("globex", "k")).await.unwrap();
+    assert!(!theirs.resumed);
+    assert_ne!(theirs.id, ours.id);
+}
+
+/// No key is not the same key.
+pub async fn runs_without_a_key_are_apart(ledger: &Subject) {
+    let first = open(ledger, TENANT).await;
+    let second = ledger.open_run(new_run(TENANT)).await.unwrap();
+    assert!(!second.resumed);
+    assert_ne!(second.id, first);
+}
+
+/// Whatever the job has become since.
+pub async fn a_number_is_added_once(ledger: &Subject) {
+    let run = open(ledger, TENANT).await;
+    assert_eq!(add(ledger, run, jobs("a", 1, 2)).await, Added { ready: 2, ..Added::default() });
+    let overlap = add(ledger, run, jobs("a", 2, 3)).await;
+    assert_eq!(overlap, Added { ready: 1, known: 1, ..Added::default() });
+
+    for envelope in take(ledger, 2).await {
+        record(ledger, &envelope, success("done")).await;
+    }
+    let again = add(ledger, run, jobs("a", 1, 3)).await;
+    assert_eq!(again, Added { known: 3, ..Added::default() });
+    let twice_in_a_batch = add(ledger, run, vec![job(4, "b"), job(4, "c")]).await;
+    assert_eq!(twice_in_a_batch, Added { ready: 1, known: 1, ..Added::default() });
+    assert_eq!(states(ledger, run).await.len(), 4);
+
+    let other = open(ledger, TENANT).await;
+    assert_eq!(add(ledger, other, vec![job(1, "d")]).await.ready, 1, "numbers are a run's own");
+}
+
+/// Of ten runs that submit the same key at the same time.
+pub async fn of_many_submissions_of_a_key_one_is_ready(ledger: &Subject) {
+    let mut tasks = JoinSet::new();
+    for _ in 0..10 {
+        let ledger = Arc::clone(ledger);
+        tasks.spawn(async move {
+            let run = open(&ledger, TENANT).await;
+            let mut added = Added::default();
+            for seq in 1..=5 {
+                added += add(&ledger, run, vec![job(seq, "same")]).await;
+            }
+            added
+        });
+    }
+    let mut sum = Added::default();
+    while let Some(added) = tasks.join_next().await {
+        sum += added.unwrap();
+    }
+    assert_eq!(sum, Added { ready: 1, attached: 49, ..Added::default() });
+    check_counters(ledger).await;
+    assert_eq!(take(ledger, 100).await.len(), 1);
+}
+
+/// In every call that takes one.
+pub async fn a_run_that_is_not_there_is_named(ledger: &Subject) {
+    let run = RunId::new();
+    let scope = Scope::Run(run);
+    let errors: Vec<PortError> = vec![
+        ledger.add_jobs(run, jobs("a", 1, 1)).await.unwrap_err(),
+        ledger.seal_run(run, Seal::default()).await.unwrap_err(),
+        ledger.dispatch(ask(scope, 1)).await.unwrap_err(),
+        ledger.next_due(scope).await.unwrap_err(),
+        ledger.sweep(scope, HOUR, 3).await.unwrap_err(),
+        ledger.redrive(DeadJobs::Run(run), new_run(TENANT)).await.unwrap_err(),
+    ];
+    for error in errors {
+        assert!(matches!(error, PortError::Invalid { .. }), "{error:?}");
+        assert!(error.to_string().contains(&format!("no run {run}")), "{error}");
+    }
+    assert!(ledger.run(run).await.unwrap().is_none());
+}
+
+/// All or nothing; jobs that it has already are no news.
+pub async fn a_finished_run_takes_no_new_jobs(ledger: &Subject) {
+    let run = run_of(ledger, jobs("a", 1, 1)).await;
+    record(ledger, &take_one(ledger).await, success("done")).await;
+    assert_eq!(run_state(ledger, run).await, RunState::Finished);
+
+    assert_eq!(add(ledger, run, jobs("a", 1, 1)).await.known, 1);
+    let error = ledger.add_jobs(run, jobs("a", 1, 2)).await.unwrap_err();
+    assert!(matches!(error, PortError::Invalid { .. }), "{error:?}");
+    assert!(error.to_string().contains(&format!("run {run}")), "{error}");
+    assert_eq!(states(ledger, run).await, [JobState::Succeeded]);
+}
+
+/// They may be cut, but spoil no job and no run.
+pub async fn absurd_numbers_do_no_harm(ledger: &Subject) {
+    let mut wild = jobs("a", 1, 3);
+    for job in &mut wild {
+        job.occurrences = u64::MAX;
+        job.estimate.input_tokens = u64::MAX;
+        job.estimate.output_tokens = u64::MAX;
+    }
+    let run = run_of(ledger, wild).await;
+    let usage = Usage { calls: u64::MAX, input_tokens: u64::MAX, output_tokens: u64::MAX };
+    let taken = take(ledger, 3).await;
+    let finishes = taken.iter().map(|envelope| Finish { usage, ..finish_of(envelope, success("done")) });
+    let answers = ledger.finish(finishes.collect()).await.unwrap();
+    assert_eq!(answers, vec![Finished::Recorded; 3]);
+    check_counters(ledger).await;
+    assert_eq!(run_state(ledger, run).await, RunState::Finished);
+}
