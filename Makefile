@@ -26,7 +26,7 @@ build: setup ## Build the release binary: target/release/fleetline
 demo: setup ## Run both pipelines on the samples: no key, no server, no network
 	@echo "Building; the first time this takes some minutes."
 	cargo build --profile $(PROFILE) --workspace --bins
-	@FLEETLINE_PROFILE_DIR=$(if $(filter dev,$(PROFILE)),debug,$(PROFILE)) scripts/demo.sh
+	@scripts/demo.sh "$${CARGO_TARGET_DIR:-target}/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))/fleetline"
 
 test: setup nextest ## Run all tests
 	cargo nextest run --workspace

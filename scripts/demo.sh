@@ -1,33 +1,41 @@
 #!/usr/bin/env bash
 # The tour of `make demo`: both pipelines on the shipped samples, into a fresh database.
+# Usage: scripts/demo.sh [FLEETLINE-BINARY]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-target="${CARGO_TARGET_DIR:-target}"
-fleetline="${FLEETLINE:-$target/${FLEETLINE_PROFILE_DIR:-debug}/fleetline}"
+fleetline="${1:-${CARGO_TARGET_DIR:-target}/debug/fleetline}"
 dev=.dev/demo
-db="$dev/fleetline.db"
 rm -rf "$dev"
 mkdir -p "$dev"
 
-# The demo shows the offline analyser, whatever the shell has configured for other work.
-unset OPENAI_API_KEY OPENAI_BASE_URL OPENAI_MODEL
+# The demo shows the offline analyser and the default settings, whatever this shell and this user
+# have configured for other work.
+for name in "${!FLEETLINE_@}" OPENAI_API_KEY OPENAI_BASE_URL OPENAI_MODEL; do unset "$name"; done
+export FLEETLINE_RUN__DB="$dev/fleetline.db"
 
-bold=$'\e[1m' plain=$'\e[0m'
-[ -t 1 ] && [ -z "${NO_COLOR:-}" ] || bold='' plain=''
+bold=$'\e[1m' cyan=$'\e[36m' plain=$'\e[0m'
+[ -t 1 ] && [ -z "${NO_COLOR:-}" ] || bold='' cyan='' plain=''
+
+say() { printf '\n%s── %s%s\n' "$bold" "$*" "$plain"; }
 
 show() {
-  printf '\n%s$ fleetline %s%s\n' "$bold" "$*" "$plain"
-  "$fleetline" "$@"
+  printf '%s$ fleetline %s%s\n' "$cyan" "$*" "$plain"
+  "$fleetline" "$@" --quiet
 }
 
-show run samples/airline-order.xml --db "$db" --out "$dev/order.jsonl"
-show facts latest --limit 5 --db "$db"
+say "An XML order. First a look: which parts become jobs, and what would they cost?"
+show run samples/airline-order.xml --dry-run
 
-show run samples/service.log --db "$db" --out "$dev/log.jsonl"
-show results latest --limit 5 --db "$db"
+say "Each part is analysed once; every element gets a fact."
+show run samples/airline-order.xml --out "$dev/order.jsonl"
+show facts --type Passenger --limit 4
 
-printf '\n%sThe same file again: every result is there already, nothing is paid twice.%s\n' "$bold" "$plain"
-show run samples/airline-order.xml --db "$db"
+say "A service log. Events that differ only in numbers, ids and the like are analysed once."
+show run samples/service.log --out "$dev/log.jsonl"
 
-printf '\nResults: %s and %s\n' "$dev/order.jsonl" "$dev/log.jsonl"
+say "The log again, in other settings: every result is there already, nothing is paid twice."
+show run samples/service.log --dry-run
+show status
+
+printf '\nResults: %s and %s, one JSON line per job.\n' "$dev/order.jsonl" "$dev/log.jsonl"

@@ -42,11 +42,10 @@ async fn list(app: &App, run: Option<&str>) -> Result<u8, CliError> {
         &[
             Column::Left("job"),
             Column::Left("run"),
-            Column::Left("kind"),
-            Column::Left("where"),
+            Column::Path("where"),
             Column::Left("reason"),
             Column::Right("attempts"),
-            Column::Left("error"),
+            Column::Text("error"),
         ],
     );
     let mut count = 0;
@@ -73,15 +72,14 @@ async fn list(app: &App, run: Option<&str>) -> Result<u8, CliError> {
     Ok(crate::exit::OK)
 }
 
-fn cells(job: &JobRow) -> [String; 7] {
+fn cells(job: &JobRow) -> [String; 6] {
     [
         format::short_id(&job.job_id.to_string()),
         format::short_id(&job.run_id.to_string()),
-        job.kind.clone(),
-        format::truncate(&place(&job.source), 40),
+        place(&job.source),
         job.dead_reason.map(|reason| reason.to_string()).unwrap_or_default(),
         job.attempts.to_string(),
-        format::truncate(job.error.as_deref().unwrap_or_default(), 60),
+        job.error.clone().unwrap_or_default(),
     ]
 }
 

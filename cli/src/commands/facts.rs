@@ -13,7 +13,7 @@ use crate::exit::CliError;
 use crate::lookup;
 use crate::present::{facts_of, write_line, write_text};
 use crate::ui::format;
-use crate::ui::table::{Column, Look, Table};
+use crate::ui::table::{Column, Look, Table, Tone};
 
 /// Lists facts of nodes, or the analyses of log messages.
 pub(super) async fn facts(app: &App, args: FactsArgs) -> Result<(), CliError> {
@@ -48,7 +48,7 @@ pub(super) async fn facts(app: &App, args: FactsArgs) -> Result<(), CliError> {
     })
     .await?;
     if !app.json() {
-        print_table(&rows, run.pipeline == "logs", total)?;
+        print_table(rows, run.pipeline == "logs", total)?;
     }
     Ok(())
 }
@@ -69,37 +69,59 @@ fn type_of(fact: &Value) -> &str {
     fact["node_type"].as_str().or_else(|| fact["error_type"].as_str()).unwrap_or_default()
 }
 
-fn cells(fact: &Value) -> [String; 4] {
+/// The cells of a fact, or of an analysis.
+fn cells(fact: &Value) -> Vec<(String, Tone)> {
     let text = |field: &str| fact[field].as_str().unwrap_or_default().to_owned();
     if fact["error_type"].is_string() {
-        let events =
-            format!("{}×  {}", format::count(fact["occurrences"].as_u64().unwrap_or(1)), text("place"));
-        return [type_of(fact).to_owned(), text("severity"), events, format::truncate(&text("title"), 70)];
+        let events = fact["occurrences"].as_u64().unwrap_or(1);
+        return vec![
+            (text("error_type"), Tone::Plain),
+            (text("severity"), severity_tone(&text("severity"))),
+            (format::count(events), Tone::Plain),
+            (text("place"), Tone::Dim),
+            (text("title"), Tone::Plain),
+        ];
     }
-    let status = fact["quality"]["status"].as_str().unwrap_or_default().to_owned();
-    [
-        type_of(fact).to_owned(),
-        status,
-        format::truncate(&text("path"), 50),
-        format::truncate(&text("summary"), 70),
+    let status = fact["quality"]["status"].as_str().unwrap_or_default();
+    let tone = if status == "complete" { Tone::Good } else { Tone::Warn };
+    vec![
+        (text("node_type"), Tone::Plain),
+        (status.to_owned(), tone),
+        (text("path"), Tone::Dim),
+        (text("summary"), Tone::Plain),
     ]
 }
 
-fn print_table(rows: &[[String; 4]], logs: bool, total: usize) -> Result<(), CliError> {
-    let headers = if logs {
-        ["error type", "severity", "events", "title"]
-    } else {
-        ["type", "quality", "path", "summary"]
-    };
-    let mut table = Table::new(Look::of_stdout(), &headers.map(Column::Left));
+/// How a severity looks.
+pub(in crate::commands) fn severity_tone(severity: &str) -> Tone {
+    match severity {
+        "high" => Tone::Bad,
+        "medium" => Tone::Warn,
+        _ => Tone::Dim,
+    }
+}
+
+const ANALYSES: [Column; 5] = [
+    Column::Left("error type"),
+    Column::Left("severity"),
+    Column::Right("events"),
+    Column::Left("first"),
+    Column::Text("title"),
+];
+const FACTS: [Column; 4] =
+    [Column::Left("node type"), Column::Left("quality"), Column::Path("path"), Column::Text("summary")];
+
+fn print_table(rows: Vec<Vec<(String, Tone)>>, logs: bool, total: usize) -> Result<(), CliError> {
+    let shown = rows.len();
+    let mut table = Table::new(Look::of_stdout(), if logs { &ANALYSES } else { &FACTS });
     for row in rows {
-        table.plain_row(row);
+        table.row(row);
     }
     write_text(&format!("{table}\n"))?;
-    if total > rows.len() {
+    if total > shown {
         write_text(&format!(
             "{} of {}; `--limit 0` lists all\n",
-            format::count(rows.len() as u64),
+            format::count(shown as u64),
             format::count(total as u64)
         ))?;
     }

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use fleetline_shared::domain::Source;
+use fleetline_shared::domain::{JobState, Source};
 use fleetline_shared::ports::{JobFilter, JobRow, Page, QueryLedger};
 
 use crate::app::App;
@@ -11,7 +11,7 @@ use crate::exit::CliError;
 use crate::lookup;
 use crate::present::{write_line, write_text};
 use crate::ui::format;
-use crate::ui::table::{Column, Look, Table};
+use crate::ui::table::{Column, Look, Table, Tone};
 
 /// Lists them.
 pub(super) async fn jobs(app: &App, args: JobsArgs) -> Result<(), CliError> {
@@ -38,15 +38,15 @@ pub(super) async fn jobs(app: &App, args: JobsArgs) -> Result<(), CliError> {
             Column::Left("job"),
             Column::Left("kind"),
             Column::Left("state"),
-            Column::Left("where"),
+            Column::Path("where"),
             Column::Right("events"),
             Column::Right("attempts"),
             Column::Right("calls"),
-            Column::Left("last error"),
+            Column::Text("last error"),
         ],
     );
     for job in &rows {
-        table.plain_row(cells(job));
+        table.row(cells(job));
     }
     write_text(&format!("{table}\n"))?;
     if rows.len() == limit {
@@ -58,18 +58,27 @@ pub(super) async fn jobs(app: &App, args: JobsArgs) -> Result<(), CliError> {
     Ok(())
 }
 
-fn cells(job: &JobRow) -> [String; 8] {
+fn cells(job: &JobRow) -> [(String, Tone); 8] {
     let reused = if job.reused { " (reused)" } else { "" };
     [
-        format::short_id(&job.job_id.to_string()),
-        job.kind.clone(),
-        format!("{}{reused}", job.state),
-        format::truncate(&place(&job.source), 50),
-        format::count(job.occurrences),
-        job.attempts.to_string(),
-        job.usage.calls.to_string(),
-        format::truncate(job.error.as_deref().unwrap_or_default(), 50),
+        (format::short_id(&job.job_id.to_string()), Tone::Plain),
+        (job.kind.clone(), Tone::Dim),
+        (format!("{}{reused}", job.state), tone(job.state)),
+        (place(&job.source), Tone::Plain),
+        (format::count(job.occurrences), Tone::Plain),
+        (job.attempts.to_string(), Tone::Plain),
+        (job.usage.calls.to_string(), Tone::Plain),
+        (job.error.clone().unwrap_or_default(), Tone::Plain),
     ]
+}
+
+fn tone(state: JobState) -> Tone {
+    match state {
+        JobState::Succeeded => Tone::Good,
+        JobState::Dead => Tone::Bad,
+        JobState::Cancelled => Tone::Warn,
+        JobState::Ready | JobState::Dispatched | JobState::Attached => Tone::Plain,
+    }
 }
 
 /// Where in its input a job came from, in few words.

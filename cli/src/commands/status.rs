@@ -11,7 +11,7 @@ use crate::exit::CliError;
 use crate::lookup;
 use crate::present::{write_line, write_text};
 use crate::ui::format;
-use crate::ui::table::{Column, Look, Table};
+use crate::ui::table::{Column, Look, Table, Tone};
 
 /// Lists runs, or shows one.
 pub(super) async fn status(app: &App, args: StatusArgs) -> Result<(), CliError> {
@@ -31,20 +31,17 @@ pub(super) async fn status(app: &App, args: StatusArgs) -> Result<(), CliError> 
         Look::of_stdout(),
         &[
             Column::Left("run"),
-            Column::Left("started"),
-            Column::Left("pipeline"),
-            Column::Left("input"),
+            Column::Left("started (UTC)"),
+            Column::Path("input"),
             Column::Left("state"),
             Column::Right("jobs"),
             Column::Right("done"),
-            Column::Right("reused"),
             Column::Right("dead"),
             Column::Right("calls"),
-            Column::Right("took"),
         ],
     );
     for run in &runs {
-        table.plain_row(cells(run));
+        table.row(cells(run));
     }
     write_text(&format!("{table}\n"))?;
     if runs.iter().any(|run| run.finished_at_ms.is_none()) {
@@ -58,34 +55,38 @@ pub(super) async fn status(app: &App, args: StatusArgs) -> Result<(), CliError> 
     Ok(())
 }
 
-fn cells(run: &RunRow) -> [String; 11] {
+fn cells(run: &RunRow) -> [(String, Tone); 8] {
     let counts = &run.counts;
-    let took =
-        run.finished_at_ms.map(|end| Duration::from_millis((end - run.created_at_ms).max(0).cast_unsigned()));
+    let dead = if counts.dead > 0 { Tone::Bad } else { Tone::Dim };
+    let state = if run.finished_at_ms.is_some() { Tone::Good } else { Tone::Warn };
     [
-        format::short_id(&run.id.to_string()),
-        format::time(run.created_at_ms),
-        run.pipeline.clone(),
-        format::truncate(&run.input, 40),
-        run.state.to_string(),
-        format::count(counts.jobs),
-        format::count(counts.terminal()),
-        format::count(counts.reused),
-        format::count(counts.dead),
-        format::count(counts.usage.calls),
-        took.map(format::duration).unwrap_or_default(),
+        (format::short_id(&run.id.to_string()), Tone::Plain),
+        (format::time(run.created_at_ms), Tone::Dim),
+        (run.input.clone(), Tone::Plain),
+        (run.state.to_string(), state),
+        (format::count(counts.jobs), Tone::Plain),
+        (format::count(counts.terminal()), Tone::Plain),
+        (format::count(counts.dead), dead),
+        (format::count(counts.usage.calls), Tone::Plain),
     ]
 }
 
 fn print_details(run: &RunRow) -> Result<(), CliError> {
+    let (counts, count) = (&run.counts, format::count);
+    let took = run.finished_at_ms.map(|end| (end - run.created_at_ms).max(0).cast_unsigned());
+    let took = took.map_or_else(|| "-".to_owned(), |ms| format::duration(Duration::from_millis(ms)));
+    let analyser = &run.settings["analyser"];
+    let model = analyser["model"].as_str().map(|model| format!(", model {model}")).unwrap_or_default();
     write_text(&format!(
-        "id        {}\nsettings  {}\ninput     {}\nusage     {} calls, {} input tokens, {} output tokens, {} retries\n",
+        "id        {}\npipeline  {}\nanalyser  {}{model}\nreused    {} results\nusage     {} calls, {} input tokens, \
+         {} output tokens, {} retries\ntook      {took}\n`--json` adds the settings and what was read\n",
         run.id,
-        run.settings,
-        run.notes,
-        format::count(run.counts.usage.calls),
-        format::count(run.counts.usage.input_tokens),
-        format::count(run.counts.usage.output_tokens),
-        format::count(run.counts.retries)
+        run.pipeline,
+        analyser["name"].as_str().unwrap_or("-"),
+        count(counts.reused),
+        count(counts.usage.calls),
+        count(counts.usage.input_tokens),
+        count(counts.usage.output_tokens),
+        count(counts.retries)
     ))
 }

@@ -110,6 +110,22 @@ pub fn truncate(text: &str, columns: usize) -> String {
     cut
 }
 
+/// Like [`truncate`], but keeps the end: `…/Passenger[3]`.
+pub fn truncate_start(text: &str, columns: usize) -> String {
+    let cleaned = clean(text);
+    if cleaned.width() <= columns {
+        return cleaned;
+    }
+    let Some(room) = columns.checked_sub(1) else { return String::new() };
+    let mut used = 0;
+    let fits = |c: &char| {
+        used += c.width().unwrap_or(0);
+        used <= room
+    };
+    let kept: usize = cleaned.chars().rev().take_while(fits).map(char::len_utf8).sum();
+    format!("…{}", cleaned[cleaned.len() - kept..].trim_start())
+}
+
 /// The last eight digits of an id: the first ones tell its time, which many share.
 pub fn short_id(id: &str) -> String {
     id.chars().skip(id.len().saturating_sub(8)).collect()
@@ -226,9 +242,24 @@ mod tests {
         }
     }
 
+    #[test]
+    fn truncation_at_the_start_keeps_the_end() {
+        for (text, columns, expected) in [
+            ("/Order/Item[3]", 14, "/Order/Item[3]"),
+            ("/Order/Item[3]", 8, "…Item[3]"),
+            ("two words", 7, "…words"),
+            ("日本語のログ", 5, "…ログ"),
+            ("any", 1, "…"),
+            ("any", 0, ""),
+        ] {
+            assert_eq!(truncate_start(text, columns), expected, "{text:?} in {columns}");
+        }
+    }
+
     proptest! {
         #[test]
         fn never_wider_than_asked(text in "\\PC{0,40}", columns in 0_usize..50) {
+            prop_assert!(truncate_start(&text, columns).width() <= columns);
             prop_assert!(truncate(&text, columns).width() <= columns);
         }
     }

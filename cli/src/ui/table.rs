@@ -4,9 +4,10 @@ use std::fmt;
 use std::io::IsTerminal;
 
 use comfy_table::presets::UTF8_FULL_CONDENSED;
-use comfy_table::{Attribute, CellAlignment, Color, ContentArrangement};
+use comfy_table::{Attribute, Cell, CellAlignment, Color, ContentArrangement};
+use unicode_width::UnicodeWidthStr;
 
-use super::format::clean;
+use super::format::{clean, truncate, truncate_start};
 
 /// How much the output's reader can take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,66 +50,63 @@ pub enum Tone {
     Dim,
 }
 
-/// A column's name and side.
+/// A column's name, and how its cells stand.
 #[derive(Clone, Copy, Debug)]
 pub enum Column {
-    /// Text.
+    /// Short text: shown whole.
     Left(&'static str),
-    /// Numbers.
+    /// Numbers: shown whole.
     Right(&'static str),
+    /// Long text: its end goes where there is no room.
+    Text(&'static str),
+    /// A path: its beginning goes where there is no room.
+    Path(&'static str),
 }
 
-/// A table to be printed with `{}`.
+impl Column {
+    fn name(self) -> &'static str {
+        let (Self::Left(name) | Self::Right(name) | Self::Text(name) | Self::Path(name)) = self;
+        name
+    }
+
+    fn gives_way(self) -> bool {
+        matches!(self, Self::Text(_) | Self::Path(_))
+    }
+
+    fn cut(self, text: &str, room: usize) -> String {
+        match self {
+            Self::Left(_) | Self::Right(_) => text.to_owned(),
+            Self::Text(_) => truncate(text, room),
+            Self::Path(_) => truncate_start(text, room),
+        }
+    }
+
+    fn alignment(self) -> CellAlignment {
+        if matches!(self, Self::Right(_)) { CellAlignment::Right } else { CellAlignment::Left }
+    }
+}
+
+/// Widest that long texts become where lines may have any length.
+const WIDEST: usize = 70;
+/// Long texts keep so much on the narrowest terminal; after that, lines are broken.
+const NARROWEST: usize = 10;
+
+/// A table to be printed with `{}`: one line a row, as long as the terminal is not very narrow.
 pub struct Table {
-    inner: comfy_table::Table,
-    colour: bool,
+    look: Look,
+    columns: Vec<Column>,
+    rows: Vec<Vec<(String, Tone)>>,
 }
 
 impl Table {
     /// An empty table.
     pub fn new(look: Look, columns: &[Column]) -> Self {
-        let mut inner = comfy_table::Table::new();
-        inner.load_style(UTF8_FULL_CONDENSED.with_rounded_corners());
-        match look.width {
-            Some(width) => {
-                inner.set_width(width).set_content_arrangement(ContentArrangement::Dynamic);
-            }
-            None => {
-                inner.set_content_arrangement(ContentArrangement::Disabled);
-            }
-        }
-        if look.colour {
-            inner.enforce_styling();
-        } else {
-            inner.force_no_tty();
-        }
-        inner.set_header(columns.iter().map(|column| {
-            let (Column::Left(name) | Column::Right(name)) = column;
-            comfy_table::Cell::new(name).add_attribute(Attribute::Bold)
-        }));
-        for (column, made) in columns.iter().zip(inner.column_iter_mut()) {
-            made.set_cell_alignment(match column {
-                Column::Left(_) => CellAlignment::Left,
-                Column::Right(_) => CellAlignment::Right,
-            });
-        }
-        Self { inner, colour: look.colour }
+        Self { look, columns: columns.to_vec(), rows: Vec::new() }
     }
 
     /// Adds a row; missing cells stay empty. Texts become one line without control characters.
     pub fn row<T: AsRef<str>>(&mut self, cells: impl IntoIterator<Item = (T, Tone)>) -> &mut Self {
-        let cells = cells.into_iter().map(|(text, tone)| {
-            let cell = comfy_table::Cell::new(clean(text.as_ref()));
-            match tone {
-                _ if !self.colour => cell,
-                Tone::Plain => cell,
-                Tone::Good => cell.fg(Color::Green),
-                Tone::Warn => cell.fg(Color::Yellow),
-                Tone::Bad => cell.fg(Color::Red).add_attribute(Attribute::Bold),
-                Tone::Dim => cell.add_attribute(Attribute::Dim),
-            }
-        });
-        self.inner.add_row(cells.collect::<Vec<_>>());
+        self.rows.push(cells.into_iter().map(|(text, tone)| (clean(text.as_ref()), tone)).collect());
         self
     }
 
@@ -117,22 +115,83 @@ impl Table {
         self.row(cells.into_iter().map(|cell| (cell, Tone::Plain)))
     }
 
-    /// Whether no row was added.
-    pub fn is_empty(&self) -> bool {
-        self.inner.is_empty()
+    /// Width of each column: as wide as its texts, or less for those that give way.
+    fn room(&self) -> Vec<usize> {
+        let mut room: Vec<usize> = self.columns.iter().map(|column| column.name().width()).collect();
+        for row in &self.rows {
+            for (room, (text, _)) in room.iter_mut().zip(row) {
+                *room = (*room).max(text.width());
+            }
+        }
+        let Some(width) = self.look.width else {
+            return room.into_iter().map(|room| room.min(WIDEST)).collect();
+        };
+        // Every cell has a space on both sides, and lines stand around and between them.
+        let frame = 3 * room.len() + 1;
+        let mut over = (room.iter().sum::<usize>() + frame).saturating_sub(width.into());
+        while over > 0 {
+            let giving = self.columns.iter().zip(&mut room).filter(|(column, _)| column.gives_way());
+            let Some((_, widest)) = giving.max_by_key(|(_, room)| **room) else { break };
+            if *widest <= NARROWEST {
+                break;
+            }
+            *widest -= 1;
+            over -= 1;
+        }
+        room
+    }
+
+    fn cell(&self, text: &str, tone: Tone) -> Cell {
+        let cell = Cell::new(text);
+        match tone {
+            _ if !self.look.colour => cell,
+            Tone::Plain => cell,
+            Tone::Good => cell.fg(Color::Green),
+            Tone::Warn => cell.fg(Color::Yellow),
+            Tone::Bad => cell.fg(Color::Red).add_attribute(Attribute::Bold),
+            Tone::Dim => cell.add_attribute(Attribute::Dim),
+        }
+    }
+
+    fn frame(&self) -> comfy_table::Table {
+        let mut frame = comfy_table::Table::new();
+        frame.load_style(UTF8_FULL_CONDENSED.with_rounded_corners());
+        match self.look.width {
+            Some(width) => frame.set_width(width).set_content_arrangement(ContentArrangement::Dynamic),
+            None => frame.set_content_arrangement(ContentArrangement::Disabled),
+        };
+        if self.look.colour {
+            frame.enforce_styling();
+        } else {
+            frame.force_no_tty();
+        }
+        frame.set_header(
+            self.columns.iter().map(|column| Cell::new(column.name()).add_attribute(Attribute::Bold)),
+        );
+        for (column, made) in self.columns.iter().zip(frame.column_iter_mut()) {
+            made.set_cell_alignment(column.alignment());
+        }
+        frame
     }
 }
 
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.inner.fmt(f)
+        let room = self.room();
+        let mut table = self.frame();
+        for row in &self.rows {
+            let cells = row.iter().zip(&self.columns).zip(&room);
+            table.add_row(
+                cells.map(|(((text, tone), column), room)| self.cell(&column.cut(text, *room), *tone)),
+            );
+        }
+        table.fmt(f)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use unicode_width::UnicodeWidthStr;
 
     fn sample(look: Look) -> String {
         let mut table = Table::new(look, &[Column::Left("kind"), Column::Right("jobs")]);
@@ -167,5 +226,23 @@ mod tests {
         let mut table = Table::new(Look { colour: false, width: Some(40) }, &[Column::Left("text")]);
         table.plain_row(["many words that together are longer than the forty columns there are"]);
         assert!(table.to_string().lines().all(|line| line.width() <= 40), "{table}");
+    }
+
+    #[test]
+    fn long_texts_give_way_so_that_a_row_is_one_line() {
+        let columns = [Column::Left("job"), Column::Path("where"), Column::Text("error")];
+        let mut table = Table::new(Look { colour: false, width: Some(50) }, &columns);
+        table.plain_row([
+            "5f0e",
+            "/Order/Passengers/Passenger[14]",
+            "the server answered 500 again and again",
+        ]);
+        let expected = "\
+╭──────┬────────────────────┬────────────────────╮
+│ job  ┆ where              ┆ error              │
+╞══════╪════════════════════╪════════════════════╡
+│ 5f0e ┆ …rs/Passenger[14]  ┆ the server answer… │
+╰──────┴────────────────────┴────────────────────╯";
+        assert_eq!(table.to_string(), expected);
     }
 }

@@ -138,17 +138,17 @@ fn show(app: &App, forecast: &Forecast, end: &SplitEnd) -> Result<(), CliError> 
 
 fn what_is_there(forecast: &Forecast) -> String {
     let count = format::count;
-    let events = if forecast.occurrences > forecast.jobs {
-        format!(" for {} log events", count(forecast.occurrences))
-    } else {
-        String::new()
-    };
-    format!(
-        "{} jobs{events}, {} of them duplicates of others; {} results are in the database",
-        count(forecast.jobs),
-        count(forecast.duplicates),
-        count(forecast.reused)
-    )
+    let mut text = format!("{} jobs", count(forecast.jobs));
+    if forecast.occurrences > forecast.jobs {
+        text += &format!(" for {} log events", count(forecast.occurrences));
+    }
+    if forecast.duplicates > 0 {
+        text += &format!(", {} of them duplicates of others", count(forecast.duplicates));
+    }
+    if forecast.reused > 0 {
+        text += &format!("; {} results are in the database", count(forecast.reused));
+    }
+    text
 }
 
 fn what_it_costs(forecast: &Forecast) -> String {

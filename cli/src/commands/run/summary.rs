@@ -8,14 +8,15 @@ use fleetline_shared::ports::{JobFilter, JobRow, QueryLedger, RunRow};
 use serde_json::Value;
 
 use crate::app::App;
+use crate::commands::facts::severity_tone;
 use crate::exit::CliError;
 use crate::lookup::each_job;
 use crate::present::facts_of;
 use crate::ui::format;
-use crate::ui::table::{Column, Look, Table};
+use crate::ui::table::{Column, Look, Table, Tone};
 
 /// Rows of the table at most; the rest is one line.
-const ROWS: usize = 15;
+const ROWS: usize = 12;
 
 /// Figures of one group of jobs: a node type or an error type.
 #[derive(Default)]
@@ -109,20 +110,23 @@ fn node_table(groups: BTreeMap<String, Group>) -> String {
             Column::Left("node type"),
             Column::Right("jobs"),
             Column::Right("facts"),
-            Column::Right("not complete"),
+            Column::Right("incomplete"),
             Column::Right("references"),
-            Column::Left("for example"),
+            Column::Text("for example"),
         ],
     );
     let more = groups.len().saturating_sub(ROWS);
     for (name, group) in groups.into_iter().take(ROWS) {
-        table.plain_row([
-            name,
-            format::count(group.jobs),
-            format::count(group.facts),
-            format::count(group.partial),
-            format::count(group.references),
-            format::truncate(&group.example, 60),
+        // Elements inside other jobs' subtrees have facts, but no job of their own.
+        let jobs = if group.jobs == 0 { "-".to_owned() } else { format::count(group.jobs) };
+        let partial = if group.partial == 0 { Tone::Dim } else { Tone::Warn };
+        table.row([
+            (name, Tone::Plain),
+            (jobs, Tone::Plain),
+            (format::count(group.facts), Tone::Plain),
+            (format::count(group.partial), partial),
+            (format::count(group.references), Tone::Plain),
+            (group.example, Tone::Dim),
         ]);
     }
     with_more(&table, more, "node types")
@@ -141,18 +145,19 @@ fn log_table(groups: BTreeMap<String, Group>) -> String {
             Column::Right("events"),
             Column::Right("messages"),
             Column::Right("tickets"),
-            Column::Left("for example"),
+            Column::Text("for example"),
         ],
     );
     let more = groups.len().saturating_sub(ROWS);
     for (name, group) in groups.into_iter().take(ROWS) {
-        table.plain_row([
-            name,
-            group.severity,
-            format::count(group.occurrences),
-            format::count(group.jobs),
-            format::count(group.tickets),
-            format::truncate(&group.example, 60),
+        let tone = severity_tone(&group.severity);
+        table.row([
+            (name, Tone::Plain),
+            (group.severity, tone),
+            (format::count(group.occurrences), Tone::Plain),
+            (format::count(group.jobs), Tone::Plain),
+            (format::count(group.tickets), Tone::Plain),
+            (group.example, Tone::Dim),
         ]);
     }
     with_more(&table, more, "error types")
@@ -192,11 +197,15 @@ pub(super) fn figures(run: &RunRow, took: Duration) -> String {
             format::count(counts.usage.output_tokens)
         )
     };
+    let retries = match counts.retries {
+        0 => String::new(),
+        1 => " · 1 retry".to_owned(),
+        n => format!(" · {} retries", format::count(n)),
+    };
     format!(
-        "{}{events}: {}\nanalyser {analyser} · {paid} · {} retries · {}",
+        "{}{events}: {}\nanalyser {analyser} · {paid}{retries} · {}",
         plural(counts.jobs, "job"),
         parts.join(", "),
-        format::count(counts.retries),
         format::duration(took)
     )
 }
