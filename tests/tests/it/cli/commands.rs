@@ -65,7 +65,7 @@ fn an_unknown_id_is_told_with_advice() {
 fn fingerprints_say_what_will_be_merged() {
     let place = Place::new();
     let file = "2024-05-01 10:00:00 ERROR took 15 ms\n2024-05-01 10:00:01 ERROR took 7 ms\n\
-                java.lang.Oops: no\n\tat a.B.c(B.java:1)\n2024-05-01 10:00:02 WARN other\n";
+                java.lang.IllegalStateException: no\n\tat a.B.c(B.java:1)\n2024-05-01 10:00:02 WARN other\n";
     place.write("a.log", file);
     let rows = place.run(&["fingerprint", "a.log"]).exits(0).rows();
     let lines: Vec<_> =
