@@ -113,6 +113,12 @@ pub fn write_text(text: &str) -> Result<(), CliError> {
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|error| closed(&error))
 }
 
+/// Prints a line to standard error. Unlike `eprintln!` it does not panic when nobody reads it.
+pub fn tell(text: &str) {
+    // There is nowhere left to report the failure to.
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
 /// What a failed write means.
 pub fn closed(error: &io::Error) -> CliError {
     match error.kind() {

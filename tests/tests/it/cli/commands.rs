@@ -47,10 +47,15 @@ fn ids_may_be_given_by_either_end() {
 #[test]
 fn an_unknown_id_is_told_with_advice() {
     let place = analysed();
-    for args in [["jobs", "ffff-none"], ["results", "ffff-none"], ["facts", "ffff-none"], ["status", "ffff-none"]] {
+    for args in
+        [["jobs", "ffff-none"], ["results", "ffff-none"], ["facts", "ffff-none"], ["status", "ffff-none"]]
+    {
         place.run(&args).exits(1).says(&["there is no run `ffff-none`", "fleetline status"]);
     }
-    place.run(&["dead", "show", "ffff-none"]).exits(1).says(&["there is no job `ffff-none`"]);
+    place
+        .run(&["dead", "show", "ffff-none"])
+        .exits(1)
+        .says(&["there is no dead job `ffff-none`", "fleetline dead list"]);
     let empty = Place::new();
     empty.run(&["status"]).exits(1).says(&["fleetline.db"]);
     assert!(!empty.path("fleetline.db").exists(), "looking makes no database");
@@ -60,10 +65,11 @@ fn an_unknown_id_is_told_with_advice() {
 fn fingerprints_say_what_will_be_merged() {
     let place = Place::new();
     let file = "2024-05-01 10:00:00 ERROR took 15 ms\n2024-05-01 10:00:01 ERROR took 7 ms\n\
-                java.lang.Oops: no\n\tat a.B.c(B.java:1)\n2024-05-01 10:00:02 WARN other\n";
+                java.lang.IllegalStateException: no\n\tat a.B.c(B.java:1)\n2024-05-01 10:00:02 WARN other\n";
     place.write("a.log", file);
     let rows = place.run(&["fingerprint", "a.log"]).exits(0).rows();
-    let lines: Vec<_> = rows.iter().map(|row| (row["lines"]["first"].clone(), row["lines"]["last"].clone())).collect();
+    let lines: Vec<_> =
+        rows.iter().map(|row| (row["lines"]["first"].clone(), row["lines"]["last"].clone())).collect();
     assert_eq!(lines, [(1.into(), 1.into()), (2.into(), 4.into()), (5.into(), 5.into())]);
     assert!(rows.iter().all(|row| row["fingerprint"].is_string() && row["template"].is_string()));
     let piped = place.run_fed(&["fingerprint", "-"], file.as_bytes()).exits(0).rows();
@@ -72,7 +78,8 @@ fn fingerprints_say_what_will_be_merged() {
 
 #[test]
 fn the_configuration_is_checked_and_printed_without_secrets() {
-    let place = Place::new().env("OPENAI_API_KEY", "sk-very-secret").env("FLEETLINE_WORKER__CONCURRENCY", "7");
+    let place =
+        Place::new().env("OPENAI_API_KEY", "sk-very-secret").env("FLEETLINE_WORKER__CONCURRENCY", "7");
     place.run(&["config", "check"]).exits(0).prints(&["fine"]);
     assert_eq!(place.run(&["config", "check", "--json"]).exits(0).json()["ok"], true);
     for args in [&["config", "print"][..], &["config", "print", "--json"]] {
@@ -104,7 +111,9 @@ fn a_closed_pipe_is_no_error() {
     for args in table {
         let mut child = place.command(args).spawn().expect("it starts");
         let mut first = String::new();
-        BufReader::with_capacity(1, child.stdout.take().expect("piped")).read_line(&mut first).expect("a line");
+        BufReader::with_capacity(1, child.stdout.take().expect("piped"))
+            .read_line(&mut first)
+            .expect("a line");
         let ended = child.wait_with_output().expect("it ends");
         let stderr = String::from_utf8_lossy(&ended.stderr);
         assert!(!stderr.contains("panicked"), "{args:?}: {stderr}");

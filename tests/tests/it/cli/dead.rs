@@ -14,7 +14,10 @@ fn dead_jobs_are_listed_shown_and_sent_again() {
     let rows = place.rows("out.jsonl");
     let dead: Vec<_> = rows.iter().filter(|row| row["state"] == "dead").collect();
     assert_eq!(dead.len(), 2);
-    assert!(dead.iter().all(|row| row["error"].as_str().is_some_and(|error| error.contains("400"))), "{dead:?}");
+    assert!(
+        dead.iter().all(|row| row["error"].as_str().is_some_and(|error| error.contains("400"))),
+        "{dead:?}"
+    );
     assert!(rows.iter().filter(|row| row["state"] == "succeeded").count() >= 1);
 
     place.run(&["dead"]).exits(0).prints(&["log.analyze", "fleetline dead redrive"]);

@@ -4,51 +4,52 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use fleetline_tests::openai_spec::shared_folder;
 use fleetline_tests::openai_stub::OpenAiStub;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
 /// A folder to run in, and the environment of what runs there.
-pub struct Place {
+pub(crate) struct Place {
     folder: TempDir,
     env: Vec<(String, String)>,
 }
 
 impl Place {
     /// Empty, with no model server.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { folder: tempfile::tempdir().expect("a folder"), env: Vec::new() }
     }
 
     /// Empty, with the stub as the model server.
-    pub fn with_stub(stub: &OpenAiStub) -> Self {
+    pub(crate) fn with_stub(stub: &OpenAiStub) -> Self {
         Self::new().env("OPENAI_BASE_URL", &stub.base_url()).env("OPENAI_API_KEY", "sk-very-secret")
     }
 
     /// One more variable.
-    pub fn env(mut self, name: &str, value: &str) -> Self {
+    pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
         self.env.push((name.into(), value.into()));
         self
     }
 
     /// Where a file of this name is.
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
     /// Makes a file.
-    pub fn write(&self, name: &str, content: impl AsRef<[u8]>) {
+    pub(crate) fn write(&self, name: &str, content: impl AsRef<[u8]>) {
         std::fs::write(self.path(name), content).expect("a file is written");
     }
 
     /// The lines of a JSON lines file.
-    pub fn rows(&self, name: &str) -> Vec<Value> {
+    pub(crate) fn rows(&self, name: &str) -> Vec<Value> {
         json_lines(&std::fs::read_to_string(self.path(name)).expect("the file is there"))
     }
 
     /// The command, ready to start.
-    pub fn command(&self, args: &[&str]) -> Command {
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_fleetline-under-test"));
         command.args(args).current_dir(self.folder.path()).env_clear().stdin(Stdio::null());
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("HOME", self.folder.path());
@@ -58,12 +59,12 @@ impl Place {
     }
 
     /// Runs it to its end.
-    pub fn run(&self, args: &[&str]) -> Ended {
+    pub(crate) fn run(&self, args: &[&str]) -> Ended {
         self.start(args).wait()
     }
 
     /// Runs it to its end with this standard input.
-    pub fn run_fed(&self, args: &[&str], input: &[u8]) -> Ended {
+    pub(crate) fn run_fed(&self, args: &[&str], input: &[u8]) -> Ended {
         let mut child = self.command(args).stdin(Stdio::piped()).spawn().expect("it starts");
         let mut stdin = child.stdin.take().expect("piped");
         std::thread::scope(|scope| {
@@ -74,26 +75,26 @@ impl Place {
     }
 
     /// Starts it.
-    pub fn start(&self, args: &[&str]) -> Started {
+    pub(crate) fn start(&self, args: &[&str]) -> Started {
         Started { child: self.command(args).spawn().expect("it starts"), args: args.join(" ") }
     }
 }
 
 /// A running process.
-pub struct Started {
+pub(crate) struct Started {
     child: Child,
     args: String,
 }
 
 impl Started {
     /// Sends a signal.
-    pub fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         let pid = Pid::from_child(&self.child);
         kill_process(pid, signal).expect("it still runs");
     }
 
     /// Waits for its end.
-    pub fn wait(self) -> Ended {
+    pub(crate) fn wait(self) -> Ended {
         let output = self.child.wait_with_output().expect("it ends");
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("output is UTF-8");
         let ended = Ended {
@@ -111,24 +112,25 @@ impl Started {
 
 /// How a process ended.
 #[derive(Debug)]
-pub struct Ended {
-    pub args: String,
-    pub code: Option<i32>,
-    pub stdout: String,
-    pub stderr: String,
+pub(crate) struct Ended {
+    #[expect(dead_code, reason = "shown by failing assertions")]
+    args: String,
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 impl Ended {
     /// With this exit code.
     #[track_caller]
-    pub fn exits(self, code: i32) -> Self {
+    pub(crate) fn exits(self, code: i32) -> Self {
         assert_eq!(self.code, Some(code), "{self:#?}");
         self
     }
 
     /// With all of this on stderr.
     #[track_caller]
-    pub fn says(self, parts: &[&str]) -> Self {
+    pub(crate) fn says(self, parts: &[&str]) -> Self {
         for part in parts {
             assert!(self.stderr.contains(part), "no {part:?} in {self:#?}");
         }
@@ -137,7 +139,7 @@ impl Ended {
 
     /// With all of this on stdout.
     #[track_caller]
-    pub fn prints(self, parts: &[&str]) -> Self {
+    pub(crate) fn prints(self, parts: &[&str]) -> Self {
         for part in parts {
             assert!(self.stdout.contains(part), "no {part:?} in {self:#?}");
         }
@@ -146,12 +148,12 @@ impl Ended {
 
     /// Standard output as one JSON value.
     #[track_caller]
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error} in {self:#?}"))
     }
 
     /// Standard output as JSON lines.
-    pub fn rows(&self) -> Vec<Value> {
+    pub(crate) fn rows(&self) -> Vec<Value> {
         json_lines(&self.stdout)
     }
 }
@@ -161,18 +163,18 @@ fn json_lines(text: &str) -> Vec<Value> {
 }
 
 /// Distinct values of a text field.
-pub fn distinct(rows: &[Value], field: &str) -> usize {
+pub(crate) fn distinct(rows: &[Value], field: &str) -> usize {
     let values: std::collections::BTreeSet<_> = rows.iter().map(|row| row[field].as_str()).collect();
     values.len()
 }
 
 /// Sum of a number field.
-pub fn sum(rows: &[Value], field: &str) -> u64 {
+pub(crate) fn sum(rows: &[Value], field: &str) -> u64 {
     rows.iter().map(|row| row[field].as_u64().expect("a number")).sum()
 }
 
 /// A log of so many lines of so many messages.
-pub fn log_of(messages: usize) -> String {
+pub(crate) fn log_of(messages: usize) -> String {
     const WORDS: [&str; 8] = ["amber", "birch", "cedar", "delta", "ember", "fjord", "grove", "heron"];
     let line = |n: usize| {
         let word = |place: u32| WORDS[n / 8_usize.pow(place) % 8];
@@ -182,24 +184,17 @@ pub fn log_of(messages: usize) -> String {
 }
 
 /// A shipped sample.
-pub fn sample(name: &str) -> String {
+pub(crate) fn sample(name: &str) -> String {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../samples").join(name).display().to_string()
 }
 
 /// A file of the shared test data, if that is there.
-pub fn shared_data(name: &str) -> Option<String> {
-    let root = std::env::var_os("FLEETLINE_SHARED")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared"), PathBuf::from);
-    let path = root.join("data").join(name);
-    if !path.exists() {
-        eprintln!("skipped: {} is not there", path.display());
-        return None;
-    }
-    Some(path.display().to_string())
+pub(crate) fn shared_data(name: &str) -> Option<String> {
+    Some(shared_folder()?.join("data").join(name).display().to_string())
 }
 
 /// Waits until the stub got so many calls.
-pub fn wait_for_calls(stub: &OpenAiStub, count: usize) {
+pub(crate) fn wait_for_calls(stub: &OpenAiStub, count: usize) {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     runtime.block_on(stub.calls_reach(count));
 }

@@ -4,6 +4,6 @@ mod bad_input;
 mod commands;
 mod dead;
 mod disk_full;
-pub mod harness;
+pub(crate) mod harness;
 mod run;
 mod signals;

@@ -56,7 +56,12 @@ fn a_second_ctrl_c_leaves_at_once() {
     assert!(said.any(|line| line.expect("text").contains("Ctrl-C again")), "it says how to leave");
     interrupt();
     assert_eq!(child.wait().expect("it ends").code(), Some(130));
-    let left: Vec<_> = std::fs::read_dir(place.path("")).expect("a folder").map(|file| file.expect("a file").file_name()).collect();
-    let strange = |name: &&std::ffi::OsString| !["a.log", "fleetline.db"].iter().any(|known| name.to_string_lossy().starts_with(known));
+    let left: Vec<_> = std::fs::read_dir(place.path(""))
+        .expect("a folder")
+        .map(|file| file.expect("a file").file_name())
+        .collect();
+    let strange = |name: &&std::ffi::OsString| {
+        !["a.log", "fleetline.db"].iter().any(|known| name.to_string_lossy().starts_with(known))
+    };
     assert_eq!(left.iter().find(strange), None, "nothing half done is left behind");
 }

@@ -6,8 +6,19 @@ use crate::cli::harness::{Place, sample, shared_data, sum};
 
 /// What programs that read `--out` rely on.
 const FIELDS: [&str; 13] = [
-    "job_id", "run_id", "kind", "dedup_key", "state", "occurrences", "reused", "analyser", "model", "source",
-    "output", "usage", "error",
+    "job_id",
+    "run_id",
+    "kind",
+    "dedup_key",
+    "state",
+    "occurrences",
+    "reused",
+    "analyser",
+    "model",
+    "source",
+    "output",
+    "usage",
+    "error",
 ];
 
 fn assert_row(row: &Value) {
