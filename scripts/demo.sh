@@ -20,8 +20,8 @@ bold=$'\e[1m' cyan=$'\e[36m' plain=$'\e[0m'
 say() { printf '\n%s── %s%s\n' "$bold" "$*" "$plain"; }
 
 show() {
-  printf '%s$ fleetline %s%s\n' "$cyan" "$*" "$plain"
-  "$fleetline" "$@" --quiet
+  printf '%s$ fleetline %s -q%s\n' "$cyan" "$*" "$plain"
+  "$fleetline" "$@" -q
 }
 
 say "An XML order. First a look: which parts become jobs, and what would they cost?"
@@ -34,8 +34,10 @@ show facts --type Passenger --limit 4
 say "A service log. Events that differ only in numbers, ids and the like are analysed once."
 show run samples/service.log --out "$dev/log.jsonl"
 
-say "The log again, in other settings: every result is there already, nothing is paid twice."
-show run samples/service.log --dry-run
+say "The log again: every result is there already, nothing is paid twice."
+printf '%s$ fleetline run samples/service.log -q | tail -n 2%s\n' "$cyan" "$plain"
+"$fleetline" run samples/service.log -q | tail -n 2
 show status
 
-printf '\nResults: %s and %s, one JSON line per job.\n' "$dev/order.jsonl" "$dev/log.jsonl"
+printf '\n%sResults%s, one JSON line per job: %s, %s\n' "$bold" "$plain" "$dev/order.jsonl" "$dev/log.jsonl"
+printf 'Look further: %s facts --db %s\n' "$fleetline" "$dev/fleetline.db"

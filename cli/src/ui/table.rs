@@ -241,7 +241,7 @@ mod tests {
 ╭──────┬────────────────────┬────────────────────╮
 │ job  ┆ where              ┆ error              │
 ╞══════╪════════════════════╪════════════════════╡
-│ 5f0e ┆ …rs/Passenger[14]  ┆ the server answer… │
+│ 5f0e ┆ …ers/Passenger[14] ┆ the server answer… │
 ╰──────┴────────────────────┴────────────────────╯";
         assert_eq!(table.to_string(), expected);
     }

@@ -138,17 +138,15 @@ fn show(app: &App, forecast: &Forecast, end: &SplitEnd) -> Result<(), CliError> 
 
 fn what_is_there(forecast: &Forecast) -> String {
     let count = format::count;
-    let mut text = format!("{} jobs", count(forecast.jobs));
-    if forecast.occurrences > forecast.jobs {
-        text += &format!(" for {} log events", count(forecast.occurrences));
-    }
-    if forecast.duplicates > 0 {
-        text += &format!(", {} of them duplicates of others", count(forecast.duplicates));
-    }
-    if forecast.reused > 0 {
-        text += &format!("; {} results are in the database", count(forecast.reused));
-    }
-    text
+    let parts = [
+        (true, forecast.jobs, "", " jobs"),
+        (forecast.occurrences > forecast.jobs, forecast.occurrences, " for ", " log events"),
+        (forecast.duplicates > 0, forecast.duplicates, ", ", " of them duplicates of others"),
+        (forecast.reused > 0, forecast.reused, "; ", " results are in the database"),
+    ];
+    let shown = parts.iter().filter(|(shown, ..)| *shown);
+    let texts: Vec<_> = shown.map(|(_, n, before, after)| format!("{before}{}{after}", count(*n))).collect();
+    texts.concat()
 }
 
 fn what_it_costs(forecast: &Forecast) -> String {

@@ -17,7 +17,7 @@ fn what_was_done_can_be_looked_at() {
     let runs = place.run(&["status", "--json"]).exits(0).rows();
     assert_eq!(runs.len(), 2);
     assert_eq!(runs[0]["pipeline"], "logs", "the newest comes first");
-    place.run(&["status"]).exits(0).prints(&["discovery", "logs", "finished"]);
+    place.run(&["status"]).exits(0).prints(&["airline-order.xml", "service.log", "finished"]);
     let order = runs[1]["id"].as_str().expect("an id");
     let jobs = place.run(&["jobs", order, "--json", "--limit", "0"]).exits(0).rows();
     assert_eq!(runs[1]["counts"]["jobs"], jobs.len());

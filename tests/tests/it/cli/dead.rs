@@ -20,7 +20,7 @@ fn dead_jobs_are_listed_shown_and_sent_again() {
     );
     assert!(rows.iter().filter(|row| row["state"] == "succeeded").count() >= 1);
 
-    place.run(&["dead"]).exits(0).prints(&["log.analyze", "fleetline dead redrive"]);
+    place.run(&["dead"]).exits(0).prints(&["permanent", "fleetline dead redrive"]);
     let listed = place.run(&["dead", "list", "--json"]).exits(0).rows();
     assert_eq!(listed.len(), 2);
     let id = listed[0]["job_id"].as_str().expect("an id");
