@@ -16,6 +16,7 @@ use crate::args::{GlobalArgs, Pipeline};
 use crate::config::{Config, Loaded};
 use crate::engine::EngineOptions;
 use crate::exit::CliError;
+use crate::present::tell;
 use crate::ui::progress::Meter;
 use crate::wiring;
 
@@ -98,7 +99,7 @@ impl App {
     /// Tells people something on stderr.
     pub fn say(&self, text: &str) {
         if !self.global.quiet {
-            eprintln!("{text}");
+            tell(text);
         }
     }
 

@@ -113,7 +113,7 @@ pub struct RunArgs {
     /// Calls at the same time [default: 10]
     #[arg(long, value_name = "N")]
     pub concurrency: Option<usize>,
-    /// One call after the other, in the order of the input
+    /// One call after the other
     #[arg(long, conflicts_with = "concurrency")]
     pub sequential: bool,
     /// Show the jobs, how many calls they need and about how many tokens; call nobody
@@ -171,7 +171,7 @@ impl Analyser {
 /// A run, by id.
 #[derive(Clone, Debug, Args)]
 pub struct RunChoice {
-    /// Id of the run, or its first digits, or `latest`
+    /// Id of the run, its first or last digits, or `latest`
     #[arg(value_name = "RUN", default_value = "latest")]
     pub run: String,
 }
@@ -179,7 +179,7 @@ pub struct RunChoice {
 /// Options of `status`.
 #[derive(Clone, Debug, Args)]
 pub struct StatusArgs {
-    /// Only this run, in detail: its id, its first digits, or `latest`
+    /// Only this run, in detail: its id, its first or last digits, or `latest`
     #[arg(value_name = "RUN")]
     pub run: Option<String>,
     /// Runs at most
@@ -248,12 +248,12 @@ pub enum DeadAction {
     },
     /// Show one with its args and its attempts' errors
     Show {
-        /// Id of the job, or its first digits
+        /// Id of the job, or its first or last digits
         job: String,
     },
     /// Send them again: a new run with new attempts, worked off at once
     Redrive {
-        /// Ids of jobs, or their first digits
+        /// Ids of jobs, or their first or last digits
         #[arg(required_unless_present_any = ["run", "all"])]
         jobs: Vec<String>,
         /// All of this run

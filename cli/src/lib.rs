@@ -44,7 +44,7 @@ pub fn main() -> ExitCode {
         Ok(code) => ExitCode::from(code),
         Err(CliError::Closed) => ExitCode::from(exit::OK),
         Err(error) => {
-            eprintln!("error: {error}");
+            present::tell(&format!("error: {error}"));
             error.code()
         }
     }
@@ -69,13 +69,13 @@ fn start_logging(global: &GlobalArgs) {
 
 fn run(cli: Cli) -> Result<u8, CliError> {
     if let Command::Completions { shell } = cli.command {
-        commands::completions(shell);
+        commands::completions(shell)?;
         return Ok(exit::OK);
     }
     if let Command::Config(args) = &cli.command
         && let ConfigAction::Print { default: true } = args.action
     {
-        print!("{}", config::DEFAULT_FILE);
+        present::write_text(config::DEFAULT_FILE)?;
         return Ok(exit::OK);
     }
     let sources = ConfigSources::of_process(cli.global.config.clone(), overrides(&cli));

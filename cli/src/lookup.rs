@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use fleetline_shared::domain::JobState;
 use fleetline_shared::embedded::SqliteLedger;
 use fleetline_shared::ports::{JobFilter, JobRow, Page, QueryLedger, RunRow};
 
@@ -34,6 +35,7 @@ pub async fn find_run(ledger: &dyn QueryLedger, text: &str) -> Result<RunRow, Cl
 
 /// The job that the user means.
 pub async fn find_job(ledger: &dyn QueryLedger, text: &str, filter: JobFilter) -> Result<JobRow, CliError> {
+    let what = if filter.state == Some(JobState::Dead) { "dead job" } else { "job" };
     let filter = JobFilter { job: text.parse().ok(), ..filter };
     let mut found = Vec::new();
     each_job(ledger, filter, |job| {
@@ -43,7 +45,7 @@ pub async fn find_job(ledger: &dyn QueryLedger, text: &str, filter: JobFilter) -
         Ok(())
     })
     .await?;
-    only("job", text, found)
+    only(what, text, found)
 }
 
 /// Calls `row` for every job, page by page.
@@ -80,7 +82,11 @@ fn only<T>(what: &str, text: &str, mut found: Vec<T>) -> Result<T, CliError> {
 }
 
 fn unknown(what: &str, text: &str) -> CliError {
-    let list = if what == "run" { "fleetline status" } else { "fleetline jobs" };
+    let list = match what {
+        "run" => "fleetline status",
+        "dead job" => "fleetline dead list",
+        _ => "fleetline jobs",
+    };
     CliError::Failure(format!("there is no {what} `{text}` in this database: `{list}` lists them"))
 }
 

@@ -83,7 +83,7 @@ pub fn result_row(registry: &Registry, job: JobRow) -> ResultRow {
     }
 }
 
-/// Writes a run's rows as JSON lines, in the order of its input. Returns how many.
+/// Writes a run's rows as JSON lines, in the order of their submission. Returns how many.
 pub async fn write_results(
     ledger: &dyn QueryLedger,
     registry: &Registry,
@@ -111,6 +111,12 @@ pub fn write_line(out: &mut impl Write, row: &impl Serialize) -> Result<(), CliE
 pub fn write_text(text: &str) -> Result<(), CliError> {
     let mut out = io::stdout();
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|error| closed(&error))
+}
+
+/// Prints a line to standard error. Unlike `eprintln!` it does not panic when nobody reads it.
+pub fn tell(text: &str) {
+    // There is nowhere left to report the failure to.
+    let _ = writeln!(io::stderr(), "{text}");
 }
 
 /// What a failed write means.

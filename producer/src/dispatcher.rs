@@ -51,8 +51,11 @@ impl Dispatcher {
         let mut changes = self.ledger.changes();
         while !drain.is_cancelled() {
             changes.mark_unchanged();
+            // Asked before the lines are filled: a job that becomes due in between is either filled
+            // in or waited for.
+            let next_due = self.time_to_next_due().await;
             let pause = match self.fill_lines().await {
-                Ok(()) => self.time_to_next_due().await,
+                Ok(()) => next_due,
                 Err(error) => {
                     tracing::warn!(%error, "dispatch failed; trying again");
                     self.options.poll

@@ -88,10 +88,8 @@ async fn show(app: &App, text: &str) -> Result<u8, CliError> {
     let job = find_job(&ledger, text, dead_jobs(None)).await?;
     let detail = ledger.job_detail(job.job_id).await?;
     let shown = json!({ "job": job, "detail": detail });
-    println!(
-        "{}",
-        serde_json::to_string_pretty(&shown).map_err(|error| CliError::Failure(error.to_string()))?
-    );
+    let shown = serde_json::to_string_pretty(&shown).map_err(|error| CliError::Failure(error.to_string()))?;
+    write_text(&format!("{shown}\n"))?;
     Ok(crate::exit::OK)
 }
 

@@ -27,7 +27,7 @@ pub async fn execute(app: &App, command: Command) -> Result<u8, CliError> {
         Command::Facts(args) => facts::facts(app, args).await?,
         Command::Fingerprint(args) => fingerprint::fingerprint(app, &args)?,
         Command::Config(args) => config::config(app, &args)?,
-        Command::Completions { shell } => completions(shell),
+        Command::Completions { shell } => completions(shell)?,
     }
     Ok(OK)
 }

@@ -384,12 +384,14 @@ fn secrets_are_never_shown() {
 
 #[test]
 fn what_is_printed_can_be_loaded_again() {
-    let sources = Sources::new("[jobs]\ndeadline = '1h'\n[upstreams.jira]\nrequests = '1.5k/h'")
-        .env(&[("FLEETLINE_WORKER__CONCURRENCY", "7"), ("FLEETLINE_DISPATCH__WINDOW", "70")]);
+    let sources = Sources::new(
+        "[openai]\ntemperature = 0.0\n[jobs]\ndeadline = '1h'\n[upstreams.jira]\nrequests = '1.5k/h'",
+    )
+    .env(&[("FLEETLINE_WORKER__CONCURRENCY", "7"), ("FLEETLINE_DISPATCH__WINDOW", "70")]);
     let first = sources.load();
     let printed = first.origins.to_string();
     assert!(printed.contains("concurrency = 7  # from env FLEETLINE_WORKER__CONCURRENCY\n"), "{printed}");
-    assert!(printed.contains("temperature = 0.0\n"), "{printed}");
+    assert!(printed.contains("temperature = 0.0  # from "), "{printed}");
     let again = Sources::new(&printed).load();
     let values = |loaded: &Loaded| {
         let pairs = loaded

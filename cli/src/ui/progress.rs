@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::format;
+use crate::present::tell;
 
 /// How far a run is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -75,7 +76,7 @@ impl Meter {
             }
             Sink::Lines { every, last } if elapsed.saturating_sub(*last) >= *every => {
                 *last = elapsed;
-                eprintln!("{}", describe(progress, &self.pace));
+                tell(&describe(progress, &self.pace));
             }
             Sink::Lines { .. } | Sink::Quiet => {}
         }

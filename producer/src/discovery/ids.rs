@@ -30,10 +30,11 @@ impl Ids {
         if value.is_empty() || value.len() > MAX_LENGTH {
             return;
         }
+        let id = (hash(value), kind);
         if self.defined.len() < self.max {
-            self.defined.insert((hash(value), kind));
+            self.defined.insert(id);
         } else {
-            self.left_out += 1;
+            self.left_out += u64::from(!self.defined.contains(&id));
         }
     }
 
@@ -75,6 +76,7 @@ mod tests {
         ids.define("A1", item);
         ids.define("A2", item);
         ids.define("A3", item);
+        ids.define("A1", item);
         assert_eq!(ids.kinds("A1").collect::<Vec<_>>(), [order, item]);
         assert_eq!(ids.kinds("A3").count(), 0);
         assert_eq!(ids.left_out, 1);

@@ -138,12 +138,15 @@ fn show(app: &App, forecast: &Forecast, end: &SplitEnd) -> Result<(), CliError> 
 
 fn what_is_there(forecast: &Forecast) -> String {
     let count = format::count;
-    let more = |number: u64, text: String| if number > 0 { text } else { String::new() };
-    let repeated = forecast.occurrences - forecast.jobs;
-    let events = more(repeated, format!(" for {} log events", count(forecast.occurrences)));
-    let twins = more(forecast.duplicates, format!(", {} of them ask the same", count(forecast.duplicates)));
-    let reused = more(forecast.reused, format!("; {} results are there already", count(forecast.reused)));
-    format!("{} jobs{events}{twins}{reused}", count(forecast.jobs))
+    let parts = [
+        (true, forecast.jobs, "", " jobs"),
+        (forecast.occurrences > forecast.jobs, forecast.occurrences, " for ", " log events"),
+        (forecast.duplicates > 0, forecast.duplicates, ", ", " of them duplicates of others"),
+        (forecast.reused > 0, forecast.reused, "; ", " results are in the database"),
+    ];
+    let shown = parts.iter().filter(|(shown, ..)| *shown);
+    let texts: Vec<_> = shown.map(|(_, n, before, after)| format!("{before}{}{after}", count(*n))).collect();
+    texts.concat()
 }
 
 fn what_it_costs(forecast: &Forecast) -> String {

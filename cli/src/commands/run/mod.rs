@@ -17,7 +17,7 @@ use crate::args::RunArgs;
 use crate::engine::Embedded;
 use crate::exit::{CliError, DEAD_JOBS, FAILURE, INTERRUPTED, OK};
 use crate::lookup;
-use crate::present::write_text;
+use crate::present::{tell, write_text};
 use live::Ended;
 use out::OutFile;
 use plan::Plan;
@@ -70,7 +70,7 @@ pub async fn conclude(
     };
     show(app, ledger, &run, started.elapsed(), written.as_deref()).await?;
     if let Some(problem) = &problem {
-        eprintln!("error: {problem}\n  what came before it is kept and was analysed\n");
+        tell(&format!("error: {problem}\n  what came before it is kept and was analysed\n"));
     }
     if interrupted {
         app.say("interrupted: the same command goes on where this one stopped, and pays for nothing twice");

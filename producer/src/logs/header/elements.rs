@@ -81,6 +81,9 @@ impl<'h, 'a> Elements<'h, 'a> {
             self.after_numbers = true;
         } else if self.has_time() && self.bracket.is_none() && !is_peer(word) {
             self.bracket = Some(word);
+        } else if self.header.service.is_none() && self.bracket.is_some() && logger_follows(rest) {
+            // `[service] [thread] org.acme.Pool - message`
+            self.header.service = self.bracket.replace(word);
         } else {
             return false;
         }
@@ -231,6 +234,13 @@ fn bracket(text: &str) -> Option<(&str, &str)> {
         }
     }
     None
+}
+
+/// ` org.acme.Pool - ...`, ` Pool : ...`
+fn logger_follows(text: &str) -> bool {
+    let (word, behind) = text.trim_start().split_once(' ').unwrap_or((text, ""));
+    let behind = behind.trim_start();
+    logger::is_name(word) && (behind.starts_with("- ") || behind.starts_with(": "))
 }
 
 /// `error`, or `core:error`.

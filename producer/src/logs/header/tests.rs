@@ -26,6 +26,20 @@ const CASES: &[Case] = &[
         "Notification time out: 3200",
     ),
     (
+        "2026-03-14 08:00:02,434 INFO  [inventory-sync] [MainThread] inventory.sync.scheduler - synced 200",
+        "2026-03-14 08:00:02,434",
+        "INFO",
+        "inventory.sync.scheduler",
+        "synced 200",
+    ),
+    (
+        "2026-03-14 08:00:02,434 WARN  [shop] [cart] no stock for SKU-1 - trying again",
+        "2026-03-14 08:00:02,434",
+        "WARN",
+        "shop",
+        "[cart] no stock for SKU-1 - trying again",
+    ),
+    (
         "081109 203615 148 INFO dfs.DataNode$PacketResponder: PacketResponder 1 done",
         "081109 203615",
         "INFO",

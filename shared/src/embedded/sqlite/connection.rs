@@ -14,6 +14,8 @@ const SCHEMA_VERSION: i64 = 1;
 const APPLICATION_ID: i64 = 0x464c_544c;
 /// Another process may hold the write lock for the length of one commit.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// The writer's page cache: a group of large batches fits, so that no page is written twice for it.
+const CACHE_KIB: i64 = 16 * 1024;
 const STATEMENT_CACHE: usize = 64;
 
 /// Opens the file for writing, and makes it if it is missing. A file that is not Fleetline's is
@@ -29,6 +31,10 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, PortError> {
     connection.pragma_update(None, "journal_mode", "WAL").map_err(words)?;
     // FULL: a commit that was answered survives a power cut, not only a killed process.
     connection.pragma_update(None, "synchronous", "FULL").map_err(words)?;
+    // This build's SQLite checks references by default. Each row here refers to one that the same
+    // transaction has read or written, and none is ever deleted.
+    connection.pragma_update(None, "foreign_keys", "OFF").map_err(words)?;
+    connection.pragma_update(None, "cache_size", -CACHE_KIB).map_err(words)?;
     if is_new {
         create_schema(&mut connection).map_err(words)?;
         check_version(&connection, path)?;

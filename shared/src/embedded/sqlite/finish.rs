@@ -10,7 +10,7 @@ use super::results::store_result;
 use super::runs::RunRef;
 use super::submit::add_job;
 use super::twins::{die, give_to_attached, promote_attached};
-use crate::domain::{Decision, ErasedDone, Usage};
+use crate::domain::{DeadReason, Decision, ErasedDone, Usage};
 use crate::ports::{Added, Finish, Finished};
 
 /// What the rules below need to know of a job.
@@ -74,9 +74,11 @@ fn finish_one(
         }
         Decision::Die { reason, error } => {
             record_attempt(connection, &job, error, now)?;
+            // A deadline that passes while the job waits costs no attempt.
+            let counted = *reason != DeadReason::DeadlinePassed || finish.usage.calls > 0;
             connection
-                .prepare_cached("UPDATE jobs SET attempts = attempts + 1 WHERE n = ?1")?
-                .execute([job.n])?;
+                .prepare_cached("UPDATE jobs SET attempts = attempts + ?2 WHERE n = ?1")?
+                .execute(params![job.n, counted])?;
             die(connection, job.n, *reason, error, now, counters)?;
         }
         Decision::Cancel => {

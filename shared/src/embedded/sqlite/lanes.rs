@@ -20,9 +20,9 @@ pub(super) const NEXT_PRIORITY: &str =
     "SELECT priority FROM jobs WHERE state = 0 AND kind = ?1 AND upstream = ?2 AND run = ?3
        AND priority < ?4
      ORDER BY priority DESC LIMIT 1";
-pub(super) const NEXT_LANE: &str =
-    "SELECT upstream, run FROM jobs WHERE state = 0 AND kind = ?1 AND (upstream, run) > (?2, ?3)
-     ORDER BY upstream, run LIMIT 1";
+// Not `(upstream, run) > (?, ?)`: SQLite seeks by the first of the two only, and walks the rest.
+pub(super) const NEXT_RUN: &str =
+    "SELECT run FROM jobs WHERE state = 0 AND kind = ?1 AND upstream = ?2 AND run > ?3 ORDER BY run LIMIT 1";
 pub(super) const NEXT_UPSTREAM: &str =
     "SELECT upstream FROM jobs WHERE state = 0 AND kind = ?1 AND upstream > ?2 ORDER BY upstream LIMIT 1";
 pub(super) const NOT_DUE: &str =
@@ -68,32 +68,31 @@ fn next_priority(
 }
 
 pub(super) fn all_lanes(connection: &Connection, kind: &str) -> rusqlite::Result<Vec<Lane>> {
-    let mut next = connection.prepare_cached(NEXT_LANE)?;
-    let mut lanes: Vec<Lane> = Vec::new();
-    loop {
-        let (upstream, run) = lanes.last().map_or(("", -1), |lane| (lane.upstream.as_str(), lane.run));
-        let lane = next
-            .query_row(params![kind, upstream, run], |row| {
-                Ok(Lane { upstream: row.get(0)?, run: row.get(1)? })
-            })
-            .optional()?;
-        match lane {
-            Some(lane) => lanes.push(lane),
-            None => return Ok(lanes),
+    let mut next = connection.prepare_cached(NEXT_RUN)?;
+    let mut lanes = Vec::new();
+    for upstream in upstreams(connection, kind)? {
+        let mut run: i64 = 0;
+        while let Some(later) = next.query_row(params![kind, upstream, run], |row| row.get(0)).optional()? {
+            run = later;
+            lanes.push(Lane { run, upstream: upstream.clone() });
         }
     }
+    Ok(lanes)
 }
 
 pub(super) fn lanes_of(connection: &Connection, kind: &str, run: i64) -> rusqlite::Result<Vec<Lane>> {
+    Ok(upstreams(connection, kind)?.into_iter().map(|upstream| Lane { run, upstream }).collect())
+}
+
+fn upstreams(connection: &Connection, kind: &str) -> rusqlite::Result<Vec<String>> {
     let mut next = connection.prepare_cached(NEXT_UPSTREAM)?;
     // '' sorts first and is a name of its own: no upstream.
-    let mut lanes = vec![Lane { upstream: String::new(), run }];
+    let mut upstreams = vec![String::new()];
     loop {
-        let last = &lanes[lanes.len() - 1].upstream;
-        let upstream = next.query_row(params![kind, last], |row| row.get(0)).optional()?;
-        match upstream {
-            Some(upstream) => lanes.push(Lane { run, upstream }),
-            None => return Ok(lanes),
+        let last = &upstreams[upstreams.len() - 1];
+        match next.query_row(params![kind, last], |row| row.get(0)).optional()? {
+            Some(upstream) => upstreams.push(upstream),
+            None => return Ok(upstreams),
         }
     }
 }

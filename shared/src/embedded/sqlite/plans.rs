@@ -1,7 +1,7 @@
 //! Tests that the statements of every step use indexes: no scan, no sort, however long the
 //! backlog is.
 
-use rusqlite::Connection;
+use rusqlite::{Connection, Statement, StatementStatus, params};
 
 use super::{dispatch, due, lanes, query, redrive, runs, submit, sweep, twins};
 use crate::domain::{JobId, JobState, RunId};
@@ -31,7 +31,7 @@ fn no_step_of_a_job_scans_or_sorts() {
         submit::LIVE_TWIN,
         lanes::DUE,
         lanes::NEXT_PRIORITY,
-        lanes::NEXT_LANE,
+        lanes::NEXT_RUN,
         lanes::NEXT_UPSTREAM,
         lanes::NOT_DUE,
         due::NEXT_KIND,
@@ -62,6 +62,52 @@ fn a_page_of_jobs_is_found_by_index() {
     for filter in filters {
         assert_uses_indexes(&query::listing(&filter));
     }
+}
+
+/// A plan that names an index may still walk it. So the steps of the statements are counted that
+/// look past a backlog of thousands.
+#[test]
+fn finding_the_next_lane_does_not_walk_the_backlog() {
+    let connection = backlog(5000);
+    let everything = i64::MAX;
+    let steps = |sql: &str, run: &dyn Fn(&mut Statement<'_>) -> rusqlite::Result<bool>| {
+        let mut statement = connection.prepare(sql).unwrap();
+        run(&mut statement).unwrap();
+        statement.get_status(StatementStatus::VmStep)
+    };
+    let walk = steps("SELECT 1 FROM jobs WHERE occurrences = 2", &|walk| walk.exists([]));
+    assert!(walk > 5000, "a walk counts {walk} steps");
+    let look = |sql: &str, run: &dyn Fn(&mut Statement<'_>) -> rusqlite::Result<bool>| {
+        let steps = steps(sql, run);
+        assert!(steps < 100, "{steps} steps: {sql}");
+    };
+    look(lanes::NEXT_UPSTREAM, &|next| next.exists(params!["k", ""]));
+    look(lanes::NEXT_RUN, &|next| next.exists(params!["k", "", 1]));
+    look(lanes::NEXT_PRIORITY, &|next| next.exists(params!["k", "", 1, 0]));
+    look(lanes::DUE, &|next| next.exists(params!["k", "", 1, 0, everything, 1]));
+    look(lanes::NOT_DUE, &|next| next.exists(params!["k", "", 1, 0, 0]));
+    look(due::NEXT_KIND, &|next| next.exists(params!["k"]));
+    look(submit::LIVE_TWIN, &|next| next.exists(params!["t", "k", [0_u8; 32]]));
+    look(sweep::LOST, &|next| next.exists(params![everything, 1, 10]));
+}
+
+/// One run's ready jobs, all due at time 0.
+fn backlog(jobs: i64) -> Connection {
+    let connection = Connection::open_in_memory().unwrap();
+    connection.execute_batch(include_str!("schema.sql")).unwrap();
+    connection.pragma_update(None, "foreign_keys", "OFF").unwrap();
+    let columns = "id, run, tenant, kind, dedup_key, priority, upstream, est_input, est_output, occurrences, \
+                   state, max_attempts, run_at, created_at";
+    let mut insert = connection
+        .prepare(&format!(
+            "INSERT INTO jobs ({columns}) VALUES (?1, 1, 't', 'k', ?1, 0, '', 0, 0, 1, 0, 3, 0, 0)"
+        ))
+        .unwrap();
+    for n in 0..jobs {
+        insert.execute([n.to_be_bytes()]).unwrap();
+    }
+    drop(insert);
+    connection
 }
 
 /// The index on `n` holds dead jobs only, so walking it all is right.

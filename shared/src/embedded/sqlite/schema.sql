@@ -65,8 +65,9 @@ CREATE TABLE jobs (
 
 CREATE INDEX jobs_run ON jobs (run);
 CREATE UNIQUE INDEX jobs_seq ON jobs (run, seq) WHERE seq IS NOT NULL;
--- At most one live job per key: the others are attached to it.
-CREATE UNIQUE INDEX jobs_live ON jobs (tenant, kind, dedup_key) WHERE state IN (0, 1);
+-- At most one live job per key: the others are attached to it. Said without the state, so that a
+-- dispatch or a retry does not rewrite the index at a random place.
+CREATE UNIQUE INDEX jobs_live ON jobs (tenant, kind, dedup_key) WHERE finished_at IS NULL AND twin IS NULL;
 -- A ready job is found in the same time however long the backlog is.
 CREATE INDEX jobs_ready ON jobs (kind, upstream, run, priority DESC, run_at, n) WHERE state = 0;
 CREATE INDEX jobs_dispatched ON jobs (dispatched_at) WHERE state = 1;

@@ -29,7 +29,8 @@ pub(super) const FRESH_RESULT: &str =
     "SELECT n FROM results WHERE tenant = ?1 AND kind = ?2 AND dedup_key = ?3 AND current = 1
        AND (fresh_until IS NULL OR fresh_until > ?4)";
 pub(super) const LIVE_TWIN: &str =
-    "SELECT n, run FROM jobs WHERE tenant = ?1 AND kind = ?2 AND dedup_key = ?3 AND state IN (0, 1)";
+    "SELECT n, run FROM jobs WHERE tenant = ?1 AND kind = ?2 AND dedup_key = ?3
+       AND finished_at IS NULL AND twin IS NULL";
 
 /// How a new job starts its life.
 enum Start {

@@ -23,6 +23,8 @@ pub(super) struct Meter {
     refunded: u64,
     /// Until then, what an earlier process used may still be in the window.
     cold_until: u64,
+    /// The part of `empty_at` that stands for that use, and is void after it.
+    debt: u64,
     log: SlidingLog,
 }
 
@@ -42,9 +44,10 @@ impl Meter {
             empty_at: now,
             refunded: 0,
             cold_until: now + window,
+            debt: 0,
             log: SlidingLog::new(window),
         };
-        meter.empty_at += meter.refill(burst - 1);
+        meter.owe(meter.refill(burst - 1));
         meter
     }
 
@@ -55,13 +58,18 @@ impl Meter {
     /// Brings the meter to `now` for a use of `units`, which is at most the amount.
     pub(super) fn prepare(&mut self, units: u64, now: u64) {
         self.log.forget(now);
-        if units > self.burst {
-            if now < self.cold_until {
-                // The process before probably made calls as large as this one's.
-                self.empty_at += self.refill(units) - self.refill(self.burst);
-            }
-            self.burst = units;
+        if now >= self.cold_until {
+            self.empty_at = self.empty_at.saturating_sub(std::mem::take(&mut self.debt));
+        } else if units > self.burst {
+            // The process before probably made calls as large as this one's.
+            self.owe(self.refill(units) - self.refill(self.burst));
         }
+        self.burst = self.burst.max(units);
+    }
+
+    fn owe(&mut self, time: u64) {
+        self.empty_at = self.empty_at.saturating_add(time);
+        self.debt = self.debt.saturating_add(time);
     }
 
     /// The earliest time from `from` on at which `units` may be used.
@@ -76,8 +84,11 @@ impl Meter {
 
     /// Uses `units` at `at`, which [`Meter::earliest`] gave.
     pub(super) fn take(&mut self, units: u64, at: u64) {
-        let size = self.burst.saturating_add(self.refunded);
-        self.empty_at = self.empty_at.max(at.saturating_sub(self.refill(size)));
+        let full = at.saturating_sub(self.refill(self.burst.saturating_add(self.refunded)));
+        if full > self.empty_at {
+            self.empty_at = full;
+            self.debt = 0;
+        }
         self.empty_at = self.empty_at.saturating_add(self.refill(units));
         self.refunded = self.refunded.saturating_sub(units);
         self.log.add(units, at);

@@ -19,7 +19,7 @@ fn without_limits_a_call_goes_at_once() {
 
 #[test]
 fn beyond_the_hold_nothing_is_set_aside() {
-    let mut state = state(Limits { tokens: rate(100, MINUTE), ..requests(2, MINUTE) });
+    let mut state = state(Limits { tokens: Some(rate(100, MINUTE)), ..requests(2, MINUTE) });
     assert_eq!(slot(&mut state, 60, WARM), WARM);
     let refused = Slot::TooFar { at: WARM + MINUTE + 1, lack: Lack::Tokens };
     assert_eq!(state.admit(ask(41, MINUTE), WARM), refused);

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 enum Step {
     Wait(u64),
     Ask(SlotAsk),
@@ -31,7 +31,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 
 fn limits() -> impl Strategy<Value = Limits> {
     let some_rate =
-        |amounts| (amounts, SECOND / 10..10 * SECOND).prop_map(|(amount, window)| rate(amount, window));
+        |amounts| (amounts, SECOND / 10..10 * SECOND).prop_map(|(amount, window)| Some(rate(amount, window)));
     (
         prop_oneof![1 => Just(None), 3 => some_rate(1u64..40)],
         prop_oneof![1 => Just(None), 3 => some_rate(600u64..5_000)],

@@ -13,16 +13,16 @@ use crate::ports::{Limits, Rate};
 const SECOND: u64 = 1_000_000;
 const MINUTE: u64 = 60 * SECOND;
 
-fn rate(amount: u64, window: u64) -> Option<Rate> {
-    Some(Rate { amount, window: Duration::from_micros(window) })
+fn rate(amount: u64, window: u64) -> Rate {
+    Rate { amount, window: Duration::from_micros(window) }
 }
 
 fn requests(amount: u64, window: u64) -> Limits {
-    Limits { requests: rate(amount, window), ..Limits::default() }
+    Limits { requests: Some(rate(amount, window)), ..Limits::default() }
 }
 
 fn tokens(amount: u64, window: u64) -> Limits {
-    Limits { tokens: rate(amount, window), ..Limits::default() }
+    Limits { tokens: Some(rate(amount, window)), ..Limits::default() }
 }
 
 fn ask(tokens: u64, hold: u64) -> SlotAsk {

@@ -1,0 +1,333 @@
+//! What all quotas must do. Single answers are here, what holds over windows is in [`windows`].
+
+mod windows;
+
+pub use windows::{
+    a_restart_stays_within_the_limit, no_window_is_over_the_limit, the_limit_is_used_to_the_full,
+};
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use fleetline_shared::domain::PortError;
+use fleetline_shared::ports::{Admission, Ask, Limits, Quotas, Rate, Reservation, UpstreamReport};
+use tokio::time::Instant;
+
+use super::Pace;
+
+/// Makes a test of each check of this module.
+#[macro_export]
+macro_rules! quotas_conformance {
+    (#[$test:meta] $fixture:expr) => {
+        $crate::conformance_tests!(
+            quotas,
+            #[$test]
+            $fixture,
+            [
+                an_upstream_without_limits_goes_at_once,
+                slots_are_given_in_the_order_of_asking,
+                beyond_the_hold_nothing_is_set_aside,
+                a_call_larger_than_the_limit_is_an_error,
+                too_much_used_delays_later_calls,
+                too_little_used_comes_back,
+                a_second_settlement_changes_nothing,
+                a_pause_holds_everybody,
+                the_longer_pause_wins,
+                a_full_upstream_waits_for_a_place,
+                places_are_given_in_the_order_of_asking,
+                the_place_of_a_dead_worker_gets_free,
+                reports_name_all_upstreams,
+                no_window_is_over_the_limit,
+                the_limit_is_used_to_the_full,
+                a_restart_stays_within_the_limit,
+            ]
+        );
+    };
+}
+
+/// Quotas to check.
+#[async_trait]
+pub trait QuotasFixture: Send + Sync {
+    /// How their time goes by.
+    fn pace(&self) -> Pace;
+
+    /// Quotas that know nothing of earlier calls.
+    async fn start(&self, limits: BTreeMap<String, Limits>) -> Arc<dyn Quotas>;
+
+    /// By how much an answer may come late, and slots be measured too close together.
+    fn jitter(&self) -> Duration;
+
+    /// Share of the limit that must be used when there is always demand.
+    fn least_use(&self) -> f64;
+}
+
+/// Quotas with one upstream `api`.
+struct Bench {
+    quotas: Arc<dyn Quotas>,
+    pace: Pace,
+}
+
+/// Units in a window of the checks.
+const WINDOW: u32 = 10;
+
+impl Bench {
+    async fn new(fixture: &dyn QuotasFixture, limits: Limits) -> Self {
+        let quotas = fixture.start(BTreeMap::from([("api".to_owned(), limits)])).await;
+        Self { quotas, pace: fixture.pace() }
+    }
+
+    /// An ask for tokens that may wait for so many units.
+    fn ask(&self, tokens: u64, hold: u32) -> Ask {
+        let unit = self.pace.unit;
+        Ask { upstream: "api".into(), tokens, hold: unit * hold, slot_ttl: unit * 1_000 }
+    }
+
+    async fn admit(&self, tokens: u64, hold: u32) -> Admission {
+        self.quotas.admit(self.ask(tokens, hold)).await.unwrap()
+    }
+
+    /// Asks, and waits for the slot.
+    async fn go(&self, tokens: u64, hold: u32) -> Reservation {
+        match self.admit(tokens, hold).await {
+            Admission::Go { after, reservation } => {
+                tokio::time::sleep(after).await;
+                reservation
+            }
+            refused @ Admission::NotBefore { .. } => panic!("{refused:?}"),
+        }
+    }
+
+    /// Asks, and is told to come back later.
+    async fn refused(&self, tokens: u64, hold: u32) -> (Duration, String) {
+        match self.admit(tokens, hold).await {
+            Admission::NotBefore { wait, why } => {
+                assert!(!wait.is_zero(), "asking again at once makes no sense");
+                (wait, why)
+            }
+            go @ Admission::Go { .. } => panic!("{go:?}"),
+        }
+    }
+
+    async fn settle(&self, reservation: Reservation, used: Option<u64>) {
+        self.quotas.settle(reservation, used).await.unwrap();
+    }
+
+    async fn report(&self) -> UpstreamReport {
+        let reports = self.quotas.report().await.unwrap();
+        reports.into_iter().find(|report| report.upstream == "api").expect("it was configured")
+    }
+}
+
+fn window_rate(pace: Pace, amount: u64) -> Rate {
+    Rate { amount, window: pace.unit * WINDOW }
+}
+
+fn requests(fixture: &dyn QuotasFixture, amount: u64) -> Limits {
+    Limits { requests: Some(window_rate(fixture.pace(), amount)), ..Limits::default() }
+}
+
+fn tokens(fixture: &dyn QuotasFixture, amount: u64) -> Limits {
+    Limits { tokens: Some(window_rate(fixture.pace(), amount)), ..Limits::default() }
+}
+
+fn places(concurrency: u32) -> Limits {
+    Limits { concurrency: Some(concurrency), ..Limits::default() }
+}
+
+/// Whether it is configured or not. Its calls are counted all the same.
+pub async fn an_upstream_without_limits_goes_at_once(fixture: &dyn QuotasFixture) {
+    let bench = Bench::new(fixture, Limits::default()).await;
+    for name in ["api", "never-heard-of"] {
+        for _ in 0..100 {
+            let ask = Ask { upstream: name.into(), ..bench.ask(1_000_000, 0) };
+            let answer = bench.quotas.admit(ask).await.unwrap();
+            assert!(matches!(answer, Admission::Go { after: Duration::ZERO, .. }), "{answer:?}");
+        }
+    }
+    assert_eq!(bench.report().await.in_flight, 100);
+}
+
+/// A later ask never goes before an earlier one, and all of them have different numbers.
+pub async fn slots_are_given_in_the_order_of_asking(fixture: &dyn QuotasFixture) {
+    let limits = Limits { requests: Some(window_rate(fixture.pace(), 20)), ..tokens(fixture, 1_000) };
+    let bench = Bench::new(fixture, limits).await;
+    let (mut last, mut ids) = (Instant::now(), Vec::new());
+    for tokens in [70, 5, 120, 0, 33, 60, 1, 90, 20] {
+        let Admission::Go { after, reservation } = bench.admit(tokens, 1_000).await else {
+            panic!("the hold is long enough for all");
+        };
+        let slot = Instant::now() + after;
+        assert!(slot + fixture.jitter() >= last, "{slot:?} goes before {last:?}");
+        last = slot;
+        ids.push(reservation.id);
+    }
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), 9);
+}
+
+/// An ask that one dimension refuses takes nothing of the others.
+pub async fn beyond_the_hold_nothing_is_set_aside(fixture: &dyn QuotasFixture) {
+    let limits = Limits {
+        requests: Some(window_rate(fixture.pace(), 10)),
+        concurrency: Some(50),
+        ..tokens(fixture, 1_000)
+    };
+    let bench = Bench::new(fixture, limits).await;
+    let taken = bench.go(1_000, 1_000).await;
+    let before = bench.report().await;
+    for _ in 0..200 {
+        assert_eq!(bench.refused(1_000, 0).await.1, "tokens");
+    }
+    let after = bench.report().await;
+    assert_eq!(after.in_flight, 1);
+    assert!(after.next_in <= before.next_in + fixture.jitter(), "{:?}, {:?}", after.next_in, before.next_in);
+    bench.settle(taken, Some(0)).await;
+    bench.go(1_000, WINDOW / 2).await;
+}
+
+/// Waiting would be in vain.
+pub async fn a_call_larger_than_the_limit_is_an_error(fixture: &dyn QuotasFixture) {
+    let bench = Bench::new(fixture, tokens(fixture, 1_000)).await;
+    let error = bench.quotas.admit(bench.ask(1_001, 0)).await.unwrap_err();
+    assert!(matches!(error, PortError::Invalid { .. }), "{error:?}");
+    let text = error.to_string();
+    assert!(text.contains("1001") && text.contains("1000") && text.contains("api"), "{text}");
+    bench.go(1_000, 1_000).await;
+}
+
+/// An overrun of the estimate is paid back by those who come later.
+pub async fn too_much_used_delays_later_calls(fixture: &dyn QuotasFixture) {
+    let bench = Bench::new(fixture, tokens(fixture, 1_000)).await;
+    let call = bench.go(10, 1_000).await;
+    bench.settle(call, Some(1_500)).await;
+    let (wait, why) = bench.refused(10, WINDOW / 2).await;
+    assert!(wait > bench.pace.unit * (WINDOW / 2), "{wait:?}");
+    assert_eq!(why, "tokens");
+}
+
+/// What the estimate took too much is there for the next call; without a word it stands.
+pub async fn too_little_used_comes_back(fixture: &dyn QuotasFixture) {
+    let bench = Bench::new(fixture, tokens(fixture, 1_000)).await;
+    let call = bench.go(1_000, 1_000).await;
+    bench.refused(1_000, 1).await;
+    bench.settle(call, Some(0)).await;
+    let call = bench.go(1_000, WINDOW / 2).await;
+    bench.settle(call, None).await;
+    bench.refused(1_000, WINDOW / 2).await;
+}
+
+/// A caller that is not sure may settle again.
+pub async fn a_second_settlement_changes_nothing(fixture: &dyn QuotasFixture) {
+    let bench = Bench::new(fixture, Limits { concurrency: Some(2), ..tokens(fixture, 1_000) }).await;
+    let (first, _second) = (bench.go(100, 1_000).await, bench.go(100, 1_000).await);
+    bench.settle(first.clone(), None).await;
+    bench.settle(first, Some(1_000_000)).await;
+    assert_eq!(bench.report().await.in_flight, 1);
+    bench.go(100, WINDOW).await;
+}
+
+/// Nobody starts within it, then everybody may; other upstreams go on.
+pub async fn a_pause_holds_everybody(fixture: &dyn QuotasFixture) {
+    for limits in [Limits::default(), requests(fixture, 1_000)] {
+        let bench = Bench::new(fixture, limits).await;
+        bench.pace.pass(1).await;
+        bench.quotas.pause("api", bench.pace.unit * 5, "429 from the model").await.unwrap();
+        let (wait, why) = bench.refused(0, 1).await;
+        assert!(wait <= bench.pace.unit * 5 && wait > bench.pace.unit, "{wait:?}");
+        assert_eq!(why, "paused: 429 from the model");
+        let (left, why) = bench.report().await.paused.expect("it is paused");
+        assert!(left <= bench.pace.unit * 5 && why == "429 from the model", "{left:?} {why}");
+        let other = Ask { upstream: "other".into(), ..bench.ask(0, 0) };
+        assert!(matches!(bench.quotas.admit(other).await.unwrap(), Admission::Go { .. }));
+        let paused = Instant::now();
+        bench.go(0, 10).await;
+        assert!(paused.elapsed() + fixture.jitter() >= left, "it went within the pause");
+        bench.pace.pass(1).await;
+        assert_eq!(bench.report().await.paused, None);
+    }
+}
+
+/// Whether it was called first or last.
+pub async fn the_longer_pause_wins(fixture: &dyn QuotasFixture) {
+    for units in [[2, 8], [8, 2]] {
+        let bench = Bench::new(fixture, Limits::default()).await;
+        for pause in units {
+            bench.quotas.pause("api", bench.pace.unit * pause, &pause.to_string()).await.unwrap();
+        }
+        let (wait, why) = bench.refused(0, 3).await;
+        assert!(wait > bench.pace.unit * 3, "{wait:?}");
+        assert_eq!(why, "paused: 8");
+    }
+}
+
+/// As long as the hold; a settlement lets it go.
+pub async fn a_full_upstream_waits_for_a_place(fixture: &dyn QuotasFixture) {
+    let bench = Arc::new(Bench::new(fixture, places(2)).await);
+    let (first, _second) = (bench.go(0, 0).await, bench.go(0, 0).await);
+    assert_eq!(bench.refused(0, 0).await.1, "concurrency");
+    assert_eq!(bench.refused(0, 1).await.1, "concurrency");
+    assert_eq!(bench.report().await.in_flight, 2);
+    let waiting = tokio::spawn({
+        let bench = Arc::clone(&bench);
+        async move { bench.go(0, 900).await }
+    });
+    bench.pace.pass(2).await;
+    assert!(!waiting.is_finished(), "no place is free");
+    bench.settle(first, None).await;
+    let third = bench.pace.soon(waiting).await.unwrap();
+    assert_eq!(bench.refused(0, 0).await.1, "concurrency");
+    bench.settle(third, None).await;
+    bench.go(0, 0).await;
+}
+
+/// Whoever waits longest gets the place; whoever gave up is not waited for.
+pub async fn places_are_given_in_the_order_of_asking(fixture: &dyn QuotasFixture) {
+    let bench = Arc::new(Bench::new(fixture, places(1)).await);
+    let mut place = bench.go(0, 0).await;
+    let (started, mut order) = tokio::sync::mpsc::unbounded_channel();
+    let mut waiting = Vec::new();
+    for number in 0..5 {
+        let (bench, started) = (Arc::clone(&bench), started.clone());
+        waiting.push(tokio::spawn(async move {
+            started.send((number, bench.go(0, 900).await)).unwrap();
+        }));
+        fixture.pace().pass(1).await;
+    }
+    waiting[0].abort();
+    waiting[2].abort();
+    for expected in [1, 3, 4] {
+        bench.settle(place, None).await;
+        let (number, reservation) = bench.pace.soon(order.recv()).await.unwrap();
+        assert_eq!(number, expected);
+        place = reservation;
+    }
+}
+
+/// After its time to live, even if nobody settles.
+pub async fn the_place_of_a_dead_worker_gets_free(fixture: &dyn QuotasFixture) {
+    let bench = Bench::new(fixture, places(1)).await;
+    let ask = |hold: u32| Ask { slot_ttl: bench.pace.unit * 5, ..bench.ask(0, hold) };
+    assert!(matches!(bench.quotas.admit(ask(0)).await.unwrap(), Admission::Go { .. }));
+    bench.refused(0, 1).await;
+    let asked = Instant::now();
+    let answer = bench.quotas.admit(ask(20)).await.unwrap();
+    assert!(matches!(answer, Admission::Go { .. }), "{answer:?}");
+    assert!(asked.elapsed() < bench.pace.unit * 20, "it did not wait for the whole hold");
+    assert_eq!(bench.report().await.in_flight, 1);
+}
+
+/// Those that were configured and those that were asked for, by name, with their limits.
+pub async fn reports_name_all_upstreams(fixture: &dyn QuotasFixture) {
+    let limits = Limits { concurrency: Some(3), ..requests(fixture, 60) };
+    let bench = Bench::new(fixture, limits).await;
+    let other = Ask { upstream: "a-first".into(), ..bench.ask(0, 0) };
+    bench.quotas.admit(other).await.unwrap();
+    let reports = bench.quotas.report().await.unwrap();
+    let names: Vec<_> = reports.iter().map(|report| report.upstream.as_str()).collect();
+    assert_eq!(names, ["a-first", "api"]);
+    assert_eq!((reports[0].limits, reports[0].in_flight), (Limits::default(), 1));
+    assert_eq!((reports[1].limits, reports[1].in_flight), (limits, 0));
+}

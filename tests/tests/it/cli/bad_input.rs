@@ -1,0 +1,141 @@
+//! Bad input: a clear message, an exit code, no panic, and nothing lost.
+
+use fleetline_tests::openai_stub::OpenAiStub;
+
+use super::harness::{Place, log_of, sum};
+
+/// A file whose run fails, with what the message must say besides its name.
+fn refused(name: &str, content: impl AsRef<[u8]>, says: &[&str]) {
+    let place = Place::new();
+    place.write(name, content);
+    for extra in [&[][..], &["--dry-run"]] {
+        let args = [&["run", name][..], extra].concat();
+        place.run(&args).exits(1).says(&["error:", name]).says(says);
+    }
+}
+
+#[test]
+fn nothing_to_read() {
+    refused("empty.xml", "", &["the document is empty"]);
+    refused("empty.log", "", &["the log is empty"]);
+    refused("blank.xml", " \n \n", &["the document is empty"]);
+    refused("blank.log", " \n \n", &["the log is empty"]);
+}
+
+#[test]
+fn no_xml() {
+    refused("words.xml", "these are words\n", &["not XML", "these are words"]);
+    refused("cut.xml", "<list>\n  <a>1</a>\n  <a>2</a>\n  <a>3", &["malformed", "line 4, column 7"]);
+    refused("crossed.xml", "<list>\n<a></b>\n</list>", &["malformed", "line 2, column 4"]);
+    refused("latin.xml", b"<list>\n<a>\xff\xfe</a>\n</list>", &["not UTF-8", "line 2, column 4"]);
+}
+
+#[test]
+fn entities_do_not_explode() {
+    let laughs = r#"<?xml version="1.0"?>
+<!DOCTYPE lolz [<!ENTITY lol "lol"><!ENTITY lol1 "&lol;&lol;&lol;&lol;&lol;&lol;&lol;&lol;&lol;&lol;">]>
+<lolz>&lol1;</lolz>"#;
+    refused("laughs.xml", laughs, &["DOCTYPE at line 2", "refused"]);
+}
+
+#[test]
+fn a_huge_attribute() {
+    let huge = format!("<list><a b=\"{}\"/><a/></list>", "x".repeat(10 << 20));
+    refused("huge.xml", huge, &["too long at line 1", "discovery.max_node_mb"]);
+}
+
+#[test]
+fn a_huge_line_is_cut_and_counted() {
+    let place = Place::new();
+    let huge = "x".repeat(10 << 20);
+    place
+        .write("huge.log", format!("2024-05-01 10:00:00 ERROR {huge}\n2024-05-01 10:00:01 ERROR it broke\n"));
+    let run = place.run(&["run", "huge.log", "--json"]).exits(0).json()["run"].clone();
+    assert_eq!((&run["notes"]["lines"], &run["notes"]["truncated_lines"]), (&2.into(), &1.into()), "{run}");
+    assert_eq!(run["counts"]["occurrences"], 2);
+}
+
+#[test]
+fn bytes_that_are_no_text_are_kept_and_counted() {
+    let place = Place::new();
+    place.write("latin.log", b"2024-05-01 10:00:00 ERROR caf\xe9 closed\n2024-05-01 10:00:01 ERROR open\n");
+    let run = place.run(&["run", "latin.log", "--json", "--out", "out.jsonl"]).exits(0).json()["run"].clone();
+    assert_eq!(
+        (&run["notes"]["lines"], &run["notes"]["invalid_utf8_lines"]),
+        (&2.into(), &1.into()),
+        "{run}"
+    );
+    assert_eq!(sum(&place.rows("out.jsonl"), "occurrences"), 2);
+}
+
+#[test]
+fn a_program_or_an_archive_is_no_log() {
+    let mut elf = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0".to_vec();
+    elf.extend((0..4096_u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()));
+    refused("program", &elf, &["ELF program"]);
+    let mut gzip = b"\x1f\x8b\x08\0\0\0\0\0\0\x03".to_vec();
+    gzip.extend(&elf[16..]);
+    refused("app.log.gz", &gzip, &["gzip", "gunzip -c"]);
+}
+
+#[test]
+fn no_file() {
+    let place = Place::new();
+    place.run(&["run", "missing.xml"]).exits(1).says(&["missing.xml", "No such file"]);
+    std::fs::create_dir(place.path("folder")).expect("a folder");
+    place.run(&["run", "folder"]).exits(1).says(&["folder", "directory"]);
+    assert!(!place.path("fleetline.db").exists(), "an input that cannot be read leaves no trace");
+}
+
+#[test]
+fn wrong_settings_are_all_told() {
+    let place = Place::new();
+    place.write("a.log", log_of(1));
+    place.write("bad.toml", "[worker]\nconcurency = 3\n[jobs]\ntimeout = \"soon\"\n");
+    let ended = place.run(&["run", "a.log", "--config", "bad.toml"]).exits(2);
+    ended.says(&["bad.toml", "concurency", "did you mean", "concurrency", "timeout", "soon"]);
+    place.run(&["run", "a.log", "--no-such-flag"]).exits(2).says(&["--no-such-flag"]);
+    place.run(&["run"]).exits(2).says(&["FILE"]);
+    place.run(&["run", "a.log", "--config", "missing.toml"]).exits(2).says(&["missing.toml"]);
+}
+
+#[test]
+fn a_database_that_cannot_be() {
+    let stub = OpenAiStub::start();
+    let place = Place::with_stub(&stub);
+    place.write("a.log", log_of(2));
+    place.write("words.db", "this is no database, but a text long enough to hold a header.".repeat(99));
+    for db in ["missing/x.db", "/proc/nope.db", "a.log/x.db", "words.db"] {
+        place.run(&["run", "a.log", "--db", db]).exits(1).says(&["error:", db]);
+    }
+    let text = std::fs::read_to_string(place.path("words.db")).expect("still there");
+    assert!(text.starts_with("this is no database"), "what is no database is left alone");
+    assert_eq!(stub.call_count(), 0);
+}
+
+#[test]
+fn an_out_file_that_cannot_be() {
+    let stub = OpenAiStub::start();
+    let place = Place::with_stub(&stub);
+    place.write("a.log", log_of(2));
+    for out in ["missing/out.jsonl", "/proc/out.jsonl", "a.log/out.jsonl"] {
+        place.run(&["run", "a.log", "--out", out]).exits(1).says(&["--out", out, "the folder"]);
+    }
+    assert_eq!(stub.call_count(), 0, "refused before anything is paid");
+}
+
+#[test]
+fn what_came_before_an_error_can_be_kept() {
+    let place = Place::new().env("FLEETLINE_DISCOVERY__ON_MALFORMED", "keep");
+    let items: Vec<_> =
+        (1..=5).map(|n| format!("<item><id>I{n}</id><price>{n}.50</price></item>\n")).collect();
+    let items = items.concat();
+    place.write("cut.xml", format!("<list>\n{items}<item><id>I6</i"));
+    place.run(&["run", "cut.xml", "--out", "out.jsonl"]).exits(1).says(&["cut.xml", "line 7", "is kept"]);
+    let rows = place.rows("out.jsonl");
+    let text = serde_json::to_string(&rows).expect("JSON");
+    for n in 1..=5 {
+        assert!(text.contains(&format!("I{n}")), "item {n} is in the results: {text}");
+    }
+    assert!(rows.iter().all(|row| row["state"] == "succeeded"));
+}

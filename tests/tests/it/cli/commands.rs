@@ -1,0 +1,122 @@
+//! The commands that look.
+
+use std::io::{BufRead, BufReader};
+
+use super::harness::{Place, sample};
+
+fn analysed() -> Place {
+    let place = Place::new();
+    place.run(&["run", &sample("airline-order.xml")]).exits(0);
+    place.run(&["run", &sample("service.log")]).exits(0);
+    place
+}
+
+#[test]
+fn what_was_done_can_be_looked_at() {
+    let place = analysed();
+    let runs = place.run(&["status", "--json"]).exits(0).rows();
+    assert_eq!(runs.len(), 2);
+    assert_eq!(runs[0]["pipeline"], "logs", "the newest comes first");
+    place.run(&["status"]).exits(0).prints(&["airline-order.xml", "service.log", "finished"]);
+    let order = runs[1]["id"].as_str().expect("an id");
+    let jobs = place.run(&["jobs", order, "--json", "--limit", "0"]).exits(0).rows();
+    assert_eq!(runs[1]["counts"]["jobs"], jobs.len());
+    assert_eq!(place.run(&["jobs", order, "--json", "--limit", "2"]).exits(0).rows().len(), 2);
+    assert_eq!(place.run(&["jobs", order, "--json", "--state", "dead"]).exits(0).rows().len(), 0);
+    assert_eq!(place.run(&["results", order]).exits(0).rows().len(), jobs.len());
+    let facts = place.run(&["facts", order, "--json", "--limit", "0"]).exits(0).rows();
+    let name = facts[0]["node_type"].as_str().expect("a type");
+    let of_type = place.run(&["facts", order, "--json", "--limit", "0", "--type", name]).exits(0).rows();
+    assert_eq!(of_type.len(), facts.iter().filter(|fact| fact["node_type"] == name).count());
+    place.run(&["facts", "latest"]).exits(0).prints(&["error type", "severity"]);
+}
+
+#[test]
+fn ids_may_be_given_by_either_end() {
+    let place = analysed();
+    let runs = place.run(&["status", "--json"]).exits(0).rows();
+    let id = runs[1]["id"].as_str().expect("an id");
+    for text in [id, &id[id.len() - 8..], &id[..id.len() - 1]] {
+        let found = place.run(&["status", text, "--json"]).exits(0).json();
+        assert_eq!(found["id"], id, "{text}");
+    }
+    let latest = place.run(&["status", "latest", "--json"]).exits(0).json();
+    assert_eq!(latest["id"], runs[0]["id"]);
+}
+
+#[test]
+fn an_unknown_id_is_told_with_advice() {
+    let place = analysed();
+    for args in
+        [["jobs", "ffff-none"], ["results", "ffff-none"], ["facts", "ffff-none"], ["status", "ffff-none"]]
+    {
+        place.run(&args).exits(1).says(&["there is no run `ffff-none`", "fleetline status"]);
+    }
+    place
+        .run(&["dead", "show", "ffff-none"])
+        .exits(1)
+        .says(&["there is no dead job `ffff-none`", "fleetline dead list"]);
+    let empty = Place::new();
+    empty.run(&["status"]).exits(1).says(&["fleetline.db"]);
+    assert!(!empty.path("fleetline.db").exists(), "looking makes no database");
+}
+
+#[test]
+fn fingerprints_say_what_will_be_merged() {
+    let place = Place::new();
+    let file = "2024-05-01 10:00:00 ERROR took 15 ms\n2024-05-01 10:00:01 ERROR took 7 ms\n\
+                java.lang.IllegalStateException: no\n\tat a.B.c(B.java:1)\n2024-05-01 10:00:02 WARN other\n";
+    place.write("a.log", file);
+    let rows = place.run(&["fingerprint", "a.log"]).exits(0).rows();
+    let lines: Vec<_> =
+        rows.iter().map(|row| (row["lines"]["first"].clone(), row["lines"]["last"].clone())).collect();
+    assert_eq!(lines, [(1.into(), 1.into()), (2.into(), 4.into()), (5.into(), 5.into())]);
+    assert!(rows.iter().all(|row| row["fingerprint"].is_string() && row["template"].is_string()));
+    let piped = place.run_fed(&["fingerprint", "-"], file.as_bytes()).exits(0).rows();
+    assert_eq!(piped, rows);
+}
+
+#[test]
+fn the_configuration_is_checked_and_printed_without_secrets() {
+    let place =
+        Place::new().env("OPENAI_API_KEY", "sk-very-secret").env("FLEETLINE_WORKER__CONCURRENCY", "7");
+    place.run(&["config", "check"]).exits(0).prints(&["fine"]);
+    assert_eq!(place.run(&["config", "check", "--json"]).exits(0).json()["ok"], true);
+    for args in [&["config", "print"][..], &["config", "print", "--json"]] {
+        let printed = place.run(args).exits(0).prints(&["concurrency", "7"]);
+        assert!(!format!("{printed:?}").contains("very-secret"), "{printed:#?}");
+    }
+    let default = place.run(&["config", "print", "--default"]).exits(0);
+    place.write("copy.toml", &default.stdout);
+    place.run(&["config", "check", "--config", "copy.toml"]).exits(0);
+}
+
+#[test]
+fn completions_are_a_script() {
+    Place::new().run(&["completions", "bash"]).exits(0).prints(&["_fleetline()", "complete -F"]);
+}
+
+#[test]
+fn a_closed_pipe_is_no_error() {
+    let place = analysed();
+    let log = sample("service.log");
+    let table: [&[&str]; 6] = [
+        &["fingerprint", &log],
+        &["results"],
+        &["facts", "--json", "--limit", "0"],
+        &["jobs", "--json", "--limit", "0"],
+        &["completions", "bash"],
+        &["config", "print", "--default"],
+    ];
+    for args in table {
+        let mut child = place.command(args).spawn().expect("it starts");
+        let mut first = String::new();
+        BufReader::with_capacity(1, child.stdout.take().expect("piped"))
+            .read_line(&mut first)
+            .expect("a line");
+        let ended = child.wait_with_output().expect("it ends");
+        let stderr = String::from_utf8_lossy(&ended.stderr);
+        assert!(!stderr.contains("panicked"), "{args:?}: {stderr}");
+        assert_eq!(ended.status.code(), Some(0), "{args:?}: {stderr}");
+    }
+}

@@ -1,0 +1,9 @@
+//! The real binary as a process: what people type, and what they get.
+
+mod bad_input;
+mod commands;
+mod dead;
+mod disk_full;
+pub(crate) mod harness;
+mod run;
+mod signals;

@@ -1,0 +1,83 @@
+//! `run`: forecasts, limits, and who may use a database.
+
+use std::time::Duration;
+
+use fleetline_tests::openai_stub::{Behaviour, OpenAiStub};
+use rustix::process::Signal;
+
+use super::harness::{Place, log_of, sample, wait_for_calls};
+
+#[test]
+fn a_dry_run_records_nothing() {
+    let stub = OpenAiStub::start();
+    let place = Place::with_stub(&stub);
+    let ended = place.run(&["run", &sample("airline-order.xml"), "--dry-run"]).exits(0);
+    ended.prints(&["paid calls", "input tokens", "output tokens"]);
+    assert_eq!(stub.call_count(), 0);
+    assert!(!place.path("fleetline.db").exists());
+}
+
+#[test]
+fn a_dry_run_knows_what_is_there() {
+    let stub = OpenAiStub::start();
+    let place = Place::with_stub(&stub);
+    place.write("half.log", log_of(4));
+    place.write("whole.log", log_of(10));
+    let forecast = |name: &str| place.run(&["run", name, "--dry-run", "--json"]).exits(0).json();
+    place.run(&["run", "half.log"]).exits(0);
+    let whole = forecast("whole.log");
+    let new = whole["forecast"]["paid_calls"].as_u64().expect("a number");
+    assert_eq!(whole["forecast"]["reused"].as_u64().expect("a number"), stub.call_count() as u64);
+    let before = stub.call_count() as u64;
+    place.run(&["run", "whole.log"]).exits(0);
+    assert_eq!(stub.call_count() as u64 - before, new, "the forecast is what is paid");
+    assert_eq!(forecast("whole.log")["forecast"]["paid_calls"], 0);
+}
+
+#[test]
+fn one_at_a_time() {
+    let stub = OpenAiStub::with_latency(Duration::from_millis(20));
+    let place = Place::with_stub(&stub);
+    place.write("a.log", log_of(8));
+    place.run(&["run", "a.log", "--sequential"]).exits(0);
+    assert!(stub.call_count() > 3);
+    assert_eq!(stub.most_in_flight(), 1);
+}
+
+#[test]
+fn so_many_at_a_time() {
+    let stub = OpenAiStub::with_latency(Duration::from_millis(150));
+    let place = Place::with_stub(&stub);
+    place.write("a.log", log_of(12));
+    place.run(&["run", "a.log", "--concurrency", "3"]).exits(0);
+    assert_eq!(stub.most_in_flight(), 3);
+}
+
+#[test]
+fn a_database_belongs_to_one_process() {
+    let stub = OpenAiStub::start();
+    stub.script(vec![Behaviour::Hang; 8]);
+    let place = Place::with_stub(&stub);
+    place.write("a.log", log_of(3));
+    let first = place.start(&["run", "a.log"]);
+    wait_for_calls(&stub, 1);
+    place.run(&["run", "a.log"]).exits(1).says(&["error:", "fleetline.db"]);
+    place.run(&["status"]).exits(0).prints(&["a.log"]);
+    first.signal(Signal::KILL);
+    first.wait();
+}
+
+#[test]
+fn the_pipeline_is_guessed_or_told() {
+    let place = Place::new();
+    place.write("order.dat", "<list><a>1</a><a>2</a></list>");
+    place.write("some.txt", "2024-01-01 10:00:00 ERROR it broke\n");
+    for (file, told, pipeline) in
+        [("order.dat", None, "discovery"), ("some.txt", None, "logs"), ("order.dat", Some("logs"), "logs")]
+    {
+        let mut args = vec!["run", file, "--json"];
+        args.extend(told.map(|_| "--pipeline"));
+        args.extend(told);
+        assert_eq!(place.run(&args).exits(0).json()["run"]["pipeline"], pipeline, "{args:?}");
+    }
+}

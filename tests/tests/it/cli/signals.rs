@@ -1,0 +1,67 @@
+//! Ctrl-C and SIGTERM: what runs is finished and recorded; a second one leaves at once.
+
+use std::time::Duration;
+
+use fleetline_tests::openai_stub::{Behaviour, OpenAiStub};
+use rustix::process::Signal;
+
+use super::harness::{Place, distinct, log_of, wait_for_calls};
+
+fn drains_and_resumes(signal: Signal) {
+    let stub = OpenAiStub::with_latency(Duration::from_millis(300));
+    let place = Place::with_stub(&stub);
+    place.write("a.log", log_of(12));
+    let command = ["run", "a.log", "--concurrency", "2", "--out", "out.jsonl"];
+    let started = place.start(&command);
+    wait_for_calls(&stub, 3);
+    started.signal(signal);
+    started.wait().exits(130).says(&["interrupted"]);
+    let paid = stub.call_count();
+    let status = place.run(&["status", "latest", "--json"]).exits(0).json();
+    assert_eq!(status["counts"]["succeeded"], paid, "every paid call is recorded");
+    let first = place.run(&["results"]).exits(0).rows();
+
+    place.run(&command).exits(0).says(&["resuming"]);
+    let rows = place.rows("out.jsonl");
+    let keys = distinct(&rows, "dedup_key");
+    assert!(paid < keys, "the signal came in the middle");
+    assert_eq!(stub.call_count(), keys, "nothing is paid twice");
+    assert!(rows.iter().all(|row| row["state"] == "succeeded"));
+    assert_eq!(rows[0]["run_id"], first[0]["run_id"], "it is the same run");
+}
+
+#[test]
+fn ctrl_c_drains() {
+    drains_and_resumes(Signal::INT);
+}
+
+#[test]
+fn sigterm_drains() {
+    drains_and_resumes(Signal::TERM);
+}
+
+#[test]
+fn a_second_ctrl_c_leaves_at_once() {
+    use std::io::{BufRead, BufReader};
+    let stub = OpenAiStub::start();
+    stub.script(vec![Behaviour::Hang; 20]);
+    let place = Place::with_stub(&stub);
+    place.write("a.log", log_of(4));
+    let mut child = place.command(&["run", "a.log", "--out", "out.jsonl"]).spawn().expect("it starts");
+    wait_for_calls(&stub, 1);
+    let pid = rustix::process::Pid::from_child(&child);
+    let interrupt = || rustix::process::kill_process(pid, Signal::INT).expect("it still runs");
+    interrupt();
+    let mut said = BufReader::new(child.stderr.take().expect("piped")).lines();
+    assert!(said.any(|line| line.expect("text").contains("Ctrl-C again")), "it says how to leave");
+    interrupt();
+    assert_eq!(child.wait().expect("it ends").code(), Some(130));
+    let left: Vec<_> = std::fs::read_dir(place.path(""))
+        .expect("a folder")
+        .map(|file| file.expect("a file").file_name())
+        .collect();
+    let strange = |name: &&std::ffi::OsString| {
+        !["a.log", "fleetline.db"].iter().any(|known| name.to_string_lossy().starts_with(known))
+    };
+    assert_eq!(left.iter().find(strange), None, "nothing half done is left behind");
+}
