@@ -45,7 +45,7 @@ fmt: ## Format the code
 	cargo fmt --all
 
 bench: setup ## Run the benchmarks; each prints a ratio
-	cargo bench --profile fast --package fleetline-tests
+	cargo bench --profile fast --workspace --bench embedded
 
 clean: ## Remove what was built, and .dev
 	cargo clean

@@ -21,6 +21,12 @@ pub async fn submit(
 ) -> Result<Added, PortError> {
     let mut total = Added::default();
     let mut waiting = vec![first];
+    // What the splitter has found meanwhile shares the first commit.
+    while waiting.len() < BATCH_JOBS
+        && let Ok(job) = rest.try_recv()
+    {
+        waiting.push(job);
+    }
     loop {
         while !waiting.is_empty() {
             let batch = take_batch(&mut waiting);

@@ -40,7 +40,7 @@ use crate::ports::{
 };
 use dispatch::{Dispatched, LastTurns};
 use fault::Fault;
-use writer::Writer;
+use writer::{Durability, Writer};
 
 /// A ledger in a file.
 #[derive(Clone)]
@@ -84,11 +84,12 @@ impl SqliteLedger {
     /// finished a run.
     async fn write<T: Send + 'static, E: Into<Fault>>(
         &self,
+        durability: Durability,
         is_news: fn(&T) -> bool,
         work: impl FnOnce(&Connection) -> Result<T, E> + Send + 'static,
     ) -> Result<T, PortError> {
         match &self.writer {
-            Some(writer) => writer.write(is_news, work).await,
+            Some(writer) => writer.write(durability, is_news, work).await,
             None => Err(PortError::Invalid { port: "ledger", message: "it is open for reading only".into() }),
         }
     }
@@ -110,15 +111,17 @@ impl SqliteLedger {
 #[async_trait]
 impl SubmitLedger for SqliteLedger {
     async fn open_run(&self, run: NewRun) -> Result<OpenedRun, PortError> {
-        self.write(|_| false, move |connection| runs::open_run(connection, &run)).await
+        self.write(Durability::PowerCut, |_| false, move |connection| runs::open_run(connection, &run)).await
     }
 
     async fn add_jobs(&self, run: RunId, jobs: Vec<NewJob>) -> Result<Added, PortError> {
-        self.write(|_| true, move |connection| submit::add_jobs(connection, run, &jobs)).await
+        self.write(Durability::PowerCut, |_| true, move |connection| submit::add_jobs(connection, run, &jobs))
+            .await
     }
 
     async fn seal_run(&self, run: RunId, seal: Seal) -> Result<(), PortError> {
-        self.write(|()| true, move |connection| runs::seal_run(connection, run, &seal)).await
+        self.write(Durability::PowerCut, |()| true, move |connection| runs::seal_run(connection, run, &seal))
+            .await
     }
 }
 
@@ -127,7 +130,7 @@ impl DispatchLedger for SqliteLedger {
     async fn dispatch(&self, ask: DispatchAsk) -> Result<Vec<Envelope>, PortError> {
         let last_turns = Arc::clone(&self.last_turns);
         let made_news = |dispatched: &Dispatched| dispatched.died > 0;
-        let dispatched = self.write(made_news, move |connection| {
+        let dispatched = self.write(Durability::ProcessEnd, made_news, move |connection| {
             let mut last_turns = last_turns.lock().unwrap_or_else(PoisonError::into_inner);
             dispatch::dispatch(connection, &ask, &mut last_turns)
         });
@@ -141,7 +144,12 @@ impl DispatchLedger for SqliteLedger {
 
     async fn sweep(&self, scope: Scope, older_than: Duration, max_losses: u16) -> Result<Swept, PortError> {
         let age = numbers::to_ms(older_than);
-        self.write(|_| true, move |connection| sweep::sweep(connection, scope, age, max_losses)).await
+        self.write(
+            Durability::PowerCut,
+            |_| true,
+            move |connection| sweep::sweep(connection, scope, age, max_losses),
+        )
+        .await
     }
 
     fn changes(&self) -> watch::Receiver<u64> {
@@ -166,7 +174,12 @@ impl FinishLedger for SqliteLedger {
     }
 
     async fn finish(&self, finishes: Vec<Finish>) -> Result<Vec<Finished>, PortError> {
-        self.write(|_| true, move |connection| finish::finish_all(connection, &finishes)).await
+        self.write(
+            Durability::PowerCut,
+            |_| true,
+            move |connection| finish::finish_all(connection, &finishes),
+        )
+        .await
     }
 }
 
@@ -202,6 +215,11 @@ impl QueryLedger for SqliteLedger {
 #[async_trait]
 impl RedriveLedger for SqliteLedger {
     async fn redrive(&self, which: DeadJobs, into: NewRun) -> Result<u64, PortError> {
-        self.write(|_| true, move |connection| redrive::redrive(connection, &which, &into)).await
+        self.write(
+            Durability::PowerCut,
+            |_| true,
+            move |connection| redrive::redrive(connection, &which, &into),
+        )
+        .await
     }
 }

@@ -16,6 +16,16 @@ use crate::domain::PortError;
 /// Requests in one transaction at most: bounds what one failed commit takes along.
 const GROUP: usize = 256;
 
+/// What a commit survives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Durability {
+    /// A power cut: the commit waits for the disk.
+    PowerCut,
+    /// The end of this process. Enough for what would be done again anyway: a dispatch that a power
+    /// cut undoes had its line in the same memory.
+    ProcessEnd,
+}
+
 /// A request that was carried out and waits for its group's commit.
 struct Handled {
     /// Whether its commit is news for those who wait for work or for a run's end.
@@ -25,7 +35,12 @@ struct Handled {
 }
 
 /// Does the work in the open transaction, or hears why there is none.
-type Request = Box<dyn FnOnce(Result<&Connection, PortError>, &Path) -> Handled + Send>;
+type Work = Box<dyn FnOnce(Result<&Connection, PortError>, &Path) -> Handled + Send>;
+
+struct Request {
+    durability: Durability,
+    work: Work,
+}
 
 #[derive(Clone)]
 pub(super) struct Writer {
@@ -47,11 +62,12 @@ impl Writer {
     /// Runs `work` in a transaction; answers after its commit. `is_news` looks at what it did.
     pub(super) async fn write<T: Send + 'static, E: Into<Fault>>(
         &self,
+        durability: Durability,
         is_news: fn(&T) -> bool,
         work: impl FnOnce(&Connection) -> Result<T, E> + Send + 'static,
     ) -> Result<T, PortError> {
         let (reply, answer) = oneshot::channel();
-        let request: Request = Box::new(move |transaction, path| {
+        let work: Work = Box::new(move |transaction, path| {
             let result = transaction
                 .and_then(|connection| in_savepoint(connection, work).map_err(|fault| fault.in_words(path)));
             Handled {
@@ -63,7 +79,7 @@ impl Writer {
             }
         });
         let gone = || PortError::Broken { port: "ledger", message: "its writer has stopped".into() };
-        self.requests.send(request).map_err(|_| gone())?;
+        self.requests.send(Request { durability, work }).map_err(|_| gone())?;
         answer.await.map_err(|_| gone())?
     }
 }
@@ -74,13 +90,17 @@ fn serve(
     mut inbox: mpsc::UnboundedReceiver<Request>,
     changes: &watch::Sender<u64>,
 ) {
+    let mut in_force = Durability::PowerCut;
     while let Some(first) = inbox.blocking_recv() {
-        if let Err(error) = connection.execute_batch("BEGIN IMMEDIATE") {
-            let error = in_words(&error, path);
-            (first(Err(error), path).answer)(Ok(()));
+        let waiting = gather(first, &mut inbox);
+        let wanted = strongest(&waiting);
+        if let Err(error) = begin(connection, wanted, &mut in_force) {
+            for request in waiting {
+                ((request.work)(Err(in_words(&error, path)), path).answer)(Ok(()));
+            }
             continue;
         }
-        let group = work_through(connection, path, first, &mut inbox);
+        let group = work_through(connection, path, waiting);
         let committed = commit(connection, path);
         if committed.is_ok() && group.iter().any(|handled| handled.is_news) {
             changes.send_modify(|version| *version += 1);
@@ -91,34 +111,50 @@ fn serve(
     }
 }
 
-fn work_through(
-    connection: &Connection,
-    path: &Path,
-    first: Request,
-    inbox: &mut mpsc::UnboundedReceiver<Request>,
-) -> Vec<Handled> {
-    let mut group = Vec::new();
-    let mut next = Some(first);
-    while let Some(request) = next {
-        group.push(request(Ok(connection), path));
-        // A full disk or an I/O error may end the whole transaction inside SQLite. What came
-        // after would run outside of any, so the group ends here.
-        let is_open = !connection.is_autocommit();
-        next = if is_open && group.len() < GROUP { inbox.try_recv().ok() } else { None };
+/// What waits, from the first on.
+fn gather(first: Request, inbox: &mut mpsc::UnboundedReceiver<Request>) -> Vec<Request> {
+    let mut waiting = vec![first];
+    while waiting.len() < GROUP
+        && let Ok(next) = inbox.try_recv()
+    {
+        waiting.push(next);
+    }
+    waiting
+}
+
+fn strongest(waiting: &[Request]) -> Durability {
+    if waiting.iter().any(|request| request.durability == Durability::PowerCut) {
+        Durability::PowerCut
+    } else {
+        Durability::ProcessEnd
+    }
+}
+
+/// Begins a transaction. A commit that waits for the disk takes all earlier ones along.
+fn begin(connection: &Connection, wanted: Durability, in_force: &mut Durability) -> rusqlite::Result<()> {
+    if wanted != *in_force {
+        let level = if wanted == Durability::PowerCut { "FULL" } else { "NORMAL" };
+        connection.pragma_update(None, "synchronous", level)?;
+        *in_force = wanted;
+    }
+    connection.execute_batch("BEGIN IMMEDIATE")
+}
+
+/// Does the work of all; what a lost transaction leaves over is told so.
+fn work_through(connection: &Connection, path: &Path, waiting: Vec<Request>) -> Vec<Handled> {
+    let mut group = Vec::with_capacity(waiting.len());
+    for request in waiting {
+        // A full disk or an I/O error may end the whole transaction inside SQLite. What comes
+        // after would run outside of any, so it hears what the others hear.
+        let transaction = if connection.is_autocommit() { Err(lost(path)) } else { Ok(connection) };
+        group.push((request.work)(transaction, path));
     }
     group
 }
 
 fn commit(connection: &Connection, path: &Path) -> Result<(), PortError> {
     if connection.is_autocommit() {
-        return Err(PortError::Broken {
-            port: "ledger",
-            message: format!(
-                "a serious error of another request in the same commit undid this one too, as after a full \
-                 disk ({}): try again",
-                path.display()
-            ),
-        });
+        return Err(lost(path));
     }
     connection.execute_batch("COMMIT").map_err(|error| {
         if !connection.is_autocommit() {
@@ -127,6 +163,17 @@ fn commit(connection: &Connection, path: &Path) -> Result<(), PortError> {
         }
         in_words(&error, path)
     })
+}
+
+fn lost(path: &Path) -> PortError {
+    PortError::Broken {
+        port: "ledger",
+        message: format!(
+            "a serious error of another request in the same commit undid this one too, as after a full \
+             disk ({}): try again",
+            path.display()
+        ),
+    }
 }
 
 fn in_savepoint<T, E: Into<Fault>>(
