@@ -36,7 +36,6 @@ pub(super) async fn jobs(app: &App, args: JobsArgs) -> Result<(), CliError> {
         Look::of_stdout(),
         &[
             Column::Left("job"),
-            Column::Left("kind"),
             Column::Left("state"),
             Column::Path("where"),
             Column::Right("events"),
@@ -58,12 +57,11 @@ pub(super) async fn jobs(app: &App, args: JobsArgs) -> Result<(), CliError> {
     Ok(())
 }
 
-fn cells(job: &JobRow) -> [(String, Tone); 8] {
-    let reused = if job.reused { " (reused)" } else { "" };
+fn cells(job: &JobRow) -> [(String, Tone); 7] {
+    let state = if job.reused { "reused".to_owned() } else { job.state.to_string() };
     [
         (format::short_id(&job.job_id.to_string()), Tone::Plain),
-        (job.kind.clone(), Tone::Dim),
-        (format!("{}{reused}", job.state), tone(job.state)),
+        (state, tone(job.state)),
         (place(&job.source), Tone::Plain),
         (format::count(job.occurrences), Tone::Plain),
         (job.attempts.to_string(), Tone::Plain),

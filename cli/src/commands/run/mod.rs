@@ -99,7 +99,10 @@ async fn show(
         write_text(&format!("{shown}\n"))?;
         return Ok(());
     }
-    write_text(&format!("{}\n", summary::tables(ledger, app.registry(), run).await?))?;
+    let tables = summary::tables(ledger, app.registry(), run).await?;
+    if !tables.is_empty() {
+        write_text(&format!("{tables}\n"))?;
+    }
     write_text(&format!("{}\n", summary::figures(run, took)))?;
     if let Some(out) = out {
         write_text(&format!("written to {out}\n"))?;

@@ -191,8 +191,8 @@ pub(super) fn figures(run: &RunRow, took: Duration) -> String {
         "nothing paid".to_owned()
     } else {
         format!(
-            "{} calls, {} + {} tokens",
-            format::count(counts.usage.calls),
+            "{}, {} + {} tokens",
+            plural(counts.usage.calls, "call"),
             format::count(counts.usage.input_tokens),
             format::count(counts.usage.output_tokens)
         )

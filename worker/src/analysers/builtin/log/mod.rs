@@ -118,24 +118,9 @@ fn title(args: &LogArgs, what: Option<&str>) -> String {
     let first_line = args.template.lines().next().filter(|line| !line.trim().is_empty());
     let said = one_line(first_line.unwrap_or_else(|| args.message.lines().next().unwrap_or_default()));
     let place = args.logger.rsplit(['.', '/']).next().unwrap_or_default();
-    let parts = [what.unwrap_or_default(), place, without_head(&said)];
+    let parts = [what.unwrap_or_default(), place, &said];
     let parts: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
     if parts.is_empty() { "Event without text".to_owned() } else { capped(&parts.join(": "), MAX_TITLE) }
-}
-
-/// The message without the thread and the class that some layouts put before it:
-/// `[main] com.example.Job - failed` is `failed`.
-fn without_head(said: &str) -> &str {
-    let mut rest = said;
-    while let Some((_, after)) = rest.strip_prefix('[').and_then(|inner| inner.split_once("] ")) {
-        rest = after.trim_start();
-    }
-    match rest.split_once(" - ") {
-        Some((class, message)) if class.contains('.') && !class.contains(' ') && !message.is_empty() => {
-            message
-        }
-        _ => rest,
-    }
 }
 
 fn beginning(text: &str) -> &str {

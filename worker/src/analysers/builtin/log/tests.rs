@@ -125,17 +125,3 @@ fn the_surer_rule_wins_and_the_level_weighs() {
     let warning = analyse(&event("WARN", "Failed to renew lease for [DFSClient] for 30 seconds", None));
     assert_eq!((warning.error_type.as_str(), warning.severity), ("lease-renewal-failed", Severity::Low));
 }
-
-#[test]
-fn titles_start_with_the_message() {
-    for (said, message) in [
-        ("[pool-<id>] no.norlys.Job - batch <id> failed", "batch <id> failed"),
-        ("[a] [b] failed", "failed"),
-        ("job.py - ", "job.py - "),
-        ("order 3.5 - failed", "order 3.5 - failed"),
-        ("[unclosed", "[unclosed"),
-        ("", ""),
-    ] {
-        assert_eq!(without_head(said), message, "{said}");
-    }
-}
