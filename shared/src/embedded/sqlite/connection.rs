@@ -28,17 +28,21 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, PortError> {
     if !is_new {
         check_version(&connection, path)?;
     }
+    if is_new {
+        // A file that a power cut leaves half made is empty: the next one makes it anew.
+        connection.pragma_update(None, "synchronous", "NORMAL").map_err(words)?;
+    }
     connection.pragma_update(None, "journal_mode", "WAL").map_err(words)?;
+    if is_new {
+        create_schema(&mut connection).map_err(words)?;
+        check_version(&connection, path)?;
+    }
     // FULL: a commit that was answered survives a power cut, not only a killed process.
     connection.pragma_update(None, "synchronous", "FULL").map_err(words)?;
     // This build's SQLite checks references by default. Each row here refers to one that the same
     // transaction has read or written, and none is ever deleted.
     connection.pragma_update(None, "foreign_keys", "OFF").map_err(words)?;
     connection.pragma_update(None, "cache_size", -CACHE_KIB).map_err(words)?;
-    if is_new {
-        create_schema(&mut connection).map_err(words)?;
-        check_version(&connection, path)?;
-    }
     Ok(connection)
 }
 

@@ -36,7 +36,7 @@ fn mount(path: &Path, options: &str) -> bool {
     status.is_ok_and(|status| status.success())
 }
 
-/// Answers of 60 KB, so that some dozens fill the disk.
+/// Answers of 60 KB, so that some hundreds fill the disk (of each, 4,000 characters are kept).
 fn long_answer() -> Behaviour {
     let answer = json!({
         "error_type": "long-story", "severity": "low", "create_ticket": false, "title": "Long",
@@ -55,7 +55,7 @@ fn a_full_disk_stops_the_run_and_loses_nothing() {
         eprintln!("skipped: a small file system cannot be mounted here");
         return;
     };
-    place.write("a.log", log_of(60));
+    place.write("a.log", log_of(400));
     let concurrency = CONCURRENCY.to_string();
     let command = ["run", "a.log", "--db", "disk/x.db", "--concurrency", &concurrency, "--out", "out.jsonl"];
     place.run(&command).exits(1).says(&["error:", "full"]);
