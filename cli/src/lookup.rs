@@ -11,7 +11,9 @@ use crate::exit::CliError;
 /// Runs that are searched for first digits.
 const SEARCHED_RUNS: usize = 10_000;
 /// Rows read at once where all are wanted.
-pub const PAGE: usize = 500;
+const PAGE: usize = 500;
+/// The same with results, which may be large.
+const PAGE_WITH_RESULTS: usize = 32;
 
 /// Opens a database to look at.
 pub fn open(db: &Path) -> Result<SqliteLedger, CliError> {
@@ -54,7 +56,8 @@ pub async fn each_job(
     filter: JobFilter,
     mut row: impl FnMut(JobRow) -> Result<(), CliError>,
 ) -> Result<(), CliError> {
-    let mut page = Page { after: 0, limit: PAGE };
+    let limit = if filter.with_results { PAGE_WITH_RESULTS } else { PAGE };
+    let mut page = Page { after: 0, limit };
     loop {
         let jobs = ledger.jobs(filter.clone(), page).await?;
         let Some(last) = jobs.last() else { return Ok(()) };
