@@ -20,8 +20,6 @@ use crate::present::tell;
 use crate::ui::progress::Meter;
 use crate::wiring;
 
-/// How long a failing ledger is tried again before a run stops.
-const LEDGER_PATIENCE: Duration = Duration::from_secs(10);
 /// Time between two progress lines where there is no terminal for a bar.
 const METER_LINE: Duration = Duration::from_secs(10);
 /// A line's window follows the concurrency, but is never shorter than this.
@@ -118,7 +116,7 @@ impl App {
                 grace: config.worker.grace,
                 lease_ttl: config.leases.ttl,
                 hold: config.upstreams.values().map(|upstream| upstream.hold).max().unwrap_or_default(),
-                patience: LEDGER_PATIENCE,
+                patience: config.worker.ledger_patience,
             },
             window: config.dispatch.window.unwrap_or((concurrency * 2).max(SMALLEST_WINDOW)),
             poll: config.dispatch.poll,

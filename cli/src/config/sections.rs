@@ -93,6 +93,9 @@ pub struct Worker {
     /// How long a drain waits for running jobs; zero gives them back at once.
     #[serde(deserialize_with = "text::duration_or_zero")]
     pub grace: Duration,
+    /// How long a failing ledger is tried again before the work stops.
+    #[serde(deserialize_with = "text::duration")]
+    pub ledger_patience: Duration,
 }
 
 /// `[dispatch]`

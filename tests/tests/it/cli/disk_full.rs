@@ -49,7 +49,7 @@ fn long_answer() -> Behaviour {
 fn a_full_disk_stops_the_run_and_loses_nothing() {
     let stub = OpenAiStub::start();
     stub.script(vec![long_answer(); 400]);
-    let place = Place::with_stub(&stub);
+    let place = Place::with_stub(&stub).env("FLEETLINE_WORKER__LEDGER_PATIENCE", "2s");
     let disk = place.path("disk");
     let Some(disk) = SmallDisk::mount(&disk) else {
         eprintln!("skipped: a small file system cannot be mounted here");
