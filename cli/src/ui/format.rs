@@ -94,36 +94,37 @@ fn is_bidi_control(c: char) -> bool {
 
 /// At most so many terminal columns; what is cut is replaced by `…`. Cuts between characters.
 pub fn truncate(text: &str, columns: usize) -> String {
-    let cleaned = clean(text);
-    if cleaned.width() <= columns {
-        return cleaned;
-    }
-    let Some(room) = columns.checked_sub(1) else { return String::new() };
-    let mut used = 0;
-    let fits = |c: &char| {
-        used += c.width().unwrap_or(0);
-        used <= room
-    };
-    let mut cut: String = cleaned.chars().take_while(fits).collect();
-    cut.truncate(cut.trim_end().len());
-    cut.push('…');
-    cut
+    shortened(text, columns, |text, room| {
+        let kept = fitting_bytes(text.chars(), room);
+        format!("{}…", text[..kept].trim_end())
+    })
 }
 
 /// Like [`truncate`], but keeps the end: `…/Passenger[3]`.
 pub fn truncate_start(text: &str, columns: usize) -> String {
+    shortened(text, columns, |text, room| {
+        let kept = fitting_bytes(text.chars().rev(), room);
+        format!("…{}", text[text.len() - kept..].trim_start())
+    })
+}
+
+/// The cleaned text if it fits, else what `cut` makes of it with one column left for the mark.
+fn shortened(text: &str, columns: usize, cut: impl FnOnce(&str, usize) -> String) -> String {
     let cleaned = clean(text);
     if cleaned.width() <= columns {
         return cleaned;
     }
-    let Some(room) = columns.checked_sub(1) else { return String::new() };
+    columns.checked_sub(1).map_or_else(String::new, |room| cut(&cleaned, room))
+}
+
+/// Length of the first characters that fit into so many columns.
+fn fitting_bytes(chars: impl Iterator<Item = char>, room: usize) -> usize {
     let mut used = 0;
     let fits = |c: &char| {
         used += c.width().unwrap_or(0);
         used <= room
     };
-    let kept: usize = cleaned.chars().rev().take_while(fits).map(char::len_utf8).sum();
-    format!("…{}", cleaned[cleaned.len() - kept..].trim_start())
+    chars.take_while(fits).map(char::len_utf8).sum()
 }
 
 /// The last eight digits of an id: the first ones tell its time, which many share.

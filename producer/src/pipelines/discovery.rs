@@ -12,9 +12,6 @@ use crate::discovery::{self, DiscoveryOptions, Piece, XmlError, XmlReport, estim
 /// Name of the kind that takes these jobs.
 pub(super) const KIND: &str = "node.extract";
 
-/// The analyser that works offline, from rules.
-const BUILTIN: &str = "builtin";
-
 /// Splits the document and hands its jobs to `sink`, until that breaks.
 ///
 /// `open` is called for each of two readings (and once more to find the line of a fault). `input`
@@ -32,10 +29,9 @@ pub fn split_xml(
 
 fn job(piece: Piece, input: &str, template: &JobTemplate) -> NewJob {
     let analyser = &template.analyser;
-    let builtin = analyser.name == BUILTIN;
     // A model sees the XML alone. The built-in rules also use the context, so their answer to the
     // same XML may differ from one document to the next.
-    let context = if builtin {
+    let context = if template.is_builtin() {
         serde_json::to_string(&piece.context).expect("a context is plain data")
     } else {
         String::new()

@@ -30,6 +30,11 @@ pub struct JobTemplate {
 impl JobTemplate {
     /// The upstream whose quota the calls take: none for the built-in rules.
     fn upstream(&self) -> Option<String> {
-        (self.analyser.name != "builtin").then(|| self.analyser.name.clone())
+        (!self.is_builtin()).then(|| self.analyser.name.clone())
+    }
+
+    /// Whether the built-in rules do the work, which call nobody.
+    fn is_builtin(&self) -> bool {
+        self.analyser.name == "builtin"
     }
 }
