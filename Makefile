@@ -11,7 +11,7 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 # a user waits for one build, not for two. `make demo PROFILE=fast` shows the speed.
 PROFILE ?= dev
 
-.PHONY: help setup build demo test nextest lint fmt bench clean
+.PHONY: help setup build demo test nextest lint fmt bench up down clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | \
@@ -47,6 +47,12 @@ fmt: ## Format the code
 bench: setup ## Run the benchmarks; each prints a ratio
 	cargo bench --profile fast --workspace --bench embedded
 
-clean: ## Remove what was built, and .dev
+up: ## Start private PostgreSQL, Redis and RabbitMQ under .dev (installs them if missing)
+	@scripts/services.sh up
+
+down: ## Stop them and remove their data
+	@scripts/services.sh down
+
+clean: down ## Remove what was built, and .dev
 	cargo clean
 	rm -rf .dev
