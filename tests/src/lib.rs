@@ -4,3 +4,4 @@
 pub mod conformance;
 pub mod openai_spec;
 pub mod openai_stub;
+pub mod services;

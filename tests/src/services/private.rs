@@ -1,0 +1,96 @@
+//! Servers of one test alone, for faults that others must not feel.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use super::{Urls, VARIABLES, run, script, urls_of, workspace};
+
+/// One of the three.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Server {
+    /// PostgreSQL.
+    Postgres,
+    /// Redis.
+    Redis,
+    /// RabbitMQ.
+    RabbitMq,
+}
+
+impl Server {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Postgres => "postgres",
+            Self::Redis => "redis",
+            Self::RabbitMq => "rabbitmq",
+        }
+    }
+}
+
+/// All three servers, ended and removed when dropped.
+pub struct PrivateServers {
+    dir: TempDir,
+    /// Where they are. A server that is started again keeps its port and, but for Redis, its data.
+    pub urls: Urls,
+}
+
+impl PrivateServers {
+    /// Starts them; about 5 s.
+    pub fn start() -> Self {
+        let dir =
+            tempfile::Builder::new().prefix("fleetline-").tempdir().expect("a writable temporary folder");
+        let mut up = Command::new(workspace().join("scripts/services.sh"));
+        up.args(["up", &dir.path().to_string_lossy()]);
+        for variable in VARIABLES {
+            // Faults must not hit a server that the environment names.
+            up.env_remove(variable);
+        }
+        let urls = urls_of(&run(&mut up));
+        Self { dir, urls }
+    }
+
+    /// Ends one with SIGKILL.
+    pub fn kill(&self, server: Server) {
+        script(&["kill", server.name(), &self.path()]);
+    }
+
+    /// Ends one in its own orderly way.
+    pub fn stop(&self, server: Server) {
+        script(&["stop", server.name(), &self.path()]);
+    }
+
+    /// Starts one that was ended; answers when it answers.
+    pub fn start_again(&self, server: Server) {
+        script(&["start", server.name(), &self.path()]);
+    }
+
+    /// Sends a signal (`STOP`, `CONT`, `QUIT`) to the main process of one.
+    pub fn signal(&self, server: Server, signal: &str) {
+        let pid = self.pid(server);
+        run(Command::new("kill").args([&format!("-{signal}"), &pid]));
+    }
+
+    /// The main process.
+    pub fn pid(&self, server: Server) -> String {
+        let file: PathBuf = self.dir.path().join(server.name()).join("pid");
+        std::fs::read_to_string(file).expect("a running server has a pid file").trim().to_owned()
+    }
+
+    /// `rabbitmqctl` of the broker.
+    pub fn rabbitmqctl(&self, args: &[&str]) -> String {
+        run(Command::new(workspace().join("scripts/services.sh"))
+            .args(["rabbitmqctl", &self.path()])
+            .args(args))
+    }
+
+    fn path(&self) -> String {
+        self.dir.path().to_string_lossy().into_owned()
+    }
+}
+
+impl Drop for PrivateServers {
+    fn drop(&mut self) {
+        let _ = Command::new(workspace().join("scripts/services.sh")).args(["down", &self.path()]).output();
+    }
+}
