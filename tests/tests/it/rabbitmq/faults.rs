@@ -26,11 +26,14 @@ async fn a_failing_broker_delays_and_loses_nothing() {
     let mut options = options(&vhost.url);
     options.confirm_timeout = CONFIRM_TIMEOUT;
     let world = World::on(vhost, options).await;
+    eprintln!("DBG alarm");
     under_an_alarm_publishes_end_and_acks_flow(&world, &servers).await;
+    eprintln!("DBG close");
     lost(&world, &servers, |servers| {
         servers.rabbitmqctl(&["close_all_connections", "a test"]);
     })
     .await;
+    eprintln!("DBG kill");
     lost(&world, &servers, |servers| {
         servers.kill(Server::RabbitMq);
         servers.start_again(Server::RabbitMq);
@@ -49,13 +52,16 @@ async fn under_an_alarm_publishes_end_and_acks_flow(world: &World, servers: &Arc
     assert!(sent.iter().all(Result::is_ok), "{sent:?}");
     let mut consumer = broker.consume(&line(0), 10).await.unwrap();
     let first = consumer.next().await.unwrap().unwrap();
+    eprintln!("DBG a1");
     ctl(servers, &["set_vm_memory_high_watermark", "0"]).await;
+    eprintln!("DBG a2");
     for _ in 0..2 {
         let publish = broker.publish(vec![message(&line(1), 1)]);
         let answers = timeout(ANSWERED, publish).await.expect("it ends");
         let error = answers[0].as_ref().expect_err("the broker takes nothing").to_string();
         assert!(error.contains("memory or disk alarm"), "{error}");
     }
+    eprintln!("DBG a3");
     first.ack().await.unwrap();
     for _ in 1..20 {
         PACE.soon(consumer.next()).await.unwrap().unwrap().ack().await.unwrap();
@@ -63,6 +69,7 @@ async fn under_an_alarm_publishes_end_and_acks_flow(world: &World, servers: &Arc
     let depth = || async { broker.depth(&line(0)).await.unwrap() };
     PACE.becomes(Depth { ready: 0, unsettled: 0 }, depth).await;
     ctl(servers, &["set_vm_memory_high_watermark", "0.4"]).await;
+    eprintln!("DBG a4");
     drop(consumer);
     published(broker, &[2]).await;
     // What was given up on landed late, and nothing else: no request sends what its caller left.
