@@ -12,9 +12,10 @@ use fleetline_shared::domain::{
     CallContext, DynKind, Envelope, ErasedDone, FailureClass, JobError, Outcome, PortError, Registry, Usage,
 };
 use fleetline_shared::kill_point;
-use fleetline_shared::ports::{Delivery, Finish, Finished, Leases, Quotas};
+use fleetline_shared::ports::{Delivery, Finish, Finished, Leases, Quotas, Validity};
 use fleetline_shared::rules::{Standing, decide};
 use futures_util::FutureExt;
+use serde_json::value::RawValue;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -88,12 +89,22 @@ impl Attempts {
         context: &CallContext,
     ) -> Result<Outcome, PortError> {
         // A redelivered message of a job that is finished must not be paid for again.
-        if !self.committer.still_current(envelope.job_id, envelope.fence).await? {
-            return Ok(Outcome::Superseded);
+        match self.committer.validity(envelope.job_id, envelope.fence).await? {
+            Validity::Current => {}
+            Validity::Withdrawn => return Ok(Outcome::Cancelled),
+            Validity::Stale => return Ok(Outcome::Superseded),
         }
+        let fetched = match &envelope.args {
+            Some(_) => None,
+            None => self.committer.args(envelope.job_id).await?,
+        };
+        // A job without args cannot be: the ledger has just said that it knows it.
+        let Some(args) = envelope.args.as_ref().or(fetched.as_ref()) else {
+            return Ok(Outcome::Superseded);
+        };
         let outcome = tokio::select! {
             biased;
-            outcome = self.admit_and_call(envelope, kind, context) => outcome,
+            outcome = self.admit_and_call(envelope, args, kind, context) => outcome,
             () = lease.lost() => Outcome::Superseded,
             () = self.stop.cancelled() => Outcome::Drained,
         };
@@ -104,6 +115,7 @@ impl Attempts {
     async fn admit_and_call(
         &self,
         envelope: &Envelope,
+        args: &RawValue,
         kind: &Arc<dyn DynKind>,
         context: &CallContext,
     ) -> Outcome {
@@ -118,7 +130,7 @@ impl Attempts {
             Err(error) => return not_now(PORT_PAUSE, &error.to_string()),
         };
         kill_point::reach("quota.admitted");
-        let called = call(kind, envelope, context, limit).await;
+        let called = call(kind, args, context, limit).await;
         kill_point::reach("call.returned");
         pass.settle(context.usage()).await;
         self.outcome_of(called, envelope).await
@@ -182,13 +194,8 @@ enum Called {
     Panicked(String),
 }
 
-async fn call(
-    kind: &Arc<dyn DynKind>,
-    envelope: &Envelope,
-    context: &CallContext,
-    limit: Duration,
-) -> Called {
-    let performing = AssertUnwindSafe(kind.perform(&envelope.args, context)).catch_unwind();
+async fn call(kind: &Arc<dyn DynKind>, args: &RawValue, context: &CallContext, limit: Duration) -> Called {
+    let performing = AssertUnwindSafe(kind.perform(args, context)).catch_unwind();
     match timeout(limit, performing).await {
         Ok(Ok(Ok(done))) => Called::Done(done),
         Ok(Ok(Err(error))) => Called::Error(error),

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use fleetline_shared::domain::{JobId, PortError};
 use fleetline_shared::kill_point;
-use fleetline_shared::ports::{Finish, FinishLedger, Finished};
+use fleetline_shared::ports::{Finish, FinishLedger, Finished, Validity};
+use serde_json::value::RawValue;
 use tokio::time::{Instant, sleep};
 
 use crate::batcher::Batcher;
@@ -18,8 +19,10 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// The worker's way to the ledger. Clones share one queue.
 #[derive(Clone)]
 pub struct Committer {
+    ledger: Arc<dyn FinishLedger>,
+    patience: Duration,
     finishes: Batcher<Finish, Result<Finished, PortError>>,
-    checks: Batcher<(JobId, u64), Result<bool, PortError>>,
+    checks: Batcher<(JobId, u64), Result<Validity, PortError>>,
 }
 
 impl Committer {
@@ -29,6 +32,8 @@ impl Committer {
         let for_finish = Arc::clone(ledger);
         let for_check = Arc::clone(ledger);
         Self {
+            ledger: Arc::clone(ledger),
+            patience,
             finishes: Batcher::start(GROUP, move |finishes| {
                 let ledger = Arc::clone(&for_finish);
                 async move {
@@ -41,7 +46,7 @@ impl Committer {
                 let ledger = Arc::clone(&for_check);
                 async move {
                     let count = dispatches.len();
-                    let answers = retried(patience, || ledger.still_current(dispatches.clone())).await;
+                    let answers = retried(patience, || ledger.validity(dispatches.clone())).await;
                     spread(answers, count)
                 }
             }),
@@ -57,8 +62,13 @@ impl Committer {
     }
 
     /// Whether this dispatch is still the one that counts.
-    pub async fn still_current(&self, job: JobId, fence: u64) -> Result<bool, PortError> {
+    pub async fn validity(&self, job: JobId, fence: u64) -> Result<Validity, PortError> {
         self.checks.ask((job, fence)).await.unwrap_or_else(|| Err(stopped()))
+    }
+
+    /// The args of a message that was too large to carry them.
+    pub async fn args(&self, job: JobId) -> Result<Option<Box<RawValue>>, PortError> {
+        retried(self.patience, || self.ledger.args(job)).await
     }
 }
 

@@ -115,6 +115,7 @@ async fn redrive(app: &App, jobs: &[String], run: Option<&str>, all: bool) -> Re
         pipeline: "redrive".into(),
         input: "dead jobs".into(),
         idempotency_key: None,
+        once: false,
         settings: json!({}),
     };
     let id = into.id;

@@ -18,7 +18,7 @@ pub(super) async fn status(app: &App, args: StatusArgs) -> Result<(), CliError> 
     let ledger = lookup::open(app.db())?;
     let runs = match &args.run {
         Some(text) => vec![lookup::find_run(&ledger, text).await?],
-        None => ledger.runs(args.limit).await?,
+        None => ledger.runs(None, args.limit).await?,
     };
     if app.json() {
         return runs.iter().try_for_each(|run| write_line(&mut io::stdout(), run));

@@ -13,7 +13,7 @@ mod source;
 pub use args::{
     AnalyserRef, Ancestor, KnownId, LogArgs, NodeArgs, NodeContext, NodeShape, UsualPart, cut_marks,
 };
-pub use envelope::{ENVELOPE_VERSION, Envelope, EnvelopeError};
+pub use envelope::{ENVELOPE_VERSION, Envelope, EnvelopeError, LARGEST_ARGS};
 pub use error::{JobError, PortError};
 pub use ids::{JobId, RunId};
 pub use job::{DedupKey, Estimate, JobState, NewJob, Usage};

@@ -72,6 +72,7 @@ impl Plan {
             pipeline: self.pipeline.as_str().into(),
             input: self.input.name.clone(),
             idempotency_key: key,
+            once: false,
             settings,
         })
     }
