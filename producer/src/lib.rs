@@ -5,11 +5,13 @@
 //! - [`pipelines`]: how an input becomes jobs.
 //! - [`submit`]: jobs that a splitter sends go to the ledger in batches.
 //! - [`dispatcher`]: ready jobs go from the ledger to their lines.
+//! - [`relay`]: events go from the outbox to those who listen.
 //! - [`sweeper`]: what fell between ledger and line is put back.
 
 pub mod discovery;
 pub mod dispatcher;
 pub mod logs;
 pub mod pipelines;
+pub mod relay;
 pub mod submit;
 pub mod sweeper;
