@@ -74,9 +74,18 @@ impl App {
         &self.config().run.db
     }
 
-    /// ` --db PATH` for commands that are shown, if this one was given a path.
+    /// ` --db PATH` or ` --fleet` for commands that are shown, if this one was given it.
     pub fn db_flag(&self) -> String {
-        self.global.db.as_ref().map(|db| format!(" --db {}", db.display())).unwrap_or_default()
+        match &self.global.db {
+            Some(db) => format!(" --db {}", db.display()),
+            None if self.fleet() => " --fleet".to_owned(),
+            None => String::new(),
+        }
+    }
+
+    /// Whether the fleet's servers are used instead of a file.
+    pub fn fleet(&self) -> bool {
+        self.config().run.fleet
     }
 
     /// Whose work this is.

@@ -1,5 +1,6 @@
 //! The commands, a file each.
 
+mod cancel;
 mod completions;
 mod config;
 mod dead;
@@ -9,6 +10,8 @@ mod jobs;
 mod results;
 pub mod run;
 mod status;
+mod submit;
+mod watch;
 
 use crate::app::App;
 use crate::args::Command;
@@ -21,6 +24,9 @@ pub async fn execute(app: &App, command: Command) -> Result<u8, CliError> {
     match command {
         Command::Run(args) => return run::run(app, args).await,
         Command::Dead(args) => return dead::dead(app, args).await,
+        Command::Submit(args) => return submit::submit(app, args).await,
+        Command::Watch(args) => return watch::watch(app, args).await,
+        Command::Cancel(args) => cancel::cancel(app, args).await?,
         Command::Status(args) => status::status(app, args).await?,
         Command::Jobs(args) => jobs::jobs(app, args).await?,
         Command::Results(args) => results::results(app, args).await?,
@@ -28,6 +34,7 @@ pub async fn execute(app: &App, command: Command) -> Result<u8, CliError> {
         Command::Fingerprint(args) => fingerprint::fingerprint(app, &args)?,
         Command::Config(args) => config::config(app, &args)?,
         Command::Completions { shell } => completions(shell)?,
+        _ => todo!(),
     }
     Ok(OK)
 }
