@@ -3,12 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use fleetline_shared::batcher::Batcher;
 use fleetline_shared::domain::{JobId, PortError};
 use fleetline_shared::kill_point;
 use fleetline_shared::ports::{Finish, FinishLedger, Finished};
 use tokio::time::{Instant, sleep};
-
-use crate::batcher::Batcher;
 
 /// Outcomes in one transaction at most.
 const GROUP: usize = 256;

@@ -8,4 +8,5 @@ mod discovery;
 mod fingerprints;
 mod openai;
 mod pipelines;
+mod redis;
 mod sqlite_ledger;
