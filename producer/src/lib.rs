@@ -1,5 +1,6 @@
 //! What puts work in and keeps it moving.
 //!
+//! - [`amqp`]: intake, events and dead letters on the broker.
 //! - [`discovery`]: cutting XML documents into nodes.
 //! - [`logs`]: reading logs, and which events are the same.
 //! - [`pipelines`]: how an input becomes jobs.
@@ -8,6 +9,7 @@
 //! - [`relay`]: events go from the outbox to those who listen.
 //! - [`sweeper`]: what fell between ledger and line is put back.
 
+pub mod amqp;
 pub mod discovery;
 pub mod dispatcher;
 pub mod logs;

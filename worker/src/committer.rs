@@ -3,13 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use fleetline_shared::batcher::Batcher;
 use fleetline_shared::domain::{JobId, PortError};
 use fleetline_shared::kill_point;
 use fleetline_shared::ports::{Finish, FinishLedger, Finished, Validity};
 use serde_json::value::RawValue;
 use tokio::time::{Instant, sleep};
-
-use crate::batcher::Batcher;
 
 /// Outcomes in one transaction at most.
 const GROUP: usize = 256;

@@ -3,7 +3,6 @@
 
 mod crashed;
 mod events;
-mod intake;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +16,6 @@ use tokio_util::sync::CancellationToken;
 
 pub use crashed::record_crash_loops;
 pub use events::BrokerEvents;
-pub use intake::AmqpIntake;
 
 /// A consumer that is gone is started again after this time.
 const RECONSUME_PAUSE: Duration = Duration::from_millis(500);
@@ -34,12 +32,8 @@ async fn each_delivery<F>(
     F: Future<Output = Result<(), PortError>>,
 {
     while !drain.is_cancelled() {
-        let consumed = tokio::select! {
-            consumed = consume(broker, queue, prefetch, drain, &handle) => consumed,
-        };
-        match consumed {
-            Ok(()) => {}
-            Err(error) => tracing::warn!(%error, queue, "no deliveries; trying again"),
+        if let Err(error) = consume(broker, queue, prefetch, drain, &handle).await {
+            tracing::warn!(%error, queue, "no deliveries; trying again");
         }
         tokio::select! {
             () = drain.cancelled() => {}

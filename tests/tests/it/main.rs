@@ -9,4 +9,5 @@ mod fingerprints;
 mod openai;
 mod pipelines;
 mod rabbitmq;
+mod redis;
 mod sqlite_ledger;
