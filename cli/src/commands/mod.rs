@@ -4,14 +4,20 @@ mod cancel;
 mod completions;
 mod config;
 mod dead;
+mod doctor;
 mod facts;
 mod fingerprint;
 mod jobs;
+mod keys;
+mod migrate;
 mod results;
 pub mod run;
+mod serve;
 mod status;
 mod submit;
+mod topology;
 mod watch;
+mod work;
 
 use crate::app::App;
 use crate::args::Command;
@@ -26,7 +32,13 @@ pub async fn execute(app: &App, command: Command) -> Result<u8, CliError> {
         Command::Dead(args) => return dead::dead(app, args).await,
         Command::Submit(args) => return submit::submit(app, args).await,
         Command::Watch(args) => return watch::watch(app, args).await,
+        Command::Serve(_) => serve::serve(app).await?,
+        Command::Work(args) => work::work(app, args).await?,
+        Command::Doctor => return doctor::doctor(app).await,
+        Command::Topology { action } => return topology::topology(app, action).await,
         Command::Cancel(args) => cancel::cancel(app, args).await?,
+        Command::Migrate => migrate::migrate(app).await?,
+        Command::Keys { action } => keys::keys(app, action).await?,
         Command::Status(args) => status::status(app, args).await?,
         Command::Jobs(args) => jobs::jobs(app, args).await?,
         Command::Results(args) => results::results(app, args).await?,
@@ -34,7 +46,6 @@ pub async fn execute(app: &App, command: Command) -> Result<u8, CliError> {
         Command::Fingerprint(args) => fingerprint::fingerprint(app, &args)?,
         Command::Config(args) => config::config(app, &args)?,
         Command::Completions { shell } => completions(shell)?,
-        _ => todo!(),
     }
     Ok(OK)
 }

@@ -3,6 +3,7 @@
 
 mod crashed;
 mod events;
+mod intake;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use crashed::record_crash_loops;
 pub use events::BrokerEvents;
+pub use intake::AmqpIntake;
 
 /// A consumer that is gone is started again after this time.
 const RECONSUME_PAUSE: Duration = Duration::from_millis(500);

@@ -190,6 +190,15 @@ impl Registry {
         self
     }
 
+    /// Those of these names. `Err`: there is no kind of this name.
+    pub fn only(&self, names: &[String]) -> Result<Self, String> {
+        let find = |name: &String| {
+            let kind = self.kinds.get_key_value(name.as_str());
+            kind.map(|(name, kind)| (*name, Arc::clone(kind))).ok_or_else(|| name.clone())
+        };
+        Ok(Self { kinds: names.iter().map(find).collect::<Result<_, _>>()? })
+    }
+
     /// The kind of that name.
     pub fn get(&self, name: &str) -> Option<&Arc<dyn DynKind>> {
         self.kinds.get(name)
