@@ -1,6 +1,8 @@
 //! What puts work in and keeps it moving.
 //!
 //! - [`discovery`]: cutting XML documents into nodes.
+//! - [`http`]: the HTTP intake.
+//! - [`intake`]: what every way in has in common.
 //! - [`logs`]: reading logs, and which events are the same.
 //! - [`pipelines`]: how an input becomes jobs.
 //! - [`submit`]: jobs that a splitter sends go to the ledger in batches.
@@ -9,6 +11,8 @@
 
 pub mod discovery;
 pub mod dispatcher;
+pub mod http;
+pub mod intake;
 pub mod logs;
 pub mod pipelines;
 pub mod submit;
