@@ -87,6 +87,7 @@ pub(super) fn place(source: &Source) -> String {
             format!("line {first_line}")
         }
         Source::Lines { first_line, last_line, .. } => format!("lines {first_line}-{last_line}"),
+        Source::Request { index } => format!("request {index}"),
         Source::FollowUp { follows } => format!("follows {}", format::short_id(&follows.to_string())),
     }
 }
