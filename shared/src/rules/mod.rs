@@ -8,4 +8,4 @@ mod quota;
 pub use backoff::Backoff;
 pub use decide::{Standing, decide};
 pub use dedup::dedup_key;
-pub use quota::{Lack, Pacing, QuotaState, Slot, SlotAsk, micros};
+pub use quota::{Lack, Pacing, QuotaState, Slot, SlotAsk, micros, too_large, why};
