@@ -7,7 +7,8 @@ use redis::{Cmd, Value};
 
 use crate::domain::PortError;
 use crate::ports::{Limits, Rate};
-use crate::redis::script::{Script, unexpected};
+use crate::redis::Redis;
+use crate::redis::script::{self, Script, unexpected};
 use crate::rules::{Lack, Pacing, Slot, SlotAsk, micros};
 
 pub(super) const PORT: &str = "quotas";
@@ -116,6 +117,13 @@ pub struct QuotaCall<'a> {
 }
 
 impl QuotaCall<'_> {
+    /// Does these things in their order, in one script call of their own.
+    pub async fn run(&self, redis: &Redis, ops: &[Op]) -> Result<Answers, PortError> {
+        let values = script::run(redis, PORT, &[&SCRIPT], vec![self.command(ops)]).await?;
+        let value = values.into_iter().next().unwrap_or(Ok(Value::Nil))?;
+        read(&value)
+    }
+
     /// The command. The keys of one upstream have one hash tag, so that Redis Cluster keeps them
     /// together.
     pub(super) fn command(&self, ops: &[Op]) -> Cmd {
