@@ -9,6 +9,7 @@
 //! means.
 
 pub mod connection;
+mod examine;
 pub mod leases;
 pub mod quotas;
 mod script;
