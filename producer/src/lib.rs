@@ -5,6 +5,7 @@
 //! - [`intake`]: what every way in has in common.
 //! - [`logs`]: reading logs, and which events are the same.
 //! - [`pipelines`]: how an input becomes jobs.
+//! - [`rows`]: results as rows for programs.
 //! - [`submit`]: jobs that a splitter sends go to the ledger in batches.
 //! - [`dispatcher`]: ready jobs go from the ledger to their lines.
 //! - [`sweeper`]: what fell between ledger and line is put back.
@@ -15,5 +16,6 @@ pub mod http;
 pub mod intake;
 pub mod logs;
 pub mod pipelines;
+pub mod rows;
 pub mod submit;
 pub mod sweeper;
