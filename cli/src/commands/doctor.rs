@@ -26,7 +26,8 @@ pub(super) async fn doctor(app: &App) -> Result<u8, CliError> {
 
 /// `true`: nothing is wrong.
 fn show(app: &App, what: &str, examined: Examined) -> Result<bool, CliError> {
-    let (line, findings) = examined.unwrap_or_else(|error| ("cannot be examined".to_owned(), vec![of(&error)]));
+    let (line, findings) =
+        examined.unwrap_or_else(|error| ("cannot be examined".to_owned(), vec![of(&error)]));
     if app.json() {
         write_line(&mut io::stdout(), &json!({ "part": what, "is": line, "findings": findings }))?;
         return Ok(findings.is_empty());
@@ -41,7 +42,9 @@ fn show(app: &App, what: &str, examined: Examined) -> Result<bool, CliError> {
 
 fn of(error: &CliError) -> Finding {
     let remedy = match error {
-        CliError::Port(PortError::Unavailable { .. }) => "check that it runs, that this machine may reach it, and its URL",
+        CliError::Port(PortError::Unavailable { .. }) => {
+            "check that it runs, that this machine may reach it, and its URL"
+        }
         _ => "see `fleetline config print`",
     };
     Finding::new("connection", error.to_string(), remedy)

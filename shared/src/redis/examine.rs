@@ -65,7 +65,11 @@ fn clock(time: &Value, our_ms: i64) -> Option<Finding> {
 fn eviction(policy: &Value) -> Option<Finding> {
     let (_, policy): (String, String) = from_redis_value(policy.clone()).ok()?;
     (policy != "noeviction").then(|| {
-        Finding::new("maxmemory-policy", format!("it is {policy}, which drops leases"), "set it to noeviction")
+        Finding::new(
+            "maxmemory-policy",
+            format!("it is {policy}, which drops leases"),
+            "set it to noeviction",
+        )
     })
 }
 
@@ -75,7 +79,9 @@ mod tests {
 
     #[test]
     fn versions_are_compared_by_number() {
-        for (version, old) in [("7.0.15", false), ("6.2.0", false), ("6.0.16", true), ("10.1", false), ("?", false)] {
+        for (version, old) in
+            [("7.0.15", false), ("6.2.0", false), ("6.0.16", true), ("10.1", false), ("?", false)]
+        {
             assert_eq!(too_old(version).is_some(), old, "{version}");
         }
     }

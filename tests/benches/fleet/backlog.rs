@@ -41,7 +41,10 @@ async fn fairness(rig: &Rig) {
     let started = Instant::now();
     let run = rig.submit(Work::Noop, 10).await;
     until(rig, run, 10).await;
-    println!("  a run of 10 jobs submitted behind it finishes after {:.2} s", started.elapsed().as_secs_f64());
+    println!(
+        "  a run of 10 jobs submitted behind it finishes after {:.2} s",
+        started.elapsed().as_secs_f64()
+    );
 }
 
 async fn until(rig: &Rig, run: fleetline_shared::domain::RunId, succeeded: u64) -> u64 {
