@@ -1,7 +1,6 @@
 //! `fleetline serve`: the fleet's front door and engine.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use fleetline_producer::amqp::{BrokerEvents, record_crash_loops};
 use fleetline_producer::dispatcher::{DispatchOptions, Dispatcher, WindowBounds};
