@@ -1,5 +1,6 @@
 //! Integration tests of all parts together, as one binary: linking is what costs.
 
+mod amqp;
 mod cli;
 mod conformance;
 mod conformance_ledger;
