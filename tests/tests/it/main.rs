@@ -7,6 +7,7 @@ mod conformance_ledger;
 mod crashes;
 mod discovery;
 mod fingerprints;
+mod http;
 mod openai;
 mod pipelines;
 mod rabbitmq;
