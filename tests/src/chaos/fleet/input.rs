@@ -1,0 +1,24 @@
+//! Inputs whose jobs are known beforehand.
+
+use std::fmt::Write;
+use std::ops::Range;
+
+/// An XML document of items, each of which becomes one job.
+#[derive(Clone, Debug)]
+pub struct Input {
+    /// Numbers of the items. The same number in two inputs is the same call.
+    pub items: Range<usize>,
+}
+
+impl Input {
+    /// The document. Its items differ in their numbers; what holds them differs with the range.
+    pub fn document(&self) -> String {
+        let mut items = String::new();
+        for n in self.items.clone() {
+            write!(items, "<Item><Name>thing {n}</Name><Price><Total>{n}.50</Total></Price></Item>")
+                .expect("a string takes text");
+        }
+        let id = format!("{}-{}", self.items.start, self.items.end);
+        format!("<Order OrderID='{id}'><Buyer>somebody</Buyer><Items>{items}</Items></Order>")
+    }
+}
