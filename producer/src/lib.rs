@@ -1,6 +1,9 @@
 //! What puts work in and keeps it moving.
 //!
+//! - [`amqp`]: intake, events and dead letters on the broker.
 //! - [`discovery`]: cutting XML documents into nodes.
+//! - [`http`]: the HTTP intake.
+//! - [`intake`]: what every way in has in common.
 //! - [`logs`]: reading logs, and which events are the same.
 //! - [`pipelines`]: how an input becomes jobs.
 //! - [`submit`]: jobs that a splitter sends go to the ledger in batches.
@@ -8,8 +11,11 @@
 //! - [`relay`]: events go from the outbox to those who listen.
 //! - [`sweeper`]: what fell between ledger and line is put back.
 
+pub mod amqp;
 pub mod discovery;
 pub mod dispatcher;
+pub mod http;
+pub mod intake;
 pub mod logs;
 pub mod pipelines;
 pub mod relay;

@@ -52,12 +52,13 @@ impl Attempts {
         let envelope = match Envelope::decode(&delivery.body) {
             Ok(envelope) => envelope,
             Err(error) => {
-                tracing::error!(%error, "a message goes to the dead letters");
-                return delivery.reject(error.to_string()).await;
+                reject(delivery, error.to_string()).await;
+                return Ok(());
             }
         };
         let Some(kind) = self.registry.get(&envelope.kind) else {
-            return delivery.reject(format!("this worker does not know kind `{}`", envelope.kind)).await;
+            reject(delivery, format!("this worker does not know kind `{}`", envelope.kind)).await;
+            return Ok(());
         };
         let started = Instant::now();
         let lease = match HeldLease::take(&self.leases, &envelope, self.lease_ttl).await {
@@ -180,9 +181,23 @@ impl Attempts {
                 tracing::error!(job = %envelope.job_id, error, "the outcome could not be recorded");
             }
         }
-        delivery.ack().await?;
+        acknowledge(delivery).await;
         kill_point::reach("delivery.acked");
         Ok(())
+    }
+}
+
+/// The outcome is recorded. A broker that is gone delivers the message again, and finds it stale.
+async fn acknowledge(delivery: Delivery) {
+    if let Err(error) = delivery.ack().await {
+        tracing::debug!(%error, "a delivery could not be acknowledged; it comes again");
+    }
+}
+
+async fn reject(delivery: Delivery, reason: String) {
+    tracing::error!(reason, "a message goes to the dead letters");
+    if let Err(error) = delivery.reject(reason).await {
+        tracing::warn!(%error, "a message could not be rejected; it comes again");
     }
 }
 

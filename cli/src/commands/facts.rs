@@ -17,8 +17,8 @@ use crate::ui::table::{Column, Look, Table, Tone};
 
 /// Lists facts of nodes, or the analyses of log messages.
 pub(super) async fn facts(app: &App, args: FactsArgs) -> Result<(), CliError> {
-    let ledger = lookup::open(app.db())?;
-    let run = lookup::find_run(&ledger, &args.run.run).await?;
+    let ledger = lookup::open(app).await?;
+    let run = lookup::find_run(&*ledger, &args.run.run).await?;
     let limit = if args.limit == 0 { usize::MAX } else { args.limit };
     let filter = JobFilter {
         run: Some(run.id),
@@ -29,7 +29,7 @@ pub(super) async fn facts(app: &App, args: FactsArgs) -> Result<(), CliError> {
     let mut rows = Vec::new();
     let mut total = 0;
     let mut out = io::stdout().lock();
-    lookup::each_job(&ledger, filter, |job| {
+    lookup::each_job(&*ledger, filter, |job| {
         for fact in rows_of(app.registry(), &job) {
             if args.r#type.as_deref().is_some_and(|wanted| wanted != type_of(&fact)) {
                 continue;

@@ -1,5 +1,6 @@
 //! The words of Fleetline as types. Nothing here does I/O.
 
+mod appraisal;
 mod args;
 mod envelope;
 mod error;
@@ -10,6 +11,7 @@ mod outcome;
 mod run;
 mod source;
 
+pub use appraisal::Appraisal;
 pub use args::{
     AnalyserRef, Ancestor, KnownId, LogArgs, NodeArgs, NodeContext, NodeShape, UsualPart, cut_marks,
 };

@@ -8,4 +8,6 @@ mod discovery;
 mod fingerprints;
 mod openai;
 mod pipelines;
+mod rabbitmq;
+mod redis;
 mod sqlite_ledger;

@@ -1,0 +1,53 @@
+//! `fleetline topology`: exchanges, queues and policies of the broker.
+
+use std::io;
+
+use fleetline_shared::rabbitmq::topology;
+
+use crate::app::App;
+use crate::args::TopologyAction;
+use crate::exit::{CliError, FAILURE, OK};
+use crate::fleet::{self, Role};
+use crate::present::{write_line, write_text};
+
+/// Makes or checks them; returns the exit code.
+pub(super) async fn topology(app: &App, action: TopologyAction) -> Result<u8, CliError> {
+    match action {
+        TopologyAction::Apply => apply(app).await,
+        TopologyAction::Check => check(app).await,
+    }
+}
+
+async fn apply(app: &App) -> Result<u8, CliError> {
+    let management = fleet::management(app)?.ok_or_else(|| {
+        CliError::Usage(
+            "rabbitmq.management_url is not set: policies are set through the management API. Set it, or \
+             import deploy/rabbitmq/definitions.json on the broker"
+                .into(),
+        )
+    })?;
+    let topology = fleet::topology(app);
+    topology::apply(&fleet::rabbit_options(app, Role::Producer)?, &management, &topology).await?;
+    write_text(&format!("the broker is set up for {}\n", topology.kinds.join(", ")))?;
+    Ok(OK)
+}
+
+async fn check(app: &App) -> Result<u8, CliError> {
+    let management = fleet::management(app)?;
+    let options = fleet::rabbit_options(app, Role::Producer)?;
+    let findings = topology::check(&options, management.as_ref(), &fleet::topology(app)).await?;
+    for finding in &findings {
+        if app.json() {
+            let shown = serde_json::json!({
+                "subject": finding.subject, "problem": finding.problem, "remedy": finding.remedy,
+            });
+            write_line(&mut io::stdout(), &shown)?;
+        } else {
+            write_text(&format!("{finding}\n"))?;
+        }
+    }
+    if findings.is_empty() && !app.json() {
+        write_text("the broker is as it should be\n")?;
+    }
+    Ok(if findings.is_empty() { OK } else { FAILURE })
+}

@@ -1,0 +1,4 @@
+//! The `RabbitMQ` adapter against a real broker.
+
+mod conformance;
+mod world;
