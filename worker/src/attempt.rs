@@ -103,6 +103,7 @@ impl Attempts {
         let Some(args) = envelope.args.as_ref().or(fetched.as_ref()) else {
             return Ok(Outcome::Superseded);
         };
+        kill_point::swallow(args.get());
         let outcome = tokio::select! {
             biased;
             outcome = self.admit_and_call(envelope, args, kind, context) => outcome,

@@ -11,24 +11,33 @@ use super::fleet::{Fleet, Plan, Program, Site};
 use super::report::Report;
 use super::until;
 
-/// What a fault does to a fleet.
-pub type Inflict = for<'f, 's> fn(&'f mut Fleet<'s>, &'f mut Extent) -> Pin<Box<dyn Future<Output = ()> + Send + 'f>>;
-
-/// A named fault with what it needs.
+/// Something that happens to a fleet.
 #[derive(Clone, Copy)]
-pub struct Scenario {
-    /// Its name: of its test, and in the report.
+pub struct Fault {
+    /// Its name in reports.
     pub name: &'static str,
     /// Whether it harms a server.
     pub needs_own_servers: bool,
+    /// Whether it takes minutes.
+    pub is_long: bool,
+    /// What happens. Work comes in all the while.
+    pub inflict: Inflict,
+}
+
+/// What a fault does.
+pub type Inflict = for<'f> fn(&'f mut Fleet, &'f mut Extent) -> Pin<Box<dyn Future<Output = ()> + 'f>>;
+
+/// Faults that happen to one fleet, one after the other.
+#[derive(Clone)]
+pub struct Scenario {
+    /// Its name in reports.
+    pub name: String,
+    /// What happens.
+    pub faults: Vec<Fault>,
     /// Settings of the fleet's processes.
     pub settings: &'static [(&'static str, &'static str)],
     /// The provider's limit, if it is judged.
     pub quota: Option<Quota>,
-    /// Workers at the start.
-    pub workers: usize,
-    /// What happens. Work comes in all the while.
-    pub inflict: Inflict,
 }
 
 /// How much of it.
@@ -49,27 +58,35 @@ impl Extent {
 
 /// How long the provider takes.
 const LATENCY: Duration = Duration::from_millis(100);
+/// Workers at the start.
+const WORKERS: usize = 2;
 /// Items that wait for a worker, about: enough that a fault always finds work.
 const WAITING: usize = 60;
 /// Leases end by themselves within this time.
 const LEASES_END: Duration = Duration::from_secs(30);
 
+/// Servers answer observers within this time.
+const READING: Duration = Duration::from_secs(60);
+
 /// Plays a scenario from beginning to verdict.
-pub async fn play(scenario: &Scenario, program: &Program, site: &Site, mut extent: Extent) -> Report {
+pub async fn play(scenario: &Scenario, program: &Program, site: &Arc<Site>, extent: &mut Extent) -> Report {
     let began = Instant::now();
     let plan = Plan { program, site, latency: LATENCY, settings: scenario.settings };
     let mut fleet = Fleet::prepare(plan).await;
     fleet.story.quota = scenario.quota;
     fleet.add_serve(&[]).await;
-    for _ in 0..scenario.workers {
+    for _ in 0..WORKERS {
         fleet.add_worker(&[]);
     }
     let stub = Arc::clone(&fleet.stub);
     let feeder = fleet.intake.feed(WAITING, move || stub.call_count());
-    fleet.more_calls(10).await;
-    (scenario.inflict)(&mut fleet, &mut extent).await;
-    // It works as before.
-    fleet.more_finished(20).await;
+    for fault in &scenario.faults {
+        // It works, before each and after the last.
+        fleet.more_finished(10).await;
+        eprintln!("{:>6.1} s  {}", began.elapsed().as_secs_f64(), fault.name);
+        (fault.inflict)(&mut fleet, extent).await;
+    }
+    fleet.more_finished(10).await;
     feeder.stop().await;
     fleet.quiet().await;
     fleet.drain().await;
@@ -78,7 +95,7 @@ pub async fn play(scenario: &Scenario, program: &Program, site: &Site, mut exten
     report
 }
 
-async fn judge(scenario: &Scenario, fleet: &mut Fleet<'_>, began: Instant) -> Report {
+async fn judge(scenario: &Scenario, fleet: &mut Fleet, began: Instant) -> Report {
     fleet.story.accepted = fleet.intake.accepted();
     fleet.story.changed = fleet.watch.end().await;
     let evidence = gather(fleet).await;
@@ -91,7 +108,7 @@ async fn judge(scenario: &Scenario, fleet: &mut Fleet<'_>, began: Instant) -> Re
     }
     let keys = evidence.jobs.iter().map(|job| &job.key).collect::<std::collections::BTreeSet<_>>();
     Report {
-        scenario: scenario.name.to_owned(),
+        scenario: scenario.name.clone(),
         took: began.elapsed(),
         jobs: evidence.jobs.len(),
         keys: keys.len(),
@@ -104,7 +121,7 @@ async fn judge(scenario: &Scenario, fleet: &mut Fleet<'_>, began: Instant) -> Re
 }
 
 /// Reads all there is to see.
-async fn gather(fleet: &Fleet<'_>) -> Evidence {
+async fn gather(fleet: &Fleet) -> Evidence {
     let urls = fleet.urls();
     // A lease that was renewed in its last moment ends by itself.
     let mut held = Vec::new();
@@ -116,19 +133,26 @@ async fn gather(fleet: &Fleet<'_>) -> Evidence {
         }
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
-    let broker = until("the broker answers", LEASES_END, async || BrokerView::open(&urls.rabbitmq).await).await;
-    let mut view = PostgresView::open(&urls.postgres).await.expect("Postgres answers");
+    let broker = until("the broker answers", READING, async || BrokerView::open(&urls.rabbitmq).await).await;
+    let (lines, dead_letters) = (broker.lines().await, broker.dead_letters().await);
     let calls = fleet.stub.calls();
-    Evidence {
-        runs: view.runs().await,
-        jobs: view.jobs().await,
-        results: view.results().await,
-        outbox: view.outbox().await,
-        leases: held,
-        lines: broker.lines().await,
-        dead_letters: broker.dead_letters().await,
-        calls: calls.into_iter().map(|call| Call { content: call.content_hash, at: call.at }).collect(),
-    }
+    let calls: Vec<_> =
+        calls.into_iter().map(|call| Call { content: call.content_hash, at: call.at }).collect();
+    until("Postgres tells all it has", READING, async || {
+        let mut view = PostgresView::open(&urls.postgres).await?;
+        Some(Evidence {
+            runs: view.runs().await?,
+            jobs: view.jobs().await?,
+            results: view.results().await?,
+            outbox: view.outbox().await?,
+            live: view.live().await?,
+            leases: held.clone(),
+            lines: lines.clone(),
+            dead_letters,
+            calls: calls.clone(),
+        })
+    })
+    .await
 }
 
 /// Times from each kill to the next call of the keys that had been called for shortly before and were

@@ -6,6 +6,7 @@ mod conformance_ledger;
 mod crashes;
 mod discovery;
 mod fingerprints;
+mod fleet;
 mod openai;
 mod pipelines;
 mod rabbitmq;

@@ -2,7 +2,7 @@
 //! API shows what was true some seconds ago.
 
 use fleetline_shared::rabbitmq::topology::{CRASHED_QUEUE, JOBS_EXCHANGE, REJECTED_QUEUE};
-use lapin::options::{BasicGetOptions, BasicPublishOptions, QueueBindOptions, QueueDeclareOptions};
+use lapin::options::{BasicGetOptions, BasicPublishOptions, QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::{FieldTable, ShortString};
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
 
@@ -58,6 +58,13 @@ impl BrokerView {
         self.waiting(REJECTED_QUEUE).await.unwrap_or(0) + self.waiting(CRASHED_QUEUE).await.unwrap_or(0)
     }
 
+    /// Deletes a queue with all it holds.
+    pub async fn delete_queue(&self, queue: &str) {
+        let channel = self.connection.create_channel().await.expect("a channel");
+        channel.queue_delete(queue.into(), QueueDeleteOptions::default()).await.expect("the queue is there");
+        let _ = channel.close(200, "done".into()).await;
+    }
+
     /// Copies all messages for a kind's line from now on; the line gets them as before.
     pub async fn tap(&self, kind: &str) -> Tap {
         let channel = self.connection.create_channel().await.expect("a channel");
@@ -91,5 +98,11 @@ impl Tap {
             bodies.push(message.delivery.data);
         }
         bodies
+    }
+
+    /// No copies from now on.
+    pub async fn close(self) {
+        let _ = self.channel.queue_delete(self.queue, QueueDeleteOptions::default()).await;
+        let _ = self.channel.close(200, "done".into()).await;
     }
 }

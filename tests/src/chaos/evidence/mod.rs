@@ -23,6 +23,8 @@ pub struct Evidence {
     pub results: Vec<Key>,
     /// Rows of events that were not published.
     pub outbox: u64,
+    /// Rows of work under way.
+    pub live: u64,
     /// Redis keys of leases.
     pub leases: Vec<String>,
     /// Messages on each line.

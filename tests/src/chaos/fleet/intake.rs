@@ -46,7 +46,7 @@ impl Intake {
     pub fn next_input(&self, items: usize) -> Input {
         const OVERLAP: usize = 3;
         let first = self.book.next_item.fetch_add(items, Ordering::SeqCst);
-        Input { items: first.saturating_sub(OVERLAP)..first + items }
+        Input::new(first.saturating_sub(OVERLAP)..first + items)
     }
 
     /// Items that were submitted or are about to be.

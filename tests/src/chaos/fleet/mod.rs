@@ -36,7 +36,7 @@ pub struct Plan<'a> {
     /// The program.
     pub program: &'a Program,
     /// Its servers.
-    pub site: &'a Site,
+    pub site: &'a Arc<Site>,
     /// How long the provider takes for a call.
     pub latency: Duration,
     /// Settings beyond the usual ones of these tests.
@@ -44,9 +44,9 @@ pub struct Plan<'a> {
 }
 
 /// The fleet.
-pub struct Fleet<'a> {
+pub struct Fleet {
     /// Its servers.
-    pub site: &'a Site,
+    pub site: Arc<Site>,
     /// The provider.
     pub stub: Arc<OpenAiStub>,
     /// The way in.
@@ -73,9 +73,9 @@ pub struct Fleet<'a> {
     started: usize,
 }
 
-impl<'a> Fleet<'a> {
+impl Fleet {
     /// Rooms on the servers, their schema and topology; no processes yet.
-    pub async fn prepare(plan: Plan<'a>) -> Self {
+    pub async fn prepare(plan: Plan<'_>) -> Self {
         let rooms = Rooms::make(plan.site.urls()).await;
         let stub = Arc::new(OpenAiStub::with_latency(plan.latency));
         let (serve_links, work_links) = (Links::start(&rooms.urls).await, Links::start(&rooms.urls).await);
@@ -88,7 +88,7 @@ impl<'a> Fleet<'a> {
         let work_settings = by_links(&base, &work_links, &rooms.urls);
         let folder = tempfile::tempdir().expect("a writable temporary folder");
         let fleet = Self {
-            site: plan.site,
+            site: Arc::clone(plan.site),
             intake: Intake::new(plan.program.clone(), folder.path().to_owned(), serve_settings.clone()),
             watch: TerminalWatch::start(&rooms.urls.postgres),
             stub,
@@ -136,13 +136,17 @@ impl<'a> Fleet<'a> {
         &self.rooms.prefix
     }
 
-    /// Starts a `serve`; returns its place when it listens.
-    pub async fn add_serve(&mut self, more: &[(&str, &str)]) -> usize {
-        let settings = self.serve_settings.with(more);
-        let process = self.start("serve", &settings, &["serve", "--listen", "127.0.0.1:0", "--open"]);
+    /// Adds a `serve`, and waits until it listens.
+    pub async fn add_serve(&mut self, more: &[(&str, &str)]) {
+        let process = self.start_serve(more);
         process.says("listening on http://").await;
         self.serves.push(process);
-        self.serves.len() - 1
+    }
+
+    /// Starts a `serve` that is not expected to live.
+    pub fn start_serve(&mut self, more: &[(&str, &str)]) -> Process {
+        let settings = self.serve_settings.with(more);
+        self.start("serve", &settings, &["serve", "--listen", "127.0.0.1:0", "--open"])
     }
 
     /// Starts a `work`; returns its place.
@@ -166,6 +170,22 @@ impl<'a> Fleet<'a> {
         self.workers.remove(place).kill();
         self.worker_kills.push(from);
         self.disturbed("a worker was killed", from, CONCURRENCY);
+    }
+
+    /// Lets a worker finish what it has begun, and end.
+    pub async fn drain_worker(&mut self, place: usize) {
+        let mut leaving = self.workers.remove(place);
+        leaving.signal(Signal::TERM);
+        leaving.ended_well().await;
+    }
+
+    /// Starts a new worker for each that has died.
+    pub fn revive(&mut self, more: &[(&str, &str)]) {
+        let dead = |process: &mut Process| !process.is_running();
+        while let Some(place) = self.workers.iter_mut().position(dead) {
+            self.kill_worker(place);
+            self.add_worker(more);
+        }
     }
 
     /// Notes a fault that began at `from` and is over now, as far as what was under way goes.
@@ -226,8 +246,7 @@ impl<'a> Fleet<'a> {
             process.signal(Signal::TERM);
         }
         for process in self.workers.iter_mut().chain(&mut self.serves) {
-            let status = process.ended().await;
-            assert!(status.success(), "{} ends in good order: {status}\n{}", process.name, process.log());
+            process.ended_well().await;
         }
     }
 

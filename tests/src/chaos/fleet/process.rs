@@ -61,6 +61,12 @@ impl Process {
         until(&what, END, async || self.child.try_wait().expect("our own child")).await
     }
 
+    /// Waits for its end in good order.
+    pub async fn ended_well(&mut self) {
+        let status = self.ended().await;
+        assert!(status.success(), "{} ends in good order: {status}\n{}", self.name, self.log_end());
+    }
+
     /// Waits until it has killed itself at its kill point.
     pub async fn killed_itself(&mut self) {
         let status = self.ended().await;

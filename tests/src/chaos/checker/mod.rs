@@ -12,7 +12,7 @@ pub struct Story {
     pub accepted: Vec<(String, u64)>,
     /// What may have cost calls.
     pub disturbances: Vec<Disturbance>,
-    /// Jobs that must be dead, no more and no less; their calls are not judged.
+    /// Jobs that must be dead, no more and no less.
     pub dead: u64,
     /// The provider's limit, if it is judged.
     pub quota: Option<Quota>,
@@ -144,13 +144,13 @@ fn calls(evidence: &Evidence, story: &Story) -> Vec<String> {
         let (first, last) = (times.iter().min(), times.iter().max());
         let inside = story.disturbances.iter().filter(|one| Some(&one.from) <= last && Some(&one.until) >= first);
         let allowed = 1 + inside.count();
-        if times.len() > allowed && story.dead == 0 {
+        if times.len() > allowed {
             found.push(format!("{} calls for one key, {allowed} allowed: {content}", times.len()));
         }
         extra += times.len() - 1;
     }
     let at_risk: usize = story.disturbances.iter().map(|one| one.calls_at_risk).sum();
-    if extra > at_risk && story.dead == 0 {
+    if extra > at_risk {
         found.push(format!("{extra} calls too many; at most {at_risk} were at risk: {:?}", story.disturbances));
     }
     found
@@ -172,6 +172,9 @@ fn left_over(evidence: &Evidence) -> Vec<String> {
     for (line, messages) in evidence.lines.iter().filter(|(_, messages)| *messages > 0) {
         found.push(format!("{messages} messages are left on {line}"));
     }
+    if evidence.live > 0 {
+        found.push(format!("{} rows of live jobs and keys are left", evidence.live));
+    }
     if evidence.outbox > 0 {
         found.push(format!("{} events are left in the outbox", evidence.outbox));
     }
@@ -183,3 +186,6 @@ fn left_over(evidence: &Evidence) -> Vec<String> {
     }
     found
 }
+
+#[cfg(test)]
+mod tests;
