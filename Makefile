@@ -28,8 +28,9 @@ demo: setup ## Run both pipelines on the samples: no key, no server, no network
 	cargo build --profile $(PROFILE) --workspace --bins
 	@scripts/demo.sh "$${CARGO_TARGET_DIR:-target}/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))/fleetline"
 
-test: setup nextest ## Run all tests
-	cargo nextest run --workspace
+test: setup nextest ## Run all tests, on private servers that are started for them
+	cargo build --workspace --tests
+	scripts/services.sh with .dev/test -- cargo nextest run --workspace
 	cargo test --workspace --doc
 
 nextest:
@@ -46,6 +47,7 @@ fmt: ## Format the code
 
 bench: setup ## Run the benchmarks; each prints a ratio
 	cargo bench --profile fast --workspace --bench embedded
+	scripts/services.sh with .dev/bench -- cargo bench --profile fast --workspace --bench fleet
 
 up: ## Start private PostgreSQL, Redis and RabbitMQ under .dev (installs them if missing)
 	@scripts/services.sh up

@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use fleetline_producer::amqp::AmqpIntake;
+use fleetline_producer::http::{Access, HttpOptions, HttpParts};
+use fleetline_producer::intake::{JobLimits, Pipelines};
 use fleetline_shared::domain::PortError;
 use fleetline_shared::ports::{Leases, Ledger, Quotas};
 use fleetline_shared::postgres::{PostgresLedger, PostgresOptions};
@@ -14,6 +17,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::time::sleep;
 
 use crate::app::App;
+use crate::args::Pipeline;
 use crate::exit::CliError;
 use crate::signals::Signals;
 
@@ -70,7 +74,7 @@ pub fn postgres_options(app: &App) -> Result<PostgresOptions, CliError> {
     let config = &app.config().postgres;
     let url = url(config.url.as_ref(), "postgres.url", "DATABASE_URL", "postgres://user@host/database")?;
     Ok(PostgresOptions {
-        connections: config.connections,
+        pool_size: config.connections,
         acquire_timeout: config.acquire_timeout,
         statement_timeout: config.statement_timeout,
         application_name: format!("fleetline/{}", app.process_name()),
@@ -134,8 +138,58 @@ pub fn leases(redis: &Redis) -> Arc<dyn Leases> {
 /// The upstreams' quotas, counted over the fleet.
 pub fn quotas(app: &App, redis: &Redis) -> Arc<dyn Quotas> {
     let upstreams = app.config().upstreams.iter();
-    let limits: BTreeMap<_, _> = upstreams.map(|(name, upstream)| (name.clone(), upstream.limits())).collect();
+    let limits: BTreeMap<_, _> =
+        upstreams.map(|(name, upstream)| (name.clone(), upstream.limits())).collect();
     Arc::new(RedisQuotas::new(redis.clone(), limits))
+}
+
+/// What the HTTP intake works with.
+pub fn http_parts(app: &App, ledger: &Arc<PostgresLedger>) -> Result<HttpParts, CliError> {
+    let config = &app.config().serve;
+    let access = if config.open { Access::Open } else { Access::Keys(ledger.clone()) };
+    Ok(HttpParts {
+        ledger: ledger.clone(),
+        kinds: app.registry().clone(),
+        pipelines: Pipelines {
+            discovery: app.job_template(Pipeline::Discovery)?,
+            discovery_options: app.discovery_options()?,
+            logs: app.job_template(Pipeline::Logs)?,
+            log_options: app.log_options(),
+            spool: std::env::temp_dir(),
+        },
+        access,
+        options: HttpOptions {
+            jobs: job_limits(app),
+            upload_bytes: config.max_body_mb << 20,
+            body_timeout: config.read_timeout,
+            grace: app.config().worker.grace,
+            ..HttpOptions::default()
+        },
+    })
+}
+
+/// The intake on the broker.
+pub fn amqp_intake(app: &App, ledger: &Arc<PostgresLedger>, broker: &Arc<RabbitBroker>) -> AmqpIntake {
+    AmqpIntake {
+        broker: Arc::clone(broker),
+        ledger: ledger.clone(),
+        kinds: app.registry().clone(),
+        limits: job_limits(app),
+        tenant: app.tenant().to_owned(),
+        prefetch: app.config().serve.intake_prefetch,
+    }
+}
+
+/// What one request or message may ask for.
+fn job_limits(app: &App) -> JobLimits {
+    let (serve, jobs) = (&app.config().serve, &app.config().jobs);
+    JobLimits {
+        jobs: serve.max_jobs,
+        args_bytes: serve.max_args_kb << 10,
+        args_depth: serve.max_depth,
+        default_attempts: jobs.max_attempts,
+        ..JobLimits::default()
+    }
 }
 
 fn url(given: Option<&SecretString>, key: &str, variable: &str, like: &str) -> Result<String, CliError> {

@@ -6,6 +6,7 @@
 //! - [`intake`]: what every way in has in common.
 //! - [`logs`]: reading logs, and which events are the same.
 //! - [`pipelines`]: how an input becomes jobs.
+//! - [`rows`]: results as rows for programs.
 //! - [`submit`]: jobs that a splitter sends go to the ledger in batches.
 //! - [`dispatcher`]: ready jobs go from the ledger to their lines.
 //! - [`relay`]: events go from the outbox to those who listen.
@@ -19,5 +20,6 @@ pub mod intake;
 pub mod logs;
 pub mod pipelines;
 pub mod relay;
+pub mod rows;
 pub mod submit;
 pub mod sweeper;

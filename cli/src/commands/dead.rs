@@ -3,11 +3,11 @@
 use std::io;
 use std::time::Instant;
 
+use fleetline_producer::rows::place;
 use fleetline_shared::domain::{JobState, NewRun, RunId};
 use fleetline_shared::ports::{DeadJobs, JobFilter, JobRow};
 use serde_json::json;
 
-use super::jobs::place;
 use super::run::live;
 use crate::app::App;
 use crate::args::{DeadAction, DeadArgs};

@@ -2,16 +2,16 @@
 
 use std::io;
 
-use fleetline_shared::domain::{JobState, Registry};
-use fleetline_shared::ports::{JobFilter, JobRow};
-use serde_json::{Value, json};
+use fleetline_producer::rows::{fact_rows, type_of};
+use fleetline_shared::domain::JobState;
+use fleetline_shared::ports::JobFilter;
+use serde_json::Value;
 
-use super::jobs::place;
 use crate::app::App;
 use crate::args::FactsArgs;
 use crate::exit::CliError;
 use crate::lookup;
-use crate::present::{facts_of, write_line, write_text};
+use crate::present::{write_line, write_text};
 use crate::ui::format;
 use crate::ui::table::{Column, Look, Table, Tone};
 
@@ -30,7 +30,7 @@ pub(super) async fn facts(app: &App, args: FactsArgs) -> Result<(), CliError> {
     let mut total = 0;
     let mut out = io::stdout().lock();
     lookup::each_job(&*ledger, filter, |job| {
-        for fact in rows_of(app.registry(), &job) {
+        for fact in fact_rows(app.registry(), &job) {
             if args.r#type.as_deref().is_some_and(|wanted| wanted != type_of(&fact)) {
                 continue;
             }
@@ -51,22 +51,6 @@ pub(super) async fn facts(app: &App, args: FactsArgs) -> Result<(), CliError> {
         print_table(rows, run.pipeline == "logs", total)?;
     }
     Ok(())
-}
-
-/// A job's facts; a result without facts is one itself.
-fn rows_of(registry: &Registry, job: &JobRow) -> Vec<Value> {
-    let facts = facts_of(registry, job);
-    if !facts.is_empty() {
-        return facts;
-    }
-    let Some(Value::Object(mut output)) = job.output.clone() else { return Vec::new() };
-    output.insert("place".into(), json!(place(&job.source)));
-    output.insert("occurrences".into(), json!(job.occurrences));
-    vec![Value::Object(output)]
-}
-
-fn type_of(fact: &Value) -> &str {
-    fact["node_type"].as_str().or_else(|| fact["error_type"].as_str()).unwrap_or_default()
 }
 
 /// The cells of a fact, or of an analysis.

@@ -2,7 +2,8 @@
 
 use std::io;
 
-use fleetline_shared::domain::{JobState, Source};
+use fleetline_producer::rows::place;
+use fleetline_shared::domain::JobState;
 use fleetline_shared::ports::{JobFilter, JobRow, Page};
 
 use crate::app::App;
@@ -76,18 +77,5 @@ fn tone(state: JobState) -> Tone {
         JobState::Dead => Tone::Bad,
         JobState::Cancelled => Tone::Warn,
         JobState::Ready | JobState::Dispatched | JobState::Attached => Tone::Plain,
-    }
-}
-
-/// Where in its input a job came from, in few words.
-pub(super) fn place(source: &Source) -> String {
-    match source {
-        Source::Node { path, .. } => path.clone(),
-        Source::Lines { first_line, last_line, .. } if first_line == last_line => {
-            format!("line {first_line}")
-        }
-        Source::Lines { first_line, last_line, .. } => format!("lines {first_line}-{last_line}"),
-        Source::Request { index } => format!("request {index}"),
-        Source::FollowUp { follows } => format!("follows {}", format::short_id(&follows.to_string())),
     }
 }

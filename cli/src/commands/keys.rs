@@ -2,7 +2,7 @@
 
 use std::io;
 
-use fleetline_producer::http::new_api_key;
+use fleetline_producer::http::keys::new_key;
 use fleetline_shared::ports::KeyLedger;
 
 use crate::app::App;
@@ -18,9 +18,9 @@ pub(super) async fn keys(app: &App, action: KeysAction) -> Result<(), CliError> 
     let ledger = fleet::postgres(app).await?;
     match action {
         KeysAction::Create { tenant, role, label } => {
-            let (key, secret) = new_api_key(&tenant, role, &label);
-            let id = key.id;
-            ledger.add_key(key).await?;
+            let minted = new_key(&tenant, role, &label)?;
+            let (id, secret) = (minted.record.id, minted.key);
+            ledger.add_key(minted.record).await?;
             if app.json() {
                 let shown = serde_json::json!({ "id": id, "key": secret, "tenant": tenant, "role": role });
                 return write_line(&mut io::stdout(), &shown);
@@ -34,7 +34,9 @@ pub(super) async fn keys(app: &App, action: KeysAction) -> Result<(), CliError> 
             if ledger.revoke_key(id).await? {
                 write_text(&format!("key {id} is revoked; servers forget it within some seconds\n"))
             } else {
-                Err(CliError::Failure(format!("there is no valid key {id}: `fleetline keys list` lists them")))
+                Err(CliError::Failure(format!(
+                    "there is no valid key {id}: `fleetline keys list` lists them"
+                )))
             }
         }
     }

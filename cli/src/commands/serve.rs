@@ -1,9 +1,8 @@
 //! `fleetline serve`: the fleet's front door and engine.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use fleetline_producer::amqp::{AmqpIntake, BrokerEvents, record_crash_loops};
+use fleetline_producer::amqp::{BrokerEvents, record_crash_loops};
 use fleetline_producer::dispatcher::{DispatchOptions, Dispatcher, WindowBounds};
 use fleetline_producer::relay::Relay;
 use fleetline_producer::sweeper::{self, SweepOptions};
@@ -99,7 +98,10 @@ fn start(
         kinds: app.registry().names().map(ToOwned::to_owned).collect(),
         options: DispatchOptions {
             scope: Scope::All,
-            window: config.dispatch.window.map_or(WINDOW, |most| WindowBounds { least: WINDOW.least.min(most), most }),
+            window: config
+                .dispatch
+                .window
+                .map_or(WINDOW, |most| WindowBounds { least: WINDOW.least.min(most), most }),
             poll: config.dispatch.poll,
         },
     };
@@ -116,6 +118,6 @@ fn start(
     };
     parts.spawn(relay.run(drain.clone()));
     parts.spawn(record_crash_loops(broker.clone(), ledger.clone(), drain.clone()));
-    parts.spawn(fleet::amqp_intake(app, ledger, broker)?.run(drain.clone()));
+    parts.spawn(fleet::amqp_intake(app, ledger, broker).run(drain.clone()));
     Ok(parts)
 }

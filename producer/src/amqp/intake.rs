@@ -126,7 +126,11 @@ fn refusal_of(unreadable: Unreadable) -> Refusal {
 fn invalid(problems: Vec<JobProblem>) -> Refusal {
     let named = problems.iter().take(NAMED_PROBLEMS).map(|problem| {
         let JobProblem { index, field, detail } = problem;
-        if field.is_empty() { format!("job {index}: {detail}") } else { format!("job {index}, `{field}`: {detail}") }
+        if field.is_empty() {
+            format!("job {index}: {detail}")
+        } else {
+            format!("job {index}, `{field}`: {detail}")
+        }
     });
     let mut reason = named.collect::<Vec<_>>().join("; ");
     if problems.len() > NAMED_PROBLEMS {

@@ -4,6 +4,7 @@ mod appraisal;
 mod args;
 mod envelope;
 mod error;
+mod finding;
 mod ids;
 mod job;
 mod kind;
@@ -17,6 +18,7 @@ pub use args::{
 };
 pub use envelope::{ENVELOPE_VERSION, Envelope, EnvelopeError, LARGEST_ARGS};
 pub use error::{JobError, PortError};
+pub use finding::Finding;
 pub use ids::{JobId, RunId};
 pub use job::{DedupKey, Estimate, JobState, NewJob, Usage};
 pub use kind::{CallContext, Done, DynKind, ErasedDone, Kind, KindPolicy, Registry};

@@ -1,16 +1,18 @@
 //! A consumer of one queue on a channel of its own.
 
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::task::{Context, Poll};
 
 use futures_util::StreamExt;
 use lapin::message::Delivery;
 use lapin::options::{BasicConsumeOptions, BasicQosOptions};
 use lapin::types::FieldTable;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 use super::error::{answered, invalid, unavailable};
-use super::held::{Held, Holding};
+use super::held::{Held, HeldQueue, Holding, Member};
 use super::link::Link;
 use super::outgoing::short;
 use super::settle::{Command, Settler, Unsettled};
@@ -28,11 +30,15 @@ pub(super) struct Wish<'a> {
 }
 
 /// Deliveries of one queue. Dropped, it gives back what it has buffered and closes its channel.
+///
+/// Consumers of one queue in this process share their buffers: a message that the broker pushed to
+/// one whose owner is busy goes to whoever waits.
 pub(super) struct Consumer {
-    stream: Option<lapin::Consumer>,
-    commands: mpsc::UnboundedSender<Command>,
-    count: Arc<AtomicUsize>,
-    held: Arc<Held>,
+    me: Member,
+    queue: Arc<HeldQueue>,
+    /// As many as the prefetch: what is taken from the others' buffers counts too.
+    slots: Arc<Semaphore>,
+    gone: bool,
 }
 
 impl Consumer {
@@ -67,33 +73,79 @@ impl Consumer {
             settler.run().await;
             drop(open);
         });
-        let count = held.counter(&queue.name);
-        Ok(Self { stream: Some(stream), commands, count, held: Arc::clone(held) })
+        let queue = held.queue(&queue.name);
+        let me = Member { stream, commands, ended: Arc::default() };
+        queue.join(me.clone());
+        Ok(Self { me, queue, slots: Arc::new(Semaphore::new(usize::from(prefetch))), gone: false })
     }
 
     /// The next delivery. `None` or an error: the queue, the channel or the connection is gone.
     pub(super) async fn next(&mut self) -> Option<Result<(Delivery, Unsettled), PortError>> {
-        loop {
-            match self.stream.as_mut()?.next().await? {
+        let slots = Arc::clone(&self.slots);
+        let slot = slots.acquire_owned().await.expect("a consumer's semaphore is never closed");
+        while !self.gone {
+            match self.take().await {
                 // Its channel is gone and the broker delivers it again: working on it would be in vain.
-                Ok(delivery) if delivery.acker.poisoned() => {}
-                Ok(delivery) => {
-                    let holding = Holding::new(Arc::clone(&self.count), Arc::clone(&self.held));
-                    let unsettled = Unsettled::new(delivery.delivery_tag, self.commands.clone(), holding);
+                Some(Ok((delivery, _))) if delivery.acker.poisoned() => {}
+                Some(Ok((delivery, commands))) => {
+                    let holding = Holding::new(Arc::clone(&self.queue), slot);
+                    let unsettled = Unsettled::new(delivery.delivery_tag, commands, holding);
                     return Some(Ok((delivery, unsettled)));
                 }
-                Err(error) => {
+                end => {
+                    self.gone = true;
+                    let error = end?.err()?;
                     return Some(Err(unavailable(format!("the consumer is gone: {error}"))));
                 }
+            }
+        }
+        None
+    }
+
+    /// The first delivery from any buffer, or the end of this consumer.
+    async fn take(&mut self) -> Option<lapin::Result<(Delivery, Commands)>> {
+        let (queue, ended) = (Arc::clone(&self.queue), Arc::clone(&self.me.ended));
+        loop {
+            let mut joined = pin!(queue.joined.notified());
+            joined.as_mut().enable();
+            let mut others = queue.others(&self.me);
+            tokio::select! {
+                biased;
+                taken = poll_fn(|cx| poll(&mut self.me, &mut others, cx)) => return taken,
+                () = ended.notified() => return None,
+                () = joined => {}
             }
         }
     }
 }
 
+type Commands = mpsc::UnboundedSender<Command>;
+
+/// Own deliveries first, then what lies in the others' buffers.
+fn poll(
+    me: &mut Member,
+    others: &mut [Member],
+    cx: &mut Context<'_>,
+) -> Poll<Option<lapin::Result<(Delivery, Commands)>>> {
+    if let Poll::Ready(next) = me.stream.poll_next_unpin(cx) {
+        return Poll::Ready(next.map(|next| next.map(|delivery| (delivery, me.commands.clone()))));
+    }
+    for other in others {
+        match other.stream.poll_next_unpin(cx) {
+            Poll::Ready(Some(Ok(delivery))) => {
+                return Poll::Ready(Some(Ok((delivery, other.commands.clone()))));
+            }
+            // It was meant for the other.
+            Poll::Ready(_) => other.ended.notify_one(),
+            Poll::Pending => {}
+        }
+    }
+    Poll::Pending
+}
+
 impl Drop for Consumer {
     fn drop(&mut self) {
-        if let Some(stream) = self.stream.take() {
-            let _ = self.commands.send(Command::Close(stream));
-        }
+        self.queue.leave(&self.me);
+        let _ = self.me.commands.send(Command::Close(self.me.stream.clone()));
     }
 }

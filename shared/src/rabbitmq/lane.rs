@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout_at};
 
-use super::error::answered;
+use super::error::{answered, unavailable};
 use super::flight::Flight;
 use super::link::{Link, Live};
 use super::outgoing::{NotPublished, Outgoing, Published};
@@ -160,13 +160,11 @@ impl Worker {
         self.open = None;
         let live = self.link.connection(deadline).await?;
         let opening = open(&live, self.link.patience);
-        let channel = match timeout_at(deadline, opening).await {
-            Ok(opened) => opened?,
-            Err(_) => {
-                self.link.condemn(&live);
-                return Err(super::error::unavailable(self.link.trouble()));
-            }
+        let Ok(opened) = timeout_at(deadline, opening).await else {
+            self.link.condemn(&live);
+            return Err(unavailable(self.link.trouble()));
         };
+        let channel = opened?;
         self.open = Some((live.clone(), channel.clone()));
         Ok((live, channel))
     }

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use futures_util::StreamExt;
 use futures_util::future::join_all;
+use futures_util::{FutureExt, StreamExt};
 use lapin::Channel;
 use lapin::options::{BasicAckOptions, BasicCancelOptions, BasicNackOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
@@ -138,7 +138,7 @@ impl Settler {
     /// In an order that loses no acknowledgement: cancel, give back, one request that the queue
     /// itself answers, close. A quorum queue forgets acknowledgements that are under way when their
     /// channel closes.
-    async fn close(&mut self, consumer: lapin::Consumer) {
+    async fn close(&mut self, mut consumer: lapin::Consumer) {
         self.commands.close();
         if !self.channel.status().connected() {
             return;
@@ -149,9 +149,11 @@ impl Settler {
             self.link.failed(&self.live, &failure, "cancelling a consumer");
             return;
         }
-        // After the cancel the stream ends behind what was buffered.
-        let buffered = consumer.filter_map(async |delivery| Some(delivery.ok()?.delivery_tag));
-        let buffered = buffered.collect::<Vec<_>>().await;
+        // What comes before the cancel's answer is in the buffer by now.
+        let mut buffered = Vec::new();
+        while let Some(Some(delivery)) = consumer.next().now_or_never() {
+            buffered.extend(delivery.map(|delivery| delivery.delivery_tag));
+        }
         self.give_back(buffered).await;
         // What was settled meanwhile.
         let mut late = Vec::new();

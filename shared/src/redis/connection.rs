@@ -110,6 +110,11 @@ impl Redis {
         &self.0.options.prefix
     }
 
+    /// The longest that a call takes.
+    pub(super) fn response_timeout(&self) -> Duration {
+        self.0.options.response_timeout
+    }
+
     /// Answers to the commands, in their order, in one round trip. An answer may be an error of
     /// the server's. Commands whose connection broke are sent once more: they may run twice.
     pub(super) async fn run(&self, port: &'static str, commands: &Pipeline) -> Result<Vec<Value>, PortError> {

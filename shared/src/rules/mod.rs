@@ -10,4 +10,4 @@ pub use backoff::Backoff;
 pub use canonical::canonical_json;
 pub use decide::{Standing, decide};
 pub use dedup::dedup_key;
-pub use quota::{Lack, Pacing, QuotaState, Slot, SlotAsk, micros};
+pub use quota::{Lack, Pacing, QuotaState, Slot, SlotAsk, micros, too_large, why};

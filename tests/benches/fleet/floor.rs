@@ -31,7 +31,8 @@ const SCRIPT: &str = "
 /// Jobs per second from a backlog on the line to the last acknowledgement.
 pub(crate) async fn rate(pool: &PgPool, redis: &MultiplexedConnection, jobs: usize, body: &[u8]) -> f64 {
     let vhost = Vhost::new().await;
-    let connection = Connection::connect(&vhost.url, ConnectionProperties::default()).await.expect("a broker");
+    let connection =
+        Connection::connect(&vhost.url, ConnectionProperties::default()).await.expect("a broker");
     let channel = connection.create_channel().await.expect("a channel");
     declare(&channel).await;
     fill(&channel, jobs, body).await;
@@ -60,8 +61,7 @@ async fn fill(channel: &Channel, jobs: usize, body: &[u8]) {
     let mut confirms = FuturesUnordered::new();
     for _ in 0..jobs {
         let id = Uuid::now_v7().to_string();
-        let properties =
-            BasicProperties::default().with_delivery_mode(2).with_message_id(id.into());
+        let properties = BasicProperties::default().with_delivery_mode(2).with_message_id(id.into());
         let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
         let confirm = channel.basic_publish("".into(), QUEUE.into(), options, body, properties);
         confirms.push(confirm.await.expect("published"));

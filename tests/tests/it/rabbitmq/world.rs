@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use fleetline_shared::domain::JobId;
-use fleetline_shared::ports::Message;
+use fleetline_shared::ports::{Broker, Message};
 use fleetline_shared::rabbitmq::topology::{self, Limits, Management, Topology};
 use fleetline_shared::rabbitmq::{IntakeDelivery, RabbitBroker, RabbitOptions};
 use fleetline_tests::services::Vhost;
@@ -22,13 +22,13 @@ pub(super) struct World {
 
 impl World {
     pub(super) async fn new() -> Self {
-        Self::with(|options| options).await
+        let vhost = Vhost::new().await;
+        let options = options(&vhost.url);
+        Self::on(vhost, options).await
     }
 
-    /// With other options.
-    pub(super) async fn with(change: impl FnOnce(RabbitOptions) -> RabbitOptions) -> Self {
-        let vhost = Vhost::new().await;
-        let options = change(options(&vhost.url));
+    /// On this virtual host, with these options.
+    pub(super) async fn on(vhost: Vhost, options: RabbitOptions) -> Self {
         let world = Topology { kinds: vec![line(0), line(1)], limits: limits() };
         topology::apply(&options, &management(&vhost), &world).await.expect("the topology is applied");
         let broker = Arc::new(RabbitBroker::new(&options).expect("the URL is right"));
@@ -37,6 +37,19 @@ impl World {
 
     pub(super) fn vhost(&self) -> &Vhost {
         self.vhost.as_ref().expect("it is there until the drop")
+    }
+
+    /// How many messages of a line nobody has, once the broker's answer is steady.
+    pub(super) async fn ready(&self, line: &str) -> usize {
+        let mut last = usize::MAX;
+        loop {
+            let now = self.broker.depth(line).await.expect("the broker is there").ready;
+            if now == last {
+                return now;
+            }
+            last = now;
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
     }
 
     /// Bodies and reasons of all dead letters so far, of rejected messages and of crash loops.
@@ -90,4 +103,16 @@ pub(super) fn line(number: u32) -> String {
 
 pub(super) fn message(line: &str, number: u32) -> Message {
     Message { line: line.to_owned(), id: JobId::new(), body: number.to_string().into_bytes() }
+}
+
+/// A request to the management API; panics if it is refused.
+pub(super) async fn manage(vhost: &Vhost, method: reqwest::Method, path: &str, body: serde_json::Value) {
+    let url = format!("{}/api/{path}", vhost.management);
+    let answer = reqwest::Client::new().request(method, url).json(&body).send().await.expect("it answers");
+    assert!(answer.status().is_success(), "{path}: {}", answer.status());
+}
+
+pub(super) async fn delete_queue(world: &World, line: &str) {
+    let path = format!("queues/{}/fleetline.jobs.{line}", world.vhost().name);
+    manage(world.vhost(), reqwest::Method::DELETE, &path, serde_json::Value::Null).await;
 }

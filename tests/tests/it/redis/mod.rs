@@ -1,6 +1,7 @@
 //! The adapters on Redis: their ports' suites on a real server, their twins, and faults.
 
 mod conformance;
+mod twin;
 
 use std::time::Duration;
 
