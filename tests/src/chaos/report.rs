@@ -41,10 +41,18 @@ impl fmt::Display for Report {
             self.disturbances,
         )?;
         if let Some((p50, p99)) = percentiles(&self.worker_recovery) {
-            write!(f, "\n    after a worker kill, next call of its keys: {}", shown(p50, p99, self.worker_recovery.len()))?;
+            write!(
+                f,
+                "\n    after a worker kill, next call of its keys: {}",
+                shown(p50, p99, self.worker_recovery.len())
+            )?;
         }
         for (server, took) in &self.server_recovery {
-            write!(f, "\n    after {server} answered again, first finished job: {:.2} s", took.as_secs_f64())?;
+            write!(
+                f,
+                "\n    after {server} answered again, first finished job: {:.2} s",
+                took.as_secs_f64()
+            )?;
         }
         for violation in &self.violations {
             write!(f, "\n    {violation}")?;
@@ -83,9 +91,13 @@ pub fn summary(reports: &[Report]) -> String {
     }
     for server in ["Postgres", "Redis", "RabbitMq"] {
         let of_server = |(name, took): &(String, Duration)| (name == server).then_some(*took);
-        let times: Vec<_> = reports.iter().flat_map(|report| report.server_recovery.iter().filter_map(of_server)).collect();
+        let times: Vec<_> =
+            reports.iter().flat_map(|report| report.server_recovery.iter().filter_map(of_server)).collect();
         if let Some((p50, p99)) = percentiles(&times) {
-            text += &format!("\nfirst finished job after {server} answered again: {}", shown(p50, p99, times.len()));
+            text += &format!(
+                "\nfirst finished job after {server} answered again: {}",
+                shown(p50, p99, times.len())
+            );
         }
     }
     text

@@ -1,6 +1,7 @@
 //! The common story of all scenarios: work comes in all the time, something happens, all gets quiet,
 //! the checker judges.
 
+use std::collections::BTreeSet;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -38,6 +39,25 @@ pub struct Scenario {
     pub settings: &'static [(&'static str, &'static str)],
     /// The provider's limit, if it is judged.
     pub quota: Option<Quota>,
+    /// How long the provider takes.
+    pub latency: Duration,
+    /// Items that wait for a worker, about: enough that a fault always finds work.
+    pub waiting: usize,
+}
+
+impl Scenario {
+    /// These faults, and nothing else that is unusual.
+    pub fn of(faults: &[Fault]) -> Self {
+        let names: Vec<_> = faults.iter().map(|fault| fault.name).collect();
+        Self {
+            name: names.join(" + "),
+            faults: faults.to_vec(),
+            settings: &[],
+            quota: None,
+            latency: Duration::from_millis(100),
+            waiting: 60,
+        }
+    }
 }
 
 /// How much of it.
@@ -56,12 +76,8 @@ impl Extent {
     }
 }
 
-/// How long the provider takes.
-const LATENCY: Duration = Duration::from_millis(100);
 /// Workers at the start.
 const WORKERS: usize = 2;
-/// Items that wait for a worker, about: enough that a fault always finds work.
-const WAITING: usize = 60;
 /// Leases end by themselves within this time.
 const LEASES_END: Duration = Duration::from_secs(30);
 
@@ -71,7 +87,7 @@ const READING: Duration = Duration::from_secs(60);
 /// Plays a scenario from beginning to verdict.
 pub async fn play(scenario: &Scenario, program: &Program, site: &Arc<Site>, extent: &mut Extent) -> Report {
     let began = Instant::now();
-    let plan = Plan { program, site, latency: LATENCY, settings: scenario.settings };
+    let plan = Plan { program, site, latency: scenario.latency, settings: scenario.settings };
     let mut fleet = Fleet::prepare(plan).await;
     fleet.story.quota = scenario.quota;
     fleet.add_serve(&[]).await;
@@ -79,7 +95,7 @@ pub async fn play(scenario: &Scenario, program: &Program, site: &Arc<Site>, exte
         fleet.add_worker(&[]);
     }
     let stub = Arc::clone(&fleet.stub);
-    let feeder = fleet.intake.feed(WAITING, move || stub.call_count());
+    let feeder = fleet.intake.feed(scenario.waiting, move || stub.call_count());
     for fault in &scenario.faults {
         // It works, before each and after the last.
         fleet.more_finished(10).await;
@@ -96,9 +112,7 @@ pub async fn play(scenario: &Scenario, program: &Program, site: &Arc<Site>, exte
 }
 
 async fn judge(scenario: &Scenario, fleet: &mut Fleet, began: Instant) -> Report {
-    fleet.story.accepted = fleet.intake.accepted();
-    fleet.story.changed = fleet.watch.end().await;
-    let evidence = gather(fleet).await;
+    let evidence = close_the_book(fleet).await;
     let mut view = PostgresView::open(&fleet.urls().postgres).await.expect("Postgres answers");
     let mut server_recovery = Vec::new();
     for (server, since) in &fleet.server_restarts {
@@ -106,7 +120,7 @@ async fn judge(scenario: &Scenario, fleet: &mut Fleet, began: Instant) -> Report
             server_recovery.push((server.clone(), took));
         }
     }
-    let keys = evidence.jobs.iter().map(|job| &job.key).collect::<std::collections::BTreeSet<_>>();
+    let keys: BTreeSet<_> = evidence.jobs.iter().map(|job| &job.key).collect();
     Report {
         scenario: scenario.name.clone(),
         took: began.elapsed(),
@@ -114,10 +128,23 @@ async fn judge(scenario: &Scenario, fleet: &mut Fleet, began: Instant) -> Report
         keys: keys.len(),
         calls: evidence.calls.len(),
         disturbances: fleet.story.disturbances.len(),
-        worker_recovery: recoveries(&evidence.calls, &fleet.worker_kills),
+        worker_recovery: recoveries(&evidence.calls, &fleet.worker_kills, scenario.latency),
         server_recovery,
         violations: violations(&evidence, &fleet.story),
     }
+}
+
+/// What is not as promised, once a fleet is quiet.
+pub async fn verdict(fleet: &mut Fleet) -> Vec<String> {
+    let evidence = close_the_book(fleet).await;
+    violations(&evidence, &fleet.story)
+}
+
+/// Completes the story and reads the evidence.
+async fn close_the_book(fleet: &mut Fleet) -> Evidence {
+    fleet.story.accepted = fleet.intake.accepted();
+    fleet.story.changed = fleet.watch.end().await;
+    gather(fleet).await
 }
 
 /// Reads all there is to see.
@@ -157,13 +184,13 @@ async fn gather(fleet: &Fleet) -> Evidence {
 
 /// Times from each kill to the next call of the keys that had been called for shortly before and were
 /// called for again.
-fn recoveries(calls: &[Call], kills: &[Instant]) -> Vec<Duration> {
+fn recoveries(calls: &[Call], kills: &[Instant], latency: Duration) -> Vec<Duration> {
     let mut found = Vec::new();
     for kill in kills {
         for again in calls.iter().filter(|call| call.at > *kill) {
             let before = calls.iter().filter(|call| call.content == again.content && call.at < again.at);
             let last = before.map(|call| call.at).max();
-            if last.is_some_and(|last| last <= *kill && *kill - last < LATENCY * 10) {
+            if last.is_some_and(|last| last <= *kill && *kill - last < latency * 10) {
                 found.push(again.at - *kill);
             }
         }

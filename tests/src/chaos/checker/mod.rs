@@ -68,7 +68,11 @@ fn jobs(evidence: &Evidence, story: &Story) -> Vec<String> {
     let dead = evidence.jobs.iter().filter(|job| job.state == "dead");
     let count = dead.clone().count() as u64;
     if count != story.dead {
-        found.push(format!("{count} jobs are dead, not {}: {:?}", story.dead, dead.take(3).collect::<Vec<_>>()));
+        found.push(format!(
+            "{count} jobs are dead, not {}: {:?}",
+            story.dead,
+            dead.take(3).collect::<Vec<_>>()
+        ));
     }
     let ids: BTreeSet<_> = evidence.jobs.iter().map(|job| &job.id).collect();
     if ids.len() != evidence.jobs.len() {
@@ -123,7 +127,8 @@ fn results(evidence: &Evidence) -> Vec<String> {
     if with_result.len() != evidence.results.len() {
         found.push(format!("{} results for {} keys", evidence.results.len(), with_result.len()));
     }
-    let missing = evidence.jobs.iter().find(|job| job.state == "succeeded" && !with_result.contains(&job.key));
+    let missing =
+        evidence.jobs.iter().find(|job| job.state == "succeeded" && !with_result.contains(&job.key));
     found.extend(missing.map(|job| format!("a job succeeded without a result of its key: {job:?}")));
     found
 }
@@ -137,12 +142,17 @@ fn calls(evidence: &Evidence, story: &Story) -> Vec<String> {
     }
     let keys: BTreeSet<_> = evidence.results.iter().collect();
     if by_content.len() < keys.len() {
-        found.push(format!("{} keys have a result, but only {} were called for", keys.len(), by_content.len()));
+        found.push(format!(
+            "{} keys have a result, but only {} were called for",
+            keys.len(),
+            by_content.len()
+        ));
     }
     let mut extra = 0;
     for (content, times) in &by_content {
         let (first, last) = (times.iter().min(), times.iter().max());
-        let inside = story.disturbances.iter().filter(|one| Some(&one.from) <= last && Some(&one.until) >= first);
+        let inside =
+            story.disturbances.iter().filter(|one| Some(&one.from) <= last && Some(&one.until) >= first);
         let allowed = 1 + inside.count();
         if times.len() > allowed {
             found.push(format!("{} calls for one key, {allowed} allowed: {content}", times.len()));
@@ -151,7 +161,10 @@ fn calls(evidence: &Evidence, story: &Story) -> Vec<String> {
     }
     let at_risk: usize = story.disturbances.iter().map(|one| one.calls_at_risk).sum();
     if extra > at_risk {
-        found.push(format!("{extra} calls too many; at most {at_risk} were at risk: {:?}", story.disturbances));
+        found.push(format!(
+            "{extra} calls too many; at most {at_risk} were at risk: {:?}",
+            story.disturbances
+        ));
     }
     found
 }

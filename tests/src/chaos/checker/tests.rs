@@ -84,7 +84,11 @@ fn two_ends_of_a_job_are_found() {
 #[test]
 fn accepted_work_that_is_gone_is_found() {
     for (change, part) in [
-        (Box::new(|evidence: &mut Evidence| evidence.runs[0].id = "other".into()) as Box<dyn FnOnce(&mut _)>, "not there"),
+        (
+            Box::new(|evidence: &mut Evidence| evidence.runs[0].id = "other".into())
+                as Box<dyn FnOnce(&mut _)>,
+            "not there",
+        ),
         (Box::new(|evidence| evidence.runs[0].state = "open".into()), "not finished"),
         (Box::new(|evidence| evidence.runs[0].counts.jobs = 1), "not 2"),
     ] {

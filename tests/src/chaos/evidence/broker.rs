@@ -2,7 +2,9 @@
 //! API shows what was true some seconds ago.
 
 use fleetline_shared::rabbitmq::topology::{CRASHED_QUEUE, JOBS_EXCHANGE, REJECTED_QUEUE};
-use lapin::options::{BasicGetOptions, BasicPublishOptions, QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions};
+use lapin::options::{
+    BasicGetOptions, BasicPublishOptions, QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions,
+};
 use lapin::types::{FieldTable, ShortString};
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
 
@@ -68,7 +70,8 @@ impl BrokerView {
     /// Copies all messages for a kind's line from now on; the line gets them as before.
     pub async fn tap(&self, kind: &str) -> Tap {
         let channel = self.connection.create_channel().await.expect("a channel");
-        let own = QueueDeclareOptions { exclusive: true, auto_delete: true, ..QueueDeclareOptions::default() };
+        let own =
+            QueueDeclareOptions { exclusive: true, auto_delete: true, ..QueueDeclareOptions::default() };
         let queue = channel.queue_declare("".into(), own, FieldTable::default()).await.expect("a queue");
         let name = queue.name().clone();
         let bound = channel.queue_bind(

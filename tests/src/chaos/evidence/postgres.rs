@@ -42,7 +42,8 @@ impl PostgresView {
 
     /// Terminal jobs with all that may not change any more, by id.
     pub async fn terminal_rows(&mut self) -> Option<HashMap<String, String>> {
-        const SQL: &str = "SELECT j.id::text, concat_ws(' ', e.state, e.result, e.fence, e.finished_at, e.attempts,
+        const SQL: &str =
+            "SELECT j.id::text, concat_ws(' ', e.state, e.result, e.fence, e.finished_at, e.attempts,
                 e.dead_reason, e.error, md5(e.output))
             FROM endings e JOIN jobs j USING (n)";
         let rows = self.rows(SQL).await?;
@@ -81,7 +82,8 @@ impl PostgresView {
 
     /// All jobs, as often as there are rows.
     pub async fn jobs(&mut self) -> Option<Vec<Job>> {
-        const SQL: &str = "SELECT job_id::text, run_id::text, tenant, kind, dedup_key, coalesce(state, 'none'),
+        const SQL: &str =
+            "SELECT job_id::text, run_id::text, tenant, kind, dedup_key, coalesce(state, 'none'),
                 result IS NOT NULL, reused, dead_reason FROM job_states";
         let job = |row: PgRow| Job {
             id: row.get(0),

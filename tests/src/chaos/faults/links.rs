@@ -20,6 +20,9 @@ pub const ALL: [Fault; 6] = [
     fault!("links serve - Postgres", |f, e| all_ways(f, e, Role::Serve, Server::Postgres)),
 ];
 
+/// For calls that take longer than a lease lives.
+pub const REDIS_OUT_OF_REACH: Fault = fault!("Redis is out of reach for calls under way", out_of_reach);
+
 const SLOW: Way = Way::Slow { delay: Duration::from_millis(150), bytes_per_second: Some(40_000) };
 
 /// One after the other, the ways in which a link can be bad.
@@ -48,4 +51,14 @@ async fn all_ways(fleet: &mut Fleet, extent: &mut Extent, role: Role, server: Se
             fleet.disturbed(&format!("{server:?} {what}"), from, fleet.all_calls());
         }
     }
+}
+
+/// A call whose lease cannot be renewed is given up, and its job goes back: nobody else may have it.
+async fn out_of_reach(fleet: &mut Fleet, _: &mut Extent) {
+    fleet.more_calls(fleet.all_calls()).await;
+    let from = Instant::now();
+    fleet.links(Role::Work).to(Server::Redis).set(Link::Cut);
+    sleep(Duration::from_secs(6)).await;
+    fleet.links(Role::Work).heal();
+    fleet.disturbed("Redis was out of reach", from, fleet.all_calls());
 }

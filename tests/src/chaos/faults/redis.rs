@@ -34,14 +34,20 @@ async fn restart(fleet: &mut Fleet, _: &mut Extent) {
 }
 
 async fn pause(fleet: &mut Fleet, extent: &mut Extent) {
-    away(fleet, extent, |fleet| fleet.site.own().signal(Redis, "STOP"), |fleet| {
-        fleet.site.own().signal(Redis, "CONT");
-    })
+    away(
+        fleet,
+        extent,
+        |fleet| fleet.site.own().signal(Redis, "STOP"),
+        |fleet| {
+            fleet.site.own().signal(Redis, "CONT");
+        },
+    )
     .await;
 }
 
 async fn down(fleet: &mut Fleet, extent: &mut Extent) {
-    away(fleet, extent, |fleet| fleet.site.own().kill(Redis), |fleet| fleet.site.own().start_again(Redis)).await;
+    away(fleet, extent, |fleet| fleet.site.own().kill(Redis), |fleet| fleet.site.own().start_again(Redis))
+        .await;
 }
 
 /// Longer than leases live: calls under way may be given up.

@@ -11,14 +11,16 @@ use serde_json::Value;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
+use super::Program;
 use super::input::Input;
 use super::settings::Settings;
-use super::Program;
 
 /// A submission that takes longer is ended and repeated.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// A submission is accepted within this time, whatever happens.
 const BOUND: Duration = Duration::from_secs(240);
+/// Items in one submission at most.
+const ITEMS: usize = 40;
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// The way in. Clones share the book of what was accepted.
@@ -84,13 +86,12 @@ impl Intake {
 
     /// Keeps about so many items waiting until [`Feeder::stop`]; `done` says how many were worked on.
     pub fn feed(&self, waiting: usize, done: impl Fn() -> usize + Send + 'static) -> Feeder {
-        const ITEMS: usize = 40;
         let stop = Arc::new(AtomicBool::new(false));
         let (intake, stopped) = (self.clone(), Arc::clone(&stop));
         let task = tokio::spawn(async move {
             while !stopped.load(Ordering::SeqCst) {
                 if intake.items() < done() + waiting {
-                    intake.submit(&intake.next_input(ITEMS)).await;
+                    intake.submit(&intake.next_input(waiting.min(ITEMS))).await;
                 }
                 sleep(LOOK_EVERY).await;
             }
@@ -138,7 +139,8 @@ impl Intake {
         };
         let mut said = String::new();
         let _ = child.stdout.take().expect("a pipe").read_to_string(&mut said);
-        let id = serde_json::from_str(&said).ok().and_then(|said: Value| Some(said["id"].as_str()?.to_owned()));
+        let id =
+            serde_json::from_str(&said).ok().and_then(|said: Value| Some(said["id"].as_str()?.to_owned()));
         match id {
             Some(id) if status.success() => Ok(id),
             _ => Err(format!("{status}: {said} {}", std::fs::read_to_string(&log).unwrap_or_default())),

@@ -50,11 +50,8 @@ impl Rooms {
         run_sql(&urls.postgres, &format!("CREATE DATABASE {database}")).await;
         let vhost = Vhost::on(&urls.rabbitmq, &urls.management).await;
         let (server, _) = urls.postgres.rsplit_once('/').expect("a Postgres URL ends with its database");
-        let urls = Urls {
-            postgres: format!("{server}/{database}"),
-            rabbitmq: vhost.url.clone(),
-            ..urls.clone()
-        };
+        let urls =
+            Urls { postgres: format!("{server}/{database}"), rabbitmq: vhost.url.clone(), ..urls.clone() };
         let server = format!("{server}/postgres");
         Self { urls, prefix: database.clone(), database, server, vhost }
     }

@@ -23,12 +23,7 @@ enum Direction {
 }
 
 /// Relays until both sides have ended, one breaks, or the epoch is over.
-pub(super) async fn run(
-    mut client: TcpStream,
-    server: &str,
-    mut state: watch::Receiver<State>,
-    epoch: u64,
-) {
+pub(super) async fn run(mut client: TcpStream, server: &str, mut state: watch::Receiver<State>, epoch: u64) {
     let Ok(mut server) = TcpStream::connect(server).await else {
         // The client sees what it would see without the proxy: a reset.
         let _ = client.set_zero_linger();

@@ -1,11 +1,14 @@
 //! Short forms of all faults.
 
+use std::time::Duration;
+
+use fleetline_tests::chaos::checker::Quota;
 use fleetline_tests::chaos::faults::{broker, links, messages, points, postgres, processes, redis};
 use fleetline_tests::chaos::fleet::Site;
-use fleetline_tests::chaos::scenario::Fault;
+use fleetline_tests::chaos::scenario::{Fault, Scenario};
 use fleetline_tests::services::PrivateServers;
 
-use super::survives;
+use super::{plays_well, survives};
 
 /// Those that servers shared with other tests need not fear.
 fn short(faults: &[Fault]) -> Vec<Fault> {
@@ -40,6 +43,31 @@ async fn messages_come_again_and_kill() {
 #[tokio::test(flavor = "multi_thread")]
 async fn servers_die_and_lose_what_they_had() {
     let servers = Site::Own(PrivateServers::start());
-    let faults = [short(&broker::ALL), short(&redis::ALL), short(&postgres::ALL)].concat();
-    survives(servers, &faults).await;
+    survives(servers, &[short(&broker::ALL), short(&postgres::ALL)].concat()).await;
+}
+
+/// A call is counted when it comes, which may be so much later than it was sent.
+const LATE: Duration = Duration::from_millis(300);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_quota_holds_whatever_redis_loses() {
+    let faults = [short(&redis::ALL), vec![processes::ALL[0]]].concat();
+    let scenario = Scenario {
+        settings: &[("FLEETLINE_UPSTREAMS__OPENAI__REQUESTS", "40/2s")],
+        quota: Some(Quota { calls: 40, window: Duration::from_secs(2) - LATE }),
+        ..Scenario::of(&faults)
+    };
+    plays_well(Site::Own(PrivateServers::start()), &scenario).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_outlast_redis() {
+    let scenario = Scenario {
+        // Nothing but the worker itself puts its jobs back.
+        settings: &[("FLEETLINE_DISPATCH__STALE_AFTER", "1h")],
+        latency: Duration::from_secs(4),
+        waiting: 12,
+        ..Scenario::of(&[links::REDIS_OUT_OF_REACH])
+    };
+    plays_well(Site::Shared, &scenario).await;
 }

@@ -47,8 +47,7 @@ async fn everything_happens_for_a_long_time() {
 }
 
 async fn round(site: &Arc<Site>, faults: Vec<Fault>, extent: &mut Extent) -> Report {
-    let names: Vec<_> = faults.iter().map(|fault| fault.name).collect();
-    let scenario = Scenario { name: names.join(" + "), faults, settings: &[], quota: None };
+    let scenario = Scenario::of(&faults);
     let played = AssertUnwindSafe(play(&scenario, &program(), site, extent)).catch_unwind().await;
     played.unwrap_or_else(|panic| {
         let said = panic.downcast_ref::<String>().cloned();
@@ -66,6 +65,6 @@ fn new_site() -> Arc<Site> {
 }
 
 fn number(variable: &str) -> Option<u64> {
-    let value = std::env::var(variable).ok()?;
+    let value = std::env::var(variable).ok().filter(|value| !value.is_empty())?;
     Some(value.parse().unwrap_or_else(|_| panic!("{variable} is a number, not {value}")))
 }

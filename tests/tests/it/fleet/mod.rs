@@ -2,6 +2,7 @@
 
 mod chaos;
 mod long;
+mod mutants;
 mod proxy;
 
 use std::sync::Arc;
@@ -17,10 +18,12 @@ fn program() -> Program {
 
 /// Plays the short form of these faults; panics if anything is not as promised.
 async fn survives(site: Site, faults: &[Fault]) -> Report {
-    let names: Vec<_> = faults.iter().map(|fault| fault.name).collect();
-    let scenario = Scenario { name: names.join(", "), faults: faults.to_vec(), settings: &[], quota: None };
+    plays_well(site, &Scenario::of(faults)).await
+}
+
+async fn plays_well(site: Site, scenario: &Scenario) -> Report {
     let mut extent = Extent { long: false, random: fastrand::Rng::new() };
-    let report = play(&scenario, &program(), &Arc::new(site), &mut extent).await;
+    let report = play(scenario, &program(), &Arc::new(site), &mut extent).await;
     eprintln!("{report}");
     assert_eq!(report.violations, Vec::<String>::new());
     report
