@@ -11,7 +11,7 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 # a user waits for one build, not for two. `make demo PROFILE=fast` shows the speed.
 PROFILE ?= dev
 
-.PHONY: help setup build demo test nextest lint fmt bench up down clean
+.PHONY: help setup build demo test nextest lint fmt chaos bench up down clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | \
@@ -44,6 +44,9 @@ lint: setup ## rustfmt, clippy without warnings, cargo-deny if it is installed
 
 fmt: ## Format the code
 	cargo fmt --all
+
+chaos: setup ## Crash and fault suite for MINUTES=30 with SEED=random; prints a report
+	@MINUTES="$(MINUTES)" SEED="$(SEED)" cargo test --workspace --test it fleet::long -- --ignored --nocapture
 
 bench: setup ## Run the benchmarks; each prints a ratio
 	cargo bench --profile fast --workspace --bench embedded

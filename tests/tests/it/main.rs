@@ -8,6 +8,7 @@ mod crashes;
 mod discovery;
 mod fingerprints;
 mod http;
+mod fleet;
 mod openai;
 mod pipelines;
 mod rabbitmq;

@@ -12,6 +12,7 @@ use super::Redis;
 use super::script::{self, Script, unexpected};
 use crate::batcher::Batcher;
 use crate::domain::PortError;
+use crate::kill_point;
 use crate::ports::{Acquired, Holder, Leases};
 
 const PORT: &str = "leases";
@@ -99,6 +100,9 @@ impl Leases for RedisLeases {
 
 /// The holder as the scripts compare it.
 fn text(Holder { job, fence, token }: Holder) -> String {
+    if kill_point::is_mutant("lease_without_owner") {
+        return "anybody".into();
+    }
     format!("{job}:{fence:020}:{token:016x}")
 }
 
