@@ -4,6 +4,7 @@
 //! - [`rules`]: pure functions: outcome to decision, back-off, dedup keys.
 //! - [`ports`]: the four small traits the engine stands on: ledger, broker, leases, quotas.
 //! - [`embedded`]: adapters for one process: `SQLite`, channels, maps.
+//! - [`postgres`]: the ledger of a fleet.
 //!
 //! `domain` and `rules` import no adapter.
 
@@ -11,4 +12,5 @@ pub mod domain;
 pub mod embedded;
 pub mod kill_point;
 pub mod ports;
+pub mod postgres;
 pub mod rules;

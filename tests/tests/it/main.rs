@@ -8,4 +8,5 @@ mod discovery;
 mod fingerprints;
 mod openai;
 mod pipelines;
+mod postgres_ledger;
 mod sqlite_ledger;
