@@ -12,15 +12,16 @@ use fleetline_shared::domain::{
     CallContext, DynKind, Envelope, ErasedDone, FailureClass, JobError, Outcome, PortError, Registry, Usage,
 };
 use fleetline_shared::kill_point;
-use fleetline_shared::ports::{Delivery, Finish, Finished, Leases, Quotas};
+use fleetline_shared::ports::{Delivery, Finish, Finished, Leases, Quotas, Validity};
 use fleetline_shared::rules::{Standing, decide};
 use futures_util::FutureExt;
+use serde_json::value::RawValue;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::committer::Committer;
 use crate::gate::{self, Gate, Pass};
-use crate::lease::{HeldLease, Taken};
+use crate::lease::{HeldLease, Loss, Taken};
 
 /// A lease or quota service that does not answer is asked again after this time.
 const PORT_PAUSE: Duration = Duration::from_secs(1);
@@ -51,12 +52,13 @@ impl Attempts {
         let envelope = match Envelope::decode(&delivery.body) {
             Ok(envelope) => envelope,
             Err(error) => {
-                tracing::error!(%error, "a message goes to the dead letters");
-                return delivery.reject(error.to_string()).await;
+                reject(delivery, error.to_string()).await;
+                return Ok(());
             }
         };
         let Some(kind) = self.registry.get(&envelope.kind) else {
-            return delivery.reject(format!("this worker does not know kind `{}`", envelope.kind)).await;
+            reject(delivery, format!("this worker does not know kind `{}`", envelope.kind)).await;
+            return Ok(());
         };
         let started = Instant::now();
         let lease = match HeldLease::take(&self.leases, &envelope, self.lease_ttl).await {
@@ -88,13 +90,27 @@ impl Attempts {
         context: &CallContext,
     ) -> Result<Outcome, PortError> {
         // A redelivered message of a job that is finished must not be paid for again.
-        if !self.committer.still_current(envelope.job_id, envelope.fence).await? {
-            return Ok(Outcome::Superseded);
+        match self.committer.validity(envelope.job_id, envelope.fence).await? {
+            Validity::Current => {}
+            Validity::Withdrawn => return Ok(Outcome::Cancelled),
+            Validity::Stale => return Ok(Outcome::Superseded),
         }
+        let fetched = match &envelope.args {
+            Some(_) => None,
+            None => self.committer.args(envelope.job_id).await?,
+        };
+        // A job without args cannot be: the ledger has just said that it knows it.
+        let Some(args) = envelope.args.as_ref().or(fetched.as_ref()) else {
+            return Ok(Outcome::Superseded);
+        };
+        kill_point::swallow(args.get());
         let outcome = tokio::select! {
             biased;
-            outcome = self.admit_and_call(envelope, kind, context) => outcome,
-            () = lease.lost() => Outcome::Superseded,
+            outcome = self.admit_and_call(envelope, args, kind, context) => outcome,
+            loss = lease.lost() => match loss {
+                Loss::ToAnother => Outcome::Superseded,
+                Loss::OutOfReach(error) => not_now(PORT_PAUSE, &error.to_string()),
+            },
             () = self.stop.cancelled() => Outcome::Drained,
         };
         context.cancel.cancel();
@@ -104,6 +120,7 @@ impl Attempts {
     async fn admit_and_call(
         &self,
         envelope: &Envelope,
+        args: &RawValue,
         kind: &Arc<dyn DynKind>,
         context: &CallContext,
     ) -> Outcome {
@@ -118,7 +135,7 @@ impl Attempts {
             Err(error) => return not_now(PORT_PAUSE, &error.to_string()),
         };
         kill_point::reach("quota.admitted");
-        let called = call(kind, envelope, context, limit).await;
+        let called = call(kind, args, context, limit).await;
         kill_point::reach("call.returned");
         pass.settle(context.usage()).await;
         self.outcome_of(called, envelope).await
@@ -160,6 +177,10 @@ impl Attempts {
             time_left: envelope.deadline().map(|left| left.saturating_sub(started.elapsed())),
         };
         let decision = decide(outcome, standing, &kind.policy().backoff, fastrand::f64());
+        let mut delivery = Some(delivery);
+        if kill_point::is_mutant("ack_before_commit") {
+            acknowledge(delivery.take()).await;
+        }
         let finish = Finish { job: envelope.job_id, fence: envelope.fence, decision, usage };
         match self.committer.finish(finish).await? {
             Finished::Recorded => {}
@@ -168,9 +189,24 @@ impl Attempts {
                 tracing::error!(job = %envelope.job_id, error, "the outcome could not be recorded");
             }
         }
-        delivery.ack().await?;
+        acknowledge(delivery).await;
         kill_point::reach("delivery.acked");
         Ok(())
+    }
+}
+
+/// The outcome is recorded. A broker that is gone delivers the message again, and finds it stale.
+async fn acknowledge(delivery: Option<Delivery>) {
+    let Some(delivery) = delivery else { return };
+    if let Err(error) = delivery.ack().await {
+        tracing::debug!(%error, "a delivery could not be acknowledged; it comes again");
+    }
+}
+
+async fn reject(delivery: Delivery, reason: String) {
+    tracing::error!(reason, "a message goes to the dead letters");
+    if let Err(error) = delivery.reject(reason).await {
+        tracing::warn!(%error, "a message could not be rejected; it comes again");
     }
 }
 
@@ -182,13 +218,8 @@ enum Called {
     Panicked(String),
 }
 
-async fn call(
-    kind: &Arc<dyn DynKind>,
-    envelope: &Envelope,
-    context: &CallContext,
-    limit: Duration,
-) -> Called {
-    let performing = AssertUnwindSafe(kind.perform(&envelope.args, context)).catch_unwind();
+async fn call(kind: &Arc<dyn DynKind>, args: &RawValue, context: &CallContext, limit: Duration) -> Called {
+    let performing = AssertUnwindSafe(kind.perform(args, context)).catch_unwind();
     match timeout(limit, performing).await {
         Ok(Ok(Ok(done))) => Called::Done(done),
         Ok(Ok(Err(error))) => Called::Error(error),

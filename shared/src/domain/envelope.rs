@@ -41,9 +41,13 @@ pub struct Envelope {
     /// What the call will probably use.
     #[serde(default)]
     pub estimate: Estimate,
-    /// The kind's args.
-    pub args: Box<RawValue>,
+    /// The kind's args; `None`: too large to travel, the worker reads them from the ledger.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub args: Option<Box<RawValue>>,
 }
+
+/// Args above this stay in the ledger: brokers are made for short messages.
+pub const LARGEST_ARGS: usize = 64 * 1024;
 
 /// Why a message could not be read.
 #[derive(Debug, Error)]
@@ -63,8 +67,11 @@ pub enum EnvelopeError {
 }
 
 impl Envelope {
-    /// The message body.
+    /// The message body. Args above [`LARGEST_ARGS`] are left out.
     pub fn encode(&self) -> Vec<u8> {
+        if self.args.as_ref().is_some_and(|args| args.get().len() > LARGEST_ARGS) {
+            return Self { args: None, ..self.clone() }.encode();
+        }
         serde_json::to_vec(self).expect("an envelope has only JSON-safe fields")
     }
 
@@ -106,7 +113,7 @@ mod tests {
             dedup_key: DedupKey::from_bytes([7; 32]),
             upstream: Some("openai".into()),
             estimate: Estimate { input_tokens: 10, output_tokens: 20 },
-            args: RawValue::from_string(r#"{"a":1}"#.into()).unwrap(),
+            args: RawValue::from_string(r#"{"a":1}"#.into()).ok(),
         }
     }
 
@@ -115,6 +122,17 @@ mod tests {
         let sent = envelope();
         let read = Envelope::decode(&sent.encode()).unwrap();
         assert_eq!(sent.encode(), read.encode());
+    }
+
+    #[test]
+    fn large_args_stay_behind() {
+        let args = |bytes: usize| RawValue::from_string(format!("\"{}\"", "a".repeat(bytes - 2))).ok();
+        let carried = |bytes| {
+            let sent = Envelope { args: args(bytes), ..envelope() };
+            Envelope::decode(&sent.encode()).unwrap().args.is_some()
+        };
+        assert!(carried(LARGEST_ARGS));
+        assert!(!carried(LARGEST_ARGS + 1));
     }
 
     #[test]

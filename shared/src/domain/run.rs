@@ -49,6 +49,9 @@ pub struct NewRun {
     pub input: String,
     /// Same key and tenant, and not yet finished: the same run goes on.
     pub idempotency_key: Option<String>,
+    /// A finished run of that key is the same run too: for clients that repeat a request of which
+    /// they don't know whether it was accepted.
+    pub once: bool,
     /// The settings that made it, for people and for resuming.
     pub settings: Value,
 }

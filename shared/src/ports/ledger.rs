@@ -5,6 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde::Serialize;
 use serde_json::Value;
+use serde_json::value::RawValue;
 use tokio::sync::watch;
 
 use crate::domain::{
@@ -13,13 +14,20 @@ use crate::domain::{
 };
 
 /// All of it, for the process that wires the parts together.
-pub trait Ledger: SubmitLedger + DispatchLedger + FinishLedger + QueryLedger + RedriveLedger {}
-impl<T: SubmitLedger + DispatchLedger + FinishLedger + QueryLedger + RedriveLedger> Ledger for T {}
+pub trait Ledger:
+    SubmitLedger + DispatchLedger + FinishLedger + QueryLedger + RedriveLedger + CancelLedger
+{
+}
+impl<T> Ledger for T where
+    T: SubmitLedger + DispatchLedger + FinishLedger + QueryLedger + RedriveLedger + CancelLedger
+{
+}
 
 /// What a producer writes.
 #[async_trait]
 pub trait SubmitLedger: Send + Sync {
-    /// Opens the run, or finds the unfinished one with the same idempotency key.
+    /// Opens the run, or finds the one with the same idempotency key: an unfinished one, or with
+    /// [`NewRun::once`] any.
     async fn open_run(&self, run: NewRun) -> Result<OpenedRun, PortError>;
 
     /// Adds jobs in one transaction. A job whose fresh result exists succeeds at once; one whose
@@ -124,11 +132,25 @@ pub struct Swept {
 pub trait FinishLedger: Send + Sync {
     /// Whether each dispatch is still the one that counts. Asked under the lease and before the
     /// call, so that a redelivered message of a finished job is not paid for again.
-    async fn still_current(&self, dispatches: Vec<(JobId, u64)>) -> Result<Vec<bool>, PortError>;
+    async fn validity(&self, dispatches: Vec<(JobId, u64)>) -> Result<Vec<Validity>, PortError>;
+
+    /// A job's args, for messages that were too large to carry them; `None`: there is no such job.
+    async fn args(&self, job: JobId) -> Result<Option<Box<RawValue>>, PortError>;
 
     /// Records outcomes in one transaction. One that cannot be recorded spoils no other.
     /// The answers are in the order of the finishes; none is given before the commit.
     async fn finish(&self, finishes: Vec<Finish>) -> Result<Vec<Finished>, PortError>;
+}
+
+/// What a dispatch is still worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Validity {
+    /// It is the job's newest, and unfinished: go on.
+    Current,
+    /// It is, but the job was cancelled meanwhile: finish with [`Decision::Cancel`].
+    Withdrawn,
+    /// There is a newer dispatch, or the job is terminal, or unknown: write nothing.
+    Stale,
 }
 
 /// One outcome to record.
@@ -158,8 +180,8 @@ pub enum Finished {
 /// What people and reports read.
 #[async_trait]
 pub trait QueryLedger: Send + Sync {
-    /// The newest runs first.
-    async fn runs(&self, limit: usize) -> Result<Vec<RunRow>, PortError>;
+    /// The newest runs first; of one tenant, or of all.
+    async fn runs(&self, tenant: Option<&str>, limit: usize) -> Result<Vec<RunRow>, PortError>;
 
     /// One run.
     async fn run(&self, id: RunId) -> Result<Option<RunRow>, PortError>;
@@ -228,6 +250,8 @@ pub struct RunRow {
 /// Which jobs to list. `None` and `false`: no restriction.
 #[derive(Clone, Debug, Default)]
 pub struct JobFilter {
+    /// Of this tenant.
+    pub tenant: Option<String>,
     /// Of this run.
     pub run: Option<RunId>,
     /// This one.
@@ -290,6 +314,35 @@ pub struct JobRow {
     /// Class of reason, if it is dead.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dead_reason: Option<DeadReason>,
+}
+
+/// Work that is not wanted any more.
+#[async_trait]
+pub trait CancelLedger: Send + Sync {
+    /// Cancels jobs of the tenant: those that wait are cancelled at once, and the oldest that is
+    /// attached to one takes its place. Those handed out are cancelled before their call or after a
+    /// failed attempt; a call under way is paid for, so its success is recorded. Terminal jobs stay
+    /// as they are. A cancelled run takes no more jobs. A run or job that is not the tenant's is
+    /// [`PortError::Invalid`].
+    async fn cancel(&self, tenant: &str, which: CancelJobs) -> Result<Cancelled, PortError>;
+}
+
+/// What to cancel.
+#[derive(Clone, Copy, Debug)]
+pub enum CancelJobs {
+    /// One job.
+    Job(JobId),
+    /// All of a run.
+    Run(RunId),
+}
+
+/// Answer of [`CancelLedger::cancel`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Cancelled {
+    /// Cancelled at once.
+    pub cancelled: u64,
+    /// Handed out: they end with their attempt.
+    pub under_way: u64,
 }
 
 /// Dead jobs sent again.

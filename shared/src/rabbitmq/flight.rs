@@ -15,6 +15,7 @@ use lapin::options::BasicPublishOptions;
 use lapin::{Channel, Confirmation};
 
 use super::outgoing::{NotPublished, Outgoing, Published};
+use crate::kill_point;
 
 /// Exchange, routing key and message id.
 type Name = (String, String, String);
@@ -97,7 +98,8 @@ impl Flight {
 }
 
 async fn publish(channel: Channel, message: Arc<Outgoing>) -> lapin::Result<Confirmation> {
-    let options = BasicPublishOptions { mandatory: message.mandatory, immediate: false };
+    let mandatory = message.mandatory && !kill_point::is_mutant("no_mandatory");
+    let options = BasicPublishOptions { mandatory, immediate: false };
     let properties = message.properties();
     let (exchange, key) = (message.exchange.as_str().into(), message.routing_key.as_str().into());
     channel.basic_publish(exchange, key, options, &message.body, properties).await?.await

@@ -80,6 +80,7 @@ async fn through_the_engine(db: &Path) -> f64 {
         pipeline: "bench".into(),
         input: "bench".into(),
         idempotency_key: None,
+        once: false,
         settings: Value::Null,
     };
     let run = embedded.ledger.open_run(run).await.expect("a run").id;

@@ -9,7 +9,8 @@ use super::fault::in_words;
 use crate::domain::PortError;
 
 const SCHEMA: &str = include_str!("schema.sql");
-const SCHEMA_VERSION: i64 = 1;
+const UPGRADE_2: &str = include_str!("upgrade_2.sql");
+const SCHEMA_VERSION: i64 = 2;
 /// Marks the file as Fleetline's: "FLTL".
 const APPLICATION_ID: i64 = 0x464c_544c;
 /// Another process may hold the write lock for the length of one commit.
@@ -26,6 +27,7 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, PortError> {
     configure(&connection).map_err(words)?;
     let is_new = is_empty(&connection).map_err(words)?;
     if !is_new {
+        upgrade(&mut connection).map_err(words)?;
         check_version(&connection, path)?;
     }
     if is_new {
@@ -82,6 +84,17 @@ fn create_schema(connection: &mut Connection) -> rusqlite::Result<()> {
     transaction.commit()
 }
 
+/// Brings the file of an older version up to this one.
+fn upgrade(connection: &mut Connection) -> rusqlite::Result<()> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let pragma = |name| transaction.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    if pragma("application_id")? == APPLICATION_ID && pragma("user_version")? == 1 {
+        transaction.execute_batch(UPGRADE_2)?;
+        transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+    }
+    transaction.commit()
+}
+
 fn check_version(connection: &Connection, path: &Path) -> Result<(), PortError> {
     let pragma = |name| {
         connection
@@ -96,7 +109,14 @@ fn check_version(connection: &Connection, path: &Path) -> Result<(), PortError> 
         ));
     }
     let version = pragma("user_version")?;
-    if version != SCHEMA_VERSION {
+    if version < SCHEMA_VERSION {
+        return invalid(format!(
+            "{} was written by an older Fleetline: a command that writes, such as `fleetline run`, brings it \
+             up to date",
+            path.display()
+        ));
+    }
+    if version > SCHEMA_VERSION {
         return invalid(format!(
             "{} has schema version {version}, this Fleetline reads {SCHEMA_VERSION}: use the version \
              that wrote it, or another --db",

@@ -1,9 +1,10 @@
 //! Single jobs in depth, and which keys have results.
 
 use rusqlite::{Connection, OptionalExtension, params};
+use serde_json::value::RawValue;
 
 use super::numbers::now_ms;
-use super::query::json;
+use super::query::{bad_json, json};
 use crate::domain::{DedupKey, JobId};
 use crate::ports::{FailedAttempt, JobDetail};
 
@@ -24,6 +25,15 @@ pub(super) fn job_detail(connection: &Connection, job: JobId) -> rusqlite::Resul
         })?
         .collect::<rusqlite::Result<_>>()?;
     Ok(Some(JobDetail { args, attempts }))
+}
+
+/// The args of a job, as they were submitted.
+pub(super) fn args(connection: &Connection, job: JobId) -> rusqlite::Result<Option<Box<RawValue>>> {
+    let text: Option<String> = connection
+        .prepare_cached("SELECT args FROM jobs JOIN job_inputs ON job = jobs.n WHERE id = ?1")?
+        .query_row([job.as_bytes()], |row| row.get(0))
+        .optional()?;
+    text.map(RawValue::from_string).transpose().map_err(|error| bad_json(0, error))
 }
 
 pub(super) fn have_results(

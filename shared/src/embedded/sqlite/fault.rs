@@ -4,7 +4,7 @@ use std::path::Path;
 
 use rusqlite::ErrorCode;
 
-use crate::domain::{PortError, RunId};
+use crate::domain::{JobId, PortError, RunId};
 
 /// Why a request was not carried out.
 #[derive(Debug)]
@@ -13,8 +13,10 @@ pub(super) enum Fault {
     Database(rusqlite::Error),
     /// The request names a run that is not there.
     NoRun(RunId),
-    /// The request adds jobs to a run that has ended.
-    RunFinished(RunId),
+    /// The request names a job that is not there.
+    NoJob(JobId),
+    /// The request adds jobs to a run that has ended or was cancelled.
+    RunClosed(RunId),
 }
 
 pub(super) type Result<T> = std::result::Result<T, Fault>;
@@ -32,8 +34,11 @@ impl Fault {
         let message = match self {
             Self::Database(error) => return in_words(error, path),
             Self::NoRun(run) => format!("there is no run {run} in {path_name}: list the runs to find its id"),
-            Self::RunFinished(run) => {
-                format!("run {run} in {path_name} is finished and takes no more jobs: open a new run")
+            Self::NoJob(job) => format!("there is no job {job} in {path_name}: list the jobs to find its id"),
+            Self::RunClosed(run) => {
+                format!(
+                    "run {run} in {path_name} is finished or cancelled and takes no more jobs: open a new run"
+                )
             }
         };
         PortError::Invalid { port: "ledger", message }

@@ -22,6 +22,8 @@ pub(super) struct Target {
     /// Milliseconds.
     pub(super) fresh_for: Option<i64>,
     fence: i64,
+    /// Cancelled while it was handed out.
+    withdrawn: bool,
 }
 
 pub(super) fn finish_all(connection: &Connection, finishes: &[Finish]) -> rusqlite::Result<Vec<Finished>> {
@@ -64,6 +66,15 @@ fn finish_one(
     record_usage(connection, &job, finish.usage, counters)?;
     match &finish.decision {
         Decision::Succeed(done) => succeed(connection, &job, done, now, counters)?,
+        Decision::Retry { error, .. } if job.withdrawn => {
+            counters.of(job.run.n).retries += 1;
+            record_attempt(connection, &job, error, now)?;
+            connection
+                .prepare_cached("UPDATE jobs SET attempts = attempts + 1 WHERE n = ?1")?
+                .execute([job.n])?;
+            cancel(connection, &job, now, counters)?;
+        }
+        Decision::Snooze { .. } if job.withdrawn => cancel(connection, &job, now, counters)?,
         Decision::Retry { delay, error } => {
             counters.of(job.run.n).retries += 1;
             record_attempt(connection, &job, error, now)?;
@@ -81,23 +92,26 @@ fn finish_one(
                 .execute(params![job.n, counted])?;
             die(connection, job.n, *reason, error, now, counters)?;
         }
-        Decision::Cancel => {
-            counters.of(job.run.n).cancelled += 1;
-            connection
-                .prepare_cached("UPDATE jobs SET state = ?2, finished_at = ?3 WHERE n = ?1")?
-                .execute(params![job.n, CANCELLED, now])?;
-            promote_attached(connection, job.n, now)?;
-        }
+        Decision::Cancel => cancel(connection, &job, now, counters)?,
         Decision::Ignore => {}
     }
     Ok(Finished::Recorded)
+}
+
+/// Ends a job without a result.
+fn cancel(connection: &Connection, job: &Target, now: i64, counters: &mut Counters) -> rusqlite::Result<()> {
+    counters.of(job.run.n).cancelled += 1;
+    connection
+        .prepare_cached("UPDATE jobs SET state = ?2, finished_at = ?3 WHERE n = ?1")?
+        .execute(params![job.n, CANCELLED, now])?;
+    promote_attached(connection, job.n, now)
 }
 
 /// The job, if this dispatch is the one that counts.
 fn find_current(connection: &Connection, finish: &Finish) -> rusqlite::Result<Option<Target>> {
     connection
         .prepare_cached(
-            "SELECT n, run, tenant, kind, dedup_key, fresh_for, fence FROM jobs
+            "SELECT n, run, tenant, kind, dedup_key, fresh_for, fence, withdrawn FROM jobs
              WHERE id = ?1 AND fence = ?2 AND state = ?3",
         )?
         .query_row(params![finish.job.as_bytes(), finish.fence.cast_signed(), DISPATCHED], |row: &Row<'_>| {
@@ -108,6 +122,7 @@ fn find_current(connection: &Connection, finish: &Finish) -> rusqlite::Result<Op
                 dedup_key: row.get(4)?,
                 fresh_for: row.get(5)?,
                 fence: row.get(6)?,
+                withdrawn: row.get(7)?,
             })
         })
         .optional()

@@ -2,6 +2,7 @@
 //!
 //! It survives `kill -9` and power cuts: what a call answered is in the file.
 
+mod cancel;
 mod codes;
 mod connection;
 mod counters;
@@ -22,6 +23,7 @@ mod runs;
 mod submit;
 mod sweep;
 mod twins;
+mod validity;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -29,14 +31,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use rusqlite::{Connection, params};
+use rusqlite::Connection;
+use serde_json::value::RawValue;
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
 use crate::domain::{DedupKey, Envelope, JobId, NewJob, NewRun, PortError, RunId};
 use crate::ports::{
-    Added, DeadJobs, DispatchAsk, DispatchLedger, Finish, FinishLedger, Finished, JobDetail, JobFilter,
-    JobRow, OpenedRun, Page, QueryLedger, RedriveLedger, RunRow, Scope, Seal, SubmitLedger, Swept,
+    Added, CancelJobs, CancelLedger, Cancelled, DeadJobs, DispatchAsk, DispatchLedger, Finish, FinishLedger,
+    Finished, JobDetail, JobFilter, JobRow, OpenedRun, Page, QueryLedger, RedriveLedger, RunRow, Scope, Seal,
+    SubmitLedger, Swept, Validity,
 };
 use dispatch::{Dispatched, LastTurns};
 use fault::Fault;
@@ -159,18 +163,12 @@ impl DispatchLedger for SqliteLedger {
 
 #[async_trait]
 impl FinishLedger for SqliteLedger {
-    async fn still_current(&self, dispatches: Vec<(JobId, u64)>) -> Result<Vec<bool>, PortError> {
-        self.read(move |connection| {
-            let mut query = connection
-                .prepare_cached("SELECT 1 FROM jobs WHERE id = ?1 AND fence = ?2 AND state = ?3")?;
-            dispatches
-                .iter()
-                .map(|(job, fence)| {
-                    query.exists(params![job.as_bytes(), fence.cast_signed(), codes::DISPATCHED])
-                })
-                .collect()
-        })
-        .await
+    async fn validity(&self, dispatches: Vec<(JobId, u64)>) -> Result<Vec<Validity>, PortError> {
+        self.read(move |connection| validity::of_all(connection, &dispatches)).await
+    }
+
+    async fn args(&self, job: JobId) -> Result<Option<Box<RawValue>>, PortError> {
+        self.read(move |connection| detail::args(connection, job)).await
     }
 
     async fn finish(&self, finishes: Vec<Finish>) -> Result<Vec<Finished>, PortError> {
@@ -185,8 +183,9 @@ impl FinishLedger for SqliteLedger {
 
 #[async_trait]
 impl QueryLedger for SqliteLedger {
-    async fn runs(&self, limit: usize) -> Result<Vec<RunRow>, PortError> {
-        self.read(move |connection| query::runs(connection, limit)).await
+    async fn runs(&self, tenant: Option<&str>, limit: usize) -> Result<Vec<RunRow>, PortError> {
+        let tenant = tenant.map(ToOwned::to_owned);
+        self.read(move |connection| query::runs(connection, tenant.as_deref(), limit)).await
     }
 
     async fn run(&self, id: RunId) -> Result<Option<RunRow>, PortError> {
@@ -219,6 +218,19 @@ impl RedriveLedger for SqliteLedger {
             Durability::PowerCut,
             |_| true,
             move |connection| redrive::redrive(connection, &which, &into),
+        )
+        .await
+    }
+}
+
+#[async_trait]
+impl CancelLedger for SqliteLedger {
+    async fn cancel(&self, tenant: &str, which: CancelJobs) -> Result<Cancelled, PortError> {
+        let tenant = tenant.to_owned();
+        self.write(
+            Durability::PowerCut,
+            |_| true,
+            move |connection| cancel::cancel(connection, &tenant, which),
         )
         .await
     }

@@ -10,10 +10,14 @@ use crate::ports::{JobFilter, JobRow, Page, RunRow};
 const RUN_COLUMNS: &str = "SELECT id, tenant, pipeline, input, state, settings, notes, created_at, finished_at,
     jobs, occurrences, succeeded, reused, dead, cancelled, retries, calls, input_tokens, output_tokens FROM runs";
 
-pub(super) fn runs(connection: &Connection, limit: usize) -> rusqlite::Result<Vec<RunRow>> {
+pub(super) fn runs(
+    connection: &Connection,
+    tenant: Option<&str>,
+    limit: usize,
+) -> rusqlite::Result<Vec<RunRow>> {
     connection
-        .prepare_cached(&format!("{RUN_COLUMNS} ORDER BY n DESC LIMIT ?1"))?
-        .query_map([i64::try_from(limit).unwrap_or(i64::MAX)], read_run)?
+        .prepare_cached(&format!("{RUN_COLUMNS} WHERE tenant = ?2 OR ?2 IS NULL ORDER BY n DESC LIMIT ?1"))?
+        .query_map(params![i64::try_from(limit).unwrap_or(i64::MAX), tenant], read_run)?
         .collect()
 }
 
@@ -64,6 +68,7 @@ pub(super) fn jobs(connection: &Connection, filter: &JobFilter, page: Page) -> r
         filter.run.as_ref().map(RunId::as_bytes),
         filter.job.as_ref().map(JobId::as_bytes),
         i64::try_from(page.limit).unwrap_or(i64::MAX),
+        filter.tenant,
     ])?;
     let mut jobs = Vec::new();
     while let Some(row) = rows.next()? {
@@ -82,10 +87,11 @@ pub(super) fn listing(filter: &JobFilter) -> String {
         Some(_) => "jobs.run = (SELECT n FROM runs WHERE id = ?2)",
         None => "?2 IS NULL",
     };
+    let tenant = if filter.tenant.is_some() { "jobs.tenant = ?5" } else { "?5 IS NULL" };
     let job = if filter.job.is_some() { "jobs.id = ?3" } else { "?3 IS NULL" };
     // A literal, so that the partial indexes apply.
     let state = filter.state.map(|state| format!("AND jobs.state = {}", job_code(state))).unwrap_or_default();
-    format!("{JOB_COLUMNS} AND {run} AND {job} {state} ORDER BY jobs.n LIMIT ?4")
+    format!("{JOB_COLUMNS} AND {run} AND {job} AND {tenant} {state} ORDER BY jobs.n LIMIT ?4")
 }
 
 fn read_job(row: &Row<'_>) -> rusqlite::Result<JobRow> {
@@ -129,7 +135,7 @@ pub(super) fn json(row: &Row<'_>, column: usize) -> rusqlite::Result<Value> {
     serde_json::from_str(row.get_ref(column)?.as_str()?).map_err(|error| bad_json(column, error))
 }
 
-fn bad_json(column: usize, error: serde_json::Error) -> rusqlite::Error {
+pub(super) fn bad_json(column: usize, error: serde_json::Error) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(column, Type::Text, error.into())
 }
 

@@ -13,10 +13,10 @@ pub(super) fn open_run(connection: &Connection, run: &NewRun) -> rusqlite::Resul
     if let Some(key) = &run.idempotency_key {
         let known = connection
             .prepare_cached(
-                "SELECT id FROM runs WHERE tenant = ?1 AND idempotency_key = ?2 AND state < ?3
+                "SELECT id FROM runs WHERE tenant = ?1 AND idempotency_key = ?2 AND (state < ?3 OR ?4)
                  ORDER BY n DESC LIMIT 1",
             )?
-            .query_row(params![run.tenant, key, RUN_FINISHED], |row| row.get::<_, [u8; 16]>(0))
+            .query_row(params![run.tenant, key, RUN_FINISHED, run.once], |row| row.get::<_, [u8; 16]>(0))
             .optional()?;
         if let Some(id) = known {
             return Ok(OpenedRun { id: RunId::from_bytes(id), resumed: true });
@@ -60,9 +60,10 @@ pub(super) fn find_run(connection: &Connection, id: RunId) -> Result<RunRef> {
         .ok_or(Fault::NoRun(id))
 }
 
-pub(super) fn is_finished(connection: &Connection, run: i64) -> rusqlite::Result<bool> {
+/// Whether the run takes more jobs: it is neither finished nor cancelled.
+pub(super) fn takes_jobs(connection: &Connection, run: i64) -> rusqlite::Result<bool> {
     connection
-        .prepare_cached("SELECT 1 FROM runs WHERE n = ?1 AND state = ?2")?
+        .prepare_cached("SELECT 1 FROM runs WHERE n = ?1 AND state <> ?2 AND cancelled_at IS NULL")?
         .exists(params![run, RUN_FINISHED])
 }
 

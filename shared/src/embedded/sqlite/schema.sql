@@ -1,4 +1,4 @@
--- Version 1. Times are milliseconds since 1970. States of jobs are numbers: see `codes.rs`.
+-- Version 2. Times are milliseconds since 1970. States of jobs are numbers: see `codes.rs`.
 
 CREATE TABLE runs (
     n               INTEGER PRIMARY KEY,
@@ -10,6 +10,7 @@ CREATE TABLE runs (
     settings        TEXT NOT NULL,
     notes           TEXT NOT NULL DEFAULT 'null',
     state           INTEGER NOT NULL DEFAULT 0,
+    cancelled_at    INTEGER,                   -- it takes no more jobs
     jobs            INTEGER NOT NULL DEFAULT 0,
     occurrences     INTEGER NOT NULL DEFAULT 0,
     succeeded       INTEGER NOT NULL DEFAULT 0,
@@ -24,8 +25,8 @@ CREATE TABLE runs (
     finished_at     INTEGER
 ) STRICT;
 
--- The unfinished run of a key is looked up when a run opens.
-CREATE INDEX runs_key ON runs (tenant, idempotency_key) WHERE state < 2 AND idempotency_key IS NOT NULL;
+-- The run of a key is looked up when a run opens.
+CREATE INDEX runs_key ON runs (tenant, idempotency_key) WHERE idempotency_key IS NOT NULL;
 
 CREATE TABLE jobs (
     n              INTEGER PRIMARY KEY,
@@ -49,6 +50,7 @@ CREATE TABLE jobs (
     deadline       INTEGER,
     fresh_for      INTEGER,
     dispatched_at  INTEGER,
+    withdrawn      INTEGER NOT NULL DEFAULT 0, -- cancelled while it was handed out
     twin           INTEGER,                   -- the live job it is attached to
     twin_elsewhere INTEGER NOT NULL DEFAULT 0,-- whether that twin is of another run
     result         INTEGER,

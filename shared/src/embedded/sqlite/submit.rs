@@ -6,7 +6,7 @@ use super::codes::{ATTACHED, READY, SUCCEEDED};
 use super::counters::Counters;
 use super::fault::{Fault, Result};
 use super::numbers::{bounded, now_ms, to_ms};
-use super::runs::{RunRef, find_run, is_finished};
+use super::runs::{RunRef, find_run, takes_jobs};
 use crate::domain::{JobId, NewJob, RunId};
 use crate::ports::Added;
 
@@ -17,8 +17,8 @@ pub(super) fn add_jobs(connection: &Connection, id: RunId, jobs: &[NewJob]) -> R
     for job in jobs {
         add_job(connection, &run, job, &mut counters, &mut added)?;
     }
-    if added.known < jobs.len() as u64 && is_finished(connection, run.n)? {
-        return Err(Fault::RunFinished(id));
+    if added.known < jobs.len() as u64 && !takes_jobs(connection, run.n)? {
+        return Err(Fault::RunClosed(id));
     }
     counters.apply(connection)?;
     Ok(added)

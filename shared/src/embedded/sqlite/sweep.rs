@@ -2,19 +2,20 @@
 
 use rusqlite::{Connection, params};
 
-use super::codes::READY;
+use super::codes::{CANCELLED, READY};
 use super::counters::Counters;
 use super::fault::Result;
 use super::numbers::now_ms;
 use super::runs::find_run;
-use super::twins::die;
+use super::twins::{die, promote_attached};
 use crate::domain::DeadReason;
 use crate::ports::{Scope, Swept};
 
 /// Jobs in one transaction at most; the next round takes the rest.
 const ROUND: i64 = 10_000;
 
-pub(super) const LOST: &str = "SELECT n, losses FROM jobs WHERE state = 1 AND dispatched_at <= ?1
+pub(super) const LOST: &str =
+    "SELECT n, losses, withdrawn, run FROM jobs WHERE state = 1 AND dispatched_at <= ?1
        AND (?2 IS NULL OR run = ?2 OR EXISTS (SELECT 1 FROM jobs waiting
          WHERE waiting.state = 2 AND waiting.twin_elsewhere = 1 AND waiting.run = ?2
            AND waiting.twin = jobs.n))
@@ -32,17 +33,20 @@ pub(super) fn sweep(
         Scope::Run(run) => Some(find_run(connection, run)?.n),
     };
     let mut query = connection.prepare_cached(LOST)?;
-    let lost: Vec<(i64, u16)> = query
+    let lost: Vec<Lost> = query
         .query_map(params![now.saturating_sub(older_than_ms), run, ROUND], |row| {
-            Ok((row.get(0)?, row.get(1)?))
+            Ok(Lost { n: row.get(0)?, losses: row.get(1)?, withdrawn: row.get(2)?, run: row.get(3)? })
         })?
         .collect::<rusqlite::Result<_>>()?;
 
     let mut swept = Swept::default();
     let mut counters = Counters::default();
-    for (n, losses) in lost {
+    for Lost { n, losses, withdrawn, run } in lost {
         let lost_times = losses.saturating_add(1);
-        if lost_times >= max_losses {
+        if withdrawn {
+            counters.of(run).cancelled += 1;
+            end(connection, n, now)?;
+        } else if lost_times >= max_losses {
             swept.crash_looped += 1;
             let error = format!("its process died {lost_times} times while it ran");
             die(connection, n, DeadReason::CrashLoop, &error, now, &mut counters)?;
@@ -53,6 +57,22 @@ pub(super) fn sweep(
     }
     counters.apply(connection)?;
     Ok(swept)
+}
+
+/// A job that was handed out too long ago.
+struct Lost {
+    n: i64,
+    losses: u16,
+    withdrawn: bool,
+    run: i64,
+}
+
+/// Cancelled while it was handed out: it is not handed out again.
+fn end(connection: &Connection, n: i64, now: i64) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached("UPDATE jobs SET state = ?2, finished_at = ?3 WHERE n = ?1")?
+        .execute(params![n, CANCELLED, now])?;
+    promote_attached(connection, n, now)
 }
 
 fn put_back(connection: &Connection, n: i64, lost_times: u16, now: i64) -> rusqlite::Result<()> {

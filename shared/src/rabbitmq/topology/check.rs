@@ -1,7 +1,5 @@
 //! Compares a broker with the topology.
 
-use std::fmt;
-
 use lapin::options::{ExchangeDeclareOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
 use serde_json::Value;
@@ -10,27 +8,10 @@ use tokio::time::Instant;
 use super::declare::kind_of;
 use super::management::{Management, segment};
 use super::{EXCHANGES, Queue, Topology};
-use crate::domain::PortError;
+use crate::domain::{Finding, PortError};
 use crate::rabbitmq::RabbitOptions;
 use crate::rabbitmq::error::{NOT_FOUND, PRECONDITION_FAILED, answered};
 use crate::rabbitmq::link::{Link, Live};
-
-/// Something that is not as it should be.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
-    /// What it is about: an exchange, a queue.
-    pub subject: String,
-    /// What is wrong.
-    pub problem: String,
-    /// What to do.
-    pub remedy: String,
-}
-
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}; {}", self.subject, self.problem, self.remedy)
-    }
-}
 
 const APPLY: &str = "run `fleetline topology apply`";
 

@@ -30,7 +30,7 @@ pub async fn a_message_says_all_a_worker_needs(ledger: &Subject) {
     assert_eq!(got.dedup_key, sent.dedup_key);
     assert_eq!(got.upstream.as_deref(), Some("llm"));
     assert_eq!(got.estimate, Estimate { input_tokens: 3, output_tokens: 4 });
-    assert_eq!(got.args.get(), sent.args.get(), "args are passed on as they are");
+    assert_eq!(args_of(&got).get(), sent.args.get(), "args are passed on as they are");
     let left = got.deadline().unwrap();
     assert!(left <= HOUR && left > HOUR / 2, "{left:?}");
 }

@@ -6,6 +6,7 @@ use fleetline_shared::domain::{DeadReason, Decision, Envelope, JobId, JobState, 
 use fleetline_shared::ports::{
     Finish,
     Finished::{self, Recorded, Stale},
+    Validity,
 };
 use serde_json::json;
 
@@ -135,19 +136,29 @@ pub async fn ignore_leaves_the_job_alone(ledger: &Subject) {
     record(ledger, &envelope, success("done")).await;
 }
 
+/// For messages that could not carry them.
+pub async fn a_jobs_args_can_be_read(ledger: &Subject) {
+    run_of(ledger, jobs("a", 1, 2)).await;
+    for envelope in take(ledger, 2).await {
+        let args = ledger.args(envelope.job_id).await.unwrap().expect("the job is there");
+        assert_eq!(args.get(), args_of(&envelope).get());
+    }
+    assert!(ledger.args(JobId::new()).await.unwrap().is_none());
+}
+
 /// In the order of the question.
 pub async fn only_the_last_dispatch_is_current(ledger: &Subject) {
     run_of(ledger, jobs("a", 1, 3)).await;
     let taken = take(ledger, 3).await;
     let key = |envelope: &Envelope| (envelope.job_id, envelope.fence);
-    let current = |asked: Vec<_>| async move { ledger.still_current(asked).await.unwrap() };
+    let current = |asked: Vec<_>| async move { ledger.validity(asked).await.unwrap() };
 
-    assert_eq!(current(taken.iter().map(key).collect()).await, [true; 3]);
+    assert_eq!(current(taken.iter().map(key).collect()).await, [Validity::Current; 3]);
     record(ledger, &taken[0], success("done")).await;
     record(ledger, &taken[1], snooze(Duration::ZERO)).await;
     let asked = vec![key(&taken[2]), key(&taken[1]), key(&taken[0]), (JobId::new(), 1)];
-    assert_eq!(current(asked).await, [true, false, false, false]);
+    assert_eq!(current(asked).await, [Validity::Current, Validity::Stale, Validity::Stale, Validity::Stale]);
     let new = take_one(ledger).await;
-    assert_eq!(current(vec![key(&taken[1]), key(&new)]).await, [false, true]);
+    assert_eq!(current(vec![key(&taken[1]), key(&new)]).await, [Validity::Stale, Validity::Current]);
     assert!(current(Vec::new()).await.is_empty());
 }

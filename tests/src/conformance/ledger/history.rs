@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use fleetline_shared::domain::{DeadReason, Decision, Envelope, JobId, JobState, NewJob, RunId, RunState};
-use fleetline_shared::ports::{Finished, JobRow, Scope, Seal};
+use fleetline_shared::ports::{Finished, JobRow, Scope, Seal, Validity};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -139,10 +139,10 @@ impl History {
         }
     }
 
-    /// The ledger's answer is what `still_current` said.
+    /// The ledger's answer is what `validity` said.
     async fn finish(&self, envelope: &Envelope, decision: Decision) {
         let asked = vec![(envelope.job_id, envelope.fence)];
-        let current = self.ledger.still_current(asked).await.unwrap()[0];
+        let current = self.ledger.validity(asked).await.unwrap()[0] != Validity::Stale;
         let answer = self.ledger.finish(vec![finish_of(envelope, decision)]).await.unwrap();
         assert_eq!(answer, [if current { Finished::Recorded } else { Finished::Stale }]);
     }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use fleetline_shared::ports::Ledger;
 
+pub mod cancel;
 pub mod changes;
 pub mod dispatch;
 pub mod fairness;
@@ -39,6 +40,7 @@ macro_rules! ledger_conformance {
                 another_tenants_run_is_not_resumed, runs_without_a_key_are_apart, a_number_is_added_once,
                 of_many_submissions_of_a_key_one_is_ready, a_run_that_is_not_there_is_named,
                 a_finished_run_takes_no_new_jobs, absurd_numbers_do_no_harm,
+                a_key_of_once_finds_its_finished_run,
             ];
             reuse: [
                 a_fresh_result_is_reused_at_once, results_stay_within_tenant_and_kind,
@@ -65,6 +67,7 @@ macro_rules! ledger_conformance {
                 an_older_fence_writes_nothing, answers_come_in_order, a_job_finishes_once_in_a_batch,
                 success_stores_result_and_facts, usage_is_counted_whatever_came_of_it,
                 attempts_count_failures_only, ignore_leaves_the_job_alone, only_the_last_dispatch_is_current,
+                a_jobs_args_can_be_read,
             ];
             terminal: [
                 success_never_changes, death_never_changes, cancellation_never_changes,
@@ -90,10 +93,18 @@ macro_rules! ledger_conformance {
             query: [
                 jobs_come_in_pages, filters_narrow_the_listing, results_are_read_when_asked_for,
                 the_newest_run_comes_first, a_run_shows_what_it_was_given, what_is_not_there_is_none,
+                a_tenant_sees_its_own_only,
             ];
             redrive: [
                 dead_jobs_go_again_in_a_new_run, nothing_is_redriven_twice, by_job_by_run_or_all,
                 other_tenants_dead_stay, a_redriven_job_is_what_it_was, with_nothing_dead_there_is_no_run,
+            ];
+            cancel: [
+                what_waits_is_cancelled_at_once, a_job_handed_out_ends_before_its_call,
+                a_success_under_way_is_recorded, a_failure_under_way_is_not_tried_again,
+                a_lost_one_is_not_handed_out_again, an_attached_job_of_another_run_takes_its_place,
+                one_job_can_be_cancelled, terminal_jobs_stay_as_they_are, a_cancelled_run_takes_no_more_jobs,
+                other_tenants_work_cannot_be_cancelled,
             ];
             changes: [new_work_wakes, a_finish_wakes, a_sweep_wakes, a_dispatch_does_not_wake, an_expiry_wakes];
         );

@@ -29,6 +29,7 @@ pub fn new_run(tenant: &str) -> NewRun {
         pipeline: "plan".into(),
         input: "input.txt".into(),
         idempotency_key: None,
+        once: false,
         settings: json!({"analyser": "none"}),
     }
 }
@@ -96,9 +97,14 @@ pub async fn take_one(ledger: &Subject) -> Envelope {
     taken.remove(0)
 }
 
+/// The args that a message carries.
+pub fn args_of(envelope: &Envelope) -> &RawValue {
+    envelope.args.as_ref().expect("a dispatch reads the args")
+}
+
 /// The number that [`job`] wrote into the args.
 pub fn seq_of(envelope: &Envelope) -> u64 {
-    let args: Value = serde_json::from_str(envelope.args.get()).unwrap();
+    let args: Value = serde_json::from_str(args_of(envelope).get()).unwrap();
     args["seq"].as_u64().unwrap()
 }
 
@@ -179,7 +185,7 @@ pub async fn run_state(ledger: &Subject, run: RunId) -> RunState {
 
 /// Every run's counters say what its rows say, and its state what its counters say.
 pub async fn check_counters(ledger: &Subject) {
-    for run in ledger.runs(1000).await.unwrap() {
+    for run in ledger.runs(None, 1000).await.unwrap() {
         let rows = rows(ledger, run.id).await;
         let kept = RunCounts { retries: 0, ..run.counts };
         assert_eq!(kept, recount(&rows), "counters of {run:?}");

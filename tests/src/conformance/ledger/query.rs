@@ -83,7 +83,7 @@ pub async fn the_newest_run_comes_first(ledger: &Subject) {
         opened.insert(0, open(ledger, TENANT).await);
     }
     let ids = |limit| async move {
-        ledger.runs(limit).await.unwrap().into_iter().map(|run| run.id).collect::<Vec<_>>()
+        ledger.runs(None, limit).await.unwrap().into_iter().map(|run| run.id).collect::<Vec<_>>()
     };
     assert_eq!(ids(100).await, opened);
     assert_eq!(ids(2).await, opened[..2]);
@@ -108,8 +108,21 @@ pub async fn a_run_shows_what_it_was_given(ledger: &Subject) {
 
 /// And no error.
 pub async fn what_is_not_there_is_none(ledger: &Subject) {
-    assert!(ledger.runs(10).await.unwrap().is_empty());
+    assert!(ledger.runs(None, 10).await.unwrap().is_empty());
     assert!(ledger.run(RunId::new()).await.unwrap().is_none());
     assert!(list(ledger, JobFilter { run: Some(RunId::new()), ..JobFilter::default() }).await.is_empty());
     assert!(list(ledger, JobFilter { job: Some(JobId::new()), ..JobFilter::default() }).await.is_empty());
+}
+
+/// For services that may see their own work only.
+pub async fn a_tenant_sees_its_own_only(ledger: &Subject) {
+    let own = run_of(ledger, jobs("a", 1, 2)).await;
+    let other = open(ledger, "other").await;
+    add(ledger, other, jobs("a", 1, 1)).await;
+    let runs = ledger.runs(Some(TENANT), 10).await.unwrap();
+    assert_eq!(runs.iter().map(|run| run.id).collect::<Vec<_>>(), [own]);
+    let of = |tenant: &str| JobFilter { tenant: Some(tenant.into()), ..JobFilter::default() };
+    assert_eq!(list(ledger, of(TENANT)).await.len(), 2);
+    assert_eq!(list(ledger, of("other")).await.len(), 1);
+    assert!(list(ledger, JobFilter { run: Some(own), ..of("other") }).await.is_empty());
 }

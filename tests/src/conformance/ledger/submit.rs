@@ -149,3 +149,14 @@ pub async fn absurd_numbers_do_no_harm(ledger: &Subject) {
     check_counters(ledger).await;
     assert_eq!(run_state(ledger, run).await, RunState::Finished);
 }
+
+/// A client that does not know whether its request arrived sends it again.
+pub async fn a_key_of_once_finds_its_finished_run(ledger: &Subject) {
+    let once = |key: &str| NewRun { id: RunId::new(), once: true, ..keyed(TENANT, key) };
+    let first = ledger.open_run(once("k")).await.unwrap();
+    ledger.seal_run(first.id, Seal::default()).await.unwrap();
+    assert_eq!(run_state(ledger, first.id).await, RunState::Finished);
+    let again = ledger.open_run(once("k")).await.unwrap();
+    assert_eq!((again.id, again.resumed), (first.id, true));
+    assert!(!ledger.open_run(once("l")).await.unwrap().resumed);
+}

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use fleetline_shared::domain::{JobState, NewRun, PortError, RunId};
 use fleetline_shared::embedded::SqliteLedger;
-use fleetline_shared::ports::{QueryLedger, Scope, SubmitLedger};
+use fleetline_shared::ports::{CancelJobs, QueryLedger, Scope, SubmitLedger};
 use fleetline_tests::conformance::ledger::prelude::{
     TENANT, add, check_counters, finish_of, job, jobs, new_run, record, rows, snooze, states, success, take,
 };
@@ -74,9 +74,30 @@ fn a_newer_schema_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ledger.db");
     drop(open(&path));
-    execute(&path, "PRAGMA user_version = 2;");
+    execute(&path, "PRAGMA user_version = 3;");
     let message = refusal(&path);
-    assert!(message.contains("schema version 2") && message.contains("reads 1"), "{message}");
+    assert!(message.contains("schema version 3") && message.contains("reads 2"), "{message}");
+}
+
+#[tokio::test]
+async fn an_older_schema_is_brought_up_to_date() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    let ledger = open(&path);
+    let run = ledger.open_run(new_run(TENANT)).await.unwrap().id;
+    add(&ledger, run, jobs("a", 1, 3)).await;
+    drop(ledger);
+    execute(
+        &path,
+        "ALTER TABLE runs DROP COLUMN cancelled_at; ALTER TABLE jobs DROP COLUMN withdrawn;
+         DROP INDEX runs_key; CREATE INDEX runs_key ON runs (tenant, idempotency_key) WHERE state < 2;
+         PRAGMA user_version = 1;",
+    );
+    let looked_at = SqliteLedger::open_read_only(&path).err().expect("a reader changes nothing");
+    assert!(looked_at.to_string().contains("brings it up to date"), "{looked_at}");
+    let ledger = open(&path);
+    assert_eq!(ledger.run(run).await.unwrap().unwrap().counts.jobs, 3);
+    assert_eq!(ledger.cancel(TENANT, CancelJobs::Run(run)).await.unwrap().cancelled, 3);
 }
 
 #[test]
