@@ -43,8 +43,11 @@ async fn what_is_read_whole_first_leaves_nothing_when_cut() {
         let mut upload = Raw::open(&site).await;
         upload.head(&site, path, 1_000).await;
         upload.send(b"<a><b/>").await;
-        drop(upload);
+        upload.end().await;
+        let answer = upload.answer().await;
+        assert!(answer.starts_with("HTTP/1.1 400") && !answer.contains("cancelled_run"), "{answer}");
     }
+    assert_eq!((site.runs().await.len(), spooled(&site)), (0, 0));
     // With a key the same request must still be possible.
     let send =
         |body: &'static str| site.post("/v1/runs?pipeline=logs").header("idempotency-key", "k").body(body);
