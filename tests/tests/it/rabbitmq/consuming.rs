@@ -118,3 +118,27 @@ async fn what_a_dropped_consumer_left_behind_can_no_longer_be_settled() {
     assert!(error.to_string().contains("delivers the message again"), "{error}");
     again.ack().await.unwrap();
 }
+
+/// Consumers of one line share their buffers, also when one of them goes.
+#[tokio::test]
+async fn what_came_from_the_buffer_of_another_outlives_the_other() {
+    let world = World::new().await;
+    let mut stays = world.broker.consume(&line(0), 10).await.unwrap();
+    let goes = world.broker.consume(&line(0), 10).await.unwrap();
+    publish(&world, 0..10).await;
+    let mut held = Vec::new();
+    for _ in 0..10 {
+        held.push(next(&mut stays).await);
+    }
+    assert!(held.iter().all(|delivery| !delivery.redelivered));
+    drop(goes);
+    PACE.nothing(stays.next(), "all are held").await;
+    for delivery in held {
+        delivery.ack().await.expect("its channel is there");
+    }
+    drop(stays);
+    world.broker.close().await;
+    let other = RabbitBroker::new(&options(&world.vhost().url)).unwrap();
+    let mut consumer = other.consume(&line(0), 1).await.unwrap();
+    PACE.nothing(consumer.next(), "all were acknowledged").await;
+}
