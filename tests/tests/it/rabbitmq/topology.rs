@@ -1,5 +1,6 @@
 //! Making the topology, and seeing what differs from it.
 
+use fleetline_shared::domain::Finding;
 use fleetline_shared::ports::Broker;
 use fleetline_shared::rabbitmq::RabbitBroker;
 use fleetline_shared::domain::Finding;
@@ -54,7 +55,7 @@ async fn what_drifted_is_found_and_put_right() {
     manage(vhost, Method::DELETE, &format!("queues/{name}/fleetline.submit"), Value::Null).await;
     manage(vhost, Method::PUT, &format!("queues/{name}/fleetline.submit"), json!({ "durable": true })).await;
     let found = findings(vhost).await;
-    one(&found, "fleetline.jobs.line-0", "`max-length` is 5, not 1000000 (policy `mine`)");
+    one(&found, "fleetline.jobs.line-0", "`max-length` is 5, not 1000000 (policy \"mine\")");
     one(&found, "fleetline.jobs.line-0", "`dead-letter-exchange` is not set");
     one(&found, "fleetline.dead.crashed", "not bound");
     one(&found, "fleetline.jobs.line-1", "missing");
