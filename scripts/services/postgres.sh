@@ -31,10 +31,12 @@ postgres_launch() {
   fi
   # A killed server leaves its pid file, which may name a process of someone else by now.
   rm -f "$data/postmaster.pid"
+  # All of the subshell is redirected: it lives as long as the server, and would keep the caller's
+  # pipes open.
   (cd / && postgres_as setsid "$bin/postgres" -D "$data" -p "$(port_of "$dir" postgres)" \
     -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c max_connections=300 \
-    -c shared_buffers=256MB -c max_wal_size=4GB -c log_min_messages=warning \
-    >>"$dir/log" 2>&1 </dev/null &)
+    -c shared_buffers=256MB -c max_wal_size=4GB -c log_min_messages=warning &) \
+    >>"$dir/log" 2>&1 </dev/null
   local left=100
   until [ -s "$data/postmaster.pid" ] || [ "$left" -eq 0 ]; do left=$((left - 1)); sleep 0.05; done
   head -n 1 "$data/postmaster.pid" >"$dir/pid"
