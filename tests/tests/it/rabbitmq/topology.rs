@@ -3,7 +3,6 @@
 use fleetline_shared::domain::Finding;
 use fleetline_shared::ports::Broker;
 use fleetline_shared::rabbitmq::RabbitBroker;
-use fleetline_shared::domain::Finding;
 use fleetline_shared::rabbitmq::topology::{self, Management, Topology, apply, check};
 use fleetline_tests::services::Vhost;
 use reqwest::Method;

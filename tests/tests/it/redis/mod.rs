@@ -1,6 +1,8 @@
 //! The adapters on Redis: their ports' suites on a real server, their twins, and faults.
 
 mod conformance;
+mod faults;
+mod state;
 mod twin;
 
 use std::time::Duration;
