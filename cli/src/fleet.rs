@@ -49,7 +49,7 @@ pub async fn ledger(app: &App) -> Result<Arc<dyn Ledger>, CliError> {
 
 /// The ledger with all that only Postgres has.
 pub async fn postgres(app: &App) -> Result<PostgresLedger, CliError> {
-    Ok(PostgresLedger::open(postgres_options(app)?).await?)
+    Ok(PostgresLedger::open(&postgres_options(app)?).await?)
 }
 
 /// The ledger, as soon as it answers; `None`: told to stop before. A process of the fleet may start

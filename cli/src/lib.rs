@@ -59,6 +59,8 @@ fn start_logging(global: &GlobalArgs) {
         (false, 1) => "info",
         (false, _) => "debug",
     };
+    // The AMQP library reports as errors what the adapter asks for on purpose: is this queue there?
+    let default = if global.verbose < 2 { format!("{default},lapin=off") } else { default.to_owned() };
     let filter = EnvFilter::try_from_env("FLEETLINE_LOG").unwrap_or_else(|_| EnvFilter::new(default));
     let logs =
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);

@@ -34,8 +34,11 @@ fn show(app: &App, what: &str, examined: Examined) -> Result<bool, CliError> {
     }
     let mark = if findings.is_empty() { "ok" } else { "!!" };
     write_text(&format!("{mark}  {what:<9} {line}\n"))?;
-    for Finding { subject, problem, remedy } in &findings {
-        write_text(&format!("      {subject}: {problem}\n      -> {remedy}\n"))?;
+    for same in findings.chunk_by(|one, next| one.remedy == next.remedy) {
+        for Finding { subject, problem, .. } in same {
+            write_text(&format!("      {subject}: {problem}\n"))?;
+        }
+        write_text(&format!("      -> {}\n", same[0].remedy))?;
     }
     Ok(findings.is_empty())
 }

@@ -1,14 +1,20 @@
 //! `fleetline topology`: exchanges, queues and policies of the broker.
 
 use std::io;
+use std::time::Duration;
 
 use fleetline_shared::rabbitmq::topology;
+use tokio::time::sleep;
 
 use crate::app::App;
 use crate::args::TopologyAction;
 use crate::exit::{CliError, FAILURE, OK};
 use crate::fleet::{self, Role};
 use crate::present::{write_line, write_text};
+
+/// What was applied is looked at so often, and so long after each other.
+const LOOKS: u32 = 30;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(500);
 
 /// Makes or checks them; returns the exit code.
 pub(super) async fn topology(app: &App, action: TopologyAction) -> Result<u8, CliError> {
@@ -27,7 +33,15 @@ async fn apply(app: &App) -> Result<u8, CliError> {
         )
     })?;
     let topology = fleet::topology(app);
-    topology::apply(&fleet::rabbit_options(app, Role::Producer)?, &management, &topology).await?;
+    let options = fleet::rabbit_options(app, Role::Producer)?;
+    topology::apply(&options, &management, &topology).await?;
+    // The broker shows its policies some seconds after it obeys them.
+    for _ in 0..LOOKS {
+        if topology::check(&options, Some(&management), &topology).await?.is_empty() {
+            break;
+        }
+        sleep(BETWEEN_LOOKS).await;
+    }
     write_text(&format!("the broker is set up for {}\n", topology.kinds.join(", ")))?;
     Ok(OK)
 }

@@ -93,7 +93,7 @@ impl Rig {
         let urls = shared();
         let database = Database::new().await;
         let vhost = Vhost::new().await;
-        let ledger = PostgresLedger::open(database.options()).await.expect("a migrated database");
+        let ledger = PostgresLedger::open(&database.options()).await.expect("a migrated database");
         let broker = RabbitBroker::new(&RabbitOptions::new(vhost.url.as_str(), "bench", "bench"));
         let prefix = format!("bench-{}", Uuid::now_v7().simple());
         let redis = Redis::new(RedisOptions { prefix, ..RedisOptions::new(urls.redis.as_str()) });

@@ -1,5 +1,6 @@
 //! Integration tests of all parts together, as one binary: linking is what costs.
 
+mod amqp;
 mod cli;
 mod conformance;
 mod conformance_ledger;
@@ -7,6 +8,7 @@ mod crashes;
 mod discovery;
 mod fingerprints;
 mod fleet;
+mod http;
 mod openai;
 mod pipelines;
 mod rabbitmq;

@@ -1,0 +1,93 @@
+//! Cancelling: what waits ends at once, what is handed out ends with its attempt.
+//!
+//! A run is cancelled in several transactions, so that a long one blocks nobody: first it is
+//! marked, and takes no more jobs; then its jobs end, in rounds.
+
+use sqlx::{PgConnection, Row};
+
+use super::counters::Counters;
+use super::end::{End, Ending, end_attached, end_jobs};
+use super::fault::{Fault, Result};
+use super::live::hold;
+use super::numbers::{number_of, uuid_of};
+use super::runs;
+use crate::domain::{JobId, RunId};
+use crate::ports::Cancelled;
+
+/// Jobs in one transaction at most.
+const ROUND: i64 = 5_000;
+
+/// The job's number, if it is the tenant's.
+pub(super) async fn find_job(connection: &mut PgConnection, tenant: &str, id: JobId) -> Result<i64> {
+    sqlx::query_scalar(
+        "SELECT j.n FROM jobs j JOIN runs r ON r.n = j.run WHERE j.n = $1 AND j.id = $2 AND r.tenant = $3",
+    )
+    .bind(number_of(id))
+    .bind(uuid_of(id))
+    .bind(tenant)
+    .fetch_optional(connection)
+    .await?
+    .ok_or(Fault::NoJob(id))
+}
+
+/// The run's number, if it is the tenant's. From then on it takes no jobs.
+pub(super) async fn mark_run(connection: &mut PgConnection, tenant: &str, id: RunId) -> Result<i64> {
+    sqlx::query_scalar(
+        "UPDATE runs SET cancelled_at = coalesce(cancelled_at, now()), state = greatest(state, 1::smallint)
+         WHERE id = $1 AND tenant = $2 RETURNING n",
+    )
+    .bind(runs::uuid_of(id))
+    .bind(tenant)
+    .fetch_optional(connection)
+    .await?
+    .ok_or(Fault::NoRun(id))
+}
+
+/// What a round is about. The attached first: none of them is to become ready only to be cancelled
+/// next. Those under way last, and then once more those that came back meanwhile.
+pub(super) const STEPS: [i16; 4] = [2, 0, 1, 0];
+
+/// Live jobs of the run in one state, from a number on.
+pub(super) const OF_RUN: &str = "
+    SELECT q.n FROM jobs j JOIN queue q ON q.n = j.n
+    WHERE j.run = $1 AND j.n > $2 AND q.state = $3 AND NOT q.withdrawn ORDER BY j.n LIMIT $4";
+
+pub(super) async fn round(
+    connection: &mut PgConnection,
+    run: i64,
+    after: i64,
+    state: i16,
+) -> Result<Vec<i64>> {
+    let rows =
+        sqlx::query(OF_RUN).bind(run).bind(after).bind(state).bind(ROUND).fetch_all(connection).await?;
+    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+}
+
+/// Cancels those of the jobs that are in this state, in a transaction.
+pub(super) async fn cancel_jobs(
+    connection: &mut PgConnection,
+    jobs: &[i64],
+    state: i16,
+) -> Result<Cancelled> {
+    let held = hold(connection, jobs, &[state]).await?;
+    if held.is_empty() {
+        return Ok(Cancelled::default());
+    }
+    let count = held.len() as u64;
+    if state == 1 {
+        sqlx::query("UPDATE queue SET withdrawn = true WHERE n = ANY($1)")
+            .bind(held.iter().map(|job| job.n).collect::<Vec<_>>())
+            .execute(connection)
+            .await?;
+        return Ok(Cancelled { cancelled: 0, under_way: count });
+    }
+    let mut counters = Counters::default();
+    let endings = held.into_iter().map(|job| Ending { job, end: End::Cancelled }).collect();
+    if state == 2 {
+        end_attached(connection, endings, &mut counters).await?;
+    } else {
+        end_jobs(connection, endings, &mut counters).await?;
+    }
+    counters.apply(connection).await?;
+    Ok(Cancelled { cancelled: count, under_way: 0 })
+}

@@ -1,0 +1,164 @@
+//! Ending jobs: their rows of the queue become endings, and what is attached to them gets its share.
+
+use std::collections::HashMap;
+
+use sqlx::{PgConnection, Row};
+use uuid::Uuid;
+
+use super::codes::{CANCELLED, DEAD, SUCCEEDED, reason_code};
+use super::counters::Counters;
+use super::fault::Result;
+use super::live::Live;
+use super::store;
+use super::twins::{Attached, Heir, attached_to, promote};
+use crate::domain::{DeadReason, ErasedDone};
+
+/// How a job ends.
+#[derive(Clone, Debug)]
+pub(super) enum End<'a> {
+    /// With the result of its own attempt.
+    Success(&'a ErasedDone),
+    /// With the result of another.
+    Shared(i64),
+    Dead(DeadReason, String),
+    Cancelled,
+}
+
+impl End<'_> {
+    pub(super) fn state(&self) -> i16 {
+        match self {
+            Self::Success(_) | Self::Shared(_) => SUCCEEDED,
+            Self::Dead(..) => DEAD,
+            Self::Cancelled => CANCELLED,
+        }
+    }
+
+    pub(super) fn reason(&self) -> Option<i16> {
+        match self {
+            Self::Dead(reason, _) => Some(reason_code(*reason)),
+            _ => None,
+        }
+    }
+
+    pub(super) fn error(&self) -> Option<&str> {
+        match self {
+            Self::Dead(_, error) => Some(error),
+            _ => None,
+        }
+    }
+
+    /// What those get that asked for the same thing. `None`: the oldest of them takes its place.
+    /// Where the request itself can never work they share its fate instead of paying for it again.
+    fn for_attached(&self, n: i64) -> Option<End<'static>> {
+        match self {
+            Self::Success(_) => Some(End::Shared(n)),
+            Self::Shared(result) => Some(End::Shared(*result)),
+            Self::Dead(reason @ (DeadReason::Permanent | DeadReason::BadPayload), error) => {
+                Some(End::Dead(*reason, error.clone()))
+            }
+            Self::Dead(..) | Self::Cancelled => None,
+        }
+    }
+}
+
+/// A job with its end. Attempts and usage are as they are at the end.
+pub(super) struct Ending<'a> {
+    pub(super) job: Live,
+    pub(super) end: End<'a>,
+}
+
+/// What `dedup` is to say of a key from now on.
+pub(super) struct KeyChange {
+    pub(super) key: Uuid,
+    pub(super) live: Option<(i64, i64)>,
+    pub(super) waiting: bool,
+    /// The new result and how long it is fresh.
+    pub(super) result: Option<(i64, Option<i64>)>,
+}
+
+/// Ends ready and dispatched jobs whose rows of the queue are held, and whatever is attached to
+/// them. Answers whether a job became ready.
+pub(super) async fn end_jobs(
+    connection: &mut PgConnection,
+    endings: Vec<Ending<'_>>,
+    counters: &mut Counters,
+) -> Result<bool> {
+    if endings.is_empty() {
+        return Ok(false);
+    }
+    let waited_for = hold_keys(connection, &endings).await?;
+    let mut attached = attached_to(connection, waited_for).await?;
+    let mut all = Vec::with_capacity(endings.len());
+    let mut keys = Vec::with_capacity(endings.len());
+    let mut heirs = Vec::new();
+    for ending in endings {
+        let job = &ending.job;
+        let mut waiting = attached.remove(&job.n).unwrap_or_default();
+        let mut change = KeyChange { key: job.key, live: None, waiting: false, result: None };
+        if let End::Success(_) = ending.end {
+            change.result = Some((job.n, job.fresh_ms));
+        }
+        if let Some(end) = ending.end.for_attached(job.n) {
+            let share = |one: Attached| Ending { job: one.as_live(job.key), end: end.clone() };
+            all.extend(waiting.into_iter().map(share));
+        } else if !waiting.is_empty() {
+            let first = waiting.remove(0);
+            change.live = Some((first.n, first.run));
+            change.waiting = !waiting.is_empty();
+            heirs.push(Heir { n: first.n, run: first.run, of: job.n });
+        }
+        keys.push(change);
+        all.push(ending);
+    }
+    for ending in &all {
+        count(counters, ending);
+    }
+    store::endings(connection, &all).await?;
+    store::keys(connection, &keys).await?;
+    promote(connection, &heirs).await?;
+    Ok(!heirs.is_empty())
+}
+
+/// Ends attached jobs whose rows are held. Nobody waits for them.
+pub(super) async fn end_attached(
+    connection: &mut PgConnection,
+    endings: Vec<Ending<'_>>,
+    counters: &mut Counters,
+) -> Result<()> {
+    for ending in &endings {
+        count(counters, ending);
+    }
+    store::endings(connection, &endings).await
+}
+
+fn count(counters: &mut Counters, ending: &Ending<'_>) {
+    let counts = counters.of(ending.job.run);
+    match ending.end {
+        End::Success(_) => counts.succeeded += 1,
+        End::Shared(_) => {
+            counts.succeeded += 1;
+            counts.reused += 1;
+        }
+        End::Dead(..) => counts.dead += 1,
+        End::Cancelled => counts.cancelled += 1,
+    }
+}
+
+/// Holds the rows of the keys, in their order. From then on nothing is attached to the jobs that is
+/// not seen by the next statement. Answers which jobs may have something attached.
+async fn hold_keys(connection: &mut PgConnection, endings: &[Ending<'_>]) -> Result<Vec<i64>> {
+    let of_key: HashMap<Uuid, i64> = endings.iter().map(|ending| (ending.job.key, ending.job.n)).collect();
+    let rows = sqlx::query("SELECT key, waiting FROM dedup WHERE key = ANY($1) ORDER BY key FOR UPDATE")
+        .bind(of_key.keys().copied().collect::<Vec<_>>())
+        .fetch_all(connection)
+        .await?;
+    let mut waited_for = Vec::new();
+    for row in &rows {
+        if row.try_get::<bool, _>(1)?
+            && let Some(n) = of_key.get(&row.try_get::<Uuid, _>(0)?)
+        {
+            waited_for.push(*n);
+        }
+    }
+    Ok(waited_for)
+}

@@ -1,0 +1,82 @@
+//! The schema: forward only, each migration once.
+
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::{ConnectOptions, Connection, PgConnection};
+
+use super::fault::{Fault, Result};
+use super::options::PostgresOptions;
+use crate::domain::PortError;
+
+static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
+
+/// Brings the database up to this version, and answers its schema version. What is done already is
+/// left; of several that migrate at the same time one works and the others wait for it.
+pub async fn migrate(options: &PostgresOptions) -> std::result::Result<i64, PortError> {
+    run(options).await.map_err(Fault::in_words)
+}
+
+async fn run(options: &PostgresOptions) -> Result<i64> {
+    let mut connection = options.plain_options()?.connect().await?;
+    // A newer Fleetline's database is left as it is.
+    refuse_newer(version(&mut connection).await?)?;
+    let migrated = MIGRATIONS.run(&mut connection).await;
+    let _ = connection.close().await;
+    migrated.map_err(|error| match error {
+        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => Fault::Database(error),
+        other => Fault::Invalid(format!("the database has not the migrations of this Fleetline ({other})")),
+    })?;
+    Ok(newest())
+}
+
+/// The database's schema version; 0: it has never been migrated.
+pub async fn schema_version(options: &PostgresOptions) -> std::result::Result<i64, PortError> {
+    let read = async {
+        let mut connection = options.plain_options()?.connect().await?;
+        let version = version(&mut connection).await;
+        let _ = connection.close().await;
+        version
+    };
+    read.await.map_err(Fault::in_words)
+}
+
+/// The schema version that this Fleetline works with.
+pub fn newest() -> i64 {
+    MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0)
+}
+
+/// Says what to do if the database is of another version.
+pub(super) async fn check(connection: &mut PgConnection) -> Result<()> {
+    let version = version(connection).await?;
+    refuse_newer(version)?;
+    if version < newest() {
+        return Err(Fault::Invalid(format!(
+            "the database has schema version {version}, this Fleetline needs {}: run `fleetline migrate`",
+            newest()
+        )));
+    }
+    Ok(())
+}
+
+fn refuse_newer(version: i64) -> Result<()> {
+    if version <= newest() {
+        return Ok(());
+    }
+    Err(Fault::Invalid(format!(
+        "the database has schema version {version}, this Fleetline ({}) knows {}: use the version that migrated it, \
+         or a newer one",
+        env!("CARGO_PKG_VERSION"),
+        newest()
+    )))
+}
+
+async fn version(connection: &mut PgConnection) -> Result<i64> {
+    let is_there: bool = sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL")
+        .fetch_one(&mut *connection)
+        .await?;
+    if !is_there {
+        return Ok(0);
+    }
+    Ok(sqlx::query_scalar("SELECT coalesce(max(version), 0) FROM _sqlx_migrations WHERE success")
+        .fetch_one(connection)
+        .await?)
+}

@@ -1,0 +1,96 @@
+//! The ledger in Postgres, for a fleet: batches in a handful of statements, fenced finishes in
+//! groups, several dispatchers and workers at once.
+//!
+//! `docs/postgres.md` tells the tables, the order of locks, and what happens when connections break.
+
+mod admin;
+mod cancel;
+mod changes;
+mod codes;
+mod counters;
+mod detail;
+mod dispatch;
+mod due;
+mod end;
+mod examine;
+mod expire;
+mod fast;
+mod fault;
+mod finish;
+mod insert;
+mod keys;
+mod lanes;
+mod live;
+mod migrate;
+mod numbers;
+mod options;
+mod outbox;
+mod pool;
+mod put_back;
+mod query;
+mod reading;
+mod recording;
+mod redrive;
+mod retry;
+mod runs;
+mod store;
+mod submit;
+mod sweep;
+mod take;
+mod twins;
+mod validity;
+mod working;
+
+pub use examine::examine;
+pub use migrate::{migrate, newest as newest_schema, schema_version};
+pub use options::PostgresOptions;
+
+use std::sync::Arc;
+
+use tokio::sync::OnceCell;
+
+use crate::domain::PortError;
+use changes::Changes;
+use dispatch::LastTurns;
+use fault::{Fault, Result};
+use pool::{Held, Pool};
+
+/// A ledger in Postgres. Clones share their connections.
+#[derive(Clone)]
+pub struct PostgresLedger {
+    pool: Arc<Pool>,
+    changes: Arc<Changes>,
+    last_turns: Arc<LastTurns>,
+    /// Set once the database was seen to have this version's schema.
+    checked: Arc<OnceCell<()>>,
+}
+
+impl PostgresLedger {
+    /// Opens the ledger, and checks that the database answers and has this version's schema. Does
+    /// not migrate. Called within a Tokio runtime, on which it listens for changes.
+    pub async fn open(options: &PostgresOptions) -> std::result::Result<Self, PortError> {
+        let ledger = Self::open_lazily(options)?;
+        ledger.acquire().await.map_err(Fault::in_words)?.give_back();
+        Ok(ledger)
+    }
+
+    /// Opens the ledger without asking the database: it may be down, and each call says so until
+    /// it is back. The schema is checked by the first call that reaches it.
+    pub fn open_lazily(options: &PostgresOptions) -> std::result::Result<Self, PortError> {
+        let connect = options.connect_options().map_err(Fault::in_words)?;
+        let pool = Arc::new(Pool::new(connect, options.pool_size, options.acquire_timeout));
+        let listen = options.listen.then(|| options.plain_options()).transpose().map_err(Fault::in_words)?;
+        let changes = Arc::new(Changes::start(Arc::clone(&pool), listen));
+        Ok(Self { pool, changes, last_turns: Arc::default(), checked: Arc::default() })
+    }
+
+    async fn acquire(&self) -> Result<Held<'_>> {
+        let mut connection = self.pool.acquire().await?;
+        if !self.checked.initialized() {
+            migrate::check(&mut connection).await?;
+            // Another may have been quicker.
+            let _ = self.checked.set(());
+        }
+        Ok(connection)
+    }
+}

@@ -1,0 +1,123 @@
+//! The connections: a few, kept open, thrown away when anything is odd about them.
+//!
+//! Not the driver's own pool: that one asks the server at every return whether it is still there,
+//! which costs as much as a small statement.
+
+use std::ops::{Deref, DerefMut};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::{ConnectOptions, Connection};
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::timeout;
+
+use super::fault::{Fault, Result};
+
+/// How long one attempt to connect may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+pub(super) struct Pool {
+    options: PgConnectOptions,
+    idle: Mutex<Vec<PgConnection>>,
+    permits: Semaphore,
+    acquire_timeout: Duration,
+}
+
+impl Pool {
+    /// A pool without connections: they are made when they are needed.
+    pub(super) fn new(options: PgConnectOptions, size: u32, acquire_timeout: Duration) -> Self {
+        let permits = Semaphore::new(size.max(1) as usize);
+        Self { options, idle: Mutex::default(), permits, acquire_timeout }
+    }
+
+    /// A connection for one caller. The one that was used last comes first: its statements are warm.
+    pub(super) async fn acquire(&self) -> Result<Held<'_>> {
+        let permit = timeout(self.acquire_timeout, self.permits.acquire())
+            .await
+            .map_err(|_| Fault::NoConnection)?
+            .expect("the semaphore is never closed");
+        let idle = self.lock().pop();
+        let connection = match idle {
+            Some(connection) => connection,
+            None => self.connect().await?,
+        };
+        Ok(Held { connection: Some(connection), pool: self, _permit: permit })
+    }
+
+    async fn connect(&self) -> Result<PgConnection> {
+        let connected = timeout(CONNECT_TIMEOUT, self.options.connect()).await;
+        connected
+            .unwrap_or_else(|_| Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())))
+            .map_err(Into::into)
+    }
+
+    /// After one connection broke, the others have probably broken too.
+    pub(super) fn forget_idle(&self) {
+        self.lock().clear();
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<PgConnection>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A connection in use. Unless it is given back it is closed, which undoes its open transaction:
+/// so also when the caller goes away in the middle of a statement.
+pub(super) struct Held<'p> {
+    connection: Option<PgConnection>,
+    pool: &'p Pool,
+    _permit: SemaphorePermit<'p>,
+}
+
+impl Held<'_> {
+    /// Back to the others. Only with nothing under way.
+    pub(super) fn give_back(mut self) {
+        if let Some(connection) = self.connection.take() {
+            self.pool.lock().push(connection);
+        }
+    }
+
+    /// Begins a transaction.
+    pub(super) async fn begin(&mut self) -> Result<()> {
+        sqlx::raw_sql("BEGIN").execute(&mut **self).await?;
+        Ok(())
+    }
+
+    /// Commits. If the connection breaks now, nobody knows.
+    pub(super) async fn commit(&mut self) -> Result<()> {
+        sqlx::raw_sql("COMMIT").execute(&mut **self).await.map_err(super::fault::in_doubt)?;
+        Ok(())
+    }
+
+    /// Undoes the open transaction. A connection on which that fails is closed.
+    pub(super) async fn roll_back(mut self) {
+        if sqlx::raw_sql("ROLLBACK").execute(&mut *self).await.is_ok() {
+            self.give_back();
+        }
+    }
+}
+
+impl Deref for Held<'_> {
+    type Target = PgConnection;
+    fn deref(&self) -> &PgConnection {
+        self.connection.as_ref().expect("taken out only when it is given back")
+    }
+}
+
+impl DerefMut for Held<'_> {
+    fn deref_mut(&mut self) -> &mut PgConnection {
+        self.connection.as_mut().expect("taken out only when it is given back")
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        // The server would log a connection that just goes away.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            for connection in self.lock().drain(..) {
+                runtime.spawn(connection.close());
+            }
+        }
+    }
+}

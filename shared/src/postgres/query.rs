@@ -1,0 +1,192 @@
+//! What people and reports read.
+
+use serde_json::Value;
+use sqlx::postgres::PgRow;
+use sqlx::{AssertSqlSafe, PgConnection, Row};
+use uuid::Uuid;
+
+use super::codes::{dead_reason, job_state, run_state};
+use super::fault::{Fault, Result};
+use super::numbers::{limit, number_of, uuid_of};
+use super::runs;
+use crate::domain::{DedupKey, JobId, JobState, RunCounts, RunId, Usage};
+use crate::ports::{JobFilter, JobRow, Page, RunRow};
+
+macro_rules! run_rows {
+    ($condition:literal) => {
+        concat!(
+            "SELECT id, tenant, pipeline, input, state, settings, notes,
+               floor(extract(epoch FROM created_at) * 1000)::bigint AS created_at,
+               floor(extract(epoch FROM finished_at) * 1000)::bigint AS finished_at,
+               jobs, occurrences, succeeded, reused, dead, cancelled, retries, calls, input_tokens, output_tokens
+             FROM runs WHERE ",
+            $condition
+        )
+    };
+}
+
+pub(super) async fn runs(
+    connection: &mut PgConnection,
+    tenant: Option<&str>,
+    most: usize,
+) -> Result<Vec<RunRow>> {
+    let query = match tenant {
+        None => sqlx::query(run_rows!("true ORDER BY n DESC LIMIT $1")),
+        Some(tenant) => sqlx::query(run_rows!("tenant = $1 ORDER BY n DESC LIMIT $2")).bind(tenant),
+    };
+    query.bind(limit(most)).fetch_all(connection).await?.iter().map(read_run).collect()
+}
+
+pub(super) async fn run(connection: &mut PgConnection, id: RunId) -> Result<Option<RunRow>> {
+    let query = sqlx::query(run_rows!("id = $1")).bind(runs::uuid_of(id));
+    query.fetch_optional(connection).await?.as_ref().map(read_run).transpose()
+}
+
+fn read_run(row: &PgRow) -> Result<RunRow> {
+    let count = |column: &str| row.try_get::<i64, _>(column).map(i64::cast_unsigned);
+    Ok(RunRow {
+        id: RunId::from_bytes(row.try_get::<Uuid, _>("id")?.into_bytes()),
+        tenant: row.try_get("tenant")?,
+        pipeline: row.try_get("pipeline")?,
+        input: row.try_get("input")?,
+        state: run_state(row.try_get("state")?).ok_or_else(unknown_code)?,
+        settings: json(row.try_get("settings")?)?,
+        notes: json(row.try_get("notes")?)?,
+        created_at_ms: row.try_get("created_at")?,
+        finished_at_ms: row.try_get("finished_at")?,
+        counts: RunCounts {
+            jobs: count("jobs")?,
+            occurrences: count("occurrences")?,
+            succeeded: count("succeeded")?,
+            reused: count("reused")?,
+            dead: count("dead")?,
+            cancelled: count("cancelled")?,
+            retries: count("retries")?,
+            usage: Usage {
+                calls: count("calls")?,
+                input_tokens: count("input_tokens")?,
+                output_tokens: count("output_tokens")?,
+            },
+        },
+    })
+}
+
+/// Conditions are added only where asked for: `$2 IS NULL OR ...` would hide the indexes. The page is
+/// found first, by numbers alone, then its jobs are read.
+pub(super) fn listing(filter: &JobFilter) -> String {
+    let run = if filter.run.is_some() { "(SELECT n FROM runs WHERE id = $2)" } else { "$2::uuid" };
+    let (from, of_run, state) = match filter.state {
+        // One of the few rows of a partial index.
+        Some(JobState::Dead) => ("endings p", "p.run", "AND p.state = 4".to_owned()),
+        Some(state @ (JobState::Succeeded | JobState::Cancelled)) if filter.run.is_none() => {
+            ("endings p", "p.run", format!("AND p.state = {}", state as i16))
+        }
+        Some(state @ (JobState::Ready | JobState::Dispatched | JobState::Attached))
+            if filter.run.is_none() =>
+        {
+            ("queue p", "p.run", format!("AND p.state = {}", state as i16))
+        }
+        Some(state @ (JobState::Succeeded | JobState::Cancelled)) => {
+            ("jobs p JOIN endings e ON e.n = p.n", "p.run", format!("AND e.state = {}", state as i16))
+        }
+        Some(state) => {
+            ("jobs p JOIN queue q ON q.n = p.n", "p.run", format!("AND q.state = {}", state as i16))
+        }
+        None => ("jobs p", "p.run", String::new()),
+    };
+    let condition = match filter.run {
+        Some(_) => format!("{of_run} = {run}"),
+        None => format!("{run} IS NULL"),
+    };
+    let job = if filter.job.is_some() { "p.n = $3" } else { "$3::bigint IS NULL" };
+    let tenant = if filter.tenant.is_some() {
+        "EXISTS (SELECT 1 FROM runs t WHERE t.n = p.run AND t.tenant = $5)"
+    } else {
+        "$5::text IS NULL"
+    };
+    format!(
+        "WITH page AS MATERIALIZED (
+           SELECT p.n FROM {from} WHERE p.n > $1 AND {condition} AND {job} AND {tenant} {state}
+           ORDER BY p.n LIMIT $4)
+         SELECT j.n, j.id, r.id AS run_id, j.kind, j.dedup_key, coalesce(e.state, q.state) AS state, j.occurrences,
+           coalesce(e.result <> e.n, false) AS reused, maker.id AS maker, made.analyser, made.model, j.source,
+           coalesce(e.calls, q.calls) AS calls, coalesce(e.input_tokens, q.input_tokens) AS input_tokens,
+           coalesce(e.output_tokens, q.output_tokens) AS output_tokens,
+           coalesce(e.attempts, q.attempts) AS attempts, CASE WHEN e.n IS NULL THEN q.error ELSE e.error END AS error,
+           e.dead_reason, e.result, CASE WHEN $6 THEN made.output END AS output
+         FROM page JOIN jobs j ON j.n = page.n JOIN runs r ON r.n = j.run
+           LEFT JOIN queue q ON q.n = j.n LEFT JOIN endings e ON e.n = j.n
+           LEFT JOIN endings made ON made.n = e.result LEFT JOIN jobs maker ON maker.n = e.result AND e.result <> e.n
+         ORDER BY j.n"
+    )
+}
+
+pub(super) async fn jobs(
+    connection: &mut PgConnection,
+    filter: &JobFilter,
+    page: Page,
+) -> Result<Vec<JobRow>> {
+    let rows = sqlx::query(AssertSqlSafe(listing(filter)))
+        .bind(page.after)
+        .bind(filter.run.map(runs::uuid_of))
+        .bind(filter.job.map(number_of))
+        .bind(limit(page.limit))
+        .bind(&filter.tenant)
+        .bind(filter.with_results)
+        .fetch_all(&mut *connection)
+        .await?;
+    let mut jobs = Vec::with_capacity(rows.len());
+    for row in &rows {
+        // Others make UUIDs too: the number alone does not name a job.
+        let id: Uuid = row.try_get("id")?;
+        if filter.job.is_none_or(|asked| uuid_of(asked) == id) {
+            jobs.push((row.try_get::<Option<i64>, _>("result")?, read_job(row)?));
+        }
+    }
+    if filter.with_results {
+        super::detail::read_facts(connection, &mut jobs).await?;
+    }
+    Ok(jobs.into_iter().map(|(_, job)| job).collect())
+}
+
+fn read_job(row: &PgRow) -> Result<JobRow> {
+    let count = |column: &str| row.try_get::<i64, _>(column).map(i64::cast_unsigned);
+    let id = |id: Uuid| JobId::from_bytes(id.into_bytes());
+    Ok(JobRow {
+        position: row.try_get("n")?,
+        job_id: id(row.try_get("id")?),
+        run_id: RunId::from_bytes(row.try_get::<Uuid, _>("run_id")?.into_bytes()),
+        kind: row.try_get("kind")?,
+        dedup_key: DedupKey::from_bytes(row.try_get("dedup_key")?),
+        state: job_state(row.try_get("state")?).ok_or_else(unknown_code)?,
+        occurrences: count("occurrences")?,
+        reused: row.try_get("reused")?,
+        result_of: row.try_get::<Option<Uuid>, _>("maker")?.map(id),
+        analyser: row.try_get("analyser")?,
+        model: row.try_get("model")?,
+        source: json(row.try_get("source")?)?,
+        output: row.try_get::<Option<&str>, _>("output")?.map(json).transpose()?,
+        facts: Vec::new(),
+        usage: Usage {
+            calls: count("calls")?,
+            input_tokens: count("input_tokens")?,
+            output_tokens: count("output_tokens")?,
+        },
+        attempts: u16::try_from(row.try_get::<i32, _>("attempts")?).unwrap_or(u16::MAX),
+        error: row.try_get("error")?,
+        dead_reason: row.try_get::<Option<i16>, _>("dead_reason")?.and_then(dead_reason),
+    })
+}
+
+pub(super) fn json<T: serde::de::DeserializeOwned>(text: &str) -> Result<T> {
+    serde_json::from_str::<T>(text).map_err(|error| Fault::Database(sqlx::Error::Decode(error.into())))
+}
+
+/// Parses what [`json`] reads, where the type is any.
+pub(super) fn value(text: &str) -> Result<Value> {
+    json(text)
+}
+
+fn unknown_code() -> Fault {
+    Fault::Database(sqlx::Error::Decode("unknown state".into()))
+}

@@ -1,0 +1,42 @@
+//! What people, reports and services read.
+
+use async_trait::async_trait;
+
+use super::fault::Fault;
+use super::retry::perform;
+use super::{PostgresLedger, detail, query};
+use crate::domain::{DedupKey, JobId, PortError, RunId};
+use crate::ports::{JobDetail, JobFilter, JobRow, Page, QueryLedger, RunRow};
+
+#[async_trait]
+impl QueryLedger for PostgresLedger {
+    async fn runs(&self, tenant: Option<&str>, limit: usize) -> Result<Vec<RunRow>, PortError> {
+        let rows = perform!(self, connection => query::runs(&mut connection, tenant, limit));
+        rows.map_err(Fault::in_words)
+    }
+
+    async fn run(&self, id: RunId) -> Result<Option<RunRow>, PortError> {
+        let row = perform!(self, connection => query::run(&mut connection, id));
+        row.map_err(Fault::in_words)
+    }
+
+    async fn jobs(&self, filter: JobFilter, page: Page) -> Result<Vec<JobRow>, PortError> {
+        let rows = perform!(self, connection => query::jobs(&mut connection, &filter, page));
+        rows.map_err(Fault::in_words)
+    }
+
+    async fn job_detail(&self, job: JobId) -> Result<Option<JobDetail>, PortError> {
+        let detail = perform!(self, connection => detail::job_detail(&mut connection, job));
+        detail.map_err(Fault::in_words)
+    }
+
+    async fn have_results(
+        &self,
+        tenant: &str,
+        kind: &str,
+        keys: Vec<DedupKey>,
+    ) -> Result<Vec<bool>, PortError> {
+        let found = perform!(self, connection => detail::have_results(&mut connection, tenant, kind, &keys));
+        found.map_err(Fault::in_words)
+    }
+}

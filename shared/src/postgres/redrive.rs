@@ -1,0 +1,124 @@
+//! Dead jobs sent again, as new jobs of a new run: terminal states never change.
+
+use std::time::Duration;
+
+use serde_json::value::RawValue;
+use sqlx::postgres::PgRow;
+use sqlx::{PgConnection, Row};
+
+use super::counters::Counters;
+use super::fault::{Fault, Result};
+use super::numbers::{key_of, number_of, uuid_of};
+use super::runs::{find_run, insert_run};
+use super::submit::{Birth, bear};
+use crate::domain::{DedupKey, Estimate, NewJob, NewRun};
+use crate::ports::{Added, DeadJobs};
+
+/// Jobs read and inserted at a time.
+const BATCH: usize = 1000;
+
+/// In one transaction.
+pub(super) async fn redrive(connection: &mut PgConnection, which: &DeadJobs, into: &NewRun) -> Result<u64> {
+    let dead = find(connection, which, &into.tenant).await?;
+    if dead.is_empty() {
+        return Ok(0);
+    }
+    let Some(run) = insert_run(connection, into).await? else {
+        return Err(Fault::Invalid(format!(
+            "there is a run {} already: give the new one an id of its own",
+            into.id
+        )));
+    };
+    let mut counters = Counters::default();
+    for batch in dead.chunks(BATCH) {
+        let jobs = read(connection, batch).await?;
+        let births: Vec<Birth<'_>> = jobs
+            .iter()
+            .map(|(n, job)| Birth { n: *n, run, key: key_of(&into.tenant, &job.kind, &job.dedup_key), job })
+            .collect();
+        bear(connection, &births, &mut counters, &mut Added::default()).await?;
+    }
+    sqlx::query("UPDATE endings SET redriven_as = $2 WHERE n = ANY($1)")
+        .bind(&dead)
+        .bind(run)
+        .execute(&mut *connection)
+        .await?;
+    counters.apply(connection).await?;
+    sqlx::query("UPDATE runs SET state = 1 WHERE n = $1").bind(run).execute(connection).await?;
+    Ok(dead.len() as u64)
+}
+
+/// How many jobs went into the run, after a commit in doubt.
+pub(super) async fn redriven(connection: &mut PgConnection, into: &NewRun) -> Result<Option<u64>> {
+    let jobs: Option<i64> = sqlx::query_scalar("SELECT jobs FROM runs WHERE id = $1")
+        .bind(super::runs::uuid_of(into.id))
+        .fetch_optional(connection)
+        .await?;
+    Ok(jobs.map(i64::cast_unsigned))
+}
+
+pub(super) const ALL_DEAD: &str = "
+    SELECT e.n FROM endings e JOIN runs r ON r.n = e.run
+    WHERE e.state = 4 AND e.redriven_as IS NULL AND r.tenant = $1 ORDER BY e.n FOR NO KEY UPDATE OF e";
+pub(super) const DEAD_OF_RUN: &str = "
+    SELECT e.n FROM endings e JOIN runs r ON r.n = e.run
+    WHERE e.state = 4 AND e.redriven_as IS NULL AND r.tenant = $1 AND e.run = $2
+    ORDER BY e.n FOR NO KEY UPDATE OF e";
+const DEAD_ONES: &str = "
+    SELECT e.n FROM endings e JOIN runs r ON r.n = e.run
+    WHERE e.state = 4 AND e.redriven_as IS NULL AND r.tenant = $1 AND e.n IN (
+      SELECT j.n FROM unnest($2::bigint[], $3::uuid[]) d (n, id) JOIN jobs j ON j.n = d.n AND j.id = d.id)
+    ORDER BY e.n FOR NO KEY UPDATE OF e";
+
+async fn find(connection: &mut PgConnection, which: &DeadJobs, tenant: &str) -> Result<Vec<i64>> {
+    let query = match which {
+        DeadJobs::All => sqlx::query_scalar(ALL_DEAD).bind(tenant),
+        DeadJobs::Run(run) => {
+            let run = find_run(connection, *run).await?;
+            sqlx::query_scalar(DEAD_OF_RUN).bind(tenant).bind(run)
+        }
+        DeadJobs::Jobs(jobs) => sqlx::query_scalar(DEAD_ONES)
+            .bind(tenant)
+            .bind(jobs.iter().map(|job| number_of(*job)).collect::<Vec<_>>())
+            .bind(jobs.iter().map(|job| uuid_of(*job)).collect::<Vec<_>>()),
+    };
+    Ok(query.fetch_all(connection).await?)
+}
+
+/// The jobs as they were submitted, each with the number of its successor.
+async fn read(connection: &mut PgConnection, jobs: &[i64]) -> Result<Vec<(i64, NewJob)>> {
+    let rows = sqlx::query(
+        "SELECT nextval('job_numbers') AS new, o.* FROM (
+           SELECT kind, args, dedup_key, priority, upstream, est_input, est_output, source, occurrences,
+             max_attempts, fresh_ms, deadline_ms
+           FROM jobs WHERE n = ANY($1) ORDER BY n OFFSET 0) o",
+    )
+    .bind(jobs)
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(|row| Ok((row.try_get("new")?, read_job(row)?))).collect()
+}
+
+fn read_job(row: &PgRow) -> Result<NewJob> {
+    let decode = |error: serde_json::Error| Fault::Database(sqlx::Error::Decode(error.into()));
+    let number = |column: &str| row.try_get::<i64, _>(column).map(i64::cast_unsigned);
+    let millis = |column: &str| {
+        row.try_get::<Option<i64>, _>(column)
+            .map(|ms| ms.map(|ms| Duration::from_millis(ms.max(0).cast_unsigned())))
+    };
+    let upstream: String = row.try_get("upstream")?;
+    Ok(NewJob {
+        seq: None,
+        kind: row.try_get("kind")?,
+        args: RawValue::from_string(row.try_get("args")?).map_err(decode)?,
+        dedup_key: DedupKey::from_bytes(row.try_get("dedup_key")?),
+        priority: row.try_get("priority")?,
+        upstream: (!upstream.is_empty()).then_some(upstream),
+        estimate: Estimate { input_tokens: number("est_input")?, output_tokens: number("est_output")? },
+        source: serde_json::from_str(row.try_get("source")?).map_err(decode)?,
+        occurrences: number("occurrences")?,
+        max_attempts: u16::try_from(row.try_get::<i32, _>("max_attempts")?).unwrap_or(u16::MAX),
+        fresh_for: millis("fresh_ms")?,
+        deadline: millis("deadline_ms")?,
+    })
+}

@@ -1,0 +1,111 @@
+//! Runs: opening, finding, sealing.
+
+use sqlx::{PgConnection, Row};
+use uuid::Uuid;
+
+use super::fault::{Fault, Result};
+use super::numbers::{bounded, for_people};
+use crate::domain::{NewRun, RunId};
+use crate::ports::{OpenedRun, Seal};
+
+pub(super) fn uuid_of(run: RunId) -> Uuid {
+    Uuid::from_bytes(*run.as_bytes())
+}
+
+/// In a transaction. Repeated with the same id it gives the same answer.
+pub(super) async fn open_run(connection: &mut PgConnection, run: &NewRun) -> Result<OpenedRun> {
+    if let Some(key) = &run.idempotency_key {
+        // Two that open the same key at the same time wait for each other here.
+        sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended($1 || chr(31) || $2, 0))")
+            .bind(&run.tenant)
+            .bind(key)
+            .execute(&mut *connection)
+            .await?;
+        let known = sqlx::query(
+            "SELECT id FROM runs WHERE tenant = $1 AND idempotency_key = $2 AND (state < 2 OR $3)
+             ORDER BY n DESC LIMIT 1",
+        )
+        .bind(&run.tenant)
+        .bind(key)
+        .bind(run.once)
+        .fetch_optional(&mut *connection)
+        .await?;
+        if let Some(row) = known {
+            let id = RunId::from_bytes(row.try_get::<Uuid, _>(0)?.into_bytes());
+            return Ok(OpenedRun { id, resumed: id != run.id });
+        }
+    }
+    insert_run(connection, run).await?;
+    Ok(OpenedRun { id: run.id, resumed: false })
+}
+
+/// The number of the new run; `None` if it is there already.
+pub(super) async fn insert_run(connection: &mut PgConnection, run: &NewRun) -> Result<Option<i64>> {
+    let inserted = sqlx::query_scalar(
+        "INSERT INTO runs (id, tenant, pipeline, input, idempotency_key, settings)
+         VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (id) DO NOTHING RETURNING n",
+    )
+    .bind(uuid_of(run.id))
+    .bind(&run.tenant)
+    .bind(&run.pipeline)
+    .bind(for_people(&run.input))
+    .bind(&run.idempotency_key)
+    .bind(run.settings.to_string())
+    .fetch_optional(connection)
+    .await?;
+    Ok(inserted)
+}
+
+/// The run's number.
+pub(super) async fn find_run(connection: &mut PgConnection, id: RunId) -> Result<i64> {
+    sqlx::query_scalar("SELECT n FROM runs WHERE id = $1")
+        .bind(uuid_of(id))
+        .fetch_optional(connection)
+        .await?
+        .ok_or(Fault::NoRun(id))
+}
+
+/// Whether the run finished with it.
+pub(super) async fn seal_run(connection: &mut PgConnection, id: RunId, seal: &Seal) -> Result<bool> {
+    let run = find_run(connection, id).await?;
+    if !seal.occurrences.is_empty() {
+        set_occurrences(connection, run, &seal.occurrences).await?;
+    }
+    let finished = sqlx::query_scalar(
+        "UPDATE runs SET notes = $2, state = greatest(state, 1::smallint) WHERE n = $1
+         RETURNING state = 2 AND finished_at = now()",
+    )
+    .bind(run)
+    .bind(seal.notes.to_string())
+    .fetch_one(connection)
+    .await?;
+    Ok(finished)
+}
+
+/// Set, not added: a resumed run counts its input anew.
+async fn set_occurrences(connection: &mut PgConnection, run: i64, occurrences: &[(u64, u64)]) -> Result<()> {
+    // The run first: nobody adds jobs between the sum and its use.
+    sqlx::query("SELECT 1 FROM runs WHERE n = $1 FOR NO KEY UPDATE")
+        .bind(run)
+        .execute(&mut *connection)
+        .await?;
+    let (seqs, counts): (Vec<i64>, Vec<i64>) =
+        occurrences.iter().map(|(seq, count)| (seq.cast_signed(), bounded(*count))).unzip();
+    sqlx::query(
+        "UPDATE jobs j SET occurrences = o.count FROM unnest($2::bigint[], $3::bigint[]) o (seq, count)
+         WHERE j.run = $1 AND j.seq = o.seq",
+    )
+    .bind(run)
+    .bind(seqs)
+    .bind(counts)
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query(
+        "UPDATE runs SET occurrences = (SELECT coalesce(sum(occurrences), 0) FROM jobs WHERE run = $1)
+         WHERE n = $1",
+    )
+    .bind(run)
+    .execute(connection)
+    .await?;
+    Ok(())
+}

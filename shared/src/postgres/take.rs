@@ -1,0 +1,171 @@
+//! Taking due jobs of lanes: fence raised, message read, in one statement.
+
+use serde_json::value::RawValue;
+use sqlx::postgres::PgRow;
+use sqlx::{PgConnection, Row};
+use uuid::Uuid;
+
+use super::fault::{Fault, Result, in_doubt};
+use super::lanes::LaneOfRun;
+use crate::domain::{DedupKey, ENVELOPE_VERSION, Envelope, Estimate, JobId};
+
+/// What a taking brought.
+#[derive(Default)]
+pub(super) struct Taken {
+    pub(super) envelopes: Vec<Envelope>,
+    /// Jobs whose deadline has passed: they are to die.
+    pub(super) expired: Vec<i64>,
+    /// Which lane had the last turn.
+    pub(super) last: Option<usize>,
+}
+
+impl Taken {
+    pub(super) fn len(&self) -> usize {
+        self.envelopes.len() + self.expired.len()
+    }
+}
+
+/// `$2, $3`: the lanes; `$4`: jobs of one lane at most; `$5`: of all.
+///
+/// A lane's priorities are found by probing, highest first, for within one of them the due jobs are
+/// a range of the index. What another dispatcher holds at this moment is passed over.
+///
+/// The commit does not wait for the disk: if a crash of the server undoes it, the jobs are ready
+/// again under the same fence, and of two finishes of one fence the ledger takes the first.
+pub(super) const TAKE: &str = "
+    WITH RECURSIVE settings AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true)),
+    lane AS MATERIALIZED (
+      SELECT turn, upstream, run FROM settings,
+        unnest($2::text[], $3::bigint[]) WITH ORDINALITY l (upstream, run, turn)
+    ), level AS (
+      SELECT lane.turn, lane.upstream, lane.run, p.priority FROM lane, LATERAL (
+        SELECT priority FROM queue
+        WHERE state = 0 AND kind = $1 AND upstream = lane.upstream AND run = lane.run
+        ORDER BY priority DESC LIMIT 1) p
+      UNION ALL
+      SELECT level.turn, level.upstream, level.run, p.priority FROM level, LATERAL (
+        SELECT priority FROM queue
+        WHERE state = 0 AND kind = $1 AND upstream = level.upstream AND run = level.run
+          AND priority < level.priority
+        ORDER BY priority DESC LIMIT 1) p
+    ), due AS MATERIALIZED (
+      SELECT level.turn, q.n, q.priority, q.run_at, q.deadline FROM level, LATERAL (
+        SELECT n, priority, run_at, deadline FROM queue
+        WHERE state = 0 AND kind = $1 AND upstream = level.upstream AND run = level.run
+          AND priority = level.priority AND run_at <= now()
+        ORDER BY run_at, n LIMIT $4 FOR UPDATE SKIP LOCKED) q
+    ), ranked AS (
+      SELECT turn, n, deadline,
+        row_number() OVER (PARTITION BY turn ORDER BY priority DESC, run_at, n) AS rank FROM due
+    ), chosen AS MATERIALIZED (
+      SELECT turn, n, deadline, rank FROM ranked WHERE rank <= $4 ORDER BY rank, turn LIMIT $5
+    ), taken AS (
+      UPDATE queue q SET state = 1, fence = q.fence + 1, dispatched_at = now()
+      FROM chosen c JOIN jobs j ON j.n = c.n
+      WHERE q.n = c.n AND (c.deadline IS NULL OR c.deadline > now())
+      RETURNING c.rank, c.turn, q.n, q.id, q.fence, q.attempts, j.max_attempts,
+        (extract(epoch FROM q.deadline - now()) * 1000)::bigint AS deadline_ms,
+        j.dedup_key, j.est_input, j.est_output, j.args
+    )
+    SELECT * FROM taken
+    UNION ALL
+    SELECT rank, turn, n, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL FROM chosen
+    WHERE deadline <= now()";
+
+pub(super) async fn take(
+    connection: &mut PgConnection,
+    kind: &str,
+    lanes: &[LaneOfRun],
+    share: usize,
+    limit: usize,
+) -> Result<Taken> {
+    let rows = sqlx::query(TAKE)
+        .bind(kind)
+        .bind(lanes.iter().map(|lane| lane.lane.upstream.as_str()).collect::<Vec<_>>())
+        .bind(lanes.iter().map(|lane| lane.lane.run).collect::<Vec<_>>())
+        .bind(super::numbers::limit(share))
+        .bind(super::numbers::limit(limit))
+        .fetch_all(connection)
+        .await
+        .map_err(in_doubt)?;
+    read_all(rows, kind, |turn| &lanes[turn])
+}
+
+/// These jobs by number, if they are still ready.
+pub(super) const TAKE_THESE: &str = "
+    WITH chosen AS MATERIALIZED (
+      SELECT c.turn, q.n, q.deadline FROM unnest($1::bigint[]) WITH ORDINALITY c (n, turn)
+        JOIN queue q ON q.n = c.n
+      WHERE q.state = 0 AND q.run_at <= now() FOR UPDATE OF q SKIP LOCKED
+    ), taken AS (
+      UPDATE queue q SET state = 1, fence = q.fence + 1, dispatched_at = now()
+      FROM chosen c JOIN jobs j ON j.n = c.n
+      WHERE q.n = c.n AND (c.deadline IS NULL OR c.deadline > now())
+      RETURNING 1::bigint, c.turn, q.n, q.id, q.fence, q.attempts, j.max_attempts,
+        (extract(epoch FROM q.deadline - now()) * 1000)::bigint AS deadline_ms,
+        j.dedup_key, j.est_input, j.est_output, j.args
+    )
+    SELECT * FROM taken
+    UNION ALL
+    SELECT 1, turn, n, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL FROM chosen
+    WHERE deadline <= now()";
+
+pub(super) async fn take_these(
+    connection: &mut PgConnection,
+    kind: &str,
+    jobs: &[(i64, LaneOfRun)],
+) -> Result<Taken> {
+    if jobs.is_empty() {
+        return Ok(Taken::default());
+    }
+    let rows = sqlx::query(TAKE_THESE)
+        .bind(jobs.iter().map(|(n, _)| *n).collect::<Vec<_>>())
+        .fetch_all(connection)
+        .await
+        .map_err(in_doubt)?;
+    let taken = read_all(rows, kind, |turn| &jobs[turn].1)?;
+    // They had no turn.
+    Ok(Taken { last: None, ..taken })
+}
+
+fn read_all<'l>(mut rows: Vec<PgRow>, kind: &str, lane_of: impl Fn(usize) -> &'l LaneOfRun) -> Result<Taken> {
+    rows.sort_unstable_by_key(|row| (row.get::<i64, _>(0), row.get::<i64, _>(1)));
+    let mut taken = Taken::default();
+    for row in &rows {
+        let turn = usize::try_from(row.try_get::<i64, _>(1)? - 1).unwrap_or_default();
+        taken.last = Some(turn);
+        if row.try_get::<Option<Uuid>, _>(3)?.is_some() {
+            taken.envelopes.push(read_envelope(row, kind, lane_of(turn))?);
+        } else {
+            taken.expired.push(row.try_get(2)?);
+        }
+    }
+    Ok(taken)
+}
+
+/// The columns from the fourth on.
+fn read_envelope(row: &PgRow, kind: &str, lane: &LaneOfRun) -> Result<Envelope> {
+    let number = |column: usize| row.try_get::<i64, _>(column).map(i64::cast_unsigned);
+    let small = |column: usize| -> Result<u16> {
+        Ok(u16::try_from(row.try_get::<i32, _>(column)?).unwrap_or(u16::MAX))
+    };
+    let key: [u8; 32] = row.try_get(8)?;
+    Ok(Envelope {
+        v: ENVELOPE_VERSION,
+        job_id: JobId::from_bytes(row.try_get::<Uuid, _>(3)?.into_bytes()),
+        run_id: lane.run_id,
+        tenant: lane.tenant.clone(),
+        kind: kind.to_owned(),
+        fence: number(4)?,
+        attempts: small(5)?,
+        max_attempts: small(6)?,
+        deadline_ms: row.try_get::<Option<i64>, _>(7)?.map(|left| left.max(0).cast_unsigned()),
+        dedup_key: DedupKey::from_bytes(key),
+        upstream: (!lane.lane.upstream.is_empty()).then(|| lane.lane.upstream.clone()),
+        estimate: Estimate { input_tokens: number(9)?, output_tokens: number(10)? },
+        args: Some(
+            RawValue::from_string(row.try_get(11)?)
+                .map_err(|error| Fault::Database(sqlx::Error::Decode(error.into())))?,
+        ),
+    })
+}

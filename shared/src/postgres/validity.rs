@@ -1,0 +1,54 @@
+//! Whether a dispatch still counts, and whether a finish was recorded.
+
+use std::collections::{HashMap, HashSet};
+
+use sqlx::{PgConnection, Row};
+
+use super::fault::Result;
+use super::numbers::{number_of, uuid_of};
+use crate::domain::JobId;
+use crate::ports::{Finish, Validity};
+
+pub(super) const CURRENT: &str = "
+    SELECT q.n, q.fence, q.withdrawn FROM unnest($1::bigint[], $2::uuid[], $3::bigint[]) d (n, id, fence)
+      JOIN queue q ON q.n = d.n
+    WHERE q.state = 1 AND q.fence = d.fence AND q.id = d.id";
+
+/// The answers, in the order of the dispatches.
+pub(super) async fn of_all(
+    connection: &mut PgConnection,
+    dispatches: &[(JobId, u64)],
+) -> Result<Vec<Validity>> {
+    let rows = sqlx::query(CURRENT)
+        .bind(dispatches.iter().map(|(job, _)| number_of(*job)).collect::<Vec<_>>())
+        .bind(dispatches.iter().map(|(job, _)| uuid_of(*job)).collect::<Vec<_>>())
+        .bind(dispatches.iter().map(|(_, fence)| fence.cast_signed()).collect::<Vec<_>>())
+        .fetch_all(connection)
+        .await?;
+    let mut current = HashMap::with_capacity(rows.len());
+    for row in &rows {
+        let withdrawn = if row.try_get(2)? { Validity::Withdrawn } else { Validity::Current };
+        current.insert((row.try_get::<i64, _>(0)?, row.try_get::<i64, _>(1)?), withdrawn);
+    }
+    let answer = |(job, fence): &(JobId, u64)| {
+        current.get(&(number_of(*job), fence.cast_signed())).copied().unwrap_or(Validity::Stale)
+    };
+    Ok(dispatches.iter().map(answer).collect())
+}
+
+/// Which of these were recorded under their fence, by whomever: a terminal job keeps the fence that
+/// ended it, a job that went back the last fence that put it back. Each fence is settled once.
+pub(super) const RECORDED: &str = "
+    SELECT f.n FROM unnest($1::bigint[], $2::bigint[]) f (n, fence)
+    WHERE EXISTS (SELECT 1 FROM endings e WHERE e.n = f.n AND e.fence = f.fence)
+      OR EXISTS (SELECT 1 FROM queue q WHERE q.n = f.n AND q.settled_fence = f.fence)
+      OR EXISTS (SELECT 1 FROM attempts a WHERE a.job = f.n AND a.fence = f.fence)";
+
+pub(super) async fn recorded(connection: &mut PgConnection, finishes: &[&Finish]) -> Result<HashSet<i64>> {
+    let found: Vec<i64> = sqlx::query_scalar(RECORDED)
+        .bind(finishes.iter().map(|finish| number_of(finish.job)).collect::<Vec<_>>())
+        .bind(finishes.iter().map(|finish| finish.fence.cast_signed()).collect::<Vec<_>>())
+        .fetch_all(connection)
+        .await?;
+    Ok(found.into_iter().collect())
+}

@@ -1,0 +1,102 @@
+//! What producers and dispatchers write.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::watch;
+
+use super::fault::{Fault, Result};
+use super::numbers::to_ms;
+use super::retry::{perform, transact};
+use super::{PostgresLedger, dispatch, due, expire, runs, submit, sweep};
+use crate::domain::{Envelope, NewJob, NewRun, PortError, RunId};
+use crate::ports::{Added, DispatchAsk, DispatchLedger, OpenedRun, Scope, Seal, SubmitLedger, Swept};
+
+/// Submissions of the same numbers at the same time: each finds the other's jobs known in the end.
+const ADD_TRIES: u32 = 8;
+
+impl PostgresLedger {
+    async fn add(&self, run: RunId, jobs: &[NewJob]) -> Result<Added> {
+        let mut tries = 1;
+        loop {
+            let ground = perform!(self, connection => submit::ground(&mut connection, run, jobs))?;
+            let added = transact!(self, connection => submit::add_jobs(&mut connection, run, jobs, &ground));
+            match added {
+                // What was committed has its numbers, and is known to the next try.
+                Err(Fault::InDoubt(_)) if tries < ADD_TRIES && jobs.iter().all(|job| job.seq.is_some()) => {}
+                Err(fault) if tries < ADD_TRIES && fault.is_duplicate() => {}
+                other => return other,
+            }
+            tries += 1;
+        }
+    }
+}
+
+#[async_trait]
+impl SubmitLedger for PostgresLedger {
+    async fn open_run(&self, run: NewRun) -> std::result::Result<OpenedRun, PortError> {
+        let mut opened = transact!(self, connection => runs::open_run(&mut connection, &run));
+        if let Err(Fault::InDoubt(_)) = opened {
+            // The id tells whether it was this call's.
+            opened = transact!(self, connection => runs::open_run(&mut connection, &run));
+        }
+        opened.map_err(Fault::in_words)
+    }
+
+    async fn add_jobs(&self, run: RunId, jobs: Vec<NewJob>) -> std::result::Result<Added, PortError> {
+        let added = self.add(run, &jobs).await.map_err(Fault::in_words)?;
+        self.changes.raise();
+        Ok(added)
+    }
+
+    async fn seal_run(&self, run: RunId, seal: Seal) -> std::result::Result<(), PortError> {
+        let mut sealed = transact!(self, connection => runs::seal_run(&mut connection, run, &seal));
+        if let Err(Fault::InDoubt(_)) = sealed {
+            sealed = transact!(self, connection => runs::seal_run(&mut connection, run, &seal));
+        }
+        if sealed.map_err(Fault::in_words)? {
+            self.changes.raise();
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl DispatchLedger for PostgresLedger {
+    async fn dispatch(&self, ask: DispatchAsk) -> std::result::Result<Vec<Envelope>, PortError> {
+        let taken = perform!(self, connection => dispatch::dispatch(&mut connection, &ask, &self.last_turns));
+        let taken = taken.map_err(Fault::in_words)?;
+        if !taken.expired.is_empty() {
+            let expired = transact!(self, connection => expire::expire(&mut connection, &taken.expired));
+            match expired {
+                Ok(()) => self.changes.raise(),
+                // The next dispatch finds them again; the envelopes must reach their line.
+                Err(fault) => tracing::warn!(error = %fault.in_words(), "expired jobs stay for now"),
+            }
+        }
+        Ok(taken.envelopes)
+    }
+
+    async fn next_due(&self, scope: Scope) -> std::result::Result<Option<Duration>, PortError> {
+        let wait = perform!(self, connection => due::next_due(&mut connection, scope));
+        let wait = wait.map_err(Fault::in_words)?;
+        Ok(wait.map(|ms| Duration::from_millis(ms.max(0).cast_unsigned())))
+    }
+
+    async fn sweep(
+        &self,
+        scope: Scope,
+        older_than: Duration,
+        max_losses: u16,
+    ) -> std::result::Result<Swept, PortError> {
+        let age = to_ms(older_than);
+        let swept = transact!(self, connection => sweep::sweep(&mut connection, scope, age, max_losses));
+        let swept = swept.map_err(Fault::in_words)?;
+        self.changes.raise();
+        Ok(swept)
+    }
+
+    fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+}
