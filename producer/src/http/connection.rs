@@ -17,6 +17,7 @@ use axum::http::header::CONTENT_LENGTH;
 use axum::response::Response;
 use axum::serve::{IncomingStream, Listener};
 use futures_util::StreamExt;
+use futures_util::task::AtomicWaker;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -46,7 +47,8 @@ impl Listener for Guarded {
         let _ = stream.set_nodelay(true);
         let guarded = GuardedStream {
             stream,
-            requests: Arc::default(),
+            exchanges: Arc::default(),
+            ended: 0,
             waits: Waits::ForHead,
             timer: Box::pin(sleep_until(Instant::now() + self.head)),
             head: self.head,
@@ -65,8 +67,6 @@ impl Listener for Guarded {
 enum Waits {
     /// The rest of a head, or the first one.
     ForHead,
-    /// A request is worked on: for nothing.
-    Not,
     /// The next request.
     Idle,
 }
@@ -74,8 +74,9 @@ enum Waits {
 /// A connection.
 pub(super) struct GuardedStream {
     stream: TcpStream,
-    /// Requests that are worked on or whose answers are being sent.
-    requests: Arc<AtomicUsize>,
+    exchanges: Arc<Exchanges>,
+    /// Of the exchanges, those after which the waiting has begun.
+    ended: usize,
     waits: Waits,
     timer: Pin<Box<Sleep>>,
     head: Duration,
@@ -95,11 +96,13 @@ impl AsyncRead for GuardedStream {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.requests.load(Ordering::Acquire) > 0 {
-            self.waits = Waits::Not;
+        self.exchanges.reader.register(context.waker());
+        if self.exchanges.open.load(Ordering::Acquire) > 0 {
             return Pin::new(&mut self.stream).poll_read(context, buffer);
         }
-        if self.waits == Waits::Not {
+        let ended = self.exchanges.ended.load(Ordering::Acquire);
+        if self.ended != ended {
+            self.ended = ended;
             let idle = self.idle;
             self.wait(Waits::Idle, idle);
         }
@@ -145,23 +148,33 @@ impl AsyncWrite for GuardedStream {
     }
 }
 
+/// Requests of one connection that are worked on or whose answers are being sent.
+#[derive(Default)]
+struct Exchanges {
+    open: AtomicUsize,
+    /// Exchanges that have ended so far.
+    ended: AtomicUsize,
+    /// Who waits for the next request: the waiting time begins when the last exchange ends.
+    reader: AtomicWaker,
+}
+
 /// What a request knows of its connection.
 #[derive(Clone)]
-pub(super) struct Connection(Arc<AtomicUsize>);
+pub(super) struct Connection(Arc<Exchanges>);
 
 impl Connected<IncomingStream<'_, Guarded>> for Connection {
     fn connect_info(stream: IncomingStream<'_, Guarded>) -> Self {
-        Self(Arc::clone(&stream.io().requests))
+        Self(Arc::clone(&stream.io().exchanges))
     }
 }
 
 /// From a request's arrival until its answer is sent.
-pub(super) struct Exchange(Arc<AtomicUsize>);
+pub(super) struct Exchange(Arc<Exchanges>);
 
 /// Begins with the request.
 pub(super) fn exchange(request: &Request) -> Option<Exchange> {
     let ConnectInfo(connection) = request.extensions().get::<ConnectInfo<Connection>>()?;
-    connection.0.fetch_add(1, Ordering::AcqRel);
+    connection.0.open.fetch_add(1, Ordering::AcqRel);
     Some(Exchange(Arc::clone(&connection.0)))
 }
 
@@ -183,6 +196,8 @@ impl Exchange {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
+        self.0.ended.fetch_add(1, Ordering::AcqRel);
+        self.0.open.fetch_sub(1, Ordering::AcqRel);
+        self.0.reader.wake();
     }
 }

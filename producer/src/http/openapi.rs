@@ -3,8 +3,8 @@
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
-use utoipa::openapi::OpenApi;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{ContentBuilder, OpenApi, Ref, ResponseBuilder};
 use utoipa::{Modify, OpenApi as _};
 
 use super::Shared;
@@ -40,6 +40,31 @@ impl Modify for Security {
         components.add_security_scheme("api_key", SecurityScheme::ApiKey(header));
     }
 }
+
+/// Adds what every path under `/v1/` may answer.
+pub(super) fn with_common_answers(mut document: OpenApi) -> OpenApi {
+    for (path, item) in &mut document.paths.paths {
+        if path.starts_with("/v1/") {
+            for operation in [&mut item.get, &mut item.post].into_iter().flatten() {
+                for (status, description) in COMMON {
+                    let answer = ResponseBuilder::new().description(description).content(
+                        "application/problem+json",
+                        ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build(),
+                    );
+                    operation.responses.responses.insert(status.to_owned(), answer.build().into());
+                }
+            }
+        }
+    }
+    document
+}
+
+const COMMON: [(&str, &str); 4] = [
+    ("401", "No API key, or one that is unknown or revoked."),
+    ("403", "The role of the key does not allow this."),
+    ("500", "Something broke; the log has more under the id in the header `x-request-id`."),
+    ("503", "The ledger cannot be reached; the header `Retry-After` says when to try again."),
+];
 
 /// The document without its paths.
 pub(super) fn document() -> OpenApi {

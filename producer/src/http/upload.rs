@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::body::{Body, Bytes};
+use axum::body::Bytes;
 use axum::extract::multipart::MultipartError;
 use axum::extract::{DefaultBodyLimit, FromRequest, Multipart, Request, State};
 use axum::http::header::LOCATION;
@@ -129,13 +129,10 @@ fn start(app: &App, request: FileRequest, body: FeedReader<Bytes>) -> Submitting
 /// The first file of a form.
 async fn from_form(
     app: &App,
-    request: Request,
+    mut request: Request,
     file: impl FnOnce(Option<&str>) -> FileRequest,
 ) -> Result<FileAccepted, Problem> {
     // The limit is counted here, on the file itself.
-    let mut request = request;
-    let unlimited = Body::new(std::mem::take(request.body_mut()));
-    *request.body_mut() = unlimited;
     DefaultBodyLimit::disable().apply(&mut request);
     let mut form = Multipart::from_request(request, &())
         .await

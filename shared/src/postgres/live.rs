@@ -17,7 +17,6 @@ pub(super) struct Live {
     pub(super) attempts: i32,
     pub(super) losses: i32,
     pub(super) withdrawn: bool,
-    pub(super) state: i16,
     pub(super) fresh_ms: Option<i64>,
     pub(super) usage: Usage,
 }
@@ -33,7 +32,6 @@ pub(super) fn read(row: &PgRow) -> Result<Live> {
         attempts: row.try_get("attempts")?,
         losses: row.try_get("losses")?,
         withdrawn: row.try_get("withdrawn")?,
-        state: row.try_get("state")?,
         fresh_ms: row.try_get("fresh_ms")?,
         usage: Usage {
             calls: count("calls")?,

@@ -26,7 +26,6 @@ impl Attached {
             attempts: 0,
             losses: 0,
             withdrawn: false,
-            state: super::codes::ATTACHED,
             fresh_ms: None,
             usage: Usage::default(),
         }

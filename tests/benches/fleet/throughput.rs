@@ -50,7 +50,7 @@ async fn floor_rate() -> f64 {
 async fn worker_path() -> f64 {
     let rig = Rig::new().await;
     let jobs = usize::try_from(JOBS).expect("few enough");
-    let dispatcher = rig.dispatcher(Work::Noop, WindowBounds { least: jobs, most: jobs });
+    let dispatcher = rig.dispatcher(Work::Noop, WindowBounds { least: 2 * jobs, most: 2 * jobs });
     let run = rig.submit(Work::Noop, JOBS).await;
     rig.line_is(Work::Noop, jobs).await;
     dispatcher.end().await;

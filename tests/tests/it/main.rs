@@ -11,6 +11,7 @@ mod fleet;
 mod http;
 mod openai;
 mod pipelines;
+mod postgres_ledger;
 mod rabbitmq;
 mod redis;
 mod sqlite_ledger;

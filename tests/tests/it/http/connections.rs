@@ -30,6 +30,11 @@ impl Raw {
         self.0.write_all(bytes).await.expect("the other side takes it");
     }
 
+    /// Says that nothing more will come.
+    pub(super) async fn end(&mut self) {
+        self.0.shutdown().await.expect("the connection works");
+    }
+
     /// All that comes until the other side closes.
     pub(super) async fn answer(&mut self) -> String {
         let mut all = Vec::new();

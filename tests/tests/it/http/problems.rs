@@ -30,7 +30,7 @@ async fn malformed_json_is_told_with_its_place() {
     for (body, line, column) in [
         ("", 1, 0),
         ("[{\"kind\": }]", 1, 11),
-        ("[\n  {\"kind\": \"a\",}\n]", 2, 17),
+        ("[\n  {\"kind\": \"a\",}\n]", 2, 16),
         ("[1] x", 1, 5),
         ("[{\"kind\":\"a\"", 1, 12),
     ] {

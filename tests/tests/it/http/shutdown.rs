@@ -1,10 +1,11 @@
 //! The end of the process: what is under way is answered.
 
-use fleetline_shared::ports::QueryLedger;
+use fleetline_shared::ports::{DispatchLedger, QueryLedger};
 
 use super::connections::Raw;
 use super::events::Events;
 use super::fixture::{Site, echoes};
+use super::upload::long_log;
 
 #[tokio::test]
 async fn answers_finish_and_streams_end() {
@@ -12,13 +13,13 @@ async fn answers_finish_and_streams_end() {
     let run = site.submit(&echoes([1])).await["run_id"].as_str().expect("an id").to_owned();
     let mut events = Events::of(&site, &run, None).await;
     events.next().await.expect("the state now");
-    let log = "2024-01-01 10:00:00 ERROR [main] org.acme.Api: it broke\n";
+    let log = long_log();
     let mut upload = Raw::open(&site).await;
     upload.head(&site, "/v1/runs?pipeline=logs", 2 * log.len()).await;
     upload.send(log.as_bytes()).await;
 
     // The upload is under way once its run is there.
-    let mut changes = fleetline_shared::ports::DispatchLedger::changes(&site.ledger);
+    let mut changes = site.ledger.changes();
     while site.ledger.runs(Some("acme"), 10).await.expect("runs").len() < 2 {
         changes.changed().await.expect("the ledger works");
     }

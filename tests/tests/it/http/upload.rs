@@ -9,6 +9,11 @@ pub(super) const LOG: &str = "2024-01-01 10:00:00 ERROR [main] org.acme.Api: Ord
     2024-01-01 10:00:01 ERROR [main] org.acme.Db: no connection\n\
     2024-01-01 10:00:02 ERROR [main] org.acme.Api: Order 6 failed\n";
 
+/// A log that is longer than what its reader looks at before the first job. 100,000 bytes or more.
+pub(super) fn long_log() -> String {
+    LOG.repeat(100_000 / LOG.len() + 1)
+}
+
 /// The names in the spool folder.
 pub(super) fn spooled(site: &Site) -> usize {
     std::fs::read_dir(site.folder.path().join("spool")).expect("the folder").count()
@@ -44,8 +49,9 @@ async fn a_form_brings_its_first_file() {
     let site = Site::start().await;
     let form = format!(
         "--XX\r\nContent-Disposition: form-data; name=\"comment\"\r\n\r\nno file\r\n\
-         --XX\r\nContent-Disposition: form-data; name=\"f\"; filename=\"app.log\"\r\n\r\n{LOG}\r\n\
-         --XX\r\nContent-Disposition: form-data; name=\"more\"\r\n\r\nx\r\n--XX--\r\n"
+         --XX\r\nContent-Disposition: form-data; name=\"f\"; filename=\"app.log\"\r\n\r\n{}\r\n\
+         --XX\r\nContent-Disposition: form-data; name=\"more\"\r\n\r\nx\r\n--XX--\r\n",
+        long_log()
     );
     let send = |form: String| {
         let post = site.post("/v1/runs?pipeline=logs&input=ignored");

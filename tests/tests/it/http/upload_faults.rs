@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::connections::Raw;
 use super::fixture::{Site, problem};
-use super::upload::{LOG, spooled};
+use super::upload::{LOG, long_log, spooled};
 
 /// The only run, when it is as wanted.
 async fn run_when(site: &Site, wanted: impl Fn(&RunRow) -> bool) -> RunRow {
@@ -26,8 +26,9 @@ async fn run_when(site: &Site, wanted: impl Fn(&RunRow) -> bool) -> RunRow {
 async fn a_log_cut_in_the_middle_leaves_a_cancelled_run_and_nothing_else() {
     let site = Site::start().await;
     let mut upload = Raw::open(&site).await;
-    upload.head(&site, "/v1/runs?pipeline=logs", LOG.len() * 2).await;
-    upload.send(LOG.as_bytes()).await;
+    let log = long_log();
+    upload.head(&site, "/v1/runs?pipeline=logs", log.len() * 2).await;
+    upload.send(log.as_bytes()).await;
     run_when(&site, |run| run.counts.jobs > 0).await;
     drop(upload);
     let run = run_when(&site, |run| run.state == RunState::Finished).await;
@@ -42,8 +43,11 @@ async fn what_is_read_whole_first_leaves_nothing_when_cut() {
         let mut upload = Raw::open(&site).await;
         upload.head(&site, path, 1_000).await;
         upload.send(b"<a><b/>").await;
-        drop(upload);
+        upload.end().await;
+        let answer = upload.answer().await;
+        assert!(answer.starts_with("HTTP/1.1 400") && !answer.contains("cancelled_run"), "{answer}");
     }
+    assert_eq!((site.runs().await.len(), spooled(&site)), (0, 0));
     // With a key the same request must still be possible.
     let send =
         |body: &'static str| site.post("/v1/runs?pipeline=logs").header("idempotency-key", "k").body(body);
@@ -63,7 +67,9 @@ async fn a_file_over_the_limit_is_refused_before_it_comes() {
 
 #[tokio::test]
 async fn a_file_of_unknown_length_is_refused_at_the_limit() {
-    let site = Site::with(|parts| parts.options.upload_bytes = 1_000).await;
+    let log = long_log();
+    let limit = log.len() as u64;
+    let site = Site::with(|parts| parts.options.upload_bytes = limit).await;
     for (pipeline, cancelled) in [("logs", true), ("discovery", false)] {
         let mut upload = Raw::open(&site).await;
         let head = format!(
@@ -72,11 +78,11 @@ async fn a_file_of_unknown_length_is_refused_at_the_limit() {
             site.key
         );
         upload.send(head.as_bytes()).await;
-        upload.send(format!("{:x}\r\n{LOG}\r\n", LOG.len()).as_bytes()).await;
+        upload.send(format!("{:x}\r\n{log}\r\n", log.len()).as_bytes()).await;
         if cancelled {
             run_when(&site, |run| run.counts.jobs > 0).await;
         }
-        upload.send(format!("{:x}\r\n{}\r\n0\r\n\r\n", 1_000, "x".repeat(1_000)).as_bytes()).await;
+        upload.send(b"1\r\nx\r\n0\r\n\r\n").await;
         let answer = upload.answer().await;
         assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
         assert_eq!(answer.contains("cancelled_run"), cancelled, "{answer}");

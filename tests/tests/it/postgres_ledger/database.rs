@@ -1,0 +1,82 @@
+//! A database for one test, copied from one that was migrated once.
+
+use fleetline_shared::postgres::{PostgresLedger, PostgresOptions, migrate};
+use fleetline_tests::services::shared;
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use uuid::Uuid;
+
+/// Removed when dropped.
+pub(super) struct Database {
+    pub(super) url: String,
+    server: String,
+    name: String,
+}
+
+impl Database {
+    pub(super) async fn new() -> Self {
+        Self::on(&shared().postgres).await
+    }
+
+    /// On this server.
+    pub(super) async fn on(server: &str) -> Self {
+        let template = template(server).await;
+        let name = format!("test_{}", Uuid::now_v7().simple());
+        let mut connection = PgConnection::connect(server).await.expect("the server answers");
+        // FILE_COPY of a small database is quick, but waits for a checkpoint.
+        let sql = format!("CREATE DATABASE {name} TEMPLATE {template}");
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await.expect("a database can be made");
+        Self { url: url_of(server, &name), server: server.to_owned(), name }
+    }
+
+    pub(super) fn options(&self) -> PostgresOptions {
+        PostgresOptions::new(&self.url)
+    }
+
+    pub(super) async fn open(&self) -> PostgresLedger {
+        PostgresLedger::open(&self.options()).await.expect("the ledger opens")
+    }
+}
+
+pub(super) fn url_of(server: &str, database: &str) -> String {
+    let (server, _) = server.rsplit_once('/').expect("a URL ends with its database");
+    format!("{server}/{database}")
+}
+
+/// The migrated database, made by whichever test comes first. Its name tells the schema, so that a
+/// changed migration makes another.
+async fn template(server: &str) -> String {
+    let migration = include_str!("../../../../shared/migrations/0001_ledger.sql");
+    let name = format!("template_{:.16}", blake3::hash(migration.as_bytes()).to_hex());
+    let mut connection = PgConnection::connect(server).await.expect("the server answers");
+    sqlx::raw_sql("SELECT pg_advisory_lock(4711)").execute(&mut connection).await.expect("a lock");
+    let is_there: bool = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM pg_database WHERE datname = $1)")
+        .bind(&name)
+        .fetch_one(&mut connection)
+        .await
+        .expect("a look at the databases");
+    if !is_there {
+        let unfinished = format!("making_{}", Uuid::now_v7().simple());
+        let create = format!("CREATE DATABASE {unfinished}");
+        sqlx::raw_sql(AssertSqlSafe(create)).execute(&mut connection).await.expect("a database can be made");
+        migrate(&PostgresOptions::new(url_of(server, &unfinished))).await.expect("it can be migrated");
+        let rename = format!("ALTER DATABASE {unfinished} RENAME TO {name}");
+        sqlx::raw_sql(AssertSqlSafe(rename)).execute(&mut connection).await.expect("it can be renamed");
+    }
+    name
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        let (server, name) = (self.server.clone(), self.name.clone());
+        // Drop is not async, and the test's runtime may be the one that runs it.
+        let removed = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let mut connection = PgConnection::connect(&server).await?;
+                let sql = format!("DROP DATABASE {name} WITH (FORCE)");
+                sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await
+            })
+        });
+        let _ = removed.join();
+    }
+}
