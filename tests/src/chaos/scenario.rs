@@ -90,7 +90,9 @@ pub async fn play(scenario: &Scenario, program: &Program, site: &Arc<Site>, exte
     let plan = Plan { program, site, latency: scenario.latency, settings: scenario.settings };
     let mut fleet = Fleet::prepare(plan).await;
     fleet.story.quota = scenario.quota;
+    eprintln!("{:>6.1} s  prepared", began.elapsed().as_secs_f64());
     fleet.add_serve(&[]).await;
+    eprintln!("{:>6.1} s  serves", began.elapsed().as_secs_f64());
     for _ in 0..WORKERS {
         fleet.add_worker(&[]);
     }

@@ -72,7 +72,7 @@ async fn poison(fleet: &mut Fleet, _: &mut Extent) {
     fleet.intake.submit(&input).await;
     let urls = fleet.urls().clone();
     until("the poisonous job is dead", END, async || {
-        fleet.revive(&POISON);
+        fleet.revive(&POISON).await;
         let mut view = PostgresView::open(&urls.postgres).await?;
         (view.dead().await? > fleet.story.dead).then_some(())
     })

@@ -179,11 +179,13 @@ impl Fleet {
         leaving.ended_well().await;
     }
 
-    /// Starts a new worker for each that has died.
-    pub fn revive(&mut self, more: &[(&str, &str)]) {
+    /// Starts a new worker for each that has died by a signal.
+    pub async fn revive(&mut self, more: &[(&str, &str)]) {
         let dead = |process: &mut Process| !process.is_running();
         while let Some(place) = self.workers.iter_mut().position(dead) {
-            self.kill_worker(place);
+            let from = Instant::now();
+            self.workers.remove(place).killed_itself().await;
+            self.disturbed("a worker died", from, CONCURRENCY);
             self.add_worker(more);
         }
     }
