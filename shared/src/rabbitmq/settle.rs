@@ -5,7 +5,9 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 use futures_util::{FutureExt, StreamExt};
 use lapin::Channel;
-use lapin::options::{BasicAckOptions, BasicCancelOptions, BasicNackOptions, QueueDeclareOptions};
+use lapin::options::{
+    BasicAckOptions, BasicCancelOptions, BasicNackOptions, BasicRejectOptions, QueueDeclareOptions,
+};
 use lapin::types::FieldTable;
 use tokio::sync::{mpsc, oneshot};
 
@@ -97,11 +99,21 @@ impl Settler {
         closing
     }
 
+    /// What somebody had and dropped. A reject counts towards the delivery limit on every version of
+    /// the broker; a nack does not on 4.3, and a message that kills its workers would come for ever.
     async fn give_back(&mut self, tags: Vec<u64>) {
-        let options = BasicNackOptions { requeue: true, multiple: false };
-        let nacks = tags.iter().map(|tag| self.channel.basic_nack(*tag, options));
+        let options = BasicRejectOptions { requeue: true };
         // One that cannot be written needs no more care: the channel is dead, all goes back.
-        let _ = self.written(join_all(nacks)).await;
+        let _ = self.written(join_all(tags.iter().map(|tag| self.channel.basic_reject(*tag, options)))).await;
+        for tag in tags {
+            self.tags.requeued(tag);
+        }
+    }
+
+    /// What nobody had looked at.
+    async fn hand_on(&mut self, tags: Vec<u64>) {
+        let options = BasicNackOptions { requeue: true, multiple: false };
+        let _ = self.written(join_all(tags.iter().map(|tag| self.channel.basic_nack(*tag, options)))).await;
         for tag in tags {
             self.tags.requeued(tag);
         }
@@ -154,7 +166,7 @@ impl Settler {
         while let Some(Some(delivery)) = consumer.next().now_or_never() {
             buffered.extend(delivery.map(|delivery| delivery.delivery_tag));
         }
-        self.give_back(buffered).await;
+        self.hand_on(buffered).await;
         // What was settled meanwhile.
         let mut late = Vec::new();
         while let Some(command) = self.commands.recv().await {
