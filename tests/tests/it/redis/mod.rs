@@ -3,6 +3,7 @@
 mod conformance;
 mod faults;
 mod state;
+mod throughput;
 mod twin;
 
 use std::time::Duration;
