@@ -71,8 +71,10 @@ async fn poison(fleet: &mut Fleet, _: &mut Extent) {
     let input = fleet.intake.next_input(5).with_poison();
     fleet.intake.submit(&input).await;
     let urls = fleet.urls().clone();
+    let mut looked = Instant::now();
     until("the poisonous job is dead", END, async || {
-        fleet.revive(&POISON).await;
+        let since = std::mem::replace(&mut looked, Instant::now());
+        fleet.revive(since, &POISON).await;
         let mut view = PostgresView::open(&urls.postgres).await?;
         (view.dead().await? > fleet.story.dead).then_some(())
     })

@@ -179,13 +179,12 @@ impl Fleet {
         leaving.ended_well().await;
     }
 
-    /// Starts a new worker for each that has died by a signal.
-    pub async fn revive(&mut self, more: &[(&str, &str)]) {
+    /// Starts a new worker for each that has died by a signal since then.
+    pub async fn revive(&mut self, since: Instant, more: &[(&str, &str)]) {
         let dead = |process: &mut Process| !process.is_running();
         while let Some(place) = self.workers.iter_mut().position(dead) {
-            let from = Instant::now();
             self.workers.remove(place).killed_itself().await;
-            self.disturbed("a worker died", from, CONCURRENCY);
+            self.disturbed("a worker died", since, CONCURRENCY);
             self.add_worker(more);
         }
     }
