@@ -11,7 +11,7 @@ use fleetline_tests::chaos::until;
 
 use super::program;
 
-const BOUND: Duration = Duration::from_secs(60);
+const BOUND: Duration = Duration::from_mins(1);
 
 /// Whether a test of this binary fails with the defect; without it, it passes.
 fn is_seen_by(mutant: &str, test: &str) -> bool {
