@@ -20,12 +20,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            delivery_limit: 5,
-            line_length: 1_000_000,
-            submit_length: 1_000_000,
-            rejected_length: 100_000,
-        }
+        Self { delivery_limit: 5, line_length: 1_000_000, submit_length: 1_000_000, rejected_length: 100_000 }
     }
 }
 
