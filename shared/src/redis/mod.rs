@@ -10,9 +10,11 @@
 
 pub mod connection;
 pub mod leases;
+mod options;
 pub mod quotas;
 mod script;
 
-pub use connection::{Redis, RedisOptions};
+pub use connection::Redis;
 pub use leases::RedisLeases;
+pub use options::RedisOptions;
 pub use quotas::{QuotaOptions, RedisQuotas};
