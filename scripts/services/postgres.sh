@@ -21,7 +21,8 @@ postgres_make_data() {
 }
 
 postgres_launch() {
-  local dir="$1" bin data
+  local dir="$1" bin data port
+  port="$(port_of "$dir" postgres)"
   bin="$(postgres_bin)"
   [ -e "$dir/data" ] || postgres_make_data "$dir"
   data="$(readlink -f "$dir/data")"
@@ -34,7 +35,7 @@ postgres_launch() {
   # `exec` first: a shell that redirects a function keeps its old output open, and whoever reads that
   # would wait for the server's end.
   (exec >>"$dir/log" 2>&1 </dev/null; cd / && postgres_as setsid "$bin/postgres" -D "$data" \
-    -p "$(port_of "$dir" postgres)" \
+    -p "$port" \
     -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c max_connections=300 \
     -c shared_buffers=256MB -c max_wal_size=4GB -c log_min_messages=warning) &
   local left=100

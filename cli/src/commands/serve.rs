@@ -9,6 +9,7 @@ use fleetline_producer::sweeper::{self, SweepOptions};
 use fleetline_shared::ports::{DispatchLedger, Scope};
 use fleetline_shared::postgres::PostgresLedger;
 use fleetline_shared::rabbitmq::RabbitBroker;
+use fleetline_shared::rules::Backoff;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -117,7 +118,8 @@ fn start(
         poll: config.dispatch.poll,
     };
     parts.spawn(relay.run(drain.clone()));
-    parts.spawn(record_crash_loops(broker.clone(), ledger.clone(), drain.clone()));
+    let backoff = Backoff { base: config.jobs.backoff_base, cap: config.jobs.backoff_cap };
+    parts.spawn(record_crash_loops(broker.clone(), ledger.clone(), backoff, drain.clone()));
     parts.spawn(fleet::amqp_intake(app, ledger, broker).run(drain.clone()));
     Ok(parts)
 }

@@ -5,9 +5,11 @@ use super::layers::Rank;
 const PREFIX: &str = "FLEETLINE_";
 
 /// Variables that the program and its tests read by themselves.
-const NOT_SETTINGS: [&str; 5] = [
+const NOT_SETTINGS: [&str; 7] = [
     "FLEETLINE_LOG",
     "FLEETLINE_KILL_AT",
+    "FLEETLINE_POISON",
+    "FLEETLINE_MUTANT",
     "FLEETLINE_SHARED",
     "FLEETLINE_START_PATIENCE",
     "FLEETLINE_RABBITMQ_CONF",

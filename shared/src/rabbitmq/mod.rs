@@ -17,7 +17,6 @@ mod intake;
 mod lane;
 mod line;
 mod link;
-mod loan;
 mod options;
 mod outgoing;
 mod publisher;

@@ -9,48 +9,8 @@ use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, Pipeline, RedisError, Value};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
+use super::RedisOptions;
 use crate::domain::PortError;
-
-/// Where Redis is, and how long to wait for it.
-#[derive(Clone)]
-pub struct RedisOptions {
-    /// `redis://`, or `rediss://` for TLS, with user and password if there are any. Certificates
-    /// are checked against the system's. Never printed.
-    pub url: String,
-    /// What all keys begin with. Fleets that share a server have different ones.
-    pub prefix: String,
-    /// The longest that a call takes, connecting included. It then fails as unavailable.
-    pub response_timeout: Duration,
-    /// The longest that one attempt to connect takes.
-    pub connect_timeout: Duration,
-    /// The longest pause between attempts to connect; the first ones are shorter.
-    pub reconnect_delay: Duration,
-}
-
-impl RedisOptions {
-    /// The usual options for a server.
-    pub fn new(url: impl Into<String>) -> Self {
-        Self {
-            url: url.into(),
-            prefix: "fleetline".into(),
-            response_timeout: Duration::from_secs(2),
-            connect_timeout: Duration::from_secs(1),
-            reconnect_delay: Duration::from_millis(500),
-        }
-    }
-}
-
-impl fmt::Debug for RedisOptions {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RedisOptions")
-            .field("url", &"(not shown)")
-            .field("prefix", &self.prefix)
-            .field("response_timeout", &self.response_timeout)
-            .field("connect_timeout", &self.connect_timeout)
-            .field("reconnect_delay", &self.reconnect_delay)
-            .finish()
-    }
-}
 
 /// The connection. Clones share it.
 #[derive(Clone)]
@@ -219,4 +179,28 @@ enum Failed {
 
 fn is_replica(answer: &Value) -> bool {
     matches!(answer, Value::ServerError(error) if error.code() == "READONLY")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_printed_holds_no_password() {
+        let options = RedisOptions::new("redis://user:hunter2@127.0.0.1:1/0");
+        let redis = Redis::new(options.clone()).unwrap();
+        let refused = Redis::new(RedisOptions::new("redis://user:hunter2@127.0.0.1:hunter2/0")).unwrap_err();
+        let other = Redis::new(RedisOptions::new("http://user:hunter2@127.0.0.1/0")).unwrap_err();
+        for text in [format!("{options:?} {redis:?}"), refused.to_string(), other.to_string()] {
+            assert!(!text.contains("hunter2"), "{text}");
+        }
+        let lost = redis.unavailable("leases", &Failed::NotConnected).to_string();
+        assert!(lost.contains("127.0.0.1:1") && !lost.contains("hunter2"), "{lost}");
+    }
+
+    #[test]
+    fn a_prefix_does_not_choose_the_slot() {
+        let braces = RedisOptions { prefix: "a{b}".into(), ..RedisOptions::new("redis://127.0.0.1/") };
+        assert!(Redis::new(braces).unwrap_err().to_string().contains("braces"));
+    }
 }

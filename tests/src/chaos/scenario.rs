@@ -82,7 +82,7 @@ const WORKERS: usize = 2;
 const LEASES_END: Duration = Duration::from_secs(30);
 
 /// Servers answer observers within this time.
-const READING: Duration = Duration::from_secs(60);
+const READING: Duration = Duration::from_mins(1);
 
 /// Plays a scenario from beginning to verdict.
 pub async fn play(scenario: &Scenario, program: &Program, site: &Arc<Site>, extent: &mut Extent) -> Report {
@@ -90,7 +90,9 @@ pub async fn play(scenario: &Scenario, program: &Program, site: &Arc<Site>, exte
     let plan = Plan { program, site, latency: scenario.latency, settings: scenario.settings };
     let mut fleet = Fleet::prepare(plan).await;
     fleet.story.quota = scenario.quota;
+    eprintln!("{:>6.1} s  prepared", began.elapsed().as_secs_f64());
     fleet.add_serve(&[]).await;
+    eprintln!("{:>6.1} s  serves", began.elapsed().as_secs_f64());
     for _ in 0..WORKERS {
         fleet.add_worker(&[]);
     }

@@ -33,6 +33,19 @@ pub struct Disturbance {
     pub calls_at_risk: usize,
 }
 
+impl Story {
+    /// When calls came, and what had happened last before each.
+    fn around(&self, calls: &[Instant]) -> String {
+        let Some(began) = calls.iter().min() else { return String::new() };
+        let told = calls.iter().map(|at| {
+            let before = self.disturbances.iter().rev().find(|one| one.from <= *at);
+            let before = before.map(|one| format!("{} {:.2?} before", one.what, *at - one.from));
+            format!("at {:.2?} ({})", *at - *began, before.as_deref().unwrap_or("nothing before"))
+        });
+        told.collect::<Vec<_>>().join(", ")
+    }
+}
+
 /// So many calls in any window of that length.
 #[derive(Clone, Copy, Debug)]
 pub struct Quota {
@@ -149,13 +162,17 @@ fn calls(evidence: &Evidence, story: &Story) -> Vec<String> {
         ));
     }
     let mut extra = 0;
-    for (content, times) in &by_content {
+    for times in by_content.values() {
         let (first, last) = (times.iter().min(), times.iter().max());
         let inside =
             story.disturbances.iter().filter(|one| Some(&one.from) <= last && Some(&one.until) >= first);
         let allowed = 1 + inside.count();
         if times.len() > allowed {
-            found.push(format!("{} calls for one key, {allowed} allowed: {content}", times.len()));
+            found.push(format!(
+                "{} calls for one key, {allowed} allowed: {}",
+                times.len(),
+                story.around(times)
+            ));
         }
         extra += times.len() - 1;
     }

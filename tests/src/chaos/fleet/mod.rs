@@ -29,7 +29,7 @@ use crate::services::{Server, Urls};
 /// Calls at the same time in one worker.
 pub const CONCURRENCY: usize = 4;
 /// Progress that must come comes within this time.
-const PROGRESS: Duration = Duration::from_secs(120);
+const PROGRESS: Duration = Duration::from_mins(2);
 
 /// What a fleet is made of.
 pub struct Plan<'a> {
@@ -179,11 +179,12 @@ impl Fleet {
         leaving.ended_well().await;
     }
 
-    /// Starts a new worker for each that has died.
-    pub fn revive(&mut self, more: &[(&str, &str)]) {
+    /// Starts a new worker for each that has died by a signal since then.
+    pub async fn revive(&mut self, since: Instant, more: &[(&str, &str)]) {
         let dead = |process: &mut Process| !process.is_running();
         while let Some(place) = self.workers.iter_mut().position(dead) {
-            self.kill_worker(place);
+            self.workers.remove(place).killed_itself().await;
+            self.disturbed("a worker died", since, CONCURRENCY);
             self.add_worker(more);
         }
     }

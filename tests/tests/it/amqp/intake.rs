@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fleetline_shared::domain::{DeadReason, JobState};
+use fleetline_shared::domain::{DeadReason, JobState, RunId};
 use fleetline_shared::ports::{DispatchAsk, JobFilter, JobRow, Page, RunRow, Scope};
 use fleetline_shared::rabbitmq::Outgoing;
 use fleetline_shared::rabbitmq::topology::CRASHED_QUEUE;
@@ -83,19 +83,27 @@ async fn a_bad_message_is_a_dead_letter_and_disturbs_nobody() {
     outside.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_job_whose_message_kills_workers_is_dead() {
-    let outside = Outside::new().await;
+/// Takes the job of a new run off the ledger, and leaves its message where the broker puts those that
+/// came back too often, as if so many attempts had failed before. Answers the run.
+async fn crashed(outside: &Outside, attempts: u16) -> RunId {
     outside.send(&log_job("poison").to_string(), "m1").await;
-    let run = runs(&outside, 1).await.remove(0).id;
+    let run = runs(outside, 1).await.remove(0).id;
     let ask =
         DispatchAsk { scope: Scope::All, kind: "log.analyze".into(), limit: 10, skip_upstreams: Vec::new() };
     let mut taken = Vec::new();
     while taken.is_empty() {
         taken = outside.ledger.dispatch(ask.clone()).await.unwrap();
     }
+    taken[0].attempts = attempts;
     let message = Outgoing::new("", CRASHED_QUEUE, "m1".into(), taken[0].encode());
     outside.broker.publisher().publish(vec![message]).await.remove(0).expect("the broker takes it");
+    run
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_whose_message_kills_workers_is_dead() {
+    let outside = Outside::new().await;
+    let run = crashed(&outside, 4).await;
     let dead = async {
         while outside.ledger.run(run).await.unwrap().unwrap().counts.dead == 0 {
             sleep(Duration::from_millis(20)).await;
@@ -103,5 +111,20 @@ async fn a_job_whose_message_kills_workers_is_dead() {
     };
     timeout(Duration::from_secs(30), dead).await.expect("it is recorded in time");
     assert_eq!(jobs(&outside).await[0].dead_reason, Some(DeadReason::CrashLoop));
+    outside.end().await;
+}
+
+/// The bad one may have been another of the same workers.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_whose_workers_died_gets_another_chance() {
+    let outside = Outside::new().await;
+    crashed(&outside, 0).await;
+    let back = async {
+        while jobs(&outside).await[0].state != JobState::Ready {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(Duration::from_secs(30), back).await.expect("it is recorded in time");
+    assert_eq!(jobs(&outside).await[0].attempts, 1);
     outside.end().await;
 }

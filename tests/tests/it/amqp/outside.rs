@@ -10,6 +10,7 @@ use fleetline_shared::embedded::SqliteLedger;
 use fleetline_shared::ports::Ledger;
 use fleetline_shared::rabbitmq::topology::{self, Management, REJECTED_QUEUE, SUBMIT_QUEUE, Topology};
 use fleetline_shared::rabbitmq::{IntakeDelivery, Outgoing, RabbitBroker, RabbitOptions};
+use fleetline_shared::rules::Backoff;
 use fleetline_tests::services::Vhost;
 use fleetline_worker::kinds::Kinds;
 use serde_json::{Value, json};
@@ -54,7 +55,7 @@ impl Outside {
             prefetch: 10,
         };
         tokio::spawn(intake.run(drain.clone()));
-        tokio::spawn(record_crash_loops(broker.clone(), ledger.clone(), drain.clone()));
+        tokio::spawn(record_crash_loops(broker.clone(), ledger.clone(), Backoff::default(), drain.clone()));
         Self { ledger, broker, url: vhost.url.clone(), vhost, drain, _folder: folder }
     }
 
@@ -110,7 +111,7 @@ pub(super) fn log_job(message: &str) -> Value {
     json!({
         "kind": "log.analyze",
         "args": {
-            "analyser": { "name": "builtin", "version": "1" },
+            "analyser": { "name": "builtin", "version": "log-rules-1" },
             "logger": "api", "level": "ERROR", "message": message,
             "fingerprint": format!("{:x}", message.len()), "template": message,
         },
