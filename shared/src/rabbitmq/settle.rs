@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::error::{Failure, answered, unavailable};
 use super::held::Holding;
 use super::link::{Link, Live};
+use super::loan::Loans;
 use super::tags::{Ack, Tags};
 use crate::domain::PortError;
 
@@ -71,6 +72,8 @@ pub(super) struct Settler {
     pub(super) queue: String,
     pub(super) commands: mpsc::UnboundedReceiver<Command>,
     pub(super) tags: Tags,
+    /// What other consumers took from this one's buffer.
+    pub(super) loans: Arc<Loans>,
 }
 
 type Waiting = Vec<(u64, oneshot::Sender<Result<(), PortError>>)>;
@@ -151,16 +154,23 @@ impl Settler {
         }
     }
 
+<<<<<<< HEAD
     /// No more deliveries; those that nobody has looked at go back.
     async fn cancel(&mut self, mut consumer: lapin::Consumer) {
+=======
+    /// In an order that loses no acknowledgement: cancel, give back, one request that the queue
+    /// itself answers, close. A quorum queue forgets acknowledgements that are under way when their
+    /// channel closes.
+    async fn close(&mut self, mut consumer: lapin::Consumer) {
+>>>>>>> mq
         if !self.channel.status().connected() {
-            return;
+            return self.commands.close();
         }
         let patience = self.link.patience;
         let cancel = self.channel.basic_cancel(consumer.tag(), BasicCancelOptions::default());
         if let Err(failure @ Failure::Silent) = answered(patience, cancel).await {
             self.link.failed(&self.live, &failure, "cancelling a consumer");
-            return;
+            return self.commands.close();
         }
         // What comes before the cancel's answer is in the buffer by now.
         let mut buffered = Vec::new();
@@ -168,6 +178,7 @@ impl Settler {
             buffered.extend(delivery.map(|delivery| delivery.delivery_tag));
         }
         self.hand_on(buffered).await;
+<<<<<<< HEAD
     }
 
     /// In an order that loses no acknowledgement: one request that the queue itself answers, then
@@ -177,6 +188,19 @@ impl Settler {
             return;
         }
         let patience = self.link.patience;
+=======
+        let mut late = Vec::new();
+        while self.loans.any() {
+            tokio::select! {
+                _ = self.commands.recv_many(&mut late, BATCH) => { self.settle(late.drain(..)).await; }
+                () = self.loans.ended() => {}
+            }
+        }
+        self.commands.close();
+        while self.commands.recv_many(&mut late, BATCH).await > 0 {
+            self.settle(late.drain(..)).await;
+        }
+>>>>>>> mq
         let ask = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
         let asked = self.channel.queue_declare(self.queue.as_str().into(), ask, FieldTable::default());
         let _ = answered(patience, asked).await;
