@@ -19,7 +19,7 @@ export async function submit(url, message) {
   const job = {
     kind: "log.analyze",
     args: {
-      analyser: { name: "builtin", version: "1" },
+      analyser: { name: "builtin", version: "log-rules-1" },
       logger: "example",
       level: "ERROR",
       message,

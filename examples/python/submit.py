@@ -27,7 +27,7 @@ def submit(url: str, message: str) -> dict:
     job = {
         "kind": "log.analyze",
         "args": {
-            "analyser": {"name": "builtin", "version": "1"},
+            "analyser": {"name": "builtin", "version": "log-rules-1"},
             "logger": "example",
             "level": "ERROR",
             "message": message,

@@ -74,7 +74,7 @@ impl Publishing {
                 }
             }
             Err(error) => {
-                tracing::error!(%error, "a burst of messages broke off; the sweeper finds its jobs")
+                tracing::error!(%error, "a burst of messages broke off; the sweeper finds its jobs");
             }
         }
     }

@@ -105,6 +105,11 @@ mod tests {
 
     /// Workers that take `rate` a second, a dispatcher that looks when the window says so and fills
     /// it up. Returns the sizes after each second.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a simulation's small, positive numbers"
+    )]
     fn life(rate: f64, seconds: u64) -> Vec<usize> {
         let mut window = Window::new(BOUNDS);
         let start = Instant::now();

@@ -44,8 +44,8 @@ pub struct Depth {
     pub unsettled: usize,
 }
 
-/// The deliveries of one consumer. Dropped, it takes no more; what it has handed out is still to be
-/// settled, and nobody else gets it before.
+/// The deliveries of one consumer. Dropped, it takes nothing more; what it handed out stays with
+/// whoever has it until it is settled.
 #[async_trait]
 pub trait Deliveries: Send {
     /// The next delivery. `None` or an error: this consumer is gone, start another. The future

@@ -49,8 +49,9 @@ pub(super) const STEPS: [i16; 4] = [2, 0, 1, 0];
 
 /// Live jobs of the run in one state, from a number on.
 pub(super) const OF_RUN: &str = "
-    SELECT q.n FROM jobs j JOIN queue q ON q.n = j.n
-    WHERE j.run = $1 AND j.n > $2 AND q.state = $3 AND NOT q.withdrawn ORDER BY j.n LIMIT $4";
+    SELECT j.n FROM jobs j,
+      LATERAL (SELECT 1 FROM queue WHERE n = j.n AND state = $3 AND NOT withdrawn OFFSET 0) q
+    WHERE j.run = $1 AND j.n > $2 ORDER BY j.n LIMIT $4";
 
 pub(super) async fn round(
     connection: &mut PgConnection,

@@ -32,7 +32,7 @@ pub(super) const COUNT: &str = "
     FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[],
       $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[])
       c (run, jobs, occurrences, succeeded, reused, dead, cancelled, retries, calls, input_tokens, output_tokens)
-    WHERE r.n = c.run
+    WHERE r.n = ANY(ARRAY[c.run])
     RETURNING r.state = 2 AND r.finished_at = now() AS finished,
       r.cancelled_at IS NOT NULL OR (r.state = 2 AND r.finished_at <> now()) AS closed";
 

@@ -90,7 +90,8 @@ fn merge(taken: &mut Taken, more: Result<Taken>) -> Result<()> {
 /// From the few that wait, never from the whole backlog.
 pub(super) const TWINS_ELSEWHERE: &str = "
     SELECT DISTINCT twin.upstream, twin.run, r.id, r.tenant, twin.n
-    FROM queue waiting JOIN queue twin ON twin.n = waiting.twin JOIN runs r ON r.n = twin.run
+    FROM queue waiting, LATERAL (SELECT * FROM queue WHERE n = waiting.twin OFFSET 0) twin,
+      LATERAL (SELECT id, tenant FROM runs WHERE n = twin.run OFFSET 0) r
     WHERE waiting.state = 2 AND waiting.elsewhere AND waiting.run = $1
       AND twin.state = 0 AND twin.kind = $2 AND twin.run_at <= now() AND twin.upstream <> ALL($3)
     LIMIT $4";

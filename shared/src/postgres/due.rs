@@ -13,7 +13,7 @@ pub(super) const NEXT_DUE: &str = "
 pub(super) const NEXT_DUE_OF_RUN: &str = "
     SELECT ceil(extract(epoch FROM least(
       (SELECT min(run_at) FROM queue WHERE state = 0 AND waits AND run = $1 AND run_at > now()),
-      (SELECT min(twin.run_at) FROM queue waiting JOIN queue twin ON twin.n = waiting.twin
+      (SELECT min(twin.run_at) FROM queue waiting, LATERAL (SELECT * FROM queue WHERE n = waiting.twin OFFSET 0) twin
        WHERE waiting.state = 2 AND waiting.elsewhere AND waiting.run = $1
          AND twin.state = 0 AND twin.run_at > now())) - now()) * 1000)::bigint";
 

@@ -105,7 +105,7 @@ pub(super) async fn end_jobs(
             let first = waiting.remove(0);
             change.live = Some((first.n, first.run));
             change.waiting = !waiting.is_empty();
-            heirs.push(Heir { n: first.n, run: first.run, of: job.n });
+            heirs.push(Heir { n: first.n, run: first.run, others: waiting });
         }
         keys.push(change);
         all.push(ending);

@@ -20,8 +20,8 @@ pub(super) fn plain(finish: &Finish) -> Option<&ErasedDone> {
     }
 }
 
-/// Locks are taken in the order that all steps keep: rows of the queue in order of keys (`mine`),
-/// the keys' rows, and the runs last. A key that others wait for is left alone with its job, for
+/// Locks are taken in the order that all steps keep: rows of the queue in order of numbers (`mine`),
+/// the keys' rows in order of keys, and the runs last. A key that others wait for is left alone with its job, for
 /// only a later statement sees who waits; `kept` says which jobs are done.
 pub(super) const FINISH: &str = "
     WITH mine AS MATERIALIZED (
@@ -31,19 +31,17 @@ pub(super) const FINISH: &str = "
         f.output, f.analyser, f.model
       FROM unnest($1::bigint[], $2::uuid[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::text[],
           $8::text[], $9::text[])
-        f (n, id, fence, calls, input_tokens, output_tokens, output, analyser, model)
-        JOIN queue q ON q.n = f.n
-      WHERE q.state = 1 AND q.fence = f.fence AND q.id = f.id
-      ORDER BY q.key FOR UPDATE OF q
+        f (n, id, fence, calls, input_tokens, output_tokens, output, analyser, model), LATERAL (
+          SELECT * FROM queue WHERE n = f.n AND state + 0 = 1 AND fence = f.fence AND id = f.id FOR UPDATE) q
     ), kept AS (
       INSERT INTO dedup AS d (key, result, fresh_until)
-      SELECT key, n, now() + fresh_ms * interval '1 ms' FROM mine
+      SELECT key, n, now() + fresh_ms * interval '1 ms' FROM mine ORDER BY key
       ON CONFLICT (key) DO UPDATE
         SET live = NULL, live_run = NULL, result = excluded.result, fresh_until = excluded.fresh_until
         WHERE NOT d.waiting
       RETURNING result AS n
     ), gone AS (
-      DELETE FROM queue WHERE n IN (SELECT n FROM kept)
+      DELETE FROM queue WHERE n = ANY(ARRAY(SELECT n FROM kept))
     ), ended AS (
       INSERT INTO endings (n, run, result, state, fence, calls, input_tokens, output_tokens, attempts, output,
         analyser, model)
@@ -60,7 +58,7 @@ pub(super) const FINISH: &str = "
     ), counted AS (
       UPDATE runs r SET succeeded = r.succeeded + c.jobs, calls = r.calls + c.calls,
         input_tokens = r.input_tokens + c.input_tokens, output_tokens = r.output_tokens + c.output_tokens
-      FROM counts c WHERE r.n = c.run
+      FROM counts c WHERE r.n = ANY(ARRAY[c.run])
       RETURNING r.state = 2 AND r.finished_at = now() AS finished
     )
     SELECT ARRAY(SELECT n FROM kept), coalesce((SELECT bool_or(finished) FROM counted), false)";
@@ -74,6 +72,8 @@ pub(super) struct Done {
 }
 
 pub(super) async fn finish(connection: &mut PgConnection, finishes: &[&Finish]) -> Result<Done> {
+    let mut finishes = finishes.to_vec();
+    finishes.sort_unstable_by_key(|finish| number_of(finish.job));
     let results: Vec<&ErasedDone> = finishes.iter().filter_map(|finish| plain(finish)).collect();
     let jobs: Vec<i64> = finishes.iter().map(|finish| number_of(finish.job)).collect();
     let usages: Vec<_> = finishes.iter().map(|finish| bounded_usage(finish.usage)).collect();

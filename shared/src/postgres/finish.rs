@@ -59,14 +59,16 @@ pub(super) async fn finish_each(connection: &mut PgConnection, finishes: &[&Fini
     Ok(group)
 }
 
-/// Jobs whose dispatch is the one that counts, held in order of keys.
+/// Jobs whose dispatch is the one that counts, held in order of numbers.
 pub(super) const HOLD_CURRENT: &str = "
     SELECT q.n, q.run, q.key, q.fence, q.attempts, q.losses, q.withdrawn, q.state, q.fresh_ms, q.calls,
       q.input_tokens, q.output_tokens
-    FROM unnest($1::bigint[], $2::uuid[], $3::bigint[]) f (n, id, fence) JOIN queue q ON q.n = f.n
-    WHERE q.state = 1 AND q.fence = f.fence AND q.id = f.id ORDER BY q.key FOR UPDATE OF q";
+    FROM unnest($1::bigint[], $2::uuid[], $3::bigint[]) f (n, id, fence), LATERAL (
+      SELECT * FROM queue WHERE n = f.n AND state + 0 = 1 AND fence = f.fence AND id = f.id FOR UPDATE) q";
 
 async fn hold_current(connection: &mut PgConnection, finishes: &[&Finish]) -> Result<HashMap<i64, Live>> {
+    let mut finishes = finishes.to_vec();
+    finishes.sort_unstable_by_key(|finish| number_of(finish.job));
     let rows = sqlx::query(HOLD_CURRENT)
         .bind(finishes.iter().map(|finish| number_of(finish.job)).collect::<Vec<_>>())
         .bind(finishes.iter().map(|finish| uuid_of(finish.job)).collect::<Vec<_>>())
@@ -186,9 +188,10 @@ async fn follow_up_ground(
 ) -> Result<Vec<(i64, String, bool)>> {
     let seqs: Vec<Option<i64>> = follow_ups.iter().map(|(_, job)| job.seq.map(u64::cast_signed)).collect();
     sqlx::query_as(
-        "SELECT nextval('job_numbers'), r.tenant,
-           EXISTS (SELECT 1 FROM jobs j WHERE j.run = f.run AND j.seq = f.seq)
-         FROM unnest($1::bigint[], $2::bigint[]) WITH ORDINALITY f (run, seq, i) JOIN runs r ON r.n = f.run
+        "SELECT nextval('job_numbers'), r.tenant, j.seq IS NOT NULL
+         FROM unnest($1::bigint[], $2::bigint[]) WITH ORDINALITY f (run, seq, i)
+           CROSS JOIN LATERAL (SELECT tenant FROM runs WHERE n = f.run OFFSET 0) r
+           LEFT JOIN LATERAL (SELECT seq FROM jobs WHERE run = f.run AND seq = f.seq OFFSET 0) j ON true
          ORDER BY f.i",
     )
     .bind(follow_ups.iter().map(|(run, _)| *run).collect::<Vec<_>>())

@@ -49,7 +49,8 @@ pub(super) const LANES: &str = "
       SELECT upstream, run FROM (SELECT * FROM later UNION ALL SELECT * FROM earlier) l
       WHERE upstream <> ALL($4) LIMIT $5
     )
-    SELECT lane.upstream, lane.run, r.id, r.tenant FROM lane JOIN runs r ON r.n = lane.run";
+    SELECT lane.upstream, lane.run, r.id, r.tenant FROM lane,
+      LATERAL (SELECT id, tenant FROM runs WHERE n = lane.run OFFSET 0) r";
 
 /// Up to `limit` lanes, from the one behind `last` on.
 pub(super) async fn all_lanes(

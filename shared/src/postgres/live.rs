@@ -41,15 +41,17 @@ pub(super) fn read(row: &PgRow) -> Result<Live> {
     })
 }
 
-/// Of these jobs those in one of the states, held, in order of keys. What another step holds at
-/// this moment is waited for.
+/// Of these jobs those in one of the states, held. What another step holds at this moment is waited
+/// for. In order of numbers, as everybody does it.
 pub(super) const HOLD: &str = "
     SELECT q.n, q.run, q.key, q.fence, q.attempts, q.losses, q.withdrawn, q.state, q.fresh_ms, q.calls,
       q.input_tokens, q.output_tokens
-    FROM unnest($1::bigint[]) h (n) JOIN queue q ON q.n = h.n
-    WHERE q.state = ANY($2::smallint[]) ORDER BY q.key, q.n FOR UPDATE OF q";
+    FROM unnest($1::bigint[]) h (n),
+      LATERAL (SELECT * FROM queue WHERE n = h.n AND state = ANY($2::smallint[]) FOR UPDATE) q";
 
 pub(super) async fn hold(connection: &mut PgConnection, jobs: &[i64], states: &[i16]) -> Result<Vec<Live>> {
+    let mut jobs = jobs.to_vec();
+    jobs.sort_unstable();
     let rows = sqlx::query(HOLD).bind(jobs).bind(states).fetch_all(connection).await?;
     rows.iter().map(read).collect()
 }

@@ -14,7 +14,7 @@ pub(super) const TAKE_EVENTS: &str = "
     UPDATE outbox o SET claimed_until = now() + $2 * interval '1 ms'
     FROM (SELECT position FROM outbox WHERE claimed_until <= now()
           ORDER BY position LIMIT $1 FOR UPDATE SKIP LOCKED) free
-    WHERE o.position = free.position
+    WHERE o.position = ANY(ARRAY[free.position])
     RETURNING o.position, o.id, o.topic, o.tenant, floor(extract(epoch FROM o.at) * 1000)::bigint, o.body::text";
 
 pub(super) async fn take(connection: &mut PgConnection, most: usize, claim_ms: i64) -> Result<Vec<Event>> {

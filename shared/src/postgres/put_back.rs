@@ -38,7 +38,7 @@ pub(super) const PUT_BACK: &str = "
       settled_fence = CASE WHEN b.stays THEN q.settled_fence ELSE q.fence END
     FROM unnest($1::bigint[], $2::bigint[], $3::integer[], $4::bigint[], $5::bigint[], $6::bigint[], $7::text[],
       $8::boolean[]) b (n, delay_ms, attempts, calls, input_tokens, output_tokens, error, stays)
-    WHERE q.n = b.n";
+    WHERE q.n = ANY(ARRAY[b.n])";
 
 pub(super) async fn put_back(connection: &mut PgConnection, backs: &[Back]) -> Result<()> {
     if backs.is_empty() {

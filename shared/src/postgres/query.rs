@@ -86,12 +86,16 @@ pub(super) fn listing(filter: &JobFilter) -> String {
         {
             ("queue p", "p.run", format!("AND p.state = {}", state as i16))
         }
-        Some(state @ (JobState::Succeeded | JobState::Cancelled)) => {
-            ("jobs p JOIN endings e ON e.n = p.n", "p.run", format!("AND e.state = {}", state as i16))
-        }
-        Some(state) => {
-            ("jobs p JOIN queue q ON q.n = p.n", "p.run", format!("AND q.state = {}", state as i16))
-        }
+        Some(state @ (JobState::Succeeded | JobState::Cancelled)) => (
+            "jobs p, LATERAL (SELECT state FROM endings WHERE n = p.n OFFSET 0) e",
+            "p.run",
+            format!("AND e.state = {}", state as i16),
+        ),
+        Some(state) => (
+            "jobs p, LATERAL (SELECT state FROM queue WHERE n = p.n OFFSET 0) q",
+            "p.run",
+            format!("AND q.state = {}", state as i16),
+        ),
         None => ("jobs p", "p.run", String::new()),
     };
     let condition = match filter.run {
@@ -100,7 +104,7 @@ pub(super) fn listing(filter: &JobFilter) -> String {
     };
     let job = if filter.job.is_some() { "p.n = $3" } else { "$3::bigint IS NULL" };
     let tenant = if filter.tenant.is_some() {
-        "EXISTS (SELECT 1 FROM runs t WHERE t.n = p.run AND t.tenant = $5)"
+        "(SELECT tenant FROM runs WHERE n = p.run) = $5"
     } else {
         "$5::text IS NULL"
     };
@@ -114,9 +118,12 @@ pub(super) fn listing(filter: &JobFilter) -> String {
            coalesce(e.output_tokens, q.output_tokens) AS output_tokens,
            coalesce(e.attempts, q.attempts) AS attempts, CASE WHEN e.n IS NULL THEN q.error ELSE e.error END AS error,
            e.dead_reason, e.result, CASE WHEN $6 THEN made.output END AS output
-         FROM page JOIN jobs j ON j.n = page.n JOIN runs r ON r.n = j.run
-           LEFT JOIN queue q ON q.n = j.n LEFT JOIN endings e ON e.n = j.n
-           LEFT JOIN endings made ON made.n = e.result LEFT JOIN jobs maker ON maker.n = e.result AND e.result <> e.n
+         FROM page CROSS JOIN LATERAL (SELECT * FROM jobs WHERE n = page.n OFFSET 0) j
+           CROSS JOIN LATERAL (SELECT id FROM runs WHERE n = j.run OFFSET 0) r
+           LEFT JOIN LATERAL (SELECT * FROM queue WHERE n = page.n OFFSET 0) q ON true
+           LEFT JOIN LATERAL (SELECT * FROM endings WHERE n = page.n OFFSET 0) e ON true
+           LEFT JOIN LATERAL (SELECT * FROM endings WHERE n = e.result OFFSET 0) made ON true
+           LEFT JOIN LATERAL (SELECT id FROM jobs WHERE n = e.result AND e.result <> e.n OFFSET 0) maker ON true
          ORDER BY j.n"
     )
 }

@@ -92,8 +92,10 @@ async fn set_occurrences(connection: &mut PgConnection, run: i64, occurrences: &
     let (seqs, counts): (Vec<i64>, Vec<i64>) =
         occurrences.iter().map(|(seq, count)| (seq.cast_signed(), bounded(*count))).unzip();
     sqlx::query(
-        "UPDATE jobs j SET occurrences = o.count FROM unnest($2::bigint[], $3::bigint[]) o (seq, count)
-         WHERE j.run = $1 AND j.seq = o.seq",
+        "UPDATE jobs j SET occurrences = found.count FROM (
+           SELECT l.n, o.count FROM unnest($2::bigint[], $3::bigint[]) o (seq, count),
+             LATERAL (SELECT n FROM jobs WHERE run = $1 AND seq = o.seq OFFSET 0) l OFFSET 0) found
+         WHERE j.n = ANY(ARRAY[found.n])",
     )
     .bind(run)
     .bind(seqs)

@@ -2,10 +2,9 @@
 
 use sqlx::PgConnection;
 
-use super::codes::DEAD;
 use super::end::{End, Ending, KeyChange};
 use super::fault::Result;
-use crate::domain::ErasedDone;
+use crate::domain::{DeadReason, ErasedDone};
 
 pub(super) const ENDINGS: &str = "
     WITH gone AS (DELETE FROM queue WHERE n = ANY($1))
@@ -100,19 +99,27 @@ async fn facts<'a>(
 const EVENT_ERROR: i32 = 1000;
 
 async fn announce_deaths(connection: &mut PgConnection, endings: &[Ending<'_>]) -> Result<()> {
-    let dead: Vec<i64> =
-        endings.iter().filter(|ending| ending.end.state() == DEAD).map(|ending| ending.job.n).collect();
+    let dead: Vec<(i64, DeadReason, &str)> = endings
+        .iter()
+        .filter_map(|ending| match &ending.end {
+            End::Dead(reason, error) => Some((ending.job.n, *reason, error.as_str())),
+            _ => None,
+        })
+        .collect();
     if dead.is_empty() {
         return Ok(());
     }
     sqlx::query(
         "INSERT INTO outbox (topic, tenant, body)
          SELECT 'job.dead', r.tenant, json_build_object('job_id', j.id, 'run_id', r.id, 'kind', j.kind,
-           'reason', s.dead_reason, 'error', left(s.error, $2))
-         FROM unnest($1::bigint[]) d (n) JOIN jobs j ON j.n = d.n JOIN runs r ON r.n = j.run
-           JOIN job_states s ON s.n = d.n",
+           'reason', d.reason, 'error', left(d.error, $4))
+         FROM unnest($1::bigint[], $2::text[], $3::text[]) d (n, reason, error),
+           LATERAL (SELECT id, run, kind FROM jobs WHERE n = d.n OFFSET 0) j,
+           LATERAL (SELECT id, tenant FROM runs WHERE n = j.run OFFSET 0) r",
     )
-    .bind(dead)
+    .bind(dead.iter().map(|dead| dead.0).collect::<Vec<_>>())
+    .bind(dead.iter().map(|dead| dead.1.as_str()).collect::<Vec<_>>())
+    .bind(dead.iter().map(|dead| dead.2).collect::<Vec<_>>())
     .bind(EVENT_ERROR)
     .execute(connection)
     .await?;
@@ -125,7 +132,7 @@ pub(super) const KEYS: &str = "
       fresh_until = CASE WHEN k.result IS NULL THEN d.fresh_until ELSE now() + k.fresh_ms * interval '1 ms' END
     FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::boolean[], $5::bigint[], $6::bigint[])
       k (key, live, live_run, waiting, result, fresh_ms)
-    WHERE d.key = k.key";
+    WHERE d.key = ANY(ARRAY[k.key])";
 
 pub(super) async fn keys(connection: &mut PgConnection, keys: &[KeyChange]) -> Result<()> {
     sqlx::query(KEYS)

@@ -26,7 +26,8 @@ pub(super) struct Ground {
 
 pub(super) const GROUND: &str = "
     SELECT r.n, r.tenant, r.cancelled_at IS NOT NULL OR r.state = 2,
-      ARRAY(SELECT j.seq FROM unnest($2::bigint[]) s (seq) JOIN jobs j ON j.run = r.n AND j.seq = s.seq),
+      ARRAY(SELECT j.seq FROM unnest($2::bigint[]) s (seq),
+        LATERAL (SELECT seq FROM jobs WHERE run = r.n AND seq = s.seq OFFSET 0) j),
       ARRAY(SELECT nextval('job_numbers') FROM generate_series(1, $3))
     FROM runs r WHERE r.id = $1";
 

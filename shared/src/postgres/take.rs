@@ -61,8 +61,8 @@ pub(super) const TAKE: &str = "
       SELECT turn, n, deadline, rank FROM ranked WHERE rank <= $4 ORDER BY rank, turn LIMIT $5
     ), taken AS (
       UPDATE queue q SET state = 1, fence = q.fence + 1, dispatched_at = now()
-      FROM chosen c JOIN jobs j ON j.n = c.n
-      WHERE q.n = c.n AND (c.deadline IS NULL OR c.deadline > now())
+      FROM chosen c, LATERAL (SELECT * FROM jobs WHERE n = c.n OFFSET 0) j
+      WHERE q.n = ANY(ARRAY[c.n]) AND (c.deadline IS NULL OR c.deadline > now())
       RETURNING c.rank, c.turn, q.n, q.id, q.fence, q.attempts, j.max_attempts,
         (extract(epoch FROM q.deadline - now()) * 1000)::bigint AS deadline_ms,
         j.dedup_key, j.est_input, j.est_output, j.args
@@ -94,13 +94,12 @@ pub(super) async fn take(
 /// These jobs by number, if they are still ready.
 pub(super) const TAKE_THESE: &str = "
     WITH chosen AS MATERIALIZED (
-      SELECT c.turn, q.n, q.deadline FROM unnest($1::bigint[]) WITH ORDINALITY c (n, turn)
-        JOIN queue q ON q.n = c.n
-      WHERE q.state = 0 AND q.run_at <= now() FOR UPDATE OF q SKIP LOCKED
+      SELECT c.turn, q.n, q.deadline FROM unnest($1::bigint[]) WITH ORDINALITY c (n, turn), LATERAL (
+        SELECT * FROM queue WHERE n = c.n AND state + 0 = 0 AND run_at <= now() FOR UPDATE SKIP LOCKED) q
     ), taken AS (
       UPDATE queue q SET state = 1, fence = q.fence + 1, dispatched_at = now()
-      FROM chosen c JOIN jobs j ON j.n = c.n
-      WHERE q.n = c.n AND (c.deadline IS NULL OR c.deadline > now())
+      FROM chosen c, LATERAL (SELECT * FROM jobs WHERE n = c.n OFFSET 0) j
+      WHERE q.n = ANY(ARRAY[c.n]) AND (c.deadline IS NULL OR c.deadline > now())
       RETURNING 1::bigint, c.turn, q.n, q.id, q.fence, q.attempts, j.max_attempts,
         (extract(epoch FROM q.deadline - now()) * 1000)::bigint AS deadline_ms,
         j.dedup_key, j.est_input, j.est_output, j.args

@@ -56,17 +56,17 @@ pub(super) async fn attached_to(
 pub(super) struct Heir {
     pub(super) n: i64,
     pub(super) run: i64,
-    /// The job whose place it takes.
-    pub(super) of: i64,
+    /// Those that wait for it from now on.
+    pub(super) others: Vec<Attached>,
 }
 
 pub(super) const INHERIT: &str = "
     UPDATE queue SET state = 0, run_at = now(), twin = NULL, elsewhere = false
-    WHERE n = ANY($1) AND state = 2";
+    WHERE n = ANY($1)";
 pub(super) const REATTACH: &str = "
-    UPDATE queue q SET twin = h.n, elsewhere = q.run <> h.run
-    FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) h (n, run, old)
-    WHERE q.state = 2 AND q.twin = h.old";
+    UPDATE queue q SET twin = a.twin, elsewhere = a.elsewhere
+    FROM unnest($1::bigint[], $2::bigint[], $3::boolean[]) a (n, twin, elsewhere)
+    WHERE q.n = ANY(ARRAY[a.n])";
 
 pub(super) async fn promote(connection: &mut PgConnection, heirs: &[Heir]) -> Result<()> {
     if heirs.is_empty() {
@@ -74,11 +74,14 @@ pub(super) async fn promote(connection: &mut PgConnection, heirs: &[Heir]) -> Re
     }
     let numbers: Vec<i64> = heirs.iter().map(|heir| heir.n).collect();
     sqlx::query(INHERIT).bind(&numbers).execute(&mut *connection).await?;
-    sqlx::query(REATTACH)
-        .bind(&numbers)
-        .bind(heirs.iter().map(|heir| heir.run).collect::<Vec<_>>())
-        .bind(heirs.iter().map(|heir| heir.of).collect::<Vec<_>>())
-        .execute(connection)
-        .await?;
+    let others = || heirs.iter().flat_map(|heir| heir.others.iter().map(move |other| (heir, other)));
+    if others().next().is_some() {
+        sqlx::query(REATTACH)
+            .bind(others().map(|(_, other)| other.n).collect::<Vec<_>>())
+            .bind(others().map(|(heir, _)| heir.n).collect::<Vec<_>>())
+            .bind(others().map(|(heir, other)| heir.run != other.run).collect::<Vec<_>>())
+            .execute(connection)
+            .await?;
+    }
     Ok(())
 }

@@ -10,9 +10,8 @@ use crate::domain::JobId;
 use crate::ports::{Finish, Validity};
 
 pub(super) const CURRENT: &str = "
-    SELECT q.n, q.fence, q.withdrawn FROM unnest($1::bigint[], $2::uuid[], $3::bigint[]) d (n, id, fence)
-      JOIN queue q ON q.n = d.n
-    WHERE q.state = 1 AND q.fence = d.fence AND q.id = d.id";
+    SELECT q.n, q.fence, q.withdrawn FROM unnest($1::bigint[], $2::uuid[], $3::bigint[]) d (n, id, fence),
+      LATERAL (SELECT * FROM queue WHERE n = d.n AND state + 0 = 1 AND fence = d.fence AND id = d.id OFFSET 0) q";
 
 /// The answers, in the order of the dispatches.
 pub(super) async fn of_all(
@@ -39,10 +38,10 @@ pub(super) async fn of_all(
 /// Which of these were recorded under their fence, by whomever: a terminal job keeps the fence that
 /// ended it, a job that went back the last fence that put it back. Each fence is settled once.
 pub(super) const RECORDED: &str = "
-    SELECT f.n FROM unnest($1::bigint[], $2::bigint[]) f (n, fence)
-    WHERE EXISTS (SELECT 1 FROM endings e WHERE e.n = f.n AND e.fence = f.fence)
-      OR EXISTS (SELECT 1 FROM queue q WHERE q.n = f.n AND q.settled_fence = f.fence)
-      OR EXISTS (SELECT 1 FROM attempts a WHERE a.job = f.n AND a.fence = f.fence)";
+    SELECT f.n FROM unnest($1::bigint[], $2::bigint[]) f (n, fence), LATERAL (
+      SELECT 1 FROM endings WHERE n = f.n AND fence = f.fence
+      UNION ALL SELECT 1 FROM queue WHERE n = f.n AND settled_fence = f.fence
+      UNION ALL SELECT 1 FROM attempts WHERE job = f.n AND fence = f.fence LIMIT 1) settled";
 
 pub(super) async fn recorded(connection: &mut PgConnection, finishes: &[&Finish]) -> Result<HashSet<i64>> {
     let found: Vec<i64> = sqlx::query_scalar(RECORDED)

@@ -14,15 +14,15 @@ use super::consumer::{Consumer, Wish};
 use super::error::{NOT_FOUND, answered};
 use super::held::Held;
 use super::intake::IntakeConsumer;
+use super::line::LineConsumer;
 use super::link::{Link, Live};
 use super::options::RabbitOptions;
 use super::outgoing::{NotPublished, Outgoing, Published, short};
 use super::publisher::Publisher;
-use super::rejection::{Origin, Rejection};
-use super::settle::Unsettled;
+use super::rejection::Origin;
 use super::topology::{JOBS_EXCHANGE, Queue, declare};
 use crate::domain::PortError;
-use crate::ports::{Broker, Deliveries, Delivery, Depth, Message, Settle, Settlement};
+use crate::ports::{Broker, Deliveries, Depth, Message};
 
 /// Lines on `RabbitMQ`. It connects in the background and keeps on trying; while there is no
 /// connection, calls end with `Unavailable` after the timeouts of its options.
@@ -197,40 +197,4 @@ fn returned(answers: &[Published]) -> Vec<(usize, Arc<Outgoing>)> {
         _ => None,
     };
     answers.iter().enumerate().filter_map(returned).collect()
-}
-
-/// The deliveries of a line.
-struct LineConsumer {
-    consumer: Consumer,
-    origin: Arc<Origin>,
-}
-
-#[async_trait]
-impl Deliveries for LineConsumer {
-    async fn next(&mut self) -> Option<Result<Delivery, PortError>> {
-        let next = self.consumer.next().await?;
-        Some(next.map(|(delivery, unsettled)| {
-            let lapin::message::Delivery { data, redelivered, properties, .. } = delivery;
-            // The dead letter of a rejected one needs the body again.
-            let rejection = Rejection { origin: Arc::clone(&self.origin), properties };
-            let settle = LineSettle { body: data.clone(), rejection, unsettled };
-            Delivery::new(data, redelivered, Box::new(settle))
-        }))
-    }
-}
-
-struct LineSettle {
-    body: Vec<u8>,
-    rejection: Rejection,
-    unsettled: Unsettled,
-}
-
-#[async_trait]
-impl Settle for LineSettle {
-    async fn settle(self: Box<Self>, how: Settlement) -> Result<(), PortError> {
-        if let Settlement::Reject { reason } = how {
-            self.rejection.publish(self.body, reason).await?;
-        }
-        self.unsettled.ack().await
-    }
 }

@@ -29,7 +29,8 @@ pub(super) struct Wish<'a> {
     pub(super) open: mpsc::Sender<()>,
 }
 
-/// Deliveries of one queue. Dropped, it gives back what it has buffered and closes its channel.
+/// Deliveries of one queue. Dropped, it gives back what it has buffered; its channel closes when what
+/// it handed out is settled.
 ///
 /// Consumers of one queue in this process share their buffers: a message that the broker pushed to
 /// one whose owner is busy goes to whoever waits.
@@ -146,6 +147,8 @@ fn poll(
 impl Drop for Consumer {
     fn drop(&mut self) {
         self.queue.leave(&self.me);
+        // The others forget it, and with it their way to its channel.
+        self.queue.joined.notify_waiters();
         let _ = self.me.commands.send(Command::Close(self.me.stream.clone()));
     }
 }

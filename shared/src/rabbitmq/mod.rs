@@ -15,12 +15,14 @@ mod flight;
 mod held;
 mod intake;
 mod lane;
+mod line;
 mod link;
 mod options;
 mod outgoing;
 mod publisher;
 mod rejection;
 mod settle;
+mod supervisor;
 mod tags;
 pub mod topology;
 

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 use futures_util::{FutureExt, StreamExt};
 use lapin::Channel;
-use lapin::options::{BasicAckOptions, BasicCancelOptions, BasicNackOptions, QueueDeclareOptions};
+use lapin::options::{
+    BasicAckOptions, BasicCancelOptions, BasicNackOptions, BasicRejectOptions, QueueDeclareOptions,
+};
 use lapin::types::FieldTable;
 use tokio::sync::{mpsc, oneshot};
 
@@ -24,7 +26,8 @@ pub(super) enum Command {
     Ack { tag: u64, written: oneshot::Sender<Result<(), PortError>> },
     /// Back to the queue.
     Requeue { tag: u64 },
-    /// The consumer goes: its buffered deliveries go back, then the channel closes.
+    /// The consumer goes: its buffered deliveries go back, and the channel closes after the last
+    /// settlement.
     Close(lapin::Consumer),
 }
 
@@ -75,11 +78,14 @@ type Waiting = Vec<(u64, oneshot::Sender<Result<(), PortError>>)>;
 impl Settler {
     pub(super) async fn run(mut self) {
         let mut batch = Vec::with_capacity(BATCH);
+        // Until the consumer and everyone who holds a delivery are gone: a worker that drains takes
+        // nothing more, and what it has under way is not handed to another meanwhile.
         while self.commands.recv_many(&mut batch, BATCH).await > 0 {
             if let Some(consumer) = self.settle(batch.drain(..)).await {
-                self.close(consumer).await;
+                self.cancel(consumer).await;
             }
         }
+        self.close().await;
     }
 
     /// Sends what was asked for. What was given back goes first: no acknowledgement may cover it.
@@ -97,11 +103,21 @@ impl Settler {
         closing
     }
 
+    /// What somebody had and dropped. A reject counts towards the delivery limit on every version of
+    /// the broker; a nack does not on 4.3, and a message that kills its workers would come for ever.
     async fn give_back(&mut self, tags: Vec<u64>) {
-        let options = BasicNackOptions { requeue: true, multiple: false };
-        let nacks = tags.iter().map(|tag| self.channel.basic_nack(*tag, options));
+        let options = BasicRejectOptions { requeue: true };
         // One that cannot be written needs no more care: the channel is dead, all goes back.
-        let _ = self.written(join_all(nacks)).await;
+        let _ = self.written(join_all(tags.iter().map(|tag| self.channel.basic_reject(*tag, options)))).await;
+        for tag in tags {
+            self.tags.requeued(tag);
+        }
+    }
+
+    /// What nobody had looked at.
+    async fn hand_on(&mut self, tags: Vec<u64>) {
+        let options = BasicNackOptions { requeue: true, multiple: false };
+        let _ = self.written(join_all(tags.iter().map(|tag| self.channel.basic_nack(*tag, options)))).await;
         for tag in tags {
             self.tags.requeued(tag);
         }
@@ -135,11 +151,8 @@ impl Settler {
         }
     }
 
-    /// In an order that loses no acknowledgement: cancel, give back, one request that the queue
-    /// itself answers, close. A quorum queue forgets acknowledgements that are under way when their
-    /// channel closes.
-    async fn close(&mut self, mut consumer: lapin::Consumer) {
-        self.commands.close();
+    /// No more deliveries; those that nobody has looked at go back.
+    async fn cancel(&mut self, mut consumer: lapin::Consumer) {
         if !self.channel.status().connected() {
             return;
         }
@@ -154,13 +167,16 @@ impl Settler {
         while let Some(Some(delivery)) = consumer.next().now_or_never() {
             buffered.extend(delivery.map(|delivery| delivery.delivery_tag));
         }
-        self.give_back(buffered).await;
-        // What was settled meanwhile.
-        let mut late = Vec::new();
-        while let Some(command) = self.commands.recv().await {
-            late.push(command);
+        self.hand_on(buffered).await;
+    }
+
+    /// In an order that loses no acknowledgement: one request that the queue itself answers, then
+    /// close. A quorum queue forgets acknowledgements that are under way when their channel closes.
+    async fn close(&mut self) {
+        if !self.channel.status().connected() {
+            return;
         }
-        self.settle(late.into_iter()).await;
+        let patience = self.link.patience;
         let ask = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
         let asked = self.channel.queue_declare(self.queue.as_str().into(), ask, FieldTable::default());
         let _ = answered(patience, asked).await;

@@ -220,3 +220,27 @@ enum Failed {
 fn is_replica(answer: &Value) -> bool {
     matches!(answer, Value::ServerError(error) if error.code() == "READONLY")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_printed_holds_no_password() {
+        let options = RedisOptions::new("redis://user:hunter2@127.0.0.1:1/0");
+        let redis = Redis::new(options.clone()).unwrap();
+        let refused = Redis::new(RedisOptions::new("redis://user:hunter2@127.0.0.1:hunter2/0")).unwrap_err();
+        let other = Redis::new(RedisOptions::new("http://user:hunter2@127.0.0.1/0")).unwrap_err();
+        for text in [format!("{options:?} {redis:?}"), refused.to_string(), other.to_string()] {
+            assert!(!text.contains("hunter2"), "{text}");
+        }
+        let lost = redis.unavailable("leases", &Failed::NotConnected).to_string();
+        assert!(lost.contains("127.0.0.1:1") && !lost.contains("hunter2"), "{lost}");
+    }
+
+    #[test]
+    fn a_prefix_does_not_choose_the_slot() {
+        let braces = RedisOptions { prefix: "a{b}".into(), ..RedisOptions::new("redis://127.0.0.1/") };
+        assert!(Redis::new(braces).unwrap_err().to_string().contains("braces"));
+    }
+}

@@ -16,4 +16,4 @@ mod script;
 
 pub use connection::{Redis, RedisOptions};
 pub use leases::RedisLeases;
-pub use quotas::RedisQuotas;
+pub use quotas::{QuotaOptions, RedisQuotas};

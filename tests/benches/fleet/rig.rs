@@ -116,7 +116,7 @@ impl Rig {
     }
 
     fn quotas(&self) -> Arc<dyn Quotas> {
-        let requests = Some(Rate { amount: 100_000_000, window: Duration::from_secs(60) });
+        let requests = Some(Rate { amount: 100_000_000, window: Duration::from_mins(1) });
         let limits = BTreeMap::from([(UPSTREAM.to_owned(), Limits { requests, ..Limits::default() })]);
         Arc::new(RedisQuotas::new(self.redis.clone(), limits))
     }

@@ -1,6 +1,7 @@
 //! What a scenario showed, for people.
 
 use std::fmt;
+use std::fmt::Write as _;
 use std::time::Duration;
 
 /// One scenario's outcome.
@@ -87,14 +88,15 @@ pub fn summary(reports: &[Report]) -> String {
     );
     let kills: Vec<_> = reports.iter().flat_map(|report| report.worker_recovery.clone()).collect();
     if let Some((p50, p99)) = percentiles(&kills) {
-        text += &format!("\nnext call after a worker kill: {}", shown(p50, p99, kills.len()));
+        let _ = write!(text, "\nnext call after a worker kill: {}", shown(p50, p99, kills.len()));
     }
     for server in ["Postgres", "Redis", "RabbitMq"] {
         let of_server = |(name, took): &(String, Duration)| (name == server).then_some(*took);
         let times: Vec<_> =
             reports.iter().flat_map(|report| report.server_recovery.iter().filter_map(of_server)).collect();
         if let Some((p50, p99)) = percentiles(&times) {
-            text += &format!(
+            let _ = write!(
+                text,
                 "\nfirst finished job after {server} answered again: {}",
                 shown(p50, p99, times.len())
             );

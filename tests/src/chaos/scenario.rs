@@ -82,7 +82,7 @@ const WORKERS: usize = 2;
 const LEASES_END: Duration = Duration::from_secs(30);
 
 /// Servers answer observers within this time.
-const READING: Duration = Duration::from_secs(60);
+const READING: Duration = Duration::from_mins(1);
 
 /// Plays a scenario from beginning to verdict.
 pub async fn play(scenario: &Scenario, program: &Program, site: &Arc<Site>, extent: &mut Extent) -> Report {

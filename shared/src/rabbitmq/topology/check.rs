@@ -29,10 +29,15 @@ pub async fn check(
     for (name, kind) in EXCHANGES {
         checker.exchange(name, kind).await?;
     }
+    let seen = match management {
+        Some(management) => Some((management, Seen::load(management, &checker.vhost).await?)),
+        None => None,
+    };
     for queue in topology.queues() {
-        let there = checker.queue(&queue).await?;
-        if let Some(management) = management.filter(|_| there) {
-            checker.properties(management, &queue, topology).await?;
+        if checker.queue(&queue).await?
+            && let Some((management, seen)) = &seen
+        {
+            checker.properties(seen, &queue, topology);
             checker.binding(management, &queue).await?;
         }
     }
@@ -43,6 +48,31 @@ pub async fn check(
     let findings = checker.findings;
     link.close().await;
     Ok(findings)
+}
+
+/// Queues and policies of the virtual host as the management API shows them.
+struct Seen {
+    queues: Value,
+    policies: Value,
+}
+
+impl Seen {
+    async fn load(management: &Management, vhost: &str) -> Result<Self, PortError> {
+        // Without statistics, which lag some seconds behind, the answer is of this moment.
+        let queues = format!("queues/{vhost}?disable_stats=true&enable_queue_totals=true");
+        Ok(Self {
+            queues: management.get(&queues).await?.unwrap_or_default(),
+            policies: management.get(&format!("policies/{vhost}")).await?.unwrap_or_default(),
+        })
+    }
+
+    fn queue(&self, name: &str) -> Option<&Value> {
+        self.queues.as_array()?.iter().find(|queue| queue["name"] == name)
+    }
+
+    fn policy(&self, name: &str) -> Option<&Value> {
+        self.policies.as_array()?.iter().find(|policy| policy["name"] == name)
+    }
 }
 
 struct Checker<'a> {
@@ -104,31 +134,23 @@ impl Checker<'_> {
     }
 
     /// What holds for the queue, whichever policy says it: another with a higher priority may hide ours.
-    async fn properties(
-        &mut self,
-        management: &Management,
-        queue: &Queue,
-        topology: &Topology,
-    ) -> Result<(), PortError> {
-        let path = format!("queues/{}/{}", self.vhost, segment(&queue.name));
-        let Some(found) = management.get(&path).await? else { return Ok(()) };
+    fn properties(&mut self, broker: &Seen, queue: &Queue, topology: &Topology) {
+        let Some(found) = broker.queue(&queue.name) else { return };
         let subject = format!("queue `{}`", queue.name);
         if found["type"] != "quorum" {
             let problem = format!("is of type {}, not quorum", found["type"]);
             self.find(&subject, problem, "empty and delete it, then apply the topology");
         }
-        let by = found["policy"]
-            .as_str()
-            .map_or("no policy matches".to_owned(), |name| format!("policy `{name}`"));
+        let policy = found["policy"].as_str().and_then(|name| broker.policy(name));
+        let by = policy.map_or("no policy matches".to_owned(), |it| format!("policy {}", it["name"]));
         let wanted = topology.limits.policy_of(queue);
         for (key, wanted) in wanted.iter().flat_map(|policy| &policy.definition) {
-            let effective = &found["effective_policy_definition"][key];
-            if effective != wanted {
-                let shown = if effective.is_null() { "not set".to_owned() } else { effective.to_string() };
-                self.find(&subject, format!("`{key}` is {shown}, not {wanted} ({by})"), APPLY);
+            let said = policy.and_then(|policy| policy["definition"].get(key));
+            if said != Some(wanted) {
+                let said = said.map_or("not set".to_owned(), Value::to_string);
+                self.find(&subject, format!("`{key}` is {said}, not {wanted} ({by})"), APPLY);
             }
         }
-        Ok(())
     }
 
     async fn binding(&mut self, management: &Management, queue: &Queue) -> Result<(), PortError> {

@@ -110,6 +110,9 @@ pub struct QuotaCall<'a> {
     pub pacing: Pacing,
     /// The highest version's limits are in force. 0: those of the state.
     pub version: u64,
+    /// The longest time, in microseconds, for which anybody may have been given a slot ahead: a
+    /// state that begins waits so long for those who have one of a state that was lost.
+    pub lead: u64,
     /// Server's time after which nobody waits for the answer any more. 0: none.
     pub valid_until: u64,
     /// The time, in tests only; else the server's.
@@ -134,6 +137,7 @@ impl QuotaCall<'_> {
         call.arg(self.valid_until).arg(self.version);
         call.arg(rate_text(limits.requests, *pacing)).arg(rate_text(limits.tokens, *pacing));
         call.arg(limits.concurrency.map(|places| places.to_string()).unwrap_or_default());
+        call.arg(self.lead.min(MOST));
         for op in ops {
             match op {
                 Op::Ask(SlotAsk { tokens, hold, ttl }) => {

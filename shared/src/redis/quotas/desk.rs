@@ -1,10 +1,10 @@
 //! The task that talks with Redis: whatever comes while one round trip is under way goes together
 //! in the next one, as one script call for each upstream.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use redis::{Cmd, Pipeline, cmd};
+use redis::{Cmd, cmd};
 use tokio::sync::mpsc::{UnboundedReceiver, WeakUnboundedSender};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
@@ -53,6 +53,8 @@ struct Work {
 pub(super) struct Desk {
     config: Config,
     lanes: BTreeMap<String, Lane>,
+    /// Upstreams that reports of other processes may not know of yet.
+    unregistered: BTreeSet<String>,
     /// The server's time at an instant of ours.
     clock: Option<(u64, Instant)>,
     own: WeakUnboundedSender<Message>,
@@ -60,7 +62,7 @@ pub(super) struct Desk {
 
 impl Desk {
     pub(super) fn new(config: Config, own: WeakUnboundedSender<Message>) -> Self {
-        Self { config, lanes: BTreeMap::new(), clock: None, own }
+        Self { config, lanes: BTreeMap::new(), unregistered: BTreeSet::new(), clock: None, own }
     }
 
     /// Works until nobody can send any more.
@@ -85,9 +87,9 @@ impl Desk {
         let mut by_name: BTreeMap<String, (Vec<Op>, Vec<Done>)> = BTreeMap::new();
         for message in messages {
             match message {
-                Message::Ask(asked) => self.lanes.entry(asked.ask.upstream.clone()).or_default().push(asked),
+                Message::Ask(asked) => self.lane(&asked.ask.upstream).push(asked),
                 Message::Change { upstream, change, done } => {
-                    self.lanes.entry(upstream.clone()).or_default();
+                    self.lane(&upstream);
                     let (changes, dones) = by_name.entry(upstream).or_default();
                     changes.extend(change);
                     dones.extend(done);
@@ -123,9 +125,11 @@ impl Desk {
     /// Returns the work that came too late.
     async fn one_round(&mut self, work: Vec<Work>) -> Vec<Work> {
         let valid_until = self.valid_until();
-        let calls: Vec<Cmd> = work.iter().map(|work| self.command(work, valid_until)).collect();
+        let scripts = work.iter().map(|work| self.command(work, valid_until));
+        let calls: Vec<_> = self.registration().into_iter().chain(scripts).collect();
+        let registrations = calls.len() - work.len();
         let values = match script::run(&self.config.redis, PORT, &[&SCRIPT], calls).await {
-            Ok(values) => values,
+            Ok(values) => values.into_iter().skip(registrations),
             Err(error) => {
                 for work in work {
                     self.fail(work, &error);
@@ -133,7 +137,8 @@ impl Desk {
                 return Vec::new();
             }
         };
-        let (mut late, mut begun) = (Vec::new(), Vec::new());
+        self.unregistered.clear();
+        let mut late = Vec::new();
         for (work, value) in work.into_iter().zip(values) {
             let answers = match value.and_then(|value| read(&value)) {
                 Ok(answers) => answers,
@@ -148,11 +153,10 @@ impl Desk {
                 continue;
             };
             if done.was_empty {
-                begun.push(work.upstream.clone());
+                self.unregistered.insert(work.upstream.clone());
             }
             self.deliver(work, done.answers, answers.now);
         }
-        self.register(begun).await;
         late
     }
 
@@ -218,16 +222,16 @@ impl Desk {
         }
     }
 
-    /// Lets reports of all processes know these upstreams. If it fails, they know those of their
-    /// own.
-    async fn register(&self, upstreams: Vec<String>) {
-        if upstreams.is_empty() {
-            return;
+    /// Lets reports of all processes know of upstreams.
+    fn registration(&self) -> Option<Cmd> {
+        let add = || cmd("SADD").arg(self.config.register()).arg(&self.unregistered).clone();
+        (!self.unregistered.is_empty()).then(add)
+    }
+
+    fn lane(&mut self, upstream: &str) -> &mut Lane {
+        if !self.lanes.contains_key(upstream) {
+            self.unregistered.insert(upstream.to_owned());
         }
-        let mut add = Pipeline::new();
-        add.add_command(cmd("SADD").arg(self.config.register()).arg(upstreams).clone());
-        if let Err(error) = self.config.redis.run(PORT, &add).await {
-            tracing::debug!(%error, "reports of other processes may lack an upstream");
-        }
+        self.lanes.entry(upstream.to_owned()).or_default()
     }
 }

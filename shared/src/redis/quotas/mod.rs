@@ -37,12 +37,29 @@ pub struct RedisQuotas {
     desk: UnboundedSender<Message>,
 }
 
+/// How limits are kept.
+#[derive(Clone, Copy, Debug)]
+pub struct QuotaOptions {
+    /// How closely they are approached.
+    pub pacing: Pacing,
+    /// No process of the fleet asks with a longer hold. When the server loses its state, nobody
+    /// starts for so long, but those who were given their slots before. Asks with a longer hold
+    /// are answered; that no window is over the limit is then not promised at a loss.
+    pub longest_hold: Duration,
+}
+
+impl Default for QuotaOptions {
+    fn default() -> Self {
+        Self { pacing: Pacing::default(), longest_hold: Duration::from_secs(1) }
+    }
+}
+
 /// What all calls of a process have in common.
 #[derive(Clone)]
 struct Config {
     redis: Redis,
     limits: Arc<BTreeMap<String, Limits>>,
-    pacing: Pacing,
+    options: QuotaOptions,
     /// Raised by every later start of a process.
     version: u64,
 }
@@ -54,9 +71,10 @@ impl Config {
             prefix: self.redis.prefix(),
             upstream,
             limits: limits.unwrap_or_default(),
-            pacing: self.pacing,
+            pacing: self.options.pacing,
             // Who knows nothing of an upstream leaves its limits to those who do.
             version: if limits.is_some() { self.version } else { 0 },
+            lead: micros(self.options.longest_hold),
             valid_until,
             clock: None,
         }
@@ -69,16 +87,16 @@ impl Config {
 }
 
 impl RedisQuotas {
-    /// Quotas with these limits by upstream, and the usual pacing. Must be called in a tokio
+    /// Quotas with these limits by upstream, and the usual options. Must be called in a tokio
     /// runtime.
     pub fn new(redis: Redis, limits: BTreeMap<String, Limits>) -> Self {
-        Self::with_pacing(redis, limits, Pacing::default())
+        Self::with_options(redis, limits, QuotaOptions::default())
     }
 
     /// Quotas with these limits by upstream. Must be called in a tokio runtime.
-    pub fn with_pacing(redis: Redis, limits: BTreeMap<String, Limits>, pacing: Pacing) -> Self {
+    pub fn with_options(redis: Redis, limits: BTreeMap<String, Limits>, options: QuotaOptions) -> Self {
         let version = SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, micros);
-        let config = Config { redis, limits: Arc::new(limits), pacing, version };
+        let config = Config { redis, limits: Arc::new(limits), options, version };
         let (desk, inbox) = unbounded_channel();
         tokio::spawn(Desk::new(config.clone(), desk.downgrade()).run(inbox));
         for upstream in config.limits.keys() {

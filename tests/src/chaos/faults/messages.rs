@@ -18,7 +18,7 @@ pub const ALL: [Fault; 3] = [
 ];
 
 /// What must come comes within this time.
-const END: Duration = Duration::from_secs(240);
+const END: Duration = Duration::from_mins(4);
 const KIND: &str = "node.extract";
 
 /// Costs no call: the ledger knows that they are finished.

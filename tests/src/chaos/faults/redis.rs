@@ -27,6 +27,7 @@ async fn flush(fleet: &mut Fleet, extent: &mut Extent) {
     }
 }
 
+#[expect(clippy::unused_async, reason = "all faults have one shape")]
 async fn restart(fleet: &mut Fleet, _: &mut Extent) {
     fleet.site.own().kill(Redis);
     fleet.site.own().start_again(Redis);

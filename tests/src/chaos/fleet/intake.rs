@@ -18,7 +18,7 @@ use super::settings::Settings;
 /// A submission that takes longer is ended and repeated.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// A submission is accepted within this time, whatever happens.
-const BOUND: Duration = Duration::from_secs(240);
+const BOUND: Duration = Duration::from_mins(4);
 /// Items in one submission at most.
 const ITEMS: usize = 40;
 const LOOK_EVERY: Duration = Duration::from_millis(20);

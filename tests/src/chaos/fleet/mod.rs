@@ -29,7 +29,7 @@ use crate::services::{Server, Urls};
 /// Calls at the same time in one worker.
 pub const CONCURRENCY: usize = 4;
 /// Progress that must come comes within this time.
-const PROGRESS: Duration = Duration::from_secs(120);
+const PROGRESS: Duration = Duration::from_mins(2);
 
 /// What a fleet is made of.
 pub struct Plan<'a> {

@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::chaos::until;
 
 /// A process that was asked to end, or is about to end by itself, does so within this time.
-const END: Duration = Duration::from_secs(60);
+const END: Duration = Duration::from_mins(1);
 /// Lines of a log that are shown when a test fails.
 const SHOWN: usize = 60;
 

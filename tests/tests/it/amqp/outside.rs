@@ -111,7 +111,7 @@ pub(super) fn log_job(message: &str) -> Value {
     json!({
         "kind": "log.analyze",
         "args": {
-            "analyser": { "name": "builtin", "version": "1" },
+            "analyser": { "name": "builtin", "version": "log-rules-1" },
             "logger": "api", "level": "ERROR", "message": message,
             "fingerprint": format!("{:x}", message.len()), "template": message,
         },

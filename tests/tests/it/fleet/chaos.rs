@@ -54,7 +54,7 @@ async fn the_quota_holds_whatever_redis_loses() {
     let faults = [short(&redis::ALL), vec![processes::ALL[0]]].concat();
     let scenario = Scenario {
         settings: &[("FLEETLINE_UPSTREAMS__OPENAI__REQUESTS", "40/2s")],
-        quota: Some(Quota { calls: 40, window: Duration::from_secs(2) - LATE }),
+        quota: Some(Quota { calls: 40, window: Duration::from_secs(2).checked_sub(LATE).unwrap() }),
         ..Scenario::of(&faults)
     };
     plays_well(Site::Own(PrivateServers::start()), &scenario).await;

@@ -54,7 +54,7 @@ async fn what_drifted_is_found_and_put_right() {
     manage(vhost, Method::DELETE, &format!("queues/{name}/fleetline.submit"), Value::Null).await;
     manage(vhost, Method::PUT, &format!("queues/{name}/fleetline.submit"), json!({ "durable": true })).await;
     let found = findings(vhost).await;
-    one(&found, "fleetline.jobs.line-0", "`max-length` is 5, not 1000000 (policy `mine`)");
+    one(&found, "fleetline.jobs.line-0", "`max-length` is 5, not 1000000 (policy \"mine\")");
     one(&found, "fleetline.jobs.line-0", "`dead-letter-exchange` is not set");
     one(&found, "fleetline.dead.crashed", "not bound");
     one(&found, "fleetline.jobs.line-1", "missing");

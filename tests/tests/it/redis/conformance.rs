@@ -46,9 +46,9 @@ impl QuotasFixture for Fleets {
         Arc::new(RedisQuotas::new(redis(), limits))
     }
 
-    /// On a busy machine, where hundreds of callers wake at once.
+    /// Timers are rounded to milliseconds.
     fn jitter(&self) -> Duration {
-        Duration::from_millis(25)
+        Duration::from_millis(2)
     }
 
     fn least_use(&self) -> f64 {

@@ -1,6 +1,9 @@
 //! The adapters on Redis: their ports' suites on a real server, their twins, and faults.
 
 mod conformance;
+mod faults;
+mod state;
+mod throughput;
 mod twin;
 
 use std::time::Duration;

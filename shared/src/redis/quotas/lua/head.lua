@@ -11,7 +11,8 @@
 -- ARGV[4]  limit of requests: amount, metered window, bucket, configured window; empty: none
 -- ARGV[5]  limit of tokens, likewise
 -- ARGV[6]  limit of calls at the same time; empty: none
--- ARGV[7…] any number of these, done in their order:
+-- ARGV[7]  longest time for which anybody may have been given a slot ahead, microseconds
+-- ARGV[8…] any number of these, done in their order:
 --            ask TOKENS HOLD TTL
 --            settle ID USED       (USED empty: unknown)
 --            pause WAIT WHY

@@ -121,9 +121,11 @@ if valid_until > 0 and clock > valid_until then
   return { clock }
 end
 local now, was_empty = open_state(clock)
-adopt(tonumber(ARGV[3]), ARGV[4], ARGV[5], ARGV[6], now)
+-- Whoever was given a slot ahead by a state that was lost still goes: meters that know nothing
+-- begin when the last of those has gone.
+adopt(tonumber(ARGV[3]), ARGV[4], ARGV[5], ARGV[6], now + tonumber(ARGV[7]))
 local answers = { now, was_empty and 1 or 0 }
-local place = 7
+local place = 8
 while ARGV[place] do
   local what, answer = ARGV[place], nil
   if what == 'ask' then

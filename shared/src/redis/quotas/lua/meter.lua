@@ -12,14 +12,14 @@ local function owe(meter, time)
   meter.debt = meter.debt + time
 end
 
--- A meter with a rate that knows nothing but the uses of an older one, if there is one.
-local function new_meter(name, rate, older, now)
+-- A meter that begins at a time and knows nothing but the uses of an older one, if there is one.
+local function new_meter(name, rate, older, from)
   local amount, window, burst = string.match(rate, '^(%d+) (%d+) (%d+)')
   local meter = {
     amount = tonumber(amount), window = tonumber(window), burst = tonumber(burst),
-    empty_at = now, refunded = 0, debt = 0,
+    empty_at = from, refunded = 0, debt = 0,
   }
-  meter.cold_until = now + meter.window
+  meter.cold_until = from + meter.window
   owe(meter, refill(meter, meter.burst - 1))
   meter.log = new_log(name, meter.window, 1, 0, 0)
   if older then

@@ -77,8 +77,9 @@ local function open_state(clock)
   return now, false
 end
 
--- Takes the limits over if they are newer. What was used before still counts.
-local function adopt(since, requests, tokens, concurrency, now)
+-- Takes the limits over if they are newer; meters of new rates begin at a time. What was used
+-- before still counts.
+local function adopt(since, requests, tokens, concurrency, from)
   if since <= state.since then
     return
   end
@@ -89,7 +90,7 @@ local function adopt(since, requests, tokens, concurrency, now)
         remove_meter(name, meters[name])
         meters[name] = nil
       else
-        meters[name] = new_meter(name, rate, meters[name], now)
+        meters[name] = new_meter(name, rate, meters[name], from)
       end
       state[name] = rate
     end
