@@ -11,7 +11,7 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 # a user waits for one build, not for two. `make demo PROFILE=fast` shows the speed.
 PROFILE ?= dev
 
-.PHONY: help setup build demo test nextest lint fmt bench up down clean
+.PHONY: help setup build demo test nextest lint fmt chaos bench up down clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | \
@@ -28,8 +28,9 @@ demo: setup ## Run both pipelines on the samples: no key, no server, no network
 	cargo build --profile $(PROFILE) --workspace --bins
 	@scripts/demo.sh "$${CARGO_TARGET_DIR:-target}/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))/fleetline"
 
-test: setup nextest ## Run all tests
-	cargo nextest run --workspace
+test: setup nextest ## Run all tests, on private servers that are started for them
+	cargo build --workspace --tests
+	scripts/services.sh with .dev/test -- cargo nextest run --workspace
 	cargo test --workspace --doc
 
 nextest:
@@ -44,8 +45,12 @@ lint: setup ## rustfmt, clippy without warnings, cargo-deny if it is installed
 fmt: ## Format the code
 	cargo fmt --all
 
+chaos: setup ## Crash and fault suite for MINUTES=30 with SEED=random; prints a report
+	@MINUTES="$(MINUTES)" SEED="$(SEED)" cargo test --workspace --test it fleet::long -- --ignored --nocapture
+
 bench: setup ## Run the benchmarks; each prints a ratio
 	cargo bench --profile fast --workspace --bench embedded
+	scripts/services.sh with .dev/bench -- cargo bench --profile fast --workspace --bench fleet
 
 up: ## Start private PostgreSQL, Redis and RabbitMQ under .dev (installs them if missing)
 	@scripts/services.sh up

@@ -45,6 +45,7 @@ down() {
   for name in "${names[@]}"; do stop_one "$name" "$dir" & done
   wait
   for name in "${names[@]}"; do remove_data "$name" "$dir"; done
+  # Only what is empty: the folder may be the user's own.
   rmdir "$dir" 2>/dev/null || true
 }
 

@@ -30,13 +30,15 @@ pub struct App {
     global: GlobalArgs,
     loaded: Loaded,
     kinds: Kinds,
+    process_name: String,
 }
 
 impl App {
     /// From the global flags and the loaded settings.
     pub fn new(global: GlobalArgs, loaded: Loaded) -> Result<Self, CliError> {
         let kinds = wiring::kinds(&loaded.config)?;
-        Ok(Self { global, loaded, kinds })
+        let process_name = loaded.config.worker.name.clone().unwrap_or_else(host_name);
+        Ok(Self { global, loaded, kinds, process_name })
     }
 
     /// The kinds with the analysers of this process.
@@ -74,9 +76,18 @@ impl App {
         &self.config().run.db
     }
 
-    /// ` --db PATH` for commands that are shown, if this one was given a path.
+    /// ` --db PATH` or ` --fleet` for commands that are shown, if this one was given it.
     pub fn db_flag(&self) -> String {
-        self.global.db.as_ref().map(|db| format!(" --db {}", db.display())).unwrap_or_default()
+        match &self.global.db {
+            Some(db) => format!(" --db {}", db.display()),
+            None if self.fleet() => " --fleet".to_owned(),
+            None => String::new(),
+        }
+    }
+
+    /// Whether the fleet's servers are used instead of a file.
+    pub fn fleet(&self) -> bool {
+        self.config().run.fleet
     }
 
     /// Whose work this is.
@@ -106,30 +117,59 @@ impl App {
         self.config().dispatch.max_losses
     }
 
+    /// Name of this process for operators.
+    pub fn process_name(&self) -> &str {
+        &self.process_name
+    }
+
+    /// Limits of a worker.
+    pub fn worker_options(&self) -> WorkerOptions {
+        let config = self.config();
+        WorkerOptions {
+            concurrency: config.worker.concurrency,
+            grace: config.worker.grace,
+            lease_ttl: config.leases.ttl,
+            hold: config.upstreams.values().map(|upstream| upstream.hold).max().unwrap_or_default(),
+            patience: config.worker.ledger_patience,
+        }
+    }
+
+    /// Limits of a sweeper.
+    pub fn sweep_options(&self) -> SweepOptions {
+        let dispatch = &self.config().dispatch;
+        SweepOptions {
+            every: dispatch.sweep_every,
+            stale_after: dispatch.stale_after,
+            max_losses: dispatch.max_losses,
+        }
+    }
+
     /// Limits of the embedded engine.
     pub fn engine_options(&self) -> EngineOptions {
         let config = self.config();
         let concurrency = config.worker.concurrency;
         EngineOptions {
-            worker: WorkerOptions {
-                concurrency,
-                grace: config.worker.grace,
-                lease_ttl: config.leases.ttl,
-                hold: config.upstreams.values().map(|upstream| upstream.hold).max().unwrap_or_default(),
-                patience: config.worker.ledger_patience,
-            },
+            worker: self.worker_options(),
             window: config.dispatch.window.unwrap_or((concurrency * 2).max(SMALLEST_WINDOW)),
             poll: config.dispatch.poll,
-            sweep: SweepOptions {
-                every: config.dispatch.sweep_every,
-                stale_after: config.dispatch.stale_after,
-                max_losses: config.dispatch.max_losses,
-            },
+            sweep: self.sweep_options(),
             limits: config
                 .upstreams
                 .iter()
                 .map(|(name, upstream)| (name.clone(), upstream.limits()))
                 .collect::<BTreeMap<_, _>>(),
         }
+    }
+}
+
+/// The name of the host, which in Kubernetes is the pod's; elsewhere with the process's number, since
+/// several may run on one host.
+fn host_name() -> String {
+    let file = std::fs::read_to_string("/proc/sys/kernel/hostname");
+    let host = file.ok().or_else(|| std::env::var("HOSTNAME").ok()).unwrap_or_default();
+    let host = if host.trim().is_empty() { "host" } else { host.trim() };
+    match std::process::id() {
+        1 => host.to_owned(),
+        pid => format!("{host}-{pid}"),
     }
 }

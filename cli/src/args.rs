@@ -40,6 +40,9 @@ pub struct GlobalArgs {
     /// Database file [default: fleetline.db]
     #[arg(long, global = true, value_name = "PATH")]
     pub db: Option<PathBuf>,
+    /// Work through the fleet's servers instead of a database file
+    #[arg(long, global = true, conflicts_with = "db")]
+    pub fleet: bool,
     /// Configuration file [default: ./fleetline.toml, if it exists]
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -60,6 +63,50 @@ pub enum Command {
     /// Analyse a file: every XML node, or every distinct log message, once
     #[command(after_help = RUN_EXAMPLES)]
     Run(RunArgs),
+    /// Hand a file to the fleet and go; `watch` follows it
+    #[command(after_help = SUBMIT_EXAMPLES)]
+    Submit(SubmitArgs),
+    /// Follow a run of the fleet until it is finished
+    #[command(after_help = "\
+Examples:
+  fleetline watch
+  fleetline watch 0199aaaa --json | jq .counts
+
+Ctrl-C ends the watching, not the run.")]
+    Watch(WatchArgs),
+    /// Cancel a run, or one job of it
+    #[command(after_help = "\
+Examples:
+  fleetline cancel latest --fleet
+  fleetline cancel latest --job 41e0
+
+What waits is cancelled at once. A call that is under way is paid for, so its result is kept.")]
+    Cancel(CancelArgs),
+    /// Front door and engine of the fleet: HTTP and AMQP intake, dispatcher, sweeper, events
+    #[command(after_help = SERVE_EXAMPLES)]
+    Serve(ServeArgs),
+    /// Work on the fleet's jobs until told to stop
+    #[command(after_help = WORK_EXAMPLES)]
+    Work(WorkArgs),
+    /// Bring the fleet's database up to this version
+    #[command(after_help = "\
+Example:
+  fleetline migrate && fleetline topology apply && fleetline doctor")]
+    Migrate,
+    /// Set up the broker's queues and policies, or check them
+    Topology {
+        /// What to do
+        #[command(subcommand)]
+        action: TopologyAction,
+    },
+    /// Check every connection, permission, version and policy, and say what to do
+    Doctor,
+    /// Make, list and revoke API keys of the HTTP intake
+    Keys {
+        /// What to do
+        #[command(subcommand)]
+        action: KeysAction,
+    },
     /// Show runs and what became of them
     Status(StatusArgs),
     /// List the jobs of a run
@@ -128,6 +175,131 @@ pub struct RunArgs {
     /// Go on with the accepted jobs of an unfinished run, without its input
     #[arg(long, value_name = "RUN", conflicts_with_all = ["file", "dry_run"])]
     pub resume: Option<String>,
+}
+
+const SUBMIT_EXAMPLES: &str = "\
+Examples:
+  fleetline submit order.xml
+  zcat app.log.gz | fleetline submit - --pipeline logs
+  run=$(fleetline submit order.xml --json | jq -r .id) && fleetline watch $run
+
+The printed id means that the whole input was accepted. Submitting a file again while its run is
+unfinished goes on with that run.";
+
+const SERVE_EXAMPLES: &str = "\
+Examples:
+  fleetline keys create --tenant acme --role submit
+  fleetline serve --listen 0.0.0.0:8080
+  curl -H \"Authorization: Bearer $KEY\" --data-binary @order.xml \\
+       'http://localhost:8080/v1/runs?pipeline=discovery'
+
+Several may run. SIGTERM ends it in order: nothing new is accepted, what was accepted is kept.";
+
+const WORK_EXAMPLES: &str = "\
+Examples:
+  fleetline work
+  fleetline work --kinds node.extract --concurrency 50
+
+Workers keep no state: start as many as you like, anywhere, and end any of them. SIGTERM or Ctrl-C
+drains: running calls may finish within worker.grace, the rest goes back unharmed.";
+
+/// Options of `submit`.
+#[derive(Clone, Debug, Args)]
+pub struct SubmitArgs {
+    /// What to submit.
+    #[command(flatten)]
+    pub input: InputArgs,
+}
+
+/// An input and how it becomes jobs.
+#[derive(Clone, Debug, Args)]
+pub struct InputArgs {
+    /// The input; `-` reads standard input
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// How the input becomes jobs [default: guessed from the input]
+    #[arg(long, value_enum)]
+    pub pipeline: Option<Pipeline>,
+    /// Who analyses [default: openai if a key or a base URL is set, else builtin]
+    #[arg(long, value_enum)]
+    pub analyser: Option<Analyser>,
+    /// Which XML subtrees are nodes: a node configuration
+    #[arg(long, value_name = "FILE")]
+    pub nodes: Option<PathBuf>,
+}
+
+/// Options of `watch`.
+#[derive(Clone, Debug, Args)]
+pub struct WatchArgs {
+    /// Which run.
+    #[command(flatten)]
+    pub run: RunChoice,
+}
+
+/// Options of `cancel`.
+#[derive(Clone, Debug, Args)]
+pub struct CancelArgs {
+    /// Id of the run, its first or last digits, or `latest`
+    #[arg(value_name = "RUN")]
+    pub run: String,
+    /// Only this job of it: its id, or its first or last digits
+    #[arg(long)]
+    pub job: Option<String>,
+}
+
+/// Options of `serve`.
+#[derive(Clone, Debug, Args)]
+pub struct ServeArgs {
+    /// Address of the HTTP intake [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen: Option<String>,
+    /// Let everybody in without a key; for development on a loopback address
+    #[arg(long)]
+    pub open: bool,
+}
+
+/// Options of `work`.
+#[derive(Clone, Debug, Args)]
+pub struct WorkArgs {
+    /// Only jobs of these kinds [default: all]
+    #[arg(long, value_delimiter = ',', value_name = "KIND,...")]
+    pub kinds: Vec<String>,
+    /// Calls at the same time [default: 10]
+    #[arg(long, value_name = "N")]
+    pub concurrency: Option<usize>,
+}
+
+/// What can be done with the broker's set-up.
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub enum TopologyAction {
+    /// Make what is missing: exchanges, queues, policies
+    Apply,
+    /// Say what is missing or different; changes nothing
+    Check,
+}
+
+/// What can be done with API keys.
+#[derive(Clone, Debug, Subcommand)]
+pub enum KeysAction {
+    /// Make one; it is shown once
+    Create {
+        /// Whose work it may see and submit
+        #[arg(long, default_value = "default")]
+        tenant: String,
+        /// read, submit or admin: each may do what the ones before it may
+        #[arg(long, default_value = "submit")]
+        role: fleetline_shared::ports::Role,
+        /// Which service uses it
+        #[arg(long, default_value = "")]
+        label: String,
+    },
+    /// List them; the keys themselves are not stored
+    List,
+    /// End one
+    Revoke {
+        /// Its id, as listed
+        id: uuid::Uuid,
+    },
 }
 
 /// How an input becomes jobs.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use fleetline_producer::dispatcher::{DispatchOptions, Dispatcher};
+use fleetline_producer::dispatcher::{DispatchOptions, Dispatcher, WindowBounds};
 use fleetline_producer::sweeper::{self, SweepOptions};
 use fleetline_shared::domain::{Decision, Envelope, PortError, Registry, Usage};
 use fleetline_shared::embedded::{MemoryBroker, MemoryLeases, MemoryQuotas, SqliteLedger};
@@ -59,13 +59,15 @@ impl Embedded {
         let stop = CancellationToken::new();
         let ledger = Arc::new(self.ledger.clone());
 
+        // Its own worker tells the dispatcher of every place that becomes free: no more need wait.
+        let window = WindowBounds { least: options.window, most: options.window };
         let dispatcher = Dispatcher {
             ledger: ledger.clone(),
             finishes: ledger.clone(),
             broker: Arc::clone(&broker),
             quotas: Arc::clone(&quotas),
             kinds: registry.names().map(ToOwned::to_owned).collect(),
-            options: DispatchOptions { scope, window: options.window, poll: options.poll },
+            options: DispatchOptions { scope, window, poll: options.poll },
         };
         let worker = Worker {
             registry,

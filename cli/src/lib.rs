@@ -5,10 +5,12 @@
 
 pub mod app;
 pub mod args;
+pub mod backend;
 pub mod commands;
 pub mod config;
 pub mod engine;
 pub mod exit;
+pub mod fleet;
 mod input;
 pub mod lookup;
 pub mod present;
@@ -57,6 +59,8 @@ fn start_logging(global: &GlobalArgs) {
         (false, 1) => "info",
         (false, _) => "debug",
     };
+    // The AMQP library reports as errors what the adapter asks for on purpose: is this queue there?
+    let default = if global.verbose < 2 { format!("{default},lapin=off") } else { default.to_owned() };
     let filter = EnvFilter::try_from_env("FLEETLINE_LOG").unwrap_or_else(|_| EnvFilter::new(default));
     let logs =
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
@@ -96,12 +100,44 @@ fn overrides(cli: &Cli) -> Vec<Override> {
         overrides.extend(value.map(|value| Override { flag, key, value }));
     };
     set("--db", "run.db", cli.global.db.as_ref().map(|db| db.display().to_string()));
-    if let Command::Run(args) = &cli.command {
-        set("--analyser", "run.analyser", args.analyser.map(|analyser| analyser.as_str().into()));
-        set("--concurrency", "worker.concurrency", concurrency(args));
-        set("--nodes", "discovery.nodes", args.nodes.as_ref().map(|path| path.display().to_string()));
+    set("--fleet", "run.fleet", (cli.global.fleet || is_of_the_fleet(&cli.command)).then(|| "true".into()));
+    let analyser = |analyser: Option<args::Analyser>| analyser.map(|analyser| analyser.as_str().into());
+    let path = |path: &Option<std::path::PathBuf>| path.as_ref().map(|path| path.display().to_string());
+    match &cli.command {
+        Command::Run(args) => {
+            set("--analyser", "run.analyser", analyser(args.analyser));
+            set("--concurrency", "worker.concurrency", concurrency(args));
+            set("--nodes", "discovery.nodes", path(&args.nodes));
+        }
+        Command::Submit(args) => {
+            set("--analyser", "run.analyser", analyser(args.input.analyser));
+            set("--nodes", "discovery.nodes", path(&args.input.nodes));
+        }
+        Command::Work(args) => {
+            set("--concurrency", "worker.concurrency", args.concurrency.map(|n| n.to_string()));
+        }
+        Command::Serve(args) => {
+            set("--listen", "serve.listen", args.listen.clone());
+            set("--open", "serve.open", args.open.then(|| "true".into()));
+        }
+        _ => {}
     }
     overrides
+}
+
+/// Commands that make sense with the fleet's servers only.
+fn is_of_the_fleet(command: &Command) -> bool {
+    matches!(
+        command,
+        Command::Submit(_)
+            | Command::Watch(_)
+            | Command::Serve(_)
+            | Command::Work(_)
+            | Command::Migrate
+            | Command::Topology { .. }
+            | Command::Doctor
+            | Command::Keys { .. }
+    )
 }
 
 fn concurrency(args: &RunArgs) -> Option<String> {

@@ -1,12 +1,14 @@
 //! Finding what a user means by `latest` or by the first digits of an id.
 
-use std::path::Path;
+use std::sync::Arc;
 
 use fleetline_shared::domain::JobState;
 use fleetline_shared::embedded::SqliteLedger;
-use fleetline_shared::ports::{JobFilter, JobRow, Page, QueryLedger, RunRow};
+use fleetline_shared::ports::{JobFilter, JobRow, Ledger, Page, QueryLedger, RunRow};
 
+use crate::app::App;
 use crate::exit::CliError;
+use crate::fleet;
 
 /// Runs that are searched for first digits.
 const SEARCHED_RUNS: usize = 10_000;
@@ -15,9 +17,9 @@ const PAGE: usize = 500;
 /// The same with results, which may be large.
 const PAGE_WITH_RESULTS: usize = 32;
 
-/// Opens a database to look at.
-pub fn open(db: &Path) -> Result<SqliteLedger, CliError> {
-    Ok(SqliteLedger::open_read_only(db)?)
+/// Opens the ledger to look at.
+pub async fn open(app: &App) -> Result<Arc<dyn Ledger>, CliError> {
+    if app.fleet() { fleet::ledger(app).await } else { Ok(Arc::new(SqliteLedger::open_read_only(app.db())?)) }
 }
 
 /// The run that the user means.

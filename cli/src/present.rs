@@ -1,87 +1,14 @@
-//! Jobs as rows for programs: results completed with what depends on their place in the input.
+//! Rows for programs, and text for people, on their way out.
 
 use std::io::{self, Write};
 
-use fleetline_shared::domain::{DedupKey, JobId, JobState, Registry, RunId, Source, Usage};
-use fleetline_shared::ports::{JobFilter, JobRow, QueryLedger};
+use fleetline_producer::rows::result_row;
+use fleetline_shared::domain::{Registry, RunId};
+use fleetline_shared::ports::{JobFilter, QueryLedger};
 use serde::Serialize;
-use serde_json::{Value, json};
 
 use crate::exit::CliError;
 use crate::lookup::each_job;
-
-/// One line of `--out` and of `fleetline results`.
-#[derive(Debug, Serialize)]
-pub struct ResultRow {
-    /// The job.
-    pub job_id: JobId,
-    /// Its run.
-    pub run_id: RunId,
-    /// Name of its kind.
-    pub kind: String,
-    /// Jobs with the same key share one result.
-    pub dedup_key: DedupKey,
-    /// How far it is.
-    pub state: JobState,
-    /// Events of the input it stands for.
-    pub occurrences: u64,
-    /// Whether another job paid for the result.
-    pub reused: bool,
-    /// Who made the result.
-    pub analyser: Option<String>,
-    /// With which model.
-    pub model: Option<String>,
-    /// Where in the input it came from.
-    pub source: Source,
-    /// The result, its facts included.
-    pub output: Option<Value>,
-    /// What the job's own attempts used.
-    pub usage: Usage,
-    /// Why it is dead, or why its last attempt failed.
-    pub error: Option<String>,
-}
-
-/// The facts of a job, at their place in the input.
-pub fn facts_of(registry: &Registry, job: &JobRow) -> Vec<Value> {
-    let mut facts = job.facts.clone();
-    if let Some(kind) = registry.get(&job.kind) {
-        for fact in &mut facts {
-            kind.locate(fact, &job.source);
-        }
-    }
-    facts
-}
-
-/// The row of a job.
-pub fn result_row(registry: &Registry, job: JobRow) -> ResultRow {
-    let facts = facts_of(registry, &job);
-    let mut output = job.output;
-    if let Some(output) = &mut output {
-        if let Some(kind) = registry.get(&job.kind) {
-            kind.locate(output, &job.source);
-        }
-        if let Value::Object(fields) = output
-            && !facts.is_empty()
-        {
-            fields.insert("facts".into(), json!(facts));
-        }
-    }
-    ResultRow {
-        job_id: job.job_id,
-        run_id: job.run_id,
-        kind: job.kind,
-        dedup_key: job.dedup_key,
-        state: job.state,
-        occurrences: job.occurrences,
-        reused: job.reused,
-        analyser: job.analyser,
-        model: job.model,
-        source: job.source,
-        output,
-        usage: job.usage,
-        error: job.error,
-    }
-}
 
 /// Writes a run's rows as JSON lines, in the order of their submission. Returns how many.
 pub async fn write_results(

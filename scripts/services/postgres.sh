@@ -21,7 +21,8 @@ postgres_make_data() {
 }
 
 postgres_launch() {
-  local dir="$1" bin data
+  local dir="$1" bin data port
+  port="$(port_of "$dir" postgres)"
   bin="$(postgres_bin)"
   [ -e "$dir/data" ] || postgres_make_data "$dir"
   data="$(readlink -f "$dir/data")"
@@ -31,10 +32,12 @@ postgres_launch() {
   fi
   # A killed server leaves its pid file, which may name a process of someone else by now.
   rm -f "$data/postmaster.pid"
-  (cd / && postgres_as setsid "$bin/postgres" -D "$data" -p "$(port_of "$dir" postgres)" \
+  # `exec` first: a shell that redirects a function keeps its old output open, and whoever reads that
+  # would wait for the server's end.
+  (exec >>"$dir/log" 2>&1 </dev/null; cd / && postgres_as setsid "$bin/postgres" -D "$data" \
+    -p "$port" \
     -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c max_connections=300 \
-    -c shared_buffers=256MB -c max_wal_size=4GB -c log_min_messages=warning \
-    >>"$dir/log" 2>&1 </dev/null &)
+    -c shared_buffers=256MB -c max_wal_size=4GB -c log_min_messages=warning) &
   local left=100
   until [ -s "$data/postmaster.pid" ] || [ "$left" -eq 0 ]; do left=$((left - 1)); sleep 0.05; done
   head -n 1 "$data/postmaster.pid" >"$dir/pid"

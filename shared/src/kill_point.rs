@@ -1,4 +1,5 @@
-//! Named points of a job's way at which a crash test ends the process with SIGKILL.
+//! What crash tests switch on by environment variables: named points of a job's way at which the
+//! process ends with SIGKILL, and defects that the tests' checker must see.
 //!
 //! Compiled to nothing without the feature `kill-points`, which only the test crate turns on.
 
@@ -22,13 +23,46 @@ pub fn reach(name: &str) {
     });
     let Some((wanted, nth)) = target else { return };
     if wanted == name && PASSED.fetch_add(1, Ordering::SeqCst) + 1 == *nth {
-        let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
-        // SIGKILL is delivered before the call returns to user code; this is for the type checker.
-        std::process::abort();
+        die();
     }
+}
+
+/// Ends the process with SIGKILL if the args hold what `FLEETLINE_POISON` says: a job that takes its
+/// worker down.
+#[cfg(feature = "kill-points")]
+pub fn swallow(args: &str) {
+    if std::env::var("FLEETLINE_POISON").is_ok_and(|poison| args.contains(&poison)) {
+        die();
+    }
+}
+
+#[cfg(feature = "kill-points")]
+fn die() {
+    let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+    // SIGKILL is delivered before the call returns to user code; this is for the type checker.
+    std::process::abort();
+}
+
+/// Whether the defect of this name is wanted (`FLEETLINE_MUTANT`).
+#[cfg(feature = "kill-points")]
+pub fn is_mutant(name: &str) -> bool {
+    static WANTED: std::sync::OnceLock<Option<String>> = std::sync::OnceLock::new();
+    WANTED.get_or_init(|| std::env::var("FLEETLINE_MUTANT").ok()).as_deref() == Some(name)
 }
 
 /// Does nothing: this build has no kill points.
 #[cfg(not(feature = "kill-points"))]
 #[inline(always)]
 pub fn reach(_name: &str) {}
+
+/// Does nothing: this build knows no poison.
+#[cfg(not(feature = "kill-points"))]
+#[inline(always)]
+pub fn swallow(_args: &str) {}
+
+/// No: this build has no defects on purpose.
+#[cfg(not(feature = "kill-points"))]
+#[inline(always)]
+pub const fn is_mutant(_name: &str) -> bool {
+    false
+}

@@ -5,12 +5,18 @@
 //! - [`ports`]: the four small traits the engine stands on: ledger, broker, leases, quotas.
 //! - [`embedded`]: adapters for one process: `SQLite`, channels, maps.
 //! - [`postgres`]: the ledger of a fleet.
+//! - [`rabbitmq`]: the broker of a fleet.
+//! - [`redis`]: adapters for a fleet: leases and quotas on a Redis server.
+//! - [`batcher`]: requests that gather while one call is in flight.
 //!
 //! `domain` and `rules` import no adapter.
 
+pub mod batcher;
 pub mod domain;
 pub mod embedded;
 pub mod kill_point;
 pub mod ports;
 pub mod postgres;
+pub mod rabbitmq;
+pub mod redis;
 pub mod rules;

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::committer::Committer;
 use crate::gate::{self, Gate, Pass};
-use crate::lease::{HeldLease, Taken};
+use crate::lease::{HeldLease, Loss, Taken};
 
 /// A lease or quota service that does not answer is asked again after this time.
 const PORT_PAUSE: Duration = Duration::from_secs(1);
@@ -52,12 +52,13 @@ impl Attempts {
         let envelope = match Envelope::decode(&delivery.body) {
             Ok(envelope) => envelope,
             Err(error) => {
-                tracing::error!(%error, "a message goes to the dead letters");
-                return delivery.reject(error.to_string()).await;
+                reject(delivery, error.to_string()).await;
+                return Ok(());
             }
         };
         let Some(kind) = self.registry.get(&envelope.kind) else {
-            return delivery.reject(format!("this worker does not know kind `{}`", envelope.kind)).await;
+            reject(delivery, format!("this worker does not know kind `{}`", envelope.kind)).await;
+            return Ok(());
         };
         let started = Instant::now();
         let lease = match HeldLease::take(&self.leases, &envelope, self.lease_ttl).await {
@@ -102,10 +103,14 @@ impl Attempts {
         let Some(args) = envelope.args.as_ref().or(fetched.as_ref()) else {
             return Ok(Outcome::Superseded);
         };
+        kill_point::swallow(args.get());
         let outcome = tokio::select! {
             biased;
             outcome = self.admit_and_call(envelope, args, kind, context) => outcome,
-            () = lease.lost() => Outcome::Superseded,
+            loss = lease.lost() => match loss {
+                Loss::ToAnother => Outcome::Superseded,
+                Loss::OutOfReach(error) => not_now(PORT_PAUSE, &error.to_string()),
+            },
             () = self.stop.cancelled() => Outcome::Drained,
         };
         context.cancel.cancel();
@@ -172,6 +177,10 @@ impl Attempts {
             time_left: envelope.deadline().map(|left| left.saturating_sub(started.elapsed())),
         };
         let decision = decide(outcome, standing, &kind.policy().backoff, fastrand::f64());
+        let mut delivery = Some(delivery);
+        if kill_point::is_mutant("ack_before_commit") {
+            acknowledge(delivery.take()).await;
+        }
         let finish = Finish { job: envelope.job_id, fence: envelope.fence, decision, usage };
         match self.committer.finish(finish).await? {
             Finished::Recorded => {}
@@ -180,9 +189,24 @@ impl Attempts {
                 tracing::error!(job = %envelope.job_id, error, "the outcome could not be recorded");
             }
         }
-        delivery.ack().await?;
+        acknowledge(delivery).await;
         kill_point::reach("delivery.acked");
         Ok(())
+    }
+}
+
+/// The outcome is recorded. A broker that is gone delivers the message again, and finds it stale.
+async fn acknowledge(delivery: Option<Delivery>) {
+    let Some(delivery) = delivery else { return };
+    if let Err(error) = delivery.ack().await {
+        tracing::debug!(%error, "a delivery could not be acknowledged; it comes again");
+    }
+}
+
+async fn reject(delivery: Delivery, reason: String) {
+    tracing::error!(reason, "a message goes to the dead letters");
+    if let Err(error) = delivery.reject(reason).await {
+        tracing::warn!(%error, "a message could not be rejected; it comes again");
     }
 }
 

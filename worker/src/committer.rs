@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use fleetline_shared::batcher::Batcher;
 use fleetline_shared::domain::{JobId, PortError};
 use fleetline_shared::kill_point;
 use fleetline_shared::ports::{Finish, FinishLedger, Finished, Validity};
 use serde_json::value::RawValue;
-use tokio::time::{Instant, sleep};
-
-use crate::batcher::Batcher;
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
 
 /// Outcomes in one transaction at most.
 const GROUP: usize = 256;
@@ -20,33 +20,36 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 #[derive(Clone)]
 pub struct Committer {
     ledger: Arc<dyn FinishLedger>,
-    patience: Duration,
+    retries: Retries,
     finishes: Batcher<Finish, Result<Finished, PortError>>,
     checks: Batcher<(JobId, u64), Result<Validity, PortError>>,
 }
 
 impl Committer {
-    /// Starts the tasks. A ledger that fails is tried again for `patience`; meanwhile nobody gets
-    /// an answer, so every slot of the worker fills up and no further call is paid for.
-    pub fn start(ledger: &Arc<dyn FinishLedger>, patience: Duration) -> Self {
+    /// Starts the tasks. A ledger that fails is tried again for `patience`, or until `stop` is
+    /// cancelled; meanwhile nobody gets an answer, so every slot of the worker fills up and no
+    /// further call is paid for.
+    pub fn start(ledger: &Arc<dyn FinishLedger>, patience: Duration, stop: CancellationToken) -> Self {
+        let retries = Retries { patience, stop };
+        let (of_finish, of_check) = (retries.clone(), retries.clone());
         let for_finish = Arc::clone(ledger);
         let for_check = Arc::clone(ledger);
         Self {
             ledger: Arc::clone(ledger),
-            patience,
+            retries,
             finishes: Batcher::start(GROUP, move |finishes| {
-                let ledger = Arc::clone(&for_finish);
+                let (ledger, retries) = (Arc::clone(&for_finish), of_finish.clone());
                 async move {
                     let count = finishes.len();
-                    let answers = retried(patience, || ledger.finish(finishes.clone())).await;
+                    let answers = retries.of(|| ledger.finish(finishes.clone())).await;
                     spread(answers, count)
                 }
             }),
             checks: Batcher::start(GROUP, move |dispatches| {
-                let ledger = Arc::clone(&for_check);
+                let (ledger, retries) = (Arc::clone(&for_check), of_check.clone());
                 async move {
                     let count = dispatches.len();
-                    let answers = retried(patience, || ledger.validity(dispatches.clone())).await;
+                    let answers = retries.of(|| ledger.validity(dispatches.clone())).await;
                     spread(answers, count)
                 }
             }),
@@ -68,7 +71,7 @@ impl Committer {
 
     /// The args of a message that was too large to carry them.
     pub async fn args(&self, job: JobId) -> Result<Option<Box<RawValue>>, PortError> {
-        retried(self.patience, || self.ledger.args(job)).await
+        self.retries.of(|| self.ledger.args(job)).await
     }
 }
 
@@ -83,20 +86,32 @@ fn spread<T: Clone>(answers: Result<Vec<T>, PortError>, count: usize) -> Vec<Res
     }
 }
 
-async fn retried<T, F>(patience: Duration, call: impl Fn() -> F) -> Result<T, PortError>
-where
-    F: Future<Output = Result<T, PortError>>,
-{
-    let give_up = Instant::now() + patience;
-    let mut pause = FIRST_PAUSE;
-    loop {
-        match call().await {
-            Ok(value) => return Ok(value),
-            Err(error @ PortError::Invalid { .. }) => return Err(error),
-            Err(error) if Instant::now() + pause >= give_up => return Err(error),
-            Err(error) => tracing::warn!(%error, "the ledger does not answer; trying again"),
+/// How long a failing ledger is tried again.
+#[derive(Clone)]
+struct Retries {
+    patience: Duration,
+    stop: CancellationToken,
+}
+
+impl Retries {
+    async fn of<T, F>(&self, call: impl Fn() -> F) -> Result<T, PortError>
+    where
+        F: Future<Output = Result<T, PortError>>,
+    {
+        let give_up = Instant::now() + self.patience;
+        let mut pause = FIRST_PAUSE;
+        loop {
+            match call().await {
+                Ok(value) => return Ok(value),
+                Err(error @ PortError::Invalid { .. }) => return Err(error),
+                Err(error) if self.stop.is_cancelled() || Instant::now() + pause >= give_up => {
+                    return Err(error);
+                }
+                Err(error) => tracing::warn!(%error, "the ledger does not answer; trying again"),
+            }
+            // Who is stopped gets one more try, for the outcome of a call that is paid for.
+            let _ = timeout(pause, self.stop.cancelled()).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
         }
-        sleep(pause).await;
-        pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }

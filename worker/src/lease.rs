@@ -27,6 +27,14 @@ pub(crate) enum Taken {
     },
 }
 
+/// How a lease was lost.
+pub(crate) enum Loss {
+    /// Another delivery holds it: the job is its business now.
+    ToAnother,
+    /// Nobody knows who holds it. The job may be nobody's business: it must go back.
+    OutOfReach(PortError),
+}
+
 impl HeldLease {
     /// Takes the lease on the job's dedup key.
     pub(crate) async fn take(
@@ -45,18 +53,18 @@ impl HeldLease {
 
     /// Renews at a third of the lease's life; resolves when it is lost. Leases that cannot be
     /// reached are no loss before the time to live has passed.
-    pub(crate) async fn lost(&self) {
+    pub(crate) async fn lost(&self) -> Loss {
         let mut valid_until = self.taken + self.ttl;
         loop {
             sleep(self.ttl / 3).await;
             let asked = Instant::now();
             match self.leases.renew(&self.key, self.holder, self.ttl).await {
                 Ok(true) => valid_until = asked + self.ttl,
-                Ok(false) => return,
+                Ok(false) => return Loss::ToAnother,
                 Err(error) => {
                     tracing::warn!(%error, "a lease could not be renewed");
                     if Instant::now() >= valid_until {
-                        return;
+                        return Loss::OutOfReach(error);
                     }
                 }
             }

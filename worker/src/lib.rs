@@ -6,7 +6,6 @@
 
 pub mod analysers;
 pub mod attempt;
-mod batcher;
 pub mod committer;
 mod gate;
 pub mod kinds;

@@ -82,7 +82,7 @@ impl Worker {
     fn attempts(&self, stop: CancellationToken) -> Attempts {
         Attempts {
             registry: self.registry.clone(),
-            committer: Committer::start(&self.ledger, self.options.patience),
+            committer: Committer::start(&self.ledger, self.options.patience, stop.clone()),
             leases: Arc::clone(&self.leases),
             quotas: Arc::clone(&self.quotas),
             lease_ttl: self.options.lease_ttl,

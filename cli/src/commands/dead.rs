@@ -3,15 +3,15 @@
 use std::io;
 use std::time::Instant;
 
+use fleetline_producer::rows::place;
 use fleetline_shared::domain::{JobState, NewRun, RunId};
-use fleetline_shared::ports::{DeadJobs, JobFilter, JobRow, QueryLedger, RedriveLedger};
+use fleetline_shared::ports::{DeadJobs, JobFilter, JobRow};
 use serde_json::json;
 
-use super::jobs::place;
 use super::run::live;
 use crate::app::App;
 use crate::args::{DeadAction, DeadArgs};
-use crate::engine::Embedded;
+use crate::backend::Backend;
 use crate::exit::CliError;
 use crate::lookup::{self, each_job, find_job, find_run};
 use crate::present::{write_line, write_text};
@@ -32,9 +32,9 @@ fn dead_jobs(run: Option<RunId>) -> JobFilter {
 }
 
 async fn list(app: &App, run: Option<&str>) -> Result<u8, CliError> {
-    let ledger = lookup::open(app.db())?;
+    let ledger = lookup::open(app).await?;
     let run = match run {
-        Some(text) => Some(find_run(&ledger, text).await?.id),
+        Some(text) => Some(find_run(&*ledger, text).await?.id),
         None => None,
     };
     let mut table = Table::new(
@@ -49,7 +49,7 @@ async fn list(app: &App, run: Option<&str>) -> Result<u8, CliError> {
         ],
     );
     let mut count = 0;
-    each_job(&ledger, dead_jobs(run), |job| {
+    each_job(&*ledger, dead_jobs(run), |job| {
         count += 1;
         if app.json() {
             return write_line(&mut io::stdout(), &job);
@@ -84,8 +84,8 @@ fn cells(job: &JobRow) -> [String; 6] {
 }
 
 async fn show(app: &App, text: &str) -> Result<u8, CliError> {
-    let ledger = lookup::open(app.db())?;
-    let job = find_job(&ledger, text, dead_jobs(None)).await?;
+    let ledger = lookup::open(app).await?;
+    let job = find_job(&*ledger, text, dead_jobs(None)).await?;
     let detail = ledger.job_detail(job.job_id).await?;
     let shown = json!({ "job": job, "detail": detail });
     let shown = serde_json::to_string_pretty(&shown).map_err(|error| CliError::Failure(error.to_string()))?;
@@ -96,19 +96,20 @@ async fn show(app: &App, text: &str) -> Result<u8, CliError> {
 async fn redrive(app: &App, jobs: &[String], run: Option<&str>, all: bool) -> Result<u8, CliError> {
     let started = Instant::now();
     // Opened for reading first, so that a wrong path makes no new database.
-    let reader = lookup::open(app.db())?;
+    let reader = lookup::open(app).await?;
     let which = if all {
         DeadJobs::All
     } else if let Some(text) = run {
-        DeadJobs::Run(find_run(&reader, text).await?.id)
+        DeadJobs::Run(find_run(&*reader, text).await?.id)
     } else {
         let mut ids = Vec::new();
         for text in jobs {
-            ids.push(find_job(&reader, text, dead_jobs(None)).await?.job_id);
+            ids.push(find_job(&*reader, text, dead_jobs(None)).await?.job_id);
         }
         DeadJobs::Jobs(ids)
     };
-    let embedded = Embedded::open(app.db(), app.max_losses()).await?;
+    let backend = Backend::open(app).await?;
+    let ledger = backend.ledger();
     let into = NewRun {
         id: RunId::new(),
         tenant: app.tenant().into(),
@@ -119,13 +120,13 @@ async fn redrive(app: &App, jobs: &[String], run: Option<&str>, all: bool) -> Re
         settings: json!({}),
     };
     let id = into.id;
-    let redriven = embedded.ledger.redrive(which, into).await?;
+    let redriven = ledger.redrive(which, into).await?;
     if redriven == 0 {
         write_text("nothing to redrive: no such job is dead, or all were sent again before\n")?;
         return Ok(crate::exit::OK);
     }
     app.say(&format!("{redriven} jobs sent again as run {id}"));
-    let run = find_run(&embedded.ledger, &id.to_string()).await?;
-    let ended = live::resume(app, &embedded, &run).await?;
-    super::run::conclude(app, &embedded.ledger, ended, None, None, started).await
+    let run = find_run(&*ledger, &id.to_string()).await?;
+    let ended = live::resume(app, &backend, &run).await?;
+    super::run::conclude(app, &*ledger, ended, None, None, started).await
 }

@@ -2,23 +2,23 @@
 
 use std::io;
 
-use fleetline_shared::domain::{JobState, Registry};
-use fleetline_shared::ports::{JobFilter, JobRow};
-use serde_json::{Value, json};
+use fleetline_producer::rows::{fact_rows, type_of};
+use fleetline_shared::domain::JobState;
+use fleetline_shared::ports::JobFilter;
+use serde_json::Value;
 
-use super::jobs::place;
 use crate::app::App;
 use crate::args::FactsArgs;
 use crate::exit::CliError;
 use crate::lookup;
-use crate::present::{facts_of, write_line, write_text};
+use crate::present::{write_line, write_text};
 use crate::ui::format;
 use crate::ui::table::{Column, Look, Table, Tone};
 
 /// Lists facts of nodes, or the analyses of log messages.
 pub(super) async fn facts(app: &App, args: FactsArgs) -> Result<(), CliError> {
-    let ledger = lookup::open(app.db())?;
-    let run = lookup::find_run(&ledger, &args.run.run).await?;
+    let ledger = lookup::open(app).await?;
+    let run = lookup::find_run(&*ledger, &args.run.run).await?;
     let limit = if args.limit == 0 { usize::MAX } else { args.limit };
     let filter = JobFilter {
         run: Some(run.id),
@@ -29,8 +29,8 @@ pub(super) async fn facts(app: &App, args: FactsArgs) -> Result<(), CliError> {
     let mut rows = Vec::new();
     let mut total = 0;
     let mut out = io::stdout().lock();
-    lookup::each_job(&ledger, filter, |job| {
-        for fact in rows_of(app.registry(), &job) {
+    lookup::each_job(&*ledger, filter, |job| {
+        for fact in fact_rows(app.registry(), &job) {
             if args.r#type.as_deref().is_some_and(|wanted| wanted != type_of(&fact)) {
                 continue;
             }
@@ -51,22 +51,6 @@ pub(super) async fn facts(app: &App, args: FactsArgs) -> Result<(), CliError> {
         print_table(rows, run.pipeline == "logs", total)?;
     }
     Ok(())
-}
-
-/// A job's facts; a result without facts is one itself.
-fn rows_of(registry: &Registry, job: &JobRow) -> Vec<Value> {
-    let facts = facts_of(registry, job);
-    if !facts.is_empty() {
-        return facts;
-    }
-    let Some(Value::Object(mut output)) = job.output.clone() else { return Vec::new() };
-    output.insert("place".into(), json!(place(&job.source)));
-    output.insert("occurrences".into(), json!(job.occurrences));
-    vec![Value::Object(output)]
-}
-
-fn type_of(fact: &Value) -> &str {
-    fact["node_type"].as_str().or_else(|| fact["error_type"].as_str()).unwrap_or_default()
 }
 
 /// The cells of a fact, or of an analysis.

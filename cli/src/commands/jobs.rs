@@ -2,8 +2,9 @@
 
 use std::io;
 
-use fleetline_shared::domain::{JobState, Source};
-use fleetline_shared::ports::{JobFilter, JobRow, Page, QueryLedger};
+use fleetline_producer::rows::place;
+use fleetline_shared::domain::JobState;
+use fleetline_shared::ports::{JobFilter, JobRow, Page};
 
 use crate::app::App;
 use crate::args::JobsArgs;
@@ -15,14 +16,14 @@ use crate::ui::table::{Column, Look, Table, Tone};
 
 /// Lists them.
 pub(super) async fn jobs(app: &App, args: JobsArgs) -> Result<(), CliError> {
-    let ledger = lookup::open(app.db())?;
-    let run = lookup::find_run(&ledger, &args.run.run).await?;
+    let ledger = lookup::open(app).await?;
+    let run = lookup::find_run(&*ledger, &args.run.run).await?;
     let filter = JobFilter { run: Some(run.id), state: args.state, ..JobFilter::default() };
     let limit = if args.limit == 0 { usize::MAX } else { args.limit };
     if app.json() {
         let mut out = io::stdout().lock();
         let mut left = limit;
-        return lookup::each_job(&ledger, filter, |job| {
+        return lookup::each_job(&*ledger, filter, |job| {
             if left == 0 {
                 return Ok(());
             }
@@ -76,17 +77,5 @@ fn tone(state: JobState) -> Tone {
         JobState::Dead => Tone::Bad,
         JobState::Cancelled => Tone::Warn,
         JobState::Ready | JobState::Dispatched | JobState::Attached => Tone::Plain,
-    }
-}
-
-/// Where in its input a job came from, in few words.
-pub(super) fn place(source: &Source) -> String {
-    match source {
-        Source::Node { path, .. } => path.clone(),
-        Source::Lines { first_line, last_line, .. } if first_line == last_line => {
-            format!("line {first_line}")
-        }
-        Source::Lines { first_line, last_line, .. } => format!("lines {first_line}-{last_line}"),
-        Source::FollowUp { follows } => format!("follows {}", format::short_id(&follows.to_string())),
     }
 }

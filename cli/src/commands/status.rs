@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use fleetline_shared::ports::{QueryLedger, RunRow};
+use fleetline_shared::ports::RunRow;
 
 use crate::app::App;
 use crate::args::StatusArgs;
@@ -15,9 +15,9 @@ use crate::ui::table::{Column, Look, Table, Tone};
 
 /// Lists runs, or shows one.
 pub(super) async fn status(app: &App, args: StatusArgs) -> Result<(), CliError> {
-    let ledger = lookup::open(app.db())?;
+    let ledger = lookup::open(app).await?;
     let runs = match &args.run {
-        Some(text) => vec![lookup::find_run(&ledger, text).await?],
+        Some(text) => vec![lookup::find_run(&*ledger, text).await?],
         None => ledger.runs(None, args.limit).await?,
     };
     if app.json() {

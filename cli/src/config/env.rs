@@ -5,10 +5,21 @@ use super::layers::Rank;
 const PREFIX: &str = "FLEETLINE_";
 
 /// Variables that the program and its tests read by themselves.
-const NOT_SETTINGS: [&str; 3] = ["FLEETLINE_LOG", "FLEETLINE_KILL_AT", "FLEETLINE_SHARED"];
+const NOT_SETTINGS: [&str; 7] = [
+    "FLEETLINE_LOG",
+    "FLEETLINE_KILL_AT",
+    "FLEETLINE_POISON",
+    "FLEETLINE_MUTANT",
+    "FLEETLINE_SHARED",
+    "FLEETLINE_START_PATIENCE",
+    "FLEETLINE_RABBITMQ_CONF",
+];
 
 /// Variables that other tools read too.
-const SHARED: [(&str, &str); 3] = [
+const SHARED: [(&str, &str); 6] = [
+    ("DATABASE_URL", "postgres.url"),
+    ("AMQP_URL", "rabbitmq.url"),
+    ("REDIS_URL", "redis.url"),
     ("OPENAI_BASE_URL", "openai.base_url"),
     ("OPENAI_API_KEY", "openai.api_key"),
     ("OPENAI_MODEL", "openai.model"),

@@ -7,6 +7,7 @@
 
 mod check;
 mod env;
+mod fleet;
 mod inputs;
 mod layers;
 mod numbers;
@@ -26,6 +27,7 @@ use std::path::{Path, PathBuf};
 use figment::Figment;
 use figment::value::Value;
 
+pub use fleet::{Postgres, RabbitMq, Redis, Serve};
 pub use inputs::{Discovery, Level, LogFields, LogFormat, Logs, OnMalformed};
 pub use openai::OpenAi;
 pub use origins::{Origin, Origins};

@@ -10,7 +10,8 @@ use super::schema::join;
 use super::text::is_none;
 
 /// Keys whose values are never shown.
-const SECRETS: [&str; 1] = ["openai.api_key"];
+const SECRETS: [&str; 5] =
+    ["openai.api_key", "postgres.url", "rabbitmq.url", "rabbitmq.management_url", "redis.url"];
 
 /// All values and their origins, sorted by key.
 #[derive(Clone, Debug, Serialize)]

@@ -9,6 +9,7 @@ use std::time::Duration;
 use fleetline_shared::ports::{Limits, Rate};
 use serde::Deserialize;
 
+use super::fleet::{Postgres, RabbitMq, Redis, Serve};
 use super::inputs::{Discovery, Logs};
 use super::openai::OpenAi;
 use super::{numbers, text};
@@ -27,6 +28,14 @@ pub struct Config {
     pub jobs: Jobs,
     /// Holds on dedup keys.
     pub leases: Leases,
+    /// The fleet's ledger.
+    pub postgres: Postgres,
+    /// The fleet's broker.
+    pub rabbitmq: RabbitMq,
+    /// The fleet's leases and quotas.
+    pub redis: Redis,
+    /// The fleet's front door.
+    pub serve: Serve,
     /// The model server.
     pub openai: OpenAi,
     /// What each upstream allows, by name.
@@ -60,6 +69,8 @@ pub struct Run {
     /// Whose work this is.
     #[serde(deserialize_with = "text::required")]
     pub tenant: String,
+    /// Whether the fleet's servers are used instead of the file.
+    pub fleet: bool,
 }
 
 /// Who analyses, as configured.
@@ -93,6 +104,9 @@ pub struct Worker {
     /// How long a drain waits for running jobs; zero gives them back at once.
     #[serde(deserialize_with = "text::duration_or_zero")]
     pub grace: Duration,
+    /// Name of the process for operators; `None`: that of its host.
+    #[serde(deserialize_with = "text::auto_or_name")]
+    pub name: Option<String>,
     /// How long a failing ledger is tried again before the work stops.
     #[serde(deserialize_with = "text::duration")]
     pub ledger_patience: Duration,

@@ -1,6 +1,7 @@
 //! Values that are written as text. Each error says what was found and what is expected.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -85,6 +86,20 @@ pub(super) fn path<'de, D: Deserializer<'de>>(from: D) -> Result<PathBuf, D::Err
 
 pub(super) fn optional_path<'de, D: Deserializer<'de>>(from: D) -> Result<Option<PathBuf>, D::Error> {
     parsed(from, "a path or \"none\"", |text| none_or(text, |text| Some(PathBuf::from(text))))
+}
+
+pub(super) fn address<'de, D: Deserializer<'de>>(from: D) -> Result<SocketAddr, D::Error> {
+    parsed(from, "an address and a port, such as \"127.0.0.1:8080\" or \"0.0.0.0:80\"", |text| {
+        text.parse().ok()
+    })
+}
+
+/// The name goes into names of connections, so it is short and plain.
+pub(super) fn auto_or_name<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    let plain = |text: &str| text.len() <= 100 && text.bytes().all(|byte| byte.is_ascii_graphic());
+    parsed(from, "\"auto\" or a name of at most 100 characters without spaces", |text| {
+        if text == "auto" { Some(None) } else { non_empty(text).filter(|text| plain(text)).map(Some) }
+    })
 }
 
 pub(super) fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {

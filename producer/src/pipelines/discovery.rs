@@ -3,14 +3,10 @@
 use std::io::{self, Read};
 use std::ops::ControlFlow;
 
-use fleetline_shared::domain::{Estimate, NewJob, NodeArgs, Source};
-use fleetline_shared::rules::dedup_key;
+use fleetline_shared::domain::{Appraisal, NewJob, NodeArgs, Source};
 
 use super::JobTemplate;
-use crate::discovery::{self, DiscoveryOptions, Piece, XmlError, XmlReport, estimate_tokens};
-
-/// Name of the kind that takes these jobs.
-pub(super) const KIND: &str = "node.extract";
+use crate::discovery::{self, DiscoveryOptions, Piece, XmlError, XmlReport};
 
 /// Splits the document and hands its jobs to `sink`, until that breaks.
 ///
@@ -28,23 +24,9 @@ pub fn split_xml(
 }
 
 fn job(piece: Piece, input: &str, template: &JobTemplate) -> NewJob {
-    let analyser = &template.analyser;
-    // A model sees the XML alone. The built-in rules also use the context, so their answer to the
-    // same XML may differ from one document to the next.
-    let context = if template.is_builtin() {
-        serde_json::to_string(&piece.context).expect("a context is plain data")
-    } else {
-        String::new()
-    };
-    let model = analyser.model.as_deref().unwrap_or("");
-    let dedup_key = dedup_key(KIND, [&*analyser.name, model, &*analyser.version, &*piece.xml, &*context]);
-    let estimate = Estimate {
-        input_tokens: estimate_tokens(piece.xml.len() as u64) + template.prompt_tokens,
-        output_tokens: template.output_tokens,
-    };
     let source = Source::Node { input: input.to_owned(), path: piece.path.clone(), ordinal: piece.ordinal };
     let args = NodeArgs {
-        analyser: analyser.clone(),
+        analyser: template.analyser.clone(),
         node_type: piece.node_type,
         path: piece.path,
         ordinal: piece.ordinal,
@@ -53,13 +35,14 @@ fn job(piece: Piece, input: &str, template: &JobTemplate) -> NewJob {
         xml: piece.xml,
         context: piece.context,
     };
+    let Appraisal { dedup_key, upstream, estimate } = args.appraise(template.overhead());
     NewJob {
         seq: Some(piece.ordinal - 1),
-        kind: KIND.to_owned(),
+        kind: NodeArgs::KIND.to_owned(),
         args: serde_json::value::to_raw_value(&args).expect("args are plain data"),
         dedup_key,
         priority: 0,
-        upstream: template.upstream(),
+        upstream,
         estimate,
         source,
         occurrences: 1,

@@ -3,18 +3,13 @@
 use std::io::Read;
 use std::ops::ControlFlow;
 
-use fleetline_shared::domain::{Estimate, LogArgs, NewJob, Source};
-use fleetline_shared::rules::dedup_key;
+use fleetline_shared::domain::{Appraisal, LogArgs, NewJob, Source};
 use serde_json::value::to_raw_value;
 
 use super::JobTemplate;
 use crate::logs::{
     EventReader, Fingerprinted, Groups, LogError, LogEvent, LogOptions, LogReport, fingerprint,
 };
-
-const KIND: &str = "log.analyze";
-/// A token is about four bytes of text.
-const BYTES_PER_TOKEN: u64 = 4;
 
 /// Reads a log and hands a job to `sink` at the first sight of each group, until it breaks.
 ///
@@ -46,14 +41,9 @@ pub fn split_logs(
 fn job(seq: u64, event: LogEvent, print: Fingerprinted, input: &str, target: &JobTemplate) -> NewJob {
     let Fingerprinted { fingerprint, template } = print;
     let fingerprint = fingerprint.to_string();
-    let analyser = &target.analyser;
-    let model = analyser.model.as_deref().unwrap_or("");
-    let parts = [&analyser.name, model, &analyser.version, &event.logger, &fingerprint];
-    let dedup_key = dedup_key(KIND, parts);
-    let text = event.message.len() + event.stack.as_ref().map_or(0, String::len) + event.logger.len();
     let (first_line, last_line) = (event.first_line, event.last_line);
     let args = LogArgs {
-        analyser: analyser.clone(),
+        analyser: target.analyser.clone(),
         logger: event.logger,
         level: event.level,
         message: event.message,
@@ -63,17 +53,15 @@ fn job(seq: u64, event: LogEvent, print: Fingerprinted, input: &str, target: &Jo
         fingerprint,
         template,
     };
+    let Appraisal { dedup_key, upstream, estimate } = args.appraise(target.overhead());
     NewJob {
         seq: Some(seq),
-        kind: KIND.to_owned(),
+        kind: LogArgs::KIND.to_owned(),
         args: to_raw_value(&args).expect("log args are plain JSON"),
         dedup_key,
         priority: 0,
-        upstream: target.upstream(),
-        estimate: Estimate {
-            input_tokens: text as u64 / BYTES_PER_TOKEN + target.prompt_tokens,
-            output_tokens: target.output_tokens,
-        },
+        upstream,
+        estimate,
         source: Source::Lines { input: input.to_owned(), first_line, last_line },
         occurrences: 1,
         max_attempts: target.max_attempts,

@@ -5,7 +5,7 @@ mod logs;
 
 use std::time::Duration;
 
-use fleetline_shared::domain::AnalyserRef;
+use fleetline_shared::domain::{AnalyserRef, Estimate};
 
 pub use discovery::split_xml;
 pub use logs::split_logs;
@@ -28,13 +28,8 @@ pub struct JobTemplate {
 }
 
 impl JobTemplate {
-    /// The upstream whose quota the calls take: none for the built-in rules.
-    fn upstream(&self) -> Option<String> {
-        (!self.is_builtin()).then(|| self.analyser.name.clone())
-    }
-
-    /// Whether the built-in rules do the work, which call nobody.
-    fn is_builtin(&self) -> bool {
-        self.analyser.name == "builtin"
+    /// What a call takes beside its input.
+    fn overhead(&self) -> Estimate {
+        Estimate { input_tokens: self.prompt_tokens, output_tokens: self.output_tokens }
     }
 }

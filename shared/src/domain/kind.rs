@@ -12,7 +12,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use tokio_util::sync::CancellationToken;
 
-use super::{JobError, JobId, NewJob, Source, Usage};
+use super::{Appraisal, JobError, JobId, NewJob, Source, Usage};
 use crate::rules::Backoff;
 
 /// A job type. One file implements it, one line registers it.
@@ -37,6 +37,15 @@ pub trait Kind: Send + Sync + 'static {
     /// Limits of one attempt and of all.
     fn policy(&self) -> KindPolicy {
         KindPolicy::default()
+    }
+
+    /// Looks at args before their job is accepted: what they ask for, of whom, for how much. The
+    /// error says what is wrong with them, for people. `json` is what `args` were read from.
+    ///
+    /// By default all of the args is what is asked for, and nobody is called.
+    fn appraise(&self, args: &Self::Args, json: &RawValue) -> Result<Appraisal, String> {
+        let _ = args;
+        Appraisal::of_whole(Self::NAME, json)
     }
 
     /// Completes an output or a fact with what depends on the job's place in its input.
@@ -136,6 +145,8 @@ pub trait DynKind: Send + Sync {
     fn policy(&self) -> KindPolicy;
     /// Parses the args and does the work. Args that do not parse are a permanent error.
     fn perform<'a>(&'a self, args: &'a RawValue, context: &'a CallContext) -> Performed<'a>;
+    /// Parses the args and looks at them, see [`Kind::appraise`].
+    fn appraise(&self, args: &RawValue) -> Result<Appraisal, String>;
     /// See [`Kind::locate`].
     fn locate(&self, value: &mut Value, source: &Source);
 }
@@ -166,6 +177,11 @@ impl<K: Kind> DynKind for K {
         })
     }
 
+    fn appraise(&self, json: &RawValue) -> Result<Appraisal, String> {
+        let args = serde_json::from_str(json.get()).map_err(|error| error.to_string())?;
+        Kind::appraise(self, &args, json)
+    }
+
     fn locate(&self, value: &mut Value, source: &Source) {
         Kind::locate(self, value, source);
     }
@@ -188,6 +204,15 @@ impl Registry {
         let name = kind.name();
         assert!(self.kinds.insert(name, kind).is_none(), "kind `{name}` is registered twice");
         self
+    }
+
+    /// Those of these names. `Err`: there is no kind of this name.
+    pub fn only(&self, names: &[String]) -> Result<Self, String> {
+        let find = |name: &String| {
+            let kind = self.kinds.get_key_value(name.as_str());
+            kind.map(|(name, kind)| (*name, Arc::clone(kind))).ok_or_else(|| name.clone())
+        };
+        Ok(Self { kinds: names.iter().map(find).collect::<Result<_, _>>()? })
     }
 
     /// The kind of that name.

@@ -1,8 +1,10 @@
 //! The words of Fleetline as types. Nothing here does I/O.
 
+mod appraisal;
 mod args;
 mod envelope;
 mod error;
+mod finding;
 mod ids;
 mod job;
 mod kind;
@@ -10,11 +12,13 @@ mod outcome;
 mod run;
 mod source;
 
+pub use appraisal::Appraisal;
 pub use args::{
     AnalyserRef, Ancestor, KnownId, LogArgs, NodeArgs, NodeContext, NodeShape, UsualPart, cut_marks,
 };
 pub use envelope::{ENVELOPE_VERSION, Envelope, EnvelopeError, LARGEST_ARGS};
 pub use error::{JobError, PortError};
+pub use finding::Finding;
 pub use ids::{JobId, RunId};
 pub use job::{DedupKey, Estimate, JobState, NewJob, Usage};
 pub use kind::{CallContext, Done, DynKind, ErasedDone, Kind, KindPolicy, Registry};

@@ -17,6 +17,8 @@ pub enum FailureClass {
     Timeout,
     /// The handler panicked.
     Panic,
+    /// Its message came back again and again: it, or one beside it, took its workers down.
+    Crash,
     /// The handler says it never will.
     Permanent,
     /// The message or its args cannot be read.

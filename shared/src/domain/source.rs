@@ -24,6 +24,11 @@ pub enum Source {
         /// Last line of that event.
         last_line: u64,
     },
+    /// A job that a service asked for without saying where it came from.
+    Request {
+        /// Its number in the request, from 0.
+        index: u64,
+    },
     /// A job that another job's success brought forth.
     FollowUp {
         /// Id of that other job.

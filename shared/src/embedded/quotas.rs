@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::domain::PortError;
 use crate::ports::{Admission, Ask, Limits, Quotas, Reservation, UpstreamReport};
-use crate::rules::{Lack, Pacing, QuotaState, Slot, SlotAsk, micros};
+use crate::rules::{Lack, Pacing, QuotaState, Slot, SlotAsk, micros, too_large, why};
 
 /// When to ask again after the hold has passed without a free place. Nobody knows when a call
 /// under way ends.
@@ -91,12 +91,7 @@ impl Upstream {
     }
 
     fn why(&self, lack: Lack) -> String {
-        match lack {
-            Lack::Requests => "requests".into(),
-            Lack::Tokens => "tokens".into(),
-            Lack::Concurrency => "concurrency".into(),
-            Lack::Pause => format!("paused: {}", self.book().pause_why),
-        }
+        why(lack, &self.book().pause_why)
     }
 }
 
@@ -160,19 +155,4 @@ impl Upstream {
             next_in: until(book.state.next_start(now)),
         }
     }
-}
-
-fn too_large(ask: &Ask, lack: Lack, limit: u64) -> PortError {
-    let upstream = &ask.upstream;
-    let message = match lack {
-        Lack::Tokens => format!(
-            "a call to `{upstream}` is guessed at {} tokens, and its quota is {limit} in a window: it can never \
-             go; make the job smaller or raise the quota",
-            ask.tokens
-        ),
-        Lack::Requests | Lack::Concurrency | Lack::Pause => {
-            format!("the quota of `{upstream}` is {limit} calls: none can ever go; raise it")
-        }
-    };
-    PortError::Invalid { port: "quotas", message }
 }

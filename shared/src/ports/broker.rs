@@ -44,8 +44,8 @@ pub struct Depth {
     pub unsettled: usize,
 }
 
-/// The deliveries of one consumer. Settle them before it is dropped: a broker may take back what
-/// is unsettled then, and hand it to another.
+/// The deliveries of one consumer. Dropped, it takes nothing more; what it handed out stays with
+/// whoever has it until it is settled.
 #[async_trait]
 pub trait Deliveries: Send {
     /// The next delivery. `None` or an error: this consumer is gone, start another. The future

@@ -12,6 +12,7 @@ mod detail;
 mod dispatch;
 mod due;
 mod end;
+mod examine;
 mod expire;
 mod fast;
 mod fault;
@@ -41,6 +42,7 @@ mod twins;
 mod validity;
 mod working;
 
+pub use examine::examine;
 pub use migrate::{migrate, newest as newest_schema, schema_version};
 pub use options::PostgresOptions;
 

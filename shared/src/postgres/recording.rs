@@ -72,7 +72,7 @@ impl PostgresLedger {
             return Ok(Vec::new());
         }
         let mut group: Result<Group> = transact!(self, connection => finish_all(&mut connection, rest));
-        if group.as_ref().is_err_and(|fault| fault.is_about_the_row()) {
+        if group.as_ref().is_err_and(super::fault::Fault::is_about_the_row) {
             group = transact!(self, connection => finish_each(&mut connection, rest));
         }
         let group = group?;

@@ -22,6 +22,7 @@ pub struct Standing {
 /// |---|---|---|
 /// | success | - | succeed |
 /// | retryable, timeout, panic | yes | retry with back-off; at the maximum: die (exhausted) |
+/// | crash | yes | the same; at the maximum: die (crash loop) |
 /// | permanent, bad payload | yes | die |
 /// | not now | no | snooze; past the deadline: die |
 /// | drained | no | snooze for no time: back to ready |
@@ -49,7 +50,7 @@ fn after_failure(
     let reason = match class {
         FailureClass::Permanent => DeadReason::Permanent,
         FailureClass::BadPayload => DeadReason::BadPayload,
-        FailureClass::Retryable | FailureClass::Timeout | FailureClass::Panic => {
+        FailureClass::Retryable | FailureClass::Timeout | FailureClass::Panic | FailureClass::Crash => {
             if attempt < standing.max_attempts {
                 let delay = backoff.delay(attempt, random);
                 if standing.time_left.is_none_or(|left| delay <= left) {
@@ -60,7 +61,7 @@ fn after_failure(
                     error: format!("no time left for another attempt; the last one: {error}"),
                 };
             }
-            DeadReason::Exhausted
+            if class == FailureClass::Crash { DeadReason::CrashLoop } else { DeadReason::Exhausted }
         }
     };
     Decision::Die { reason, error }
@@ -105,7 +106,7 @@ mod tests {
 
     #[test]
     fn every_row_of_the_table() {
-        use FailureClass::{BadPayload, Panic, Permanent, Retryable, Timeout};
+        use FailureClass::{BadPayload, Crash, Panic, Permanent, Retryable, Timeout};
         let success = || Outcome::Success(Done::new(RawValue::from_string("1".into()).unwrap()));
         // outcome, attempts before, seconds left, decision
         let table: Vec<(Outcome, u16, Option<u64>, &str)> = vec![
@@ -114,6 +115,8 @@ mod tests {
             (failed(Retryable), 0, None, "retry in 5s"),
             (failed(Timeout), 0, None, "retry in 5s"),
             (failed(Panic), 1, None, "retry in 10s"),
+            (failed(Crash), 1, None, "retry in 10s"),
+            (failed(Crash), 2, None, "die crash_loop"),
             (failed(Retryable), 0, Some(4), "die deadline_passed"),
             (failed(Retryable), 0, Some(5), "retry in 5s"),
             (failed(Retryable), 2, None, "die exhausted"),

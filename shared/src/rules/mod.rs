@@ -1,11 +1,13 @@
 //! Pure rules: no clock, no randomness, no I/O of their own.
 
 mod backoff;
+mod canonical;
 mod decide;
 mod dedup;
 mod quota;
 
 pub use backoff::Backoff;
+pub use canonical::canonical_json;
 pub use decide::{Standing, decide};
 pub use dedup::dedup_key;
-pub use quota::{Lack, Pacing, QuotaState, Slot, SlotAsk, micros};
+pub use quota::{Lack, Pacing, QuotaState, Slot, SlotAsk, micros, too_large, why};

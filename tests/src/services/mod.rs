@@ -1,5 +1,6 @@
 //! The servers that tests run against: real ones, started by `scripts/services.sh`.
 
+mod database;
 mod private;
 mod vhost;
 
@@ -7,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
+pub use database::Database;
 pub use private::{PrivateServers, Server};
 pub use vhost::Vhost;
 

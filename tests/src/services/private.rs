@@ -33,21 +33,28 @@ pub struct PrivateServers {
     dir: TempDir,
     /// Where they are. A server that is started again keeps its port and, but for Redis, its data.
     pub urls: Urls,
+    rabbitmq_conf: String,
 }
 
 impl PrivateServers {
     /// Starts them; about 5 s.
     pub fn start() -> Self {
+        Self::start_with("")
+    }
+
+    /// Starts them with these lines in the broker's configuration.
+    pub fn start_with(rabbitmq_conf: &str) -> Self {
         let dir =
             tempfile::Builder::new().prefix("fleetline-").tempdir().expect("a writable temporary folder");
         let mut up = Command::new(workspace().join("scripts/services.sh"));
         up.args(["up", &dir.path().to_string_lossy()]);
+        up.env("FLEETLINE_RABBITMQ_CONF", rabbitmq_conf);
         for variable in VARIABLES {
             // Faults must not hit a server that the environment names.
             up.env_remove(variable);
         }
         let urls = urls_of(&run(&mut up));
-        Self { dir, urls }
+        Self { dir, urls, rabbitmq_conf: rabbitmq_conf.to_owned() }
     }
 
     /// Ends one with SIGKILL.
@@ -62,7 +69,9 @@ impl PrivateServers {
 
     /// Starts one that was ended; answers when it answers.
     pub fn start_again(&self, server: Server) {
-        script(&["start", server.name(), &self.path()]);
+        run(Command::new(workspace().join("scripts/services.sh"))
+            .args(["start", server.name(), &self.path()])
+            .env("FLEETLINE_RABBITMQ_CONF", &self.rabbitmq_conf));
     }
 
     /// Sends a signal (`STOP`, `CONT`, `QUIT`) to the main process of one.

@@ -1,12 +1,17 @@
 //! Integration tests of all parts together, as one binary: linking is what costs.
 
+mod amqp;
 mod cli;
 mod conformance;
 mod conformance_ledger;
 mod crashes;
 mod discovery;
 mod fingerprints;
+mod fleet;
+mod http;
 mod openai;
 mod pipelines;
 mod postgres_ledger;
+mod rabbitmq;
+mod redis;
 mod sqlite_ledger;

@@ -78,6 +78,17 @@ impl<Input, Output> Analysers<Input, Output> {
             .ok_or_else(|| JobError::Permanent(self.not_configured(wanted)))
     }
 
+    /// What a call of the one that a job asks for takes beside its input. The error names those
+    /// that are configured, for people who submit jobs.
+    pub fn overhead(&self, wanted: &AnalyserRef) -> Result<Estimate, String> {
+        let choices = self.choices();
+        let found = choices.iter().find(|choice| choice.reference == *wanted);
+        found.map(|choice| choice.overhead).ok_or_else(|| {
+            let here: Vec<String> = choices.iter().map(|choice| show(&choice.reference)).collect();
+            format!("`analyser`: {} is not configured here; there is {}", show(wanted), here.join(", "))
+        })
+    }
+
     /// All, for those who submit jobs.
     pub fn choices(&self) -> Vec<AnalyserChoice> {
         let choice = |analyser: &dyn Analyser<Input, Output>| AnalyserChoice {

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use fleetline_shared::domain::{CallContext, Done, JobError, Kind, KindPolicy, LogArgs};
+use fleetline_shared::domain::{Appraisal, CallContext, Done, JobError, Kind, KindPolicy, LogArgs};
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use super::Analysed;
 use crate::analysers::builtin::BuiltinLogs;
@@ -66,7 +67,7 @@ impl Analysed for LogAnalyze {
 }
 
 impl Kind for LogAnalyze {
-    const NAME: &'static str = "log.analyze";
+    const NAME: &'static str = LogArgs::KIND;
     type Args = LogArgs;
     type Output = LogOutput;
 
@@ -78,6 +79,11 @@ impl Kind for LogAnalyze {
 
     fn policy(&self) -> KindPolicy {
         super::lasting(self.policy, self.analysers.longest_call())
+    }
+
+    /// Also refuses an analyser that is not configured here: only its work may carry the key.
+    fn appraise(&self, args: &LogArgs, _: &RawValue) -> Result<Appraisal, String> {
+        Ok(args.appraise(self.analysers.overhead(&args.analyser)?))
     }
 }
 

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use fleetline_shared::domain::{CallContext, Done, JobError, Kind, KindPolicy, NodeArgs, Source};
+use fleetline_shared::domain::{Appraisal, CallContext, Done, JobError, Kind, KindPolicy, NodeArgs, Source};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::Analysed;
 use crate::analysers::builtin::BuiltinNodes;
@@ -177,7 +178,7 @@ impl Analysed for NodeExtract {
 }
 
 impl Kind for NodeExtract {
-    const NAME: &'static str = "node.extract";
+    const NAME: &'static str = NodeArgs::KIND;
     type Args = NodeArgs;
     type Output = NodeOutput;
 
@@ -205,6 +206,11 @@ impl Kind for NodeExtract {
 
     fn policy(&self) -> KindPolicy {
         super::lasting(self.policy, self.analysers.longest_call())
+    }
+
+    /// Also refuses an analyser that is not configured here: only its work may carry the key.
+    fn appraise(&self, args: &NodeArgs, _: &RawValue) -> Result<Appraisal, String> {
+        Ok(args.appraise(self.analysers.overhead(&args.analyser)?))
     }
 
     /// Facts get their absolute `path`, and `ordinal`. An output has no path and stays as it is.

@@ -4,14 +4,13 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 
 use fleetline_shared::domain::{DedupKey, NewJob};
-use fleetline_shared::embedded::SqliteLedger;
-use fleetline_shared::ports::QueryLedger;
 use serde::Serialize;
 use tokio::task::spawn_blocking;
 
 use super::plan::{Plan, SplitEnd};
 use crate::app::App;
 use crate::exit::{CliError, FAILURE, OK};
+use crate::lookup;
 use crate::present::write_text;
 use crate::ui::format;
 
@@ -86,10 +85,10 @@ pub(super) async fn dry_run(app: &App, plan: Plan) -> Result<u8, CliError> {
 
 /// Which distinct requests have a result already. No database: none has.
 async fn known_results(app: &App, census: &Census) -> Result<Vec<DedupKey>, CliError> {
-    if !app.db().exists() {
+    if !app.fleet() && !app.db().exists() {
         return Ok(Vec::new());
     }
-    let ledger = SqliteLedger::open_read_only(app.db())?;
+    let ledger = lookup::open(app).await?;
     let keys: Vec<_> = census.distinct.keys().copied().collect();
     let mut known = Vec::new();
     for keys in keys.chunks(LOOKUP) {

@@ -1,26 +1,24 @@
 //! A run while it goes on: jobs come in, results come out, people watch.
 
-use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::time::Duration;
 
-use fleetline_producer::submit::submit;
-use fleetline_shared::domain::{NewJob, NewRun, RunState};
-use fleetline_shared::embedded::SqliteLedger;
-use fleetline_shared::ports::{DispatchLedger, OpenedRun, QueryLedger, RunRow, Scope, Seal, SubmitLedger};
-use tokio::sync::mpsc;
-use tokio::task::{JoinHandle, spawn_blocking};
+use fleetline_shared::domain::{NewRun, RunState};
+use fleetline_shared::ports::{Ledger, OpenedRun, RunRow, Scope, Seal};
+use fleetline_worker::WorkerError;
+use tokio::task::JoinHandle;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::plan::{Plan, SplitEnd};
+use super::plan::Plan;
+use super::submission::{self, Submission};
 use crate::app::App;
-use crate::engine::{Embedded, RunningEngine};
+use crate::backend::Backend;
+use crate::engine::RunningEngine;
 use crate::exit::{CliError, INTERRUPTED};
 use crate::signals::Signals;
 use crate::ui::progress::{Meter, Progress};
 
-/// Jobs between splitter and ledger at most: bounds the memory.
-const CHANNEL: usize = 256;
 /// Time between two looks at the counters, at most.
 const TICK: Duration = Duration::from_millis(100);
 
@@ -37,47 +35,47 @@ pub enum Ended {
 /// Splits the input, submits its jobs, and works until the run is finished or interrupted.
 pub async fn run_plan(
     app: &App,
-    embedded: &Embedded,
+    backend: &Backend,
     plan: Plan,
     new_run: NewRun,
 ) -> Result<(Ended, Option<String>), CliError> {
     let mut signals = Signals::new()?;
-    let halt = CancellationToken::new();
-    let (jobs, mut inbox) = mpsc::channel(CHANNEL);
-    let splitting = start_splitting(plan, jobs, halt.clone());
-
-    // The run is opened when its first job is there: an input that cannot be read leaves no trace.
-    let first = tokio::select! {
-        job = inbox.recv() => job,
-        () = signals.asked_to_stop() => {
-            halt.cancel();
-            return Ok((Ended::NothingAccepted, None));
-        }
+    let Some(submission) = submission::start(backend.ledger(), plan, new_run, &mut signals).await? else {
+        return Ok((Ended::NothingAccepted, None));
     };
-    let Some(first) = first else { return Err(no_jobs(splitting.await)) };
-    let opened = embedded.ledger.open_run(new_run).await?;
-    app.say(&announcement(opened));
-
-    let engine = embedded.start(app.registry().clone(), app.engine_options(), Scope::Run(opened.id));
-    let submission = Submission { ledger: embedded.ledger.clone(), opened, halt: halt.clone(), splitting };
-    let submitting = Some(tokio::spawn(submission.run(first, inbox)));
-    Following { app, ledger: &embedded.ledger, opened, submitting, halt, problem: None }
+    app.say(&announcement(submission.opened));
+    let engine = backend.start(app, Scope::Run(submission.opened.id));
+    let Submission { opened, halt, task } = submission;
+    Following { app, ledger: backend.ledger(), opened, submitting: Some(task), halt, problem: None }
         .run(engine, signals)
         .await
 }
 
 /// Works on the accepted jobs of a run until it is finished or interrupted.
-pub async fn resume(app: &App, embedded: &Embedded, run: &RunRow) -> Result<Ended, CliError> {
+pub async fn resume(app: &App, backend: &Backend, run: &RunRow) -> Result<Ended, CliError> {
+    let ledger = backend.ledger();
     if run.state == RunState::Open {
         // Its input is not at hand: what was accepted is all there will be.
         let seal = Seal { occurrences: Vec::new(), notes: run.notes.clone() };
-        embedded.ledger.seal_run(run.id, seal).await?;
+        ledger.seal_run(run.id, seal).await?;
     }
+    follow(app, ledger, run, backend.start(app, Scope::Run(run.id))).await
+}
+
+/// Shows the progress of a run that others work on.
+pub async fn watch(app: &App, ledger: Arc<dyn Ledger>, run: &RunRow) -> Result<Ended, CliError> {
+    follow(app, ledger, run, None).await
+}
+
+async fn follow(
+    app: &App,
+    ledger: Arc<dyn Ledger>,
+    run: &RunRow,
+    engine: Option<RunningEngine>,
+) -> Result<Ended, CliError> {
     let opened = OpenedRun { id: run.id, resumed: true };
-    let engine = embedded.start(app.registry().clone(), app.engine_options(), Scope::Run(run.id));
     let halt = CancellationToken::new();
-    let following =
-        Following { app, ledger: &embedded.ledger, opened, submitting: None, halt, problem: None };
+    let following = Following { app, ledger, opened, submitting: None, halt, problem: None };
     Ok(following.run(engine, Signals::new()?).await?.0)
 }
 
@@ -86,63 +84,10 @@ fn announcement(opened: OpenedRun) -> String {
     format!("{verb} {}", opened.id)
 }
 
-fn no_jobs(split: Result<Result<SplitEnd, CliError>, tokio::task::JoinError>) -> CliError {
-    match split {
-        Ok(Err(error)) => error,
-        Ok(Ok(end)) => {
-            CliError::Failure(end.problem.unwrap_or_else(|| "the input holds nothing to analyse".into()))
-        }
-        Err(error) => CliError::Failure(format!("the splitter stopped: {error}")),
-    }
-}
-
-type Splitting = JoinHandle<Result<SplitEnd, CliError>>;
-
-fn start_splitting(plan: Plan, jobs: mpsc::Sender<NewJob>, halt: CancellationToken) -> Splitting {
-    spawn_blocking(move || {
-        plan.split(&mut |job| {
-            if halt.is_cancelled() || jobs.blocking_send(job).is_err() {
-                ControlFlow::Break(())
-            } else {
-                ControlFlow::Continue(())
-            }
-        })
-    })
-}
-
-/// The way from the splitter into the ledger.
-struct Submission {
-    ledger: SqliteLedger,
-    opened: OpenedRun,
-    halt: CancellationToken,
-    splitting: Splitting,
-}
-
-impl Submission {
-    /// Adds all jobs, then seals the run. An input that was not read to its end by the user's will
-    /// leaves the run open: the same command goes on. Returns the input's problem, if it has one.
-    async fn run(self, first: NewJob, inbox: mpsc::Receiver<NewJob>) -> Result<Option<String>, CliError> {
-        let added = submit(&self.ledger, self.opened.id, first, inbox).await;
-        if added.is_err() {
-            self.halt.cancel();
-        }
-        let split =
-            self.splitting.await.map_err(|error| CliError::Failure(format!("the splitter stopped: {error}")));
-        added?;
-        let end = split??;
-        if self.halt.is_cancelled() {
-            return Ok(None);
-        }
-        let seal = Seal { occurrences: end.occurrences, notes: end.notes };
-        self.ledger.seal_run(self.opened.id, seal).await?;
-        Ok(end.problem)
-    }
-}
-
 /// Looks at the run's counters until they are complete.
 struct Following<'a> {
     app: &'a App,
-    ledger: &'a SqliteLedger,
+    ledger: Arc<dyn Ledger>,
     opened: OpenedRun,
     submitting: Option<JoinHandle<Result<Option<String>, CliError>>>,
     halt: CancellationToken,
@@ -159,18 +104,18 @@ enum Stop {
 impl Following<'_> {
     async fn run(
         mut self,
-        mut engine: RunningEngine,
+        mut engine: Option<RunningEngine>,
         mut signals: Signals,
     ) -> Result<(Ended, Option<String>), CliError> {
         let mut line = self.app.meter();
         let stop = self.until_stop(&mut engine, &mut signals, &mut line).await?;
         drop(line);
         self.halt.cancel();
-        if matches!(stop, Stop::Asked) {
+        if matches!(stop, Stop::Asked) && engine.is_some() {
             self.app.say("finishing what is under way; Ctrl-C again leaves at once");
         }
         let drained = tokio::select! {
-            drained = engine.drain() => drained,
+            drained = drain(engine) => drained,
             () = signals.asked_to_stop() => std::process::exit(i32::from(INTERRUPTED)),
         };
         if let Some(submitting) = self.submitting.take() {
@@ -187,20 +132,20 @@ impl Following<'_> {
 
     async fn until_stop(
         &mut self,
-        engine: &mut RunningEngine,
+        engine: &mut Option<RunningEngine>,
         signals: &mut Signals,
         line: &mut Meter,
     ) -> Result<Stop, CliError> {
         let mut changes = self.ledger.changes();
         loop {
             let row = self.row().await?;
-            line.update(&progress_of(&row, engine).await);
+            line.update(&progress_of(&row, engine.as_ref()).await);
             if row.state == RunState::Finished {
                 return Ok(Stop::Finished);
             }
             tokio::select! {
                 () = signals.asked_to_stop() => return Ok(Stop::Asked),
-                error = engine.failed() => return Ok(Stop::Failed(error.into())),
+                error = failed(engine) => return Ok(Stop::Failed(error.into())),
                 submitted = submitted(&mut self.submitting) => match submitted {
                     Ok(problem) => self.problem = problem,
                     Err(error) => return Ok(Stop::Failed(error)),
@@ -227,14 +172,33 @@ async fn submitted(
     ended.map_err(|error| CliError::Failure(format!("the submission stopped: {error}")))?
 }
 
-async fn progress_of(row: &RunRow, engine: &RunningEngine) -> Progress {
+/// Resolves if this process's engine stops by itself.
+async fn failed(engine: &mut Option<RunningEngine>) -> WorkerError {
+    match engine {
+        Some(engine) => engine.failed().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn drain(engine: Option<RunningEngine>) -> Result<(), WorkerError> {
+    match engine {
+        Some(engine) => engine.drain().await,
+        None => Ok(()),
+    }
+}
+
+async fn progress_of(row: &RunRow, engine: Option<&RunningEngine>) -> Progress {
+    let (running, waiting_for) = match engine {
+        Some(engine) => (engine.running().await, engine.waiting_for().await),
+        None => (0, None),
+    };
     Progress {
         total: (row.state != RunState::Open).then_some(row.counts.jobs),
         done: row.counts.terminal(),
         reused: row.counts.reused,
         dead: row.counts.dead,
         retries: row.counts.retries,
-        running: engine.running().await,
-        waiting_for: engine.waiting_for().await,
+        running,
+        waiting_for,
     }
 }

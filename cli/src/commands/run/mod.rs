@@ -3,18 +3,18 @@
 mod dry;
 pub mod live;
 mod out;
-mod plan;
+pub mod plan;
+pub mod submission;
 mod summary;
 
 use std::time::{Duration, Instant};
 
-use fleetline_shared::embedded::SqliteLedger;
-use fleetline_shared::ports::RunRow;
+use fleetline_shared::ports::{QueryLedger, RunRow};
 use serde_json::json;
 
 use crate::app::App;
 use crate::args::RunArgs;
-use crate::engine::Embedded;
+use crate::backend::Backend;
 use crate::exit::{CliError, DEAD_JOBS, FAILURE, INTERRUPTED, OK};
 use crate::lookup;
 use crate::present::{tell, write_text};
@@ -29,28 +29,29 @@ pub async fn run(app: &App, args: RunArgs) -> Result<u8, CliError> {
     if let Some(text) = &args.resume {
         return resume(app, text, out, started).await;
     }
-    let plan = Plan::new(app, &args)?;
+    let file = args.file.as_deref().ok_or_else(|| CliError::Usage("no input given".into()))?;
+    let plan = Plan::new(app, file, args.pipeline)?;
     if args.dry_run {
         return dry::dry_run(app, plan).await;
     }
     let new_run = plan.new_run(app.tenant())?;
-    let embedded = Embedded::open(app.db(), app.max_losses()).await?;
-    let (ended, problem) = live::run_plan(app, &embedded, plan, new_run).await?;
-    conclude(app, &embedded.ledger, ended, out.take(), problem, started).await
+    let backend = Backend::open(app).await?;
+    let (ended, problem) = live::run_plan(app, &backend, plan, new_run).await?;
+    conclude(app, &*backend.ledger(), ended, out.take(), problem, started).await
 }
 
 async fn resume(app: &App, text: &str, out: Option<OutFile>, started: Instant) -> Result<u8, CliError> {
     // Opened for reading first, so that a wrong path makes no new database.
-    let run = lookup::find_run(&lookup::open(app.db())?, text).await?;
-    let embedded = Embedded::open(app.db(), app.max_losses()).await?;
-    let ended = live::resume(app, &embedded, &run).await?;
-    conclude(app, &embedded.ledger, ended, out, None, started).await
+    let run = lookup::find_run(&*lookup::open(app).await?, text).await?;
+    let backend = Backend::open(app).await?;
+    let ended = live::resume(app, &backend, &run).await?;
+    conclude(app, &*backend.ledger(), ended, out, None, started).await
 }
 
 /// Writes `--out`, shows what the run brought, and says how it ended.
 pub async fn conclude(
     app: &App,
-    ledger: &SqliteLedger,
+    ledger: &dyn QueryLedger,
     ended: Ended,
     out: Option<OutFile>,
     problem: Option<String>,
@@ -73,7 +74,11 @@ pub async fn conclude(
         tell(&format!("error: {problem}\n  what came before it is kept and was analysed\n"));
     }
     if interrupted {
-        app.say("interrupted: the same command goes on where this one stopped, and pays for nothing twice");
+        app.say(if app.fleet() {
+            "stopped watching: `fleetline watch` goes on with it; what was accepted is worked off by the fleet"
+        } else {
+            "interrupted: the same command goes on where this one stopped, and pays for nothing twice"
+        });
     }
     Ok(exit_code(&run, interrupted, problem.is_some()))
 }
@@ -89,7 +94,7 @@ fn exit_code(run: &RunRow, interrupted: bool, problem: bool) -> u8 {
 
 async fn show(
     app: &App,
-    ledger: &SqliteLedger,
+    ledger: &dyn QueryLedger,
     run: &RunRow,
     took: Duration,
     out: Option<&str>,

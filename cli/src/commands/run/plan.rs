@@ -2,6 +2,7 @@
 
 use std::io::Read;
 use std::ops::ControlFlow;
+use std::path::Path;
 
 use fleetline_producer::discovery::{DiscoveryOptions, SplitTree};
 use fleetline_producer::logs::LogOptions;
@@ -10,7 +11,7 @@ use fleetline_shared::domain::{NewJob, NewRun, RunId};
 use serde_json::{Value, json};
 
 use crate::app::App;
-use crate::args::{Pipeline, RunArgs};
+use crate::args::Pipeline;
 use crate::exit::CliError;
 use crate::input::Input;
 
@@ -41,10 +42,9 @@ pub struct SplitEnd {
 
 impl Plan {
     /// Opens the input and settles what is left to be guessed.
-    pub fn new(app: &App, args: &RunArgs) -> Result<Self, CliError> {
-        let path = args.file.as_deref().ok_or_else(|| CliError::Usage("no input given".into()))?;
-        let mut input = Input::open(path)?;
-        let pipeline = args.pipeline.unwrap_or_else(|| input.guess());
+    pub fn new(app: &App, file: &Path, pipeline: Option<Pipeline>) -> Result<Self, CliError> {
+        let mut input = Input::open(file)?;
+        let pipeline = pipeline.unwrap_or_else(|| input.guess());
         if pipeline == Pipeline::Discovery {
             // A document is read twice: once for its statistics, once for its nodes.
             input.spool()?;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use fleetline_producer::rows::facts_of;
 use fleetline_shared::domain::{JobState, Registry};
 use fleetline_shared::ports::{JobFilter, JobRow, QueryLedger, RunRow};
 use serde_json::Value;
@@ -11,7 +12,6 @@ use crate::app::App;
 use crate::commands::facts::severity_tone;
 use crate::exit::CliError;
 use crate::lookup::each_job;
-use crate::present::facts_of;
 use crate::ui::format;
 use crate::ui::table::{Column, Look, Table, Tone};
 

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use fleetline_shared::domain::AnalyserRef;
+use fleetline_shared::domain::{AnalyserRef, Estimate};
 
 use super::*;
 

@@ -1,7 +1,7 @@
 //! One dimension of a quota: paced, and exact over every window.
 
+use super::Pacing;
 use super::log::SlidingLog;
-use super::{Pacing, micros};
 use crate::ports::Rate;
 
 /// Meters one dimension. Two rules hold at once:
@@ -33,10 +33,7 @@ impl Meter {
     /// emptied a full bucket this moment, so this one starts owing it: all but the one unit that
     /// the window's margin covers.
     pub(super) fn new(rate: Rate, pacing: Pacing, now: u64) -> Self {
-        let window = micros(rate.window).max(1);
-        let window = window + micros(rate.window.mul_f64(pacing.margin.clamp(0.0, 1.0)));
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a u64")]
-        let burst = ((rate.amount as f64 * pacing.burst.clamp(0.0, 1.0)) as u64).max(1);
+        let (window, burst) = (pacing.window(rate), pacing.bucket(rate));
         let mut meter = Self {
             amount: rate.amount,
             window,

@@ -13,14 +13,16 @@ mod log;
 mod meter;
 #[cfg(test)]
 mod tests;
+mod words;
 
 use std::time::Duration;
 
 use calls::Calls;
 use claim::Claim;
 use meter::Meter;
+pub use words::{too_large, why};
 
-use crate::ports::Limits;
+use crate::ports::{Limits, Rate};
 
 /// How closely a limit is approached.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -34,6 +36,20 @@ pub struct Pacing {
     /// processes make calls as large and guess their tokens right. 1.0 is exact whatever happened
     /// before: the limit may be used in one burst, and each start waits one window.
     pub burst: f64,
+}
+
+impl Pacing {
+    /// The window as it is metered, in microseconds.
+    pub fn window(self, rate: Rate) -> u64 {
+        micros(rate.window).max(1) + micros(rate.window.mul_f64(self.margin.clamp(0.0, 1.0)))
+    }
+
+    /// Units that may be used at once after a quiet time.
+    pub fn bucket(self, rate: Rate) -> u64 {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a u64")]
+        let bucket = (rate.amount as f64 * self.burst.clamp(0.0, 1.0)) as u64;
+        bucket.max(1)
+    }
 }
 
 impl Default for Pacing {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use fleetline_shared::domain::{JobState, NewRun, PortError, RunId};
 use fleetline_shared::embedded::SqliteLedger;
-use fleetline_shared::ports::{CancelJobs, CancelLedger, QueryLedger, Scope, SubmitLedger};
+use fleetline_shared::ports::{CancelJobs, QueryLedger, Scope, SubmitLedger};
 use fleetline_tests::conformance::ledger::prelude::{
     TENANT, add, check_counters, finish_of, job, jobs, new_run, record, rows, snooze, states, success, take,
 };

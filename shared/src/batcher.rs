@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 type Waiting<Request, Answer> = (Request, oneshot::Sender<Answer>);
 
 /// The sending half. Clones share the task.
-pub(crate) struct Batcher<Request, Answer> {
+pub struct Batcher<Request, Answer> {
     queue: mpsc::UnboundedSender<Waiting<Request, Answer>>,
 }
 
@@ -23,7 +23,7 @@ impl<Request, Answer> Clone for Batcher<Request, Answer> {
 impl<Request: Send + 'static, Answer: Send + 'static> Batcher<Request, Answer> {
     /// Starts the task. It ends when the last `Batcher` is dropped. `call` answers the requests
     /// in their order. The queue needs no bound: each caller waits for its answer.
-    pub(crate) fn start<Call, Answers>(limit: usize, call: Call) -> Self
+    pub fn start<Call, Answers>(limit: usize, call: Call) -> Self
     where
         Call: Fn(Vec<Request>) -> Answers + Send + 'static,
         Answers: Future<Output = Vec<Answer>> + Send,
@@ -42,7 +42,7 @@ impl<Request: Send + 'static, Answer: Send + 'static> Batcher<Request, Answer> {
     }
 
     /// The answer to one request; `None` if the task is gone.
-    pub(crate) async fn ask(&self, request: Request) -> Option<Answer> {
+    pub async fn ask(&self, request: Request) -> Option<Answer> {
         let (caller, answer) = oneshot::channel();
         self.queue.send((request, caller)).ok()?;
         answer.await.ok()

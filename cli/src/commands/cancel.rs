@@ -1,0 +1,33 @@
+//! `fleetline cancel`: work that is not wanted any more.
+
+use fleetline_shared::ports::{CancelJobs, JobFilter};
+
+use crate::app::App;
+use crate::args::CancelArgs;
+use crate::backend::Backend;
+use crate::exit::CliError;
+use crate::lookup;
+use crate::present::write_text;
+
+/// Cancels a run or a job, and says what that ended.
+pub(super) async fn cancel(app: &App, args: CancelArgs) -> Result<(), CliError> {
+    // Opened for reading first, so that a wrong path makes no new database.
+    let reader = lookup::open(app).await?;
+    let run = lookup::find_run(&*reader, &args.run).await?;
+    let which = match &args.job {
+        None => CancelJobs::Run(run.id),
+        Some(text) => {
+            let of_run = JobFilter { run: Some(run.id), ..JobFilter::default() };
+            CancelJobs::Job(lookup::find_job(&*reader, text, of_run).await?.job_id)
+        }
+    };
+    let ended = Backend::open(app).await?.ledger().cancel(&run.tenant, which).await?;
+    if app.json() {
+        return write_text(&format!("{}\n", serde_json::json!(ended)));
+    }
+    let under_way = match ended.under_way {
+        0 => String::new(),
+        n => format!("; {n} handed out end with their attempt"),
+    };
+    write_text(&format!("{} cancelled{under_way}\n", ended.cancelled))
+}

@@ -1,0 +1,125 @@
+//! `fleetline serve`: the fleet's front door and engine.
+
+use std::sync::Arc;
+
+use fleetline_producer::amqp::{BrokerEvents, record_crash_loops};
+use fleetline_producer::dispatcher::{DispatchOptions, Dispatcher, WindowBounds};
+use fleetline_producer::relay::Relay;
+use fleetline_producer::sweeper::{self, SweepOptions};
+use fleetline_shared::ports::{DispatchLedger, Scope};
+use fleetline_shared::postgres::PostgresLedger;
+use fleetline_shared::rabbitmq::RabbitBroker;
+use fleetline_shared::rules::Backoff;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use crate::app::App;
+use crate::exit::{CliError, INTERRUPTED};
+use crate::fleet::{self, Role};
+use crate::signals::Signals;
+
+/// A line's window where the settings leave it to the workers' speed.
+const WINDOW: WindowBounds = WindowBounds { least: 64, most: 10_000 };
+
+/// Serves until it is told to stop, then ends in order: nothing new is accepted, what was taken is
+/// handed on.
+pub(super) async fn serve(app: &App) -> Result<(), CliError> {
+    let mut signals = Signals::new()?;
+    let listener = listen(app).await?;
+    let Some(ledger) = fleet::patiently(app, &mut signals).await? else { return Ok(()) };
+    let ledger = Arc::new(ledger);
+    let broker = Arc::new(fleet::broker(app, Role::Producer)?);
+    let drain = CancellationToken::new();
+    let mut parts = start(app, &ledger, &broker, &drain)?;
+    let parts_of_http = fleet::http_parts(app, &ledger)?;
+    if let Ok(address) = listener.local_addr() {
+        app.say(&format!("listening on http://{address}"));
+    }
+    let until = drain.clone();
+    parts.spawn(async move {
+        if let Err(error) = fleetline_producer::http::serve(listener, parts_of_http, until).await {
+            tracing::error!(%error, "the HTTP intake stopped");
+        }
+    });
+    let crashed = tokio::select! {
+        () = signals.asked_to_stop() => None,
+        ended = parts.join_next() => ended,
+    };
+    app.say("ending: what was accepted is kept; again to leave at once");
+    drain.cancel();
+    let all = async { while parts.join_next().await.is_some() {} };
+    tokio::select! {
+        ended = timeout(app.config().worker.grace, all) => {
+            if ended.is_err() {
+                tracing::warn!("not all parts ended within worker.grace; the ledger has what they were doing");
+            }
+        }
+        () = signals.asked_to_stop() => std::process::exit(i32::from(INTERRUPTED)),
+    }
+    broker.close().await;
+    match crashed {
+        None => Ok(()),
+        Some(ended) => Err(CliError::Failure(match ended {
+            Ok(()) => "a part of the server ended by itself; the log says why".into(),
+            Err(error) => format!("a part of the server crashed: {error}"),
+        })),
+    }
+}
+
+async fn listen(app: &App) -> Result<TcpListener, CliError> {
+    let config = &app.config().serve;
+    if config.open && !config.listen.ip().is_loopback() {
+        return Err(CliError::Usage(format!(
+            "serve.open lets everybody in, so it is for loopback addresses only, not for {}: make keys with \
+             `fleetline keys create`",
+            config.listen
+        )));
+    }
+    TcpListener::bind(config.listen).await.map_err(|error| {
+        CliError::Failure(format!("cannot listen on {}: {error}; give another --listen", config.listen))
+    })
+}
+
+fn start(
+    app: &App,
+    ledger: &Arc<PostgresLedger>,
+    broker: &Arc<RabbitBroker>,
+    drain: &CancellationToken,
+) -> Result<JoinSet<()>, CliError> {
+    let config = app.config();
+    let redis = fleet::redis(app)?;
+    let mut parts = JoinSet::new();
+    let dispatcher = Dispatcher {
+        ledger: ledger.clone(),
+        finishes: ledger.clone(),
+        broker: broker.clone(),
+        quotas: fleet::quotas(app, &redis),
+        kinds: app.registry().names().map(ToOwned::to_owned).collect(),
+        options: DispatchOptions {
+            scope: Scope::All,
+            window: config
+                .dispatch
+                .window
+                .map_or(WINDOW, |most| WindowBounds { least: WINDOW.least.min(most), most }),
+            poll: config.dispatch.poll,
+        },
+    };
+    parts.spawn(dispatcher.run(drain.clone()));
+    // A message that is lost by itself says nothing about its job: without workers for an hour, every
+    // job on a line would look like a crash loop. The broker's delivery limit finds the real ones.
+    let sweep = SweepOptions { max_losses: u16::MAX, ..app.sweep_options() };
+    parts.spawn(sweeper::run(ledger.clone(), sweep, drain.clone()));
+    let relay = Relay {
+        outbox: ledger.clone(),
+        sink: Arc::new(BrokerEvents(broker.publisher())),
+        changes: ledger.changes(),
+        poll: config.dispatch.poll,
+    };
+    parts.spawn(relay.run(drain.clone()));
+    let backoff = Backoff { base: config.jobs.backoff_base, cap: config.jobs.backoff_cap };
+    parts.spawn(record_crash_loops(broker.clone(), ledger.clone(), backoff, drain.clone()));
+    parts.spawn(fleet::amqp_intake(app, ledger, broker).run(drain.clone()));
+    Ok(parts)
+}

@@ -1,0 +1,68 @@
+//! `fleetline work`: a stateless worker of the fleet.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fleetline_shared::domain::Registry;
+use fleetline_shared::ports::Broker;
+use fleetline_worker::{Worker, WorkerOptions};
+use tokio_util::sync::CancellationToken;
+
+use crate::app::App;
+use crate::args::WorkArgs;
+use crate::exit::{CliError, INTERRUPTED};
+use crate::fleet::{self, Role};
+use crate::signals::Signals;
+
+/// A worker of the fleet holds on to what it has paid for while the ledger is away for this long.
+const PATIENCE: Duration = Duration::from_hours(1);
+
+/// Works until it is told to stop, then drains.
+pub(super) async fn work(app: &App, args: WorkArgs) -> Result<(), CliError> {
+    let registry = chosen(app.registry(), &args.kinds)?;
+    let kinds: Vec<_> = registry.names().collect();
+    let kinds = kinds.join(", ");
+    let mut signals = Signals::new()?;
+    let Some(ledger) = fleet::patiently(app, &mut signals).await? else { return Ok(()) };
+    let broker = Arc::new(fleet::broker(app, Role::Worker)?);
+    let redis = fleet::redis(app)?;
+    let worker = Worker {
+        registry,
+        ledger: Arc::new(ledger),
+        broker: Arc::clone(&broker) as Arc<dyn Broker>,
+        leases: fleet::leases(&redis),
+        quotas: fleet::quotas(app, &redis),
+        options: WorkerOptions { patience: PATIENCE, ..app.worker_options() },
+    };
+    app.say(&format!(
+        "working on {kinds}, {} at the same time, as {}",
+        app.config().worker.concurrency,
+        app.process_name()
+    ));
+    let (drain, stop) = (CancellationToken::new(), CancellationToken::new());
+    let mut working = tokio::spawn(worker.run(drain.clone(), stop.clone()));
+    let ended = tokio::select! {
+        ended = &mut working => ended,
+        () = signals.asked_to_stop() => {
+            app.say("draining: running calls may finish, the rest goes back; again to leave at once");
+            drain.cancel();
+            tokio::select! {
+                ended = &mut working => ended,
+                () = signals.asked_to_stop() => std::process::exit(i32::from(INTERRUPTED)),
+            }
+        }
+    };
+    broker.close().await;
+    ended.map_err(|error| CliError::Failure(format!("the worker stopped: {error}")))??;
+    Ok(())
+}
+
+fn chosen(registry: &Registry, kinds: &[String]) -> Result<Registry, CliError> {
+    if kinds.is_empty() {
+        return Ok(registry.clone());
+    }
+    registry.only(kinds).map_err(|unknown| {
+        let known: Vec<_> = registry.names().collect();
+        CliError::Usage(format!("--kinds: there is no kind `{unknown}`; there are {}", known.join(", ")))
+    })
+}

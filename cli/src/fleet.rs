@@ -1,0 +1,202 @@
+//! The fleet's servers, from the settings: Postgres, `RabbitMQ`, Redis.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fleetline_producer::amqp::AmqpIntake;
+use fleetline_producer::http::{Access, HttpOptions, HttpParts};
+use fleetline_producer::intake::{JobLimits, Pipelines};
+use fleetline_shared::domain::PortError;
+use fleetline_shared::ports::{Leases, Ledger, Quotas};
+use fleetline_shared::postgres::{PostgresLedger, PostgresOptions};
+use fleetline_shared::rabbitmq::topology::{Limits, Management, Topology};
+use fleetline_shared::rabbitmq::{RabbitBroker, RabbitOptions};
+use fleetline_shared::redis::{Redis, RedisLeases, RedisOptions, RedisQuotas};
+use secrecy::{ExposeSecret, SecretString};
+use tokio::time::sleep;
+
+use crate::app::App;
+use crate::args::Pipeline;
+use crate::exit::CliError;
+use crate::signals::Signals;
+
+/// Time between two looks for a ledger that is not there yet.
+const RETRY: Duration = Duration::from_secs(2);
+
+/// What a process is, for names that operators read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Puts work in and keeps it moving.
+    Producer,
+    /// Does the work.
+    Worker,
+}
+
+impl Role {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Producer => "producer",
+            Self::Worker => "worker",
+        }
+    }
+}
+
+/// The ledger.
+pub async fn ledger(app: &App) -> Result<Arc<dyn Ledger>, CliError> {
+    Ok(Arc::new(postgres(app).await?))
+}
+
+/// The ledger with all that only Postgres has.
+pub async fn postgres(app: &App) -> Result<PostgresLedger, CliError> {
+    Ok(PostgresLedger::open(&postgres_options(app)?).await?)
+}
+
+/// The ledger, as soon as it answers; `None`: told to stop before. A process of the fleet may start
+/// before its servers.
+pub(crate) async fn patiently(app: &App, signals: &mut Signals) -> Result<Option<PostgresLedger>, CliError> {
+    loop {
+        match postgres(app).await {
+            Err(CliError::Port(error @ (PortError::Unavailable { .. } | PortError::Broken { .. }))) => {
+                tracing::warn!(%error, "waiting for the ledger");
+            }
+            opened => return opened.map(Some),
+        }
+        tokio::select! {
+            () = signals.asked_to_stop() => return Ok(None),
+            () = sleep(RETRY) => {}
+        }
+    }
+}
+
+/// How to reach the ledger.
+pub fn postgres_options(app: &App) -> Result<PostgresOptions, CliError> {
+    let config = &app.config().postgres;
+    let url = url(config.url.as_ref(), "postgres.url", "DATABASE_URL", "postgres://user@host/database")?;
+    Ok(PostgresOptions {
+        pool_size: config.connections,
+        acquire_timeout: config.acquire_timeout,
+        statement_timeout: config.statement_timeout,
+        application_name: format!("fleetline/{}", app.process_name()),
+        ..PostgresOptions::new(url)
+    })
+}
+
+/// How to reach the broker.
+pub fn rabbit_options(app: &App, role: Role) -> Result<RabbitOptions, CliError> {
+    let config = &app.config().rabbitmq;
+    let url = url(config.url.as_ref(), "rabbitmq.url", "AMQP_URL", "amqp://user:password@host/vhost")?;
+    Ok(RabbitOptions {
+        heartbeat: config.heartbeat,
+        connect_timeout: config.connect_timeout,
+        confirm_timeout: config.confirm_timeout,
+        ..RabbitOptions::new(url, role.as_str(), app.process_name())
+    })
+}
+
+/// The broker; it connects in the background.
+pub fn broker(app: &App, role: Role) -> Result<RabbitBroker, CliError> {
+    Ok(RabbitBroker::new(&rabbit_options(app, role)?)?)
+}
+
+/// The broker's management API, if the settings name it.
+pub fn management(app: &App) -> Result<Option<Management>, CliError> {
+    let url = app.config().rabbitmq.management_url.as_ref();
+    Ok(url.map(|url| Management::new(url.expose_secret())).transpose()?)
+}
+
+/// What Fleetline needs of the broker.
+pub fn topology(app: &App) -> Topology {
+    let config = &app.config().rabbitmq;
+    Topology {
+        kinds: app.registry().names().map(ToOwned::to_owned).collect(),
+        limits: Limits {
+            delivery_limit: config.delivery_limit,
+            line_length: config.max_length,
+            ..Limits::default()
+        },
+    }
+}
+
+/// Redis; it connects when it is first needed.
+pub fn redis(app: &App) -> Result<Redis, CliError> {
+    let config = &app.config().redis;
+    let url = url(config.url.as_ref(), "redis.url", "REDIS_URL", "redis://host/")?;
+    let options = RedisOptions {
+        prefix: config.prefix.clone(),
+        response_timeout: config.timeout,
+        ..RedisOptions::new(url)
+    };
+    Ok(Redis::new(options)?)
+}
+
+/// Holds on dedup keys.
+pub fn leases(redis: &Redis) -> Arc<dyn Leases> {
+    Arc::new(RedisLeases::new(redis.clone()))
+}
+
+/// The upstreams' quotas, counted over the fleet.
+pub fn quotas(app: &App, redis: &Redis) -> Arc<dyn Quotas> {
+    let upstreams = app.config().upstreams.iter();
+    let limits: BTreeMap<_, _> =
+        upstreams.map(|(name, upstream)| (name.clone(), upstream.limits())).collect();
+    Arc::new(RedisQuotas::new(redis.clone(), limits))
+}
+
+/// What the HTTP intake works with.
+pub fn http_parts(app: &App, ledger: &Arc<PostgresLedger>) -> Result<HttpParts, CliError> {
+    let config = &app.config().serve;
+    let access = if config.open { Access::Open } else { Access::Keys(ledger.clone()) };
+    Ok(HttpParts {
+        ledger: ledger.clone(),
+        kinds: app.registry().clone(),
+        pipelines: Pipelines {
+            discovery: app.job_template(Pipeline::Discovery)?,
+            discovery_options: app.discovery_options()?,
+            logs: app.job_template(Pipeline::Logs)?,
+            log_options: app.log_options(),
+            spool: std::env::temp_dir(),
+        },
+        access,
+        options: HttpOptions {
+            jobs: job_limits(app),
+            upload_bytes: config.max_body_mb << 20,
+            body_timeout: config.read_timeout,
+            grace: app.config().worker.grace,
+            ..HttpOptions::default()
+        },
+    })
+}
+
+/// The intake on the broker.
+pub fn amqp_intake(app: &App, ledger: &Arc<PostgresLedger>, broker: &Arc<RabbitBroker>) -> AmqpIntake {
+    AmqpIntake {
+        broker: Arc::clone(broker),
+        ledger: ledger.clone(),
+        kinds: app.registry().clone(),
+        limits: job_limits(app),
+        tenant: app.tenant().to_owned(),
+        prefetch: app.config().serve.intake_prefetch,
+    }
+}
+
+/// What one request or message may ask for.
+fn job_limits(app: &App) -> JobLimits {
+    let (serve, jobs) = (&app.config().serve, &app.config().jobs);
+    JobLimits {
+        jobs: serve.max_jobs,
+        args_bytes: serve.max_args_kb << 10,
+        args_depth: serve.max_depth,
+        default_attempts: jobs.max_attempts,
+        ..JobLimits::default()
+    }
+}
+
+fn url(given: Option<&SecretString>, key: &str, variable: &str, like: &str) -> Result<String, CliError> {
+    given.map(|url| url.expose_secret().to_owned()).ok_or_else(|| {
+        CliError::Usage(format!(
+            "{key} is not set: the fleet needs it. Set it in fleetline.toml or {variable}, such as \"{like}\"; \
+             `make up` starts servers for development"
+        ))
+    })
+}

@@ -1,0 +1,57 @@
+//! Jobs whose messages came back too often: they take their workers down.
+
+use std::sync::Arc;
+
+use fleetline_shared::domain::{Envelope, FailureClass, Outcome, PortError, Usage};
+use fleetline_shared::ports::{Finish, FinishLedger};
+use fleetline_shared::rabbitmq::topology::CRASHED_QUEUE;
+use fleetline_shared::rabbitmq::{IntakeDelivery, RabbitBroker};
+use fleetline_shared::rules::{Backoff, Standing, decide};
+use tokio_util::sync::CancellationToken;
+
+use super::each_delivery;
+
+/// Messages handled at the same time.
+const PREFETCH: usize = 20;
+
+/// Records each as a failed attempt, until `drain` is cancelled; the last attempt ends in a crash loop.
+/// Several may run.
+///
+/// Not dead at once: a worker that dies takes down all that it was working on, so jobs that were beside
+/// the bad one come here with it. They come back at different times, and then they succeed.
+pub async fn record_crash_loops(
+    broker: Arc<RabbitBroker>,
+    ledger: Arc<dyn FinishLedger>,
+    backoff: Backoff,
+    drain: CancellationToken,
+) {
+    let record = |delivery| record(&*ledger, &backoff, delivery);
+    each_delivery(&broker, CRASHED_QUEUE, PREFETCH, &drain, record).await;
+}
+
+async fn record(
+    ledger: &dyn FinishLedger,
+    backoff: &Backoff,
+    delivery: IntakeDelivery,
+) -> Result<(), PortError> {
+    let envelope = match Envelope::decode(&delivery.body) {
+        Ok(envelope) => envelope,
+        Err(error) => return delivery.reject(error.to_string()).await,
+    };
+    let why = delivery.death_reason.clone().unwrap_or_else(|| "unknown".to_owned());
+    let outcome = Outcome::Failed {
+        class: FailureClass::Crash,
+        error: format!("its message came back again and again, so its workers probably died ({why})"),
+    };
+    let standing = Standing {
+        attempts: envelope.attempts,
+        max_attempts: envelope.max_attempts,
+        time_left: envelope.deadline(),
+    };
+    let decision = decide(outcome, standing, backoff, fastrand::f64());
+    tracing::warn!(job = %envelope.job_id, why, ?decision, "a job's message came back again and again");
+    let finish = Finish { job: envelope.job_id, fence: envelope.fence, decision, usage: Usage::default() };
+    // A stale one is not current any more: the job lives on with a newer dispatch.
+    ledger.finish(vec![finish]).await?;
+    delivery.ack().await
+}

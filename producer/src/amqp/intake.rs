@@ -1,0 +1,140 @@
+//! Jobs from services that speak AMQP: JSON messages on the queue `fleetline.submit`.
+//!
+//! A message is what `POST /v1/jobs` takes: one job, or an array of them. It is accepted as a whole
+//! or not at all. Its `message_id` is its idempotency key: a message that comes twice is one run.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fleetline_shared::domain::{PortError, Registry};
+use fleetline_shared::ports::Ledger;
+use fleetline_shared::rabbitmq::topology::SUBMIT_QUEUE;
+use fleetline_shared::rabbitmq::{IntakeDelivery, Outgoing, RabbitBroker};
+use serde_json::{Value, json};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::each_delivery;
+use crate::intake::{JobLimits, JobProblem, Rejected, Unreadable, read_requests, submit_jobs};
+
+/// A ledger that is away is asked again after this time.
+const LEDGER_PAUSE: Duration = Duration::from_secs(1);
+/// Problems that are named in the reason of a dead letter.
+const NAMED_PROBLEMS: usize = 5;
+
+/// Takes messages from [`SUBMIT_QUEUE`]. Several may run.
+pub struct AmqpIntake {
+    /// Where they come from.
+    pub broker: Arc<RabbitBroker>,
+    /// Where their jobs go.
+    pub ledger: Arc<dyn Ledger>,
+    /// The kinds that may be asked for.
+    pub kinds: Registry,
+    /// What one message may hold.
+    pub limits: JobLimits,
+    /// Whose jobs they are: who may publish to the queue is for the broker's permissions to say.
+    pub tenant: String,
+    /// Messages handled at the same time.
+    pub prefetch: usize,
+}
+
+/// Why a message is not accepted.
+struct Refusal {
+    reason: String,
+    problems: Vec<JobProblem>,
+}
+
+impl AmqpIntake {
+    /// Takes messages until `drain` is cancelled.
+    pub async fn run(self, drain: CancellationToken) {
+        let handle = |delivery| self.handle(delivery, &drain);
+        each_delivery(&self.broker, SUBMIT_QUEUE, self.prefetch, &drain, handle).await;
+    }
+
+    /// Accepts or refuses a message, answers if an answer is wanted, settles: in this order, so that
+    /// a crash in between repeats the answer and not the jobs.
+    async fn handle(&self, delivery: IntakeDelivery, drain: &CancellationToken) -> Result<(), PortError> {
+        let verdict = loop {
+            match self.accept(&delivery).await {
+                Ok(verdict) => break verdict,
+                // Given back it would only come again at once, and count as failed.
+                Err(error) => tracing::warn!(%error, "a message waits for the ledger"),
+            }
+            tokio::select! {
+                () = sleep(LEDGER_PAUSE) => {}
+                () = drain.cancelled() => return Ok(()),
+            }
+        };
+        match verdict {
+            Ok(accepted) => {
+                self.answer(&delivery, json!({ "accepted": accepted })).await;
+                delivery.ack().await
+            }
+            Err(Refusal { reason, problems }) => {
+                tracing::warn!(reason, "a message is refused");
+                let rejected = json!({ "rejected": { "reason": reason, "problems": problems } });
+                self.answer(&delivery, rejected).await;
+                delivery.reject(reason).await
+            }
+        }
+    }
+
+    async fn accept(&self, delivery: &IntakeDelivery) -> Result<Result<Value, Refusal>, PortError> {
+        let requests = match read_requests(&delivery.body, &self.limits) {
+            Ok(requests) => requests,
+            Err(unreadable) => return Ok(Err(refusal_of(unreadable))),
+        };
+        let key = delivery.message_id.as_ref().map(|id| format!("amqp {id}"));
+        let submitted =
+            submit_jobs(&*self.ledger, &self.kinds, &self.limits, &self.tenant, &requests, key).await;
+        match submitted {
+            Ok(accepted) => Ok(Ok(json!(accepted))),
+            Err(Rejected::Ledger(error)) => Err(error),
+            Err(Rejected::Invalid(problems)) => Ok(Err(invalid(problems))),
+            Err(Rejected::Conflict(reason)) => Ok(Err(Refusal { reason, problems: Vec::new() })),
+        }
+    }
+
+    /// An answer that cannot be delivered is the asker's loss: what was accepted is accepted.
+    async fn answer(&self, delivery: &IntakeDelivery, body: Value) {
+        let Some(reply_to) = &delivery.reply_to else { return };
+        let answer = Outgoing {
+            mandatory: false,
+            content_type: Some("application/json".to_owned()),
+            correlation_id: delivery.correlation_id.clone(),
+            ..Outgoing::new("", reply_to, Uuid::now_v7().to_string(), body.to_string().into_bytes())
+        };
+        for answered in self.broker.publisher().publish(vec![answer]).await {
+            if let Err(error) = answered {
+                tracing::warn!(%error, reply_to, "an answer could not be sent");
+            }
+        }
+    }
+}
+
+fn refusal_of(unreadable: Unreadable) -> Refusal {
+    match unreadable {
+        Unreadable::Malformed { line, column, what } => {
+            let reason = format!("no JSON: {what} at line {line}, column {column}");
+            Refusal { reason, problems: Vec::new() }
+        }
+        Unreadable::Invalid(problems) => invalid(problems),
+    }
+}
+
+fn invalid(problems: Vec<JobProblem>) -> Refusal {
+    let named = problems.iter().take(NAMED_PROBLEMS).map(|problem| {
+        let JobProblem { index, field, detail } = problem;
+        if field.is_empty() {
+            format!("job {index}: {detail}")
+        } else {
+            format!("job {index}, `{field}`: {detail}")
+        }
+    });
+    let mut reason = named.collect::<Vec<_>>().join("; ");
+    if problems.len() > NAMED_PROBLEMS {
+        reason = format!("{reason}; and {} more", problems.len() - NAMED_PROBLEMS);
+    }
+    Refusal { reason, problems }
+}

@@ -1,0 +1,148 @@
+//! Ledger to lines: keeps each line's short window filled.
+//!
+//! The ledger holds the backlog. A line holds only what its workers will take soon, so that a new
+//! run gets its share at once and a broker never has to keep a million messages.
+
+mod publishing;
+mod window;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fleetline_shared::domain::PortError;
+use fleetline_shared::kill_point;
+use fleetline_shared::ports::{
+    Broker, DispatchAsk, DispatchLedger, FinishLedger, Quotas, Scope, UpstreamReport,
+};
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+
+use publishing::Publishing;
+use window::Window;
+pub use window::WindowBounds;
+
+/// Jobs in one transaction and one burst of messages, at most.
+const BATCH: usize = 512;
+
+/// Limits of a dispatcher.
+#[derive(Clone, Debug)]
+pub struct DispatchOptions {
+    /// The runs it works for.
+    pub scope: Scope,
+    /// Messages that may wait on a line.
+    pub window: WindowBounds,
+    /// The longest time between two looks at the ledger.
+    pub poll: Duration,
+}
+
+/// Moves ready jobs to their lines. Several may run on one ledger.
+pub struct Dispatcher {
+    /// Where ready jobs are.
+    pub ledger: Arc<dyn DispatchLedger>,
+    /// Takes jobs back that could not be published.
+    pub finishes: Arc<dyn FinishLedger>,
+    /// Where they go.
+    pub broker: Arc<dyn Broker>,
+    /// Says which upstreams are paused.
+    pub quotas: Arc<dyn Quotas>,
+    /// The kinds it serves: one line each.
+    pub kinds: Vec<String>,
+    /// Limits.
+    pub options: DispatchOptions,
+}
+
+/// One line, as this dispatcher knows it.
+struct Line {
+    kind: String,
+    window: Window,
+}
+
+impl Dispatcher {
+    /// Dispatches until `drain` is cancelled, and answers when all that it took from the ledger is
+    /// published or given back. Woken by the ledger and by the lines; a slow poll catches what both
+    /// may miss. Errors are logged and tried again.
+    pub async fn run(self, drain: CancellationToken) {
+        let mut changes = self.ledger.changes();
+        let mut lines: Vec<_> = self
+            .kinds
+            .iter()
+            .map(|kind| Line { kind: kind.clone(), window: Window::new(self.options.window) })
+            .collect();
+        let mut publishing = Publishing::new(&self.broker, &self.finishes);
+        while !drain.is_cancelled() {
+            changes.mark_unchanged();
+            let pause = match self.round(&mut lines, &mut publishing).await {
+                Ok(pause) => pause,
+                Err(error) => {
+                    tracing::warn!(%error, "dispatch failed; trying again");
+                    self.options.poll
+                }
+            };
+            tokio::select! {
+                () = drain.cancelled() => {}
+                // A closed channel would wake at once for ever; then the poll does the work.
+                Ok(()) = changes.changed() => {}
+                () = self.broker.line_moved() => {}
+                () = sleep(pause) => {}
+            }
+        }
+        publishing.finish().await;
+    }
+
+    /// Fills all lines once; returns how long there is nothing to do, unless something changes.
+    async fn round(&self, lines: &mut [Line], publishing: &mut Publishing) -> Result<Duration, PortError> {
+        // Asked before the lines are filled: a job that becomes due in between is either filled in
+        // or waited for.
+        let due = self.ledger.next_due(self.options.scope).await?;
+        let paused = self.paused_upstreams().await?;
+        let resumed = paused.iter().filter_map(|report| report.paused.as_ref()).map(|(wait, _)| *wait);
+        let mut pause = resumed.chain(due).min().unwrap_or(self.options.poll).min(self.options.poll);
+        let skip: Vec<_> = paused.into_iter().map(|report| report.upstream).collect();
+        for line in lines {
+            if self.fill(line, &skip, publishing).await? {
+                pause = pause.min(line.window.next_look());
+            }
+        }
+        Ok(pause)
+    }
+
+    /// Fills one line. `true`: the ledger may have more for it than there is room.
+    async fn fill(
+        &self,
+        line: &mut Line,
+        skip_upstreams: &[String],
+        publishing: &mut Publishing,
+    ) -> Result<bool, PortError> {
+        let ready = self.broker.depth(&line.kind).await?.ready;
+        line.window.look(Instant::now(), ready);
+        let mut waiting = ready + publishing.under_way(&line.kind);
+        loop {
+            let room = line.window.size().saturating_sub(waiting);
+            // Not for a handful: a transaction and a burst of messages have a price of their own.
+            if room == 0 || room < line.window.size() / 4 {
+                return Ok(true);
+            }
+            let limit = room.min(BATCH);
+            let ask = DispatchAsk {
+                scope: self.options.scope,
+                kind: line.kind.clone(),
+                limit,
+                skip_upstreams: skip_upstreams.to_vec(),
+            };
+            let envelopes = self.ledger.dispatch(ask).await?;
+            kill_point::reach("dispatch.after_commit");
+            let taken = envelopes.len();
+            waiting += taken;
+            line.window.published(taken);
+            publishing.start(&line.kind, envelopes).await;
+            if taken < limit {
+                return Ok(false);
+            }
+        }
+    }
+
+    async fn paused_upstreams(&self) -> Result<Vec<UpstreamReport>, PortError> {
+        let reports = self.quotas.report().await?;
+        Ok(reports.into_iter().filter(|report| report.paused.is_some()).collect())
+    }
+}

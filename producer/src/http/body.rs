@@ -1,0 +1,70 @@
+//! Bodies within their limits: of size, and of time.
+
+use axum::body::Body;
+use axum::http::HeaderMap;
+use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
+use futures_util::StreamExt;
+use tokio::time::timeout;
+
+use super::HttpOptions;
+use super::problem::Problem;
+
+/// Reads a whole JSON body.
+pub(super) async fn read_json(
+    headers: &HeaderMap,
+    body: Body,
+    options: &HttpOptions,
+) -> Result<Vec<u8>, Problem> {
+    check_type(headers, "application/json")?;
+    check_encoding(headers)?;
+    check_length(headers, options.json_bytes as u64)?;
+    let limit = options.body_timeout;
+    timeout(limit, read_all(body, options.json_bytes))
+        .await
+        .unwrap_or_else(|_| Err(Problem::too_slow(format!("the body did not come within {limit:?}"))))
+}
+
+async fn read_all(body: Body, limit: usize) -> Result<Vec<u8>, Problem> {
+    let mut all = Vec::new();
+    let mut chunks = body.into_data_stream();
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.map_err(|_| Problem::bad_request("the body broke off"))?;
+        if all.len() + chunk.len() > limit {
+            return Err(larger_than(limit as u64));
+        }
+        all.extend_from_slice(&chunk);
+    }
+    Ok(all)
+}
+
+pub(super) fn larger_than(limit: u64) -> Problem {
+    Problem::too_large(format!("the body has more than {limit} bytes: send it in parts"))
+}
+
+/// Refuses a body by its announced length, before any of it is read.
+pub(super) fn check_length(headers: &HeaderMap, limit: u64) -> Result<(), Problem> {
+    let announced = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    if announced.is_some_and(|length| length > limit) { Err(larger_than(limit)) } else { Ok(()) }
+}
+
+/// Compressed bodies are not read.
+pub(super) fn check_encoding(headers: &HeaderMap) -> Result<(), Problem> {
+    match headers.get(CONTENT_ENCODING) {
+        Some(encoding) if encoding != "identity" => {
+            Err(Problem::unsupported("the body has a `Content-Encoding`: send it uncompressed"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn check_type(headers: &HeaderMap, expected: &str) -> Result<(), Problem> {
+    if media_type(headers).is_some_and(|found| found.eq_ignore_ascii_case(expected)) {
+        return Ok(());
+    }
+    Err(Problem::unsupported(format!("send the header `Content-Type: {expected}`")))
+}
+
+/// The type of the body, without parameters.
+pub(super) fn media_type(headers: &HeaderMap) -> Option<&str> {
+    headers.get(CONTENT_TYPE)?.to_str().ok()?.split(';').next().map(str::trim)
+}

@@ -1,0 +1,112 @@
+//! Who calls: tenant and role, from the API key.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use axum::extract::FromRequestParts;
+use axum::http::HeaderMap;
+use axum::http::header::AUTHORIZATION;
+use axum::http::request::Parts;
+use fleetline_shared::ports::{ApiKey, KeyLedger, Role};
+
+use super::keys::{hash, is_well_formed};
+use super::problem::Problem;
+use super::{App, Shared};
+
+/// Whose requests they are where nobody needs a key.
+const OPEN_TENANT: &str = "default";
+/// Keys remembered at most, unknown ones included.
+const REMEMBERED: usize = 10_000;
+
+/// Somebody who may look. Holds the tenant.
+pub(super) struct Reader(pub(super) String);
+
+/// Somebody who may submit and cancel. Holds the tenant.
+pub(super) struct Submitter(pub(super) String);
+
+impl FromRequestParts<Shared> for Reader {
+    type Rejection = Problem;
+    async fn from_request_parts(parts: &mut Parts, app: &Shared) -> Result<Self, Problem> {
+        app.tenant(&parts.headers, Role::Read).await.map(Self)
+    }
+}
+
+impl FromRequestParts<Shared> for Submitter {
+    type Rejection = Problem;
+    async fn from_request_parts(parts: &mut Parts, app: &Shared) -> Result<Self, Problem> {
+        app.tenant(&parts.headers, Role::Submit).await.map(Self)
+    }
+}
+
+impl App {
+    /// The tenant of whoever calls, if their role allows what they want.
+    async fn tenant(&self, headers: &HeaderMap, needed: Role) -> Result<String, Problem> {
+        let Some(keys) = &self.keys else { return Ok(OPEN_TENANT.to_owned()) };
+        let key = key_in(headers).ok_or_else(|| {
+            Problem::unauthorized("send an API key: `Authorization: Bearer flk_...` or `X-Api-Key: flk_...`")
+        })?;
+        let known = if is_well_formed(key) { keys.find(hash(key)).await? } else { None };
+        let known = known.ok_or_else(|| Problem::unauthorized("the API key is unknown or was revoked"))?;
+        if known.role < needed {
+            let role = known.role;
+            return Err(Problem::forbidden(format!("the key has the role `{role}`; this needs `{needed}`")));
+        }
+        Ok(known.tenant)
+    }
+}
+
+fn key_in(headers: &HeaderMap) -> Option<&str> {
+    let bearer = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(|value| {
+        let (scheme, key) = value.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
+    });
+    bearer.or_else(|| headers.get("x-api-key")?.to_str().ok().map(str::trim))
+}
+
+/// The keys, with a short memory: most requests come with a key that was seen a moment ago.
+pub(super) struct Keys {
+    ledger: Arc<dyn KeyLedger>,
+    memory: Duration,
+    seen: Mutex<HashMap<[u8; 32], Seen>>,
+}
+
+/// What the ledger said of a key.
+#[derive(Clone)]
+struct Seen {
+    at: Instant,
+    /// `None`: there is no such key, or it was revoked.
+    key: Option<ApiKey>,
+}
+
+impl Keys {
+    pub(super) fn new(ledger: Arc<dyn KeyLedger>, memory: Duration) -> Self {
+        Self { ledger, memory, seen: Mutex::default() }
+    }
+
+    async fn find(&self, hash: [u8; 32]) -> Result<Option<ApiKey>, Problem> {
+        if let Some(known) = self.remembered(&hash) {
+            return Ok(known.key);
+        }
+        let found = self.ledger.find_key(hash).await?;
+        self.remember(hash, found.clone());
+        Ok(found)
+    }
+
+    fn remembered(&self, hash: &[u8; 32]) -> Option<Seen> {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.get(hash).filter(|seen| seen.at.elapsed() < self.memory).cloned()
+    }
+
+    fn remember(&self, hash: [u8; 32], key: Option<ApiKey>) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if seen.len() >= REMEMBERED {
+            seen.retain(|_, seen| seen.at.elapsed() < self.memory);
+        }
+        if seen.len() >= REMEMBERED {
+            // Somebody tries many keys; whoever has a good one costs one more look.
+            seen.clear();
+        }
+        seen.insert(hash, Seen { at: Instant::now(), key });
+    }
+}

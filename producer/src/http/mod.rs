@@ -1,0 +1,145 @@
+//! The HTTP intake: services submit files and jobs, look at runs, and fetch results.
+//!
+//! A request's way: [`connection`] ends what is too slow, [`around`] gives it an id and catches
+//! panics, [`caller`] says whose it is, a handler ([`jobs`], [`runs`], [`upload`], [`results`],
+//! [`events`]) does it. Whatever goes wrong is a [`problem::Problem`]. `docs/http.md` is the page
+//! for users; `GET /openapi.json` is made of the handlers.
+
+mod around;
+mod body;
+mod caller;
+mod connection;
+mod cursor;
+mod events;
+mod health;
+mod jobs;
+pub mod keys;
+mod openapi;
+mod options;
+mod params;
+mod problem;
+mod results;
+mod runs;
+mod upload;
+mod views;
+
+use std::io;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::middleware::from_fn;
+use fleetline_shared::domain::Registry;
+use fleetline_shared::ports::Ledger;
+use tokio::net::TcpListener;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::intake::Pipelines;
+use caller::Keys;
+use connection::{Connection, Guarded};
+use problem::Problem;
+
+pub use options::{Access, HttpOptions};
+
+/// What the intake works with.
+#[derive(Clone)]
+pub struct HttpParts {
+    /// Where everything goes, and comes from.
+    pub ledger: Arc<dyn Ledger>,
+    /// The kinds that may be submitted.
+    pub kinds: Registry,
+    /// How files become jobs.
+    pub pipelines: Pipelines,
+    /// Who may call.
+    pub access: Access,
+    /// Limits and times.
+    pub options: HttpOptions,
+}
+
+/// What the handlers share.
+struct App {
+    ledger: Arc<dyn Ledger>,
+    kinds: Registry,
+    pipelines: Arc<Pipelines>,
+    /// `None`: everybody may do everything.
+    keys: Option<Keys>,
+    options: HttpOptions,
+    shutdown: CancellationToken,
+    openapi: Bytes,
+}
+
+type Shared = Arc<App>;
+
+/// Serves until `shutdown`, then lets answers that are under way finish, at most
+/// [`HttpOptions::grace`].
+///
+/// Without keys it serves on loopback addresses only: anything else is an error.
+pub async fn serve(listener: TcpListener, parts: HttpParts, shutdown: CancellationToken) -> io::Result<()> {
+    if matches!(parts.access, Access::Open) && !listener.local_addr()?.ip().is_loopback() {
+        return Err(io::Error::new(
+            io::ErrorKind::PermissionDenied,
+            "without API keys the HTTP intake listens on loopback only: give a 127.0.0.1 address, or make keys \
+             with `fleetline keys create`",
+        ));
+    }
+    let grace = parts.options.grace;
+    let listener = Guarded::new(listener, parts.options.header_timeout, parts.options.idle_timeout);
+    let app = router(parts, shutdown.clone()).into_make_service_with_connect_info::<Connection>();
+    let mut serving = tokio::spawn(
+        axum::serve(listener, app).with_graceful_shutdown(shutdown.clone().cancelled_owned()).into_future(),
+    );
+    let ended = tokio::select! {
+        ended = &mut serving => Some(ended),
+        () = shutdown.cancelled() => timeout(grace, &mut serving).await.ok(),
+    };
+    let Some(ended) = ended else {
+        tracing::warn!(?grace, "requests were cut off at the end of the grace period");
+        serving.abort();
+        return Ok(());
+    };
+    ended.map_err(io::Error::other)?
+}
+
+fn router(parts: HttpParts, shutdown: CancellationToken) -> Router {
+    let (router, openapi) = routes().split_for_parts();
+    let openapi = openapi::with_common_answers(openapi).to_json().expect("an OpenAPI document is plain JSON");
+    let keys = match parts.access {
+        Access::Open => None,
+        Access::Keys(ledger) => Some(Keys::new(ledger, parts.options.key_cache)),
+    };
+    let app = Arc::new(App {
+        ledger: parts.ledger,
+        kinds: parts.kinds,
+        pipelines: Arc::new(parts.pipelines),
+        keys,
+        options: parts.options,
+        shutdown,
+        openapi: openapi.into(),
+    });
+    router
+        .fallback(|| async { Problem::no_route() })
+        .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
+        .layer(from_fn(around::around))
+        .with_state(app)
+}
+
+/// All routes with their documentation.
+fn routes() -> OpenApiRouter<Shared> {
+    OpenApiRouter::with_openapi(openapi::document())
+        .routes(routes!(upload::create_run, runs::list_runs))
+        .routes(routes!(runs::get_run))
+        .routes(routes!(runs::list_jobs))
+        .routes(routes!(runs::cancel_run))
+        .routes(routes!(results::get_results))
+        .routes(routes!(results::get_facts))
+        .routes(routes!(events::get_events))
+        .routes(routes!(jobs::create_jobs))
+        .routes(routes!(jobs::get_job))
+        .routes(routes!(jobs::cancel_job))
+        .routes(routes!(health::healthz))
+        .routes(routes!(health::readyz))
+        .routes(routes!(openapi::get_openapi))
+}

@@ -1,0 +1,62 @@
+//! Settings of the HTTP intake.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fleetline_shared::ports::KeyLedger;
+
+use crate::intake::JobLimits;
+
+/// Who may call.
+#[derive(Clone)]
+pub enum Access {
+    /// Who has an API key; its tenant and role decide.
+    Keys(Arc<dyn KeyLedger>),
+    /// Everybody may do everything, as tenant `default`. For development, on loopback only.
+    Open,
+}
+
+/// Limits and times of the HTTP intake.
+#[derive(Clone, Debug)]
+pub struct HttpOptions {
+    /// Limits of a request for jobs.
+    pub jobs: JobLimits,
+    /// Bytes of a body of `POST /v1/jobs`.
+    pub json_bytes: usize,
+    /// Bytes of an uploaded file.
+    pub upload_bytes: u64,
+    /// A request's head must have come within this time.
+    pub header_timeout: Duration,
+    /// A connection on which nothing is asked for this long is closed.
+    pub idle_timeout: Duration,
+    /// A JSON body must have come within this time; of a file, the next bytes.
+    pub body_timeout: Duration,
+    /// How long a key's standing is remembered: so long a revoked key may still work.
+    pub key_cache: Duration,
+    /// The longest time between two looks at a run that somebody watches.
+    pub events_poll: Duration,
+    /// The shortest time between two events of one run.
+    pub events_spacing: Duration,
+    /// Time between signs of life on a quiet event stream.
+    pub heartbeat: Duration,
+    /// How long answers may take to finish at the end.
+    pub grace: Duration,
+}
+
+impl Default for HttpOptions {
+    fn default() -> Self {
+        Self {
+            jobs: JobLimits::default(),
+            json_bytes: 16 << 20,
+            upload_bytes: 1 << 30,
+            header_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(75),
+            body_timeout: Duration::from_secs(30),
+            key_cache: Duration::from_secs(5),
+            events_poll: Duration::from_secs(1),
+            events_spacing: Duration::from_millis(250),
+            heartbeat: Duration::from_secs(15),
+            grace: Duration::from_secs(25),
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! A run's results and facts: as pages, or all of them as a stream of JSON lines.
+
+use axum::Json;
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::http::header::{ACCEPT, CONTENT_TYPE};
+use axum::response::{IntoResponse, Response};
+use fleetline_shared::domain::{JobState, PortError, Registry, RunId};
+use fleetline_shared::ports::{JobFilter, JobRow, Page};
+use futures_util::stream::try_unfold;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::IntoParams;
+
+use super::caller::Reader;
+use super::cursor::{PageParams, next};
+use super::params::{Id, Params};
+use super::problem::{Problem, ProblemBody};
+use super::views::{PageView, job_state};
+use super::{App, Shared};
+use crate::rows::{ResultRow, fact_rows, result_row, type_of};
+
+const NDJSON: &str = "application/x-ndjson";
+/// Jobs in one page: results may be large.
+const ROWS: (usize, usize) = (50, 200);
+/// Jobs read at once for a stream.
+const STREAM_PAGE: usize = 32;
+
+/// Which results to list.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ResultsParams {
+    /// `ready`, `dispatched`, `attached`, `succeeded`, `dead` or `cancelled`.
+    state: Option<String>,
+}
+
+/// A run's jobs with their results, in the order of the input.
+///
+/// With `Accept: application/x-ndjson` all of them as JSON lines, the rows of `fleetline results`.
+#[utoipa::path(
+    get, path = "/v1/runs/{run}/results", tag = "results",
+    params(("run" = String, Path, format = Uuid), ResultsParams, PageParams),
+    responses(
+        (status = 200, description = "A page, or a stream of all rows.", content(
+            (PageView<ResultRow> = "application/json"), (String = "application/x-ndjson")
+        )),
+        (status = 404, body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn get_results(
+    State(app): State<Shared>,
+    Reader(tenant): Reader,
+    Id(id): Id<RunId>,
+    Params(params): Params<ResultsParams>,
+    Params(page): Params<PageParams>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let state = job_state(params.state.as_deref()).map_err(Problem::bad_request)?;
+    let rows = |kinds: &Registry, job: JobRow| vec![result_row(kinds, job)];
+    let filter = of_run(tenant, id, state);
+    answer(app, filter, &page, &headers, rows).await
+}
+
+/// Which facts to list.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct FactsParams {
+    /// Only of this element name, or error type.
+    r#type: Option<String>,
+}
+
+/// What a run found: the facts of its results; of a result without facts, itself.
+///
+/// `limit` counts jobs, each of which may have many facts or none. With
+/// `Accept: application/x-ndjson` all of them as JSON lines, the rows of `fleetline facts --json`.
+#[utoipa::path(
+    get, path = "/v1/runs/{run}/facts", tag = "results",
+    params(("run" = String, Path, format = Uuid), FactsParams, PageParams),
+    responses(
+        (status = 200, description = "A page, or a stream of all rows.", content(
+            (PageView<Value> = "application/json"), (String = "application/x-ndjson")
+        )),
+        (status = 404, body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn get_facts(
+    State(app): State<Shared>,
+    Reader(tenant): Reader,
+    Id(id): Id<RunId>,
+    Params(params): Params<FactsParams>,
+    Params(page): Params<PageParams>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let filter = of_run(tenant, id, Some(JobState::Succeeded));
+    let rows = move |kinds: &Registry, job: JobRow| {
+        let mut facts = fact_rows(kinds, &job);
+        facts.retain(|fact| params.r#type.as_deref().is_none_or(|wanted| wanted == type_of(fact)));
+        facts
+    };
+    answer(app, filter, &page, &headers, rows).await
+}
+
+fn of_run(tenant: String, id: RunId, state: Option<JobState>) -> JobFilter {
+    JobFilter { tenant: Some(tenant), run: Some(id), state, with_results: true, ..JobFilter::default() }
+}
+
+/// A page of rows, or all of them: as the caller accepts.
+async fn answer<T: Serialize + 'static>(
+    app: Shared,
+    filter: JobFilter,
+    params: &PageParams,
+    headers: &HeaderMap,
+    rows: impl Fn(&Registry, JobRow) -> Vec<T> + Send + 'static,
+) -> Result<Response, Problem> {
+    let page = params.page(ROWS.0, ROWS.1)?;
+    if let (Some(tenant), Some(run)) = (&filter.tenant, filter.run) {
+        app.run_of(tenant, run).await?;
+    }
+    if wants_lines(headers) {
+        let page = Page { limit: STREAM_PAGE, ..page };
+        return Ok(([(CONTENT_TYPE, NDJSON)], stream(app, filter, page, rows)).into_response());
+    }
+    let jobs = app.ledger.jobs(filter, page).await?;
+    let next = next(page, jobs.len(), jobs.last().map(|job| job.position));
+    let items: Vec<T> = jobs.into_iter().flat_map(|job| rows(&app.kinds, job)).collect();
+    Ok(Json(PageView { items, next }).into_response())
+}
+
+fn wants_lines(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).any(|one| {
+        let media = one.split(';').next().unwrap_or_default().trim();
+        media.eq_ignore_ascii_case(NDJSON)
+    })
+}
+
+/// One small page after the other, the next one when the socket has room. An error in between
+/// cuts the answer off, so that nobody takes a part for the whole.
+fn stream<T: Serialize + 'static>(
+    app: Shared,
+    filter: JobFilter,
+    page: Page,
+    rows: impl Fn(&Registry, JobRow) -> Vec<T> + Send + 'static,
+) -> Body {
+    Body::from_stream(try_unfold((app, filter, page, rows), |(app, filter, mut page, rows)| async move {
+        let jobs = read(&app, &filter, page).await?;
+        let Some(last) = jobs.last() else { return Ok::<_, PortError>(None) };
+        page.after = last.position;
+        let mut lines = Vec::new();
+        for row in jobs.into_iter().flat_map(|job| rows(&app.kinds, job)) {
+            serde_json::to_writer(&mut lines, &row).expect("rows are plain JSON");
+            lines.push(b'\n');
+        }
+        Ok(Some((Bytes::from(lines), (app, filter, page, rows))))
+    }))
+}
+
+async fn read(app: &App, filter: &JobFilter, page: Page) -> Result<Vec<JobRow>, PortError> {
+    app.ledger
+        .jobs(filter.clone(), page)
+        .await
+        .inspect_err(|error| tracing::warn!(%error, "a stream of results was cut off"))
+}

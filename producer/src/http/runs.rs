@@ -1,0 +1,123 @@
+//! `/v1/runs`: looking at runs, and cancelling them.
+
+use axum::Json;
+use axum::extract::State;
+use fleetline_shared::domain::RunId;
+use fleetline_shared::ports::{CancelJobs, JobFilter, JobRow, RunRow};
+use serde::Deserialize;
+use serde_json::Value;
+use utoipa::IntoParams;
+
+use super::caller::{Reader, Submitter};
+use super::cursor::{PageParams, next};
+use super::params::{Id, Params};
+use super::problem::{Problem, ProblemBody};
+use super::views::{CancelledView, PageView, RunView, job_state};
+use super::{App, Shared};
+
+/// Runs in one answer, if nothing is said, and at most.
+const RUNS: (usize, usize) = (50, 1_000);
+/// Jobs in one page.
+const JOBS: (usize, usize) = (100, 1_000);
+
+impl App {
+    /// The tenant's run. Another's is as good as none.
+    pub(super) async fn run_of(&self, tenant: &str, id: RunId) -> Result<RunRow, Problem> {
+        let run = self.ledger.run(id).await?.filter(|run| run.tenant == tenant);
+        run.ok_or_else(|| Problem::not_found(format!("there is no run {id}")))
+    }
+}
+
+/// How many runs to list.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct RunsParams {
+    /// Runs at most: 1 to 1000, 50 if left out.
+    limit: Option<usize>,
+}
+
+/// The newest runs first.
+#[utoipa::path(
+    get, path = "/v1/runs", tag = "runs", params(RunsParams),
+    responses((status = 200, body = PageView<RunView>))
+)]
+pub(super) async fn list_runs(
+    State(app): State<Shared>,
+    Reader(tenant): Reader,
+    Params(params): Params<RunsParams>,
+) -> Result<Json<PageView<RunView>>, Problem> {
+    let (usual, most) = RUNS;
+    let limit = params.limit.unwrap_or(usual);
+    if !(1..=most).contains(&limit) {
+        return Err(Problem::bad_request(format!("`limit` is 1 to {most}")));
+    }
+    let runs = app.ledger.runs(Some(&tenant), limit).await?;
+    Ok(Json(PageView { items: runs.into_iter().map(RunView::from).collect(), next: None }))
+}
+
+/// One run with its counters.
+#[utoipa::path(
+    get, path = "/v1/runs/{run}", tag = "runs", params(("run" = String, Path, format = Uuid)),
+    responses(
+        (status = 200, body = RunView),
+        (status = 404, body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn get_run(
+    State(app): State<Shared>,
+    Reader(tenant): Reader,
+    Id(id): Id<RunId>,
+) -> Result<Json<RunView>, Problem> {
+    Ok(Json(app.run_of(&tenant, id).await?.into()))
+}
+
+/// Which jobs to list.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct StateParams {
+    /// `ready`, `dispatched`, `attached`, `succeeded`, `dead` or `cancelled`.
+    state: Option<String>,
+}
+
+/// A run's jobs in the order of the input, without args and results.
+#[utoipa::path(
+    get, path = "/v1/runs/{run}/jobs", tag = "runs",
+    params(("run" = String, Path, format = Uuid), StateParams, PageParams),
+    responses(
+        (status = 200, description = "Rows as of `fleetline jobs --json`.", body = PageView<Value>),
+        (status = 404, body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn list_jobs(
+    State(app): State<Shared>,
+    Reader(tenant): Reader,
+    Id(id): Id<RunId>,
+    Params(params): Params<StateParams>,
+    Params(page): Params<PageParams>,
+) -> Result<Json<PageView<JobRow>>, Problem> {
+    let page = page.page(JOBS.0, JOBS.1)?;
+    let state = job_state(params.state.as_deref()).map_err(Problem::bad_request)?;
+    app.run_of(&tenant, id).await?;
+    let filter = JobFilter { tenant: Some(tenant), run: Some(id), state, ..JobFilter::default() };
+    let items = app.ledger.jobs(filter, page).await?;
+    let next = next(page, items.len(), items.last().map(|job| job.position));
+    Ok(Json(PageView { items, next }))
+}
+
+/// Cancels a run: what waits ends at once, what is handed out ends with its attempt.
+#[utoipa::path(
+    post, path = "/v1/runs/{run}/cancel", tag = "runs", params(("run" = String, Path, format = Uuid)),
+    responses(
+        (status = 200, body = CancelledView),
+        (status = 404, body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn cancel_run(
+    State(app): State<Shared>,
+    Submitter(tenant): Submitter,
+    Id(id): Id<RunId>,
+) -> Result<Json<CancelledView>, Problem> {
+    app.run_of(&tenant, id).await?;
+    let cancelled = app.ledger.cancel(&tenant, CancelJobs::Run(id)).await?;
+    Ok(Json(cancelled.into()))
+}

@@ -1,0 +1,240 @@
+//! `POST /v1/runs`: a file becomes a run while it is still coming.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::multipart::MultipartError;
+use axum::extract::{DefaultBodyLimit, FromRequest, Multipart, Request, State};
+use axum::http::header::LOCATION;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::IntoResponse;
+use futures_util::{Stream, StreamExt, TryStreamExt};
+use serde::Deserialize;
+use tokio::time::timeout;
+use utoipa::IntoParams;
+
+use super::body::{check_encoding, check_length, larger_than, media_type};
+use super::caller::Submitter;
+use super::params::{IdempotencyKey, Params};
+use super::problem::{Problem, ProblemBody};
+use super::views::RunView;
+use super::{App, Shared};
+use crate::intake::files::{FeedReader, FeedSender, feed};
+use crate::intake::{FileAccepted, FileFault, FileRejected, FileRequest, submit_file};
+
+/// Characters of an input's name.
+const LONGEST_NAME: usize = 200;
+/// Of multipart: heads and borders around the file.
+const AROUND_THE_FILE: u64 = 64 << 10;
+
+/// How the file is to be read.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct UploadParams {
+    /// `discovery` for XML documents, `logs` for logs.
+    #[param(example = "discovery")]
+    pipeline: String,
+    /// Name of the input, for people; the filename of a multipart body wins.
+    #[param(example = "order.xml")]
+    input: Option<String>,
+}
+
+/// Submits a file: raw, or as the first file of a `multipart/form-data` body.
+///
+/// The answer comes when all of its jobs are in the ledger. With an idempotency key the same file
+/// again is answered with the same run.
+#[utoipa::path(
+    post, path = "/v1/runs", tag = "runs",
+    params(
+        UploadParams,
+        ("Idempotency-Key" = Option<String>, Header, description = "Same key, same run. 1 to 255 characters.")
+    ),
+    request_body(content(
+        (String = "application/octet-stream", example = json!("<Order><Item>1</Item></Order>")),
+        (String = "multipart/form-data")
+    )),
+    responses(
+        (status = 202, description = "Accepted: every job will reach one terminal state.", body = RunView,
+         headers(("Location" = String, description = "Path of the run"))),
+        (status = 400, description = "No such pipeline, or a body that broke off.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 408, description = "The body came too slowly.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "The idempotency key stands for another file.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 413, description = "The file is too large.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, description = "The pipeline cannot read the file; `detail` says where.", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn create_run(
+    State(app): State<Shared>,
+    Submitter(tenant): Submitter,
+    IdempotencyKey(idempotency_key): IdempotencyKey,
+    Params(params): Params<UploadParams>,
+    request: Request,
+) -> Result<impl IntoResponse, Problem> {
+    let pipeline = params.pipeline.parse().map_err(Problem::bad_request)?;
+    let limit = app.options.upload_bytes;
+    check_encoding(request.headers())?;
+    let is_multipart = is_multipart(request.headers());
+    check_length(
+        request.headers(),
+        if is_multipart { limit.saturating_add(AROUND_THE_FILE) } else { limit },
+    )?;
+    let file = |name: Option<&str>| FileRequest {
+        tenant,
+        pipeline,
+        input: input_name(name.or(params.input.as_deref())),
+        idempotency_key,
+    };
+    let accepted = if is_multipart {
+        from_form(&app, request, file).await?
+    } else {
+        let chunks = request.into_body().into_data_stream().map_err(|_| broke_off());
+        let (sender, reader) = feed();
+        let submitting = start(&app, file(None), reader);
+        let fed = feed_all(&app, chunks, &sender).await;
+        finish(fed, sender, submitting).await?
+    };
+    let run = RunView {
+        repeated: Some(accepted.repeated),
+        problem: accepted.problem,
+        ..RunView::from(accepted.run)
+    };
+    let location = format!("/v1/runs/{}", run.id);
+    Ok((StatusCode::ACCEPTED, [(LOCATION, location)], Json(run)))
+}
+
+fn is_multipart(headers: &HeaderMap) -> bool {
+    media_type(headers).is_some_and(|media| media.eq_ignore_ascii_case("multipart/form-data"))
+}
+
+/// A name without anything that confuses a terminal or a page.
+fn input_name(given: Option<&str>) -> String {
+    let name: String =
+        given.unwrap_or("upload").chars().filter(|char| !char.is_control()).take(LONGEST_NAME).collect();
+    if name.is_empty() { "upload".to_owned() } else { name }
+}
+
+fn broke_off() -> Problem {
+    Problem::bad_request("the body broke off: send the file again")
+}
+
+type Submitting = tokio::task::JoinHandle<Result<FileAccepted, FileRejected>>;
+
+/// In a task of its own: the handler is dropped when its client leaves, and what is in the ledger
+/// by then must still be cleared away.
+fn start(app: &App, request: FileRequest, body: FeedReader<Bytes>) -> Submitting {
+    tokio::spawn(submit_file(Arc::clone(&app.ledger), Arc::clone(&app.pipelines), request, body))
+}
+
+/// The first file of a form.
+async fn from_form(
+    app: &App,
+    mut request: Request,
+    file: impl FnOnce(Option<&str>) -> FileRequest,
+) -> Result<FileAccepted, Problem> {
+    // The limit is counted here, on the file itself.
+    DefaultBodyLimit::disable().apply(&mut request);
+    let mut form = Multipart::from_request(request, &())
+        .await
+        .map_err(|_| Problem::bad_request("the multipart body has no boundary"))?;
+    loop {
+        let field = timeout(app.options.body_timeout, form.next_field()).await.map_err(|_| stalled(app))?;
+        let Some(field) = field.map_err(|error| bad_form(&error))? else {
+            return Err(Problem::bad_request("the form has no file: a part with `filename` in its head"));
+        };
+        if field.file_name().is_none() {
+            continue;
+        }
+        let (sender, reader) = feed();
+        let submitting = start(app, file(field.file_name()), reader);
+        let mut fed = feed_all(app, field.map_err(|error| bad_form(&error)), &sender).await;
+        if fed.is_ok() {
+            fed = rest_of(app, &mut form).await;
+        }
+        return finish(fed, sender, submitting).await;
+    }
+}
+
+/// Reads a form to its end, so that one that was cut off behind the file is not taken for whole.
+async fn rest_of(app: &App, form: &mut Multipart) -> Result<(), Problem> {
+    let mut left = AROUND_THE_FILE;
+    loop {
+        let field = timeout(app.options.body_timeout, form.next_field()).await.map_err(|_| stalled(app))?;
+        let Some(mut field) = field.map_err(|error| bad_form(&error))? else { return Ok(()) };
+        while let Some(chunk) = field.chunk().await.map_err(|error| bad_form(&error))? {
+            left = left.checked_sub(chunk.len() as u64).ok_or_else(|| {
+                Problem::too_large(
+                    "the form has more than 64 KiB behind its first file: send one file a request",
+                )
+            })?;
+        }
+    }
+}
+
+fn bad_form(error: &MultipartError) -> Problem {
+    Problem::bad_request(format!("the multipart body cannot be read: {}", error.body_text()))
+}
+
+fn stalled(app: &App) -> Problem {
+    Problem::too_slow(format!("no byte of the body came within {:?}", app.options.body_timeout))
+}
+
+/// Hands all chunks on, no faster than they are taken. Nobody taking them is no error here: the
+/// submission has ended, and says why.
+async fn feed_all(
+    app: &App,
+    chunks: impl Stream<Item = Result<Bytes, Problem>>,
+    sender: &FeedSender<Bytes>,
+) -> Result<(), Problem> {
+    let mut chunks = std::pin::pin!(chunks);
+    let mut bytes = 0;
+    while let Some(chunk) =
+        timeout(app.options.body_timeout, chunks.next()).await.map_err(|_| stalled(app))?
+    {
+        let chunk = chunk?;
+        bytes += chunk.len() as u64;
+        if bytes > app.options.upload_bytes {
+            return Err(larger_than(app.options.upload_bytes));
+        }
+        if !sender.send(chunk).await {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// Ends the feed, and waits for what became of the file. A fault of the body is told before what
+/// followed from it.
+async fn finish(
+    fed: Result<(), Problem>,
+    sender: FeedSender<Bytes>,
+    submitting: Submitting,
+) -> Result<FileAccepted, Problem> {
+    match &fed {
+        Ok(()) => sender.end().await,
+        Err(_) => drop(sender),
+    }
+    let submitted = submitting.await.map_err(|error| {
+        tracing::error!(%error, "a submission stopped");
+        Problem::internal()
+    })?;
+    match (fed, submitted) {
+        (Ok(()), Ok(accepted)) => Ok(accepted),
+        (Ok(()), Err(rejected)) => Err(refused(rejected)),
+        (Err(problem), Ok(_)) => Err(problem),
+        (Err(problem), Err(rejected)) => Err(problem.cancelling(rejected.cancelled)),
+    }
+}
+
+fn refused(FileRejected { fault, cancelled }: FileRejected) -> Problem {
+    let problem = match fault {
+        FileFault::Unreadable(what) => Problem::unreadable_file(what),
+        FileFault::Conflict(what) => Problem::conflict(what),
+        FileFault::Ledger(error) => error.into(),
+        FileFault::Spool(error) => {
+            tracing::error!(%error, "an upload could not be kept: check the disk and the spool folder");
+            Problem::unavailable("uploads cannot be kept now: send the file again later")
+        }
+    };
+    problem.cancelling(cancelled)
+}

@@ -1,0 +1,54 @@
+//! Inputs that are kept in a temporary file, because they are read twice or must be known first.
+
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::PathBuf;
+
+use tempfile::NamedTempFile;
+use tokio::task::spawn_blocking;
+
+use super::FileFault;
+
+/// Read and written at once.
+const BUFFER: usize = 64 << 10;
+
+/// What a splitter reads.
+pub(super) enum Input {
+    /// Once, as it comes.
+    Stream(Box<dyn Read + Send>),
+    /// As often as needed. The file vanishes with this.
+    Spooled { file: NamedTempFile, content: String },
+}
+
+impl Input {
+    /// Hash of the content, where it is known.
+    pub(super) fn content(&self) -> Option<&str> {
+        match self {
+            Self::Stream(_) => None,
+            Self::Spooled { content, .. } => Some(content),
+        }
+    }
+}
+
+/// Keeps the whole input in a temporary file of the folder.
+pub(super) async fn spool(body: impl Read + Send + 'static, folder: PathBuf) -> Result<Input, FileFault> {
+    let spooled = spawn_blocking(move || copy(body, &folder)).await;
+    spooled.unwrap_or_else(|error| Err(FileFault::Spool(io::Error::other(error))))
+}
+
+fn copy(mut body: impl Read, folder: &std::path::Path) -> Result<Input, FileFault> {
+    let mut file = NamedTempFile::new_in(folder).map_err(FileFault::Spool)?;
+    let mut hasher = blake3::Hasher::new();
+    let mut buffer = vec![0; BUFFER];
+    loop {
+        let count = match body.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(FileFault::Unreadable(format!("the input cannot be read: {error}"))),
+        };
+        hasher.update(&buffer[..count]);
+        file.write_all(&buffer[..count]).map_err(FileFault::Spool)?;
+    }
+    file.seek(SeekFrom::Start(0)).map_err(FileFault::Spool)?;
+    Ok(Input::Spooled { file, content: hasher.finalize().to_hex().to_string() })
+}

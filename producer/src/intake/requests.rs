@@ -1,0 +1,202 @@
+//! Job requests as JSON: the same from HTTP and from AMQP.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use fleetline_shared::domain::Source;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+use utoipa::ToSchema;
+
+/// What one request may ask for at most.
+#[derive(Clone, Copy, Debug)]
+pub struct JobLimits {
+    /// Jobs in one request; they share one transaction.
+    pub jobs: usize,
+    /// Bytes of one job's args.
+    pub args_bytes: usize,
+    /// How deep the args may nest.
+    pub args_depth: usize,
+    /// Attempts of a job that names no number.
+    pub default_attempts: u16,
+    /// The largest number of attempts that a job may name.
+    pub max_attempts: u16,
+    /// The longest deadline, and the longest that a result may stay fresh.
+    pub longest: Duration,
+}
+
+impl Default for JobLimits {
+    fn default() -> Self {
+        Self {
+            jobs: 1_000,
+            args_bytes: 1 << 20,
+            args_depth: 64,
+            default_attempts: 5,
+            max_attempts: 100,
+            longest: Duration::from_hours(24 * 366),
+        }
+    }
+}
+
+/// A job as a service asks for it.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(example = json!({
+    "kind": "log.analyze",
+    "args": {
+        "analyser": { "name": "builtin", "version": "1" },
+        "logger": "org.acme.Api", "level": "ERROR", "message": "Connection refused",
+        "fingerprint": "5f1c", "template": "Connection refused"
+    },
+    "priority": 5,
+    "deadline_seconds": 3600
+}))]
+pub struct JobRequest {
+    /// Name of the kind.
+    pub kind: String,
+    /// The kind's args.
+    #[schema(value_type = Object)]
+    pub args: Box<RawValue>,
+    /// Jobs of one kind with the same key share one result. Without it the kind decides by the args.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dedup_key: Option<String>,
+    /// Higher goes first within the run. 0 if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub priority: Option<i16>,
+    /// Counted attempts before the job is dead.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_attempts: Option<u16>,
+    /// How long after submission the job may still start. No limit if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deadline_seconds: Option<u64>,
+    /// How long the result may be reused. For ever if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fresh_for_seconds: Option<u64>,
+    /// Where the job came from, shown with its result: `input` with `path` and `ordinal`, or with
+    /// `first_line` and `last_line`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub source: Option<Source>,
+}
+
+/// What is wrong with one job of a request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(example = json!({
+    "index": 2, "field": "kind", "detail": "there is no kind `log.analyse`; there are log.analyze, node.extract"
+}))]
+pub struct JobProblem {
+    /// The job's number in the request, from 0.
+    pub index: usize,
+    /// The field; empty if it is about the job as a whole.
+    pub field: String,
+    /// What is wrong, and what would be right.
+    pub detail: String,
+}
+
+impl JobProblem {
+    pub(super) fn new(index: usize, field: &str, detail: impl Into<String>) -> Self {
+        Self { index, field: field.to_owned(), detail: detail.into() }
+    }
+}
+
+/// Why a text holds no requests.
+#[derive(Debug)]
+pub enum Unreadable {
+    /// It is not JSON.
+    Malformed {
+        /// Line of the fault, from 1.
+        line: usize,
+        /// Its column, from 1.
+        column: usize,
+        /// What is wrong there.
+        what: String,
+    },
+    /// It is JSON, but these jobs are none.
+    Invalid(Vec<JobProblem>),
+}
+
+/// Reads one job, or an array of them. All problems are found at once.
+pub fn read_requests(body: &[u8], limits: &JobLimits) -> Result<Vec<JobRequest>, Unreadable> {
+    let whole: &RawValue = serde_json::from_slice(body).map_err(|error| malformed(&error))?;
+    let items: Vec<&RawValue> = if whole.get().starts_with('[') {
+        serde_json::from_str(whole.get()).map_err(|error| malformed(&error))?
+    } else {
+        vec![whole]
+    };
+    if items.is_empty() || items.len() > limits.jobs {
+        let detail = format!("a request holds 1 to {} jobs; this one has {}", limits.jobs, items.len());
+        return Err(Unreadable::Invalid(vec![JobProblem::new(0, "", detail)]));
+    }
+    let mut problems = Vec::new();
+    let requests = items.iter().enumerate().filter_map(|(index, item)| read_one(index, item, &mut problems));
+    let requests: Vec<JobRequest> = requests.collect();
+    if problems.is_empty() { Ok(requests) } else { Err(Unreadable::Invalid(problems)) }
+}
+
+fn malformed(error: &serde_json::Error) -> Unreadable {
+    // "expected value at line 1 column 2": the place has fields of its own.
+    let text = error.to_string();
+    let what = text.split(" at line ").next().unwrap_or_default().to_owned();
+    Unreadable::Malformed { line: error.line(), column: error.column(), what }
+}
+
+fn read_one(index: usize, item: &RawValue, problems: &mut Vec<JobProblem>) -> Option<JobRequest> {
+    let Ok(left) = serde_json::from_str::<BTreeMap<String, &RawValue>>(item.get()) else {
+        problems.push(JobProblem::new(index, "", "a job is an object with at least `kind` and `args`"));
+        return None;
+    };
+    let mut fields = Fields { index, left, problems };
+    let kind = fields.required("kind");
+    let args = fields.required("args");
+    let request = JobRequest {
+        kind: kind.unwrap_or_default(),
+        args: args.unwrap_or_default(),
+        dedup_key: fields.optional("dedup_key"),
+        priority: fields.optional("priority"),
+        max_attempts: fields.optional("max_attempts"),
+        deadline_seconds: fields.optional("deadline_seconds"),
+        fresh_for_seconds: fields.optional("fresh_for_seconds"),
+        source: fields.optional("source"),
+    };
+    fields.refuse_the_rest();
+    Some(request)
+}
+
+/// The fields of one job, read one by one so that each problem has a name.
+struct Fields<'a> {
+    index: usize,
+    left: BTreeMap<String, &'a RawValue>,
+    problems: &'a mut Vec<JobProblem>,
+}
+
+impl Fields<'_> {
+    fn required<T: DeserializeOwned>(&mut self, name: &str) -> Option<T> {
+        if !self.left.contains_key(name) {
+            self.problems.push(JobProblem::new(self.index, name, "is missing"));
+        }
+        self.optional(name)
+    }
+
+    /// `null` is as good as left out, but for args.
+    fn optional<T: DeserializeOwned>(&mut self, name: &str) -> Option<T> {
+        let value = self.left.remove(name)?;
+        if value.get() == "null" && name != "args" {
+            return None;
+        }
+        serde_json::from_str(value.get())
+            .map_err(|error| {
+                let text = error.to_string();
+                let what = text.split(" at line ").next().unwrap_or_default().to_owned();
+                self.problems.push(JobProblem::new(self.index, name, what));
+            })
+            .ok()
+    }
+
+    fn refuse_the_rest(self) {
+        for name in self.left.keys() {
+            let detail = "is no field of a job; there are kind, args, dedup_key, priority, max_attempts, \
+                          deadline_seconds, fresh_for_seconds, source";
+            self.problems.push(JobProblem::new(self.index, name, detail));
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! Jobs as rows for programs: results completed with what depends on their place in the input. The
+//! command line and the HTTP intake show the same rows.
+
+use fleetline_shared::domain::{DedupKey, JobId, JobState, Registry, RunId, Source, Usage};
+use fleetline_shared::ports::JobRow;
+use serde::Serialize;
+use serde_json::{Value, json};
+use utoipa::ToSchema;
+
+/// A job with its result.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ResultRow {
+    /// The job.
+    #[schema(value_type = String, format = Uuid)]
+    pub job_id: JobId,
+    /// Its run.
+    #[schema(value_type = String, format = Uuid)]
+    pub run_id: RunId,
+    /// Name of its kind.
+    pub kind: String,
+    /// Jobs with the same key share one result.
+    #[schema(value_type = String)]
+    pub dedup_key: DedupKey,
+    /// How far it is.
+    #[schema(value_type = String, example = "succeeded")]
+    pub state: JobState,
+    /// Events of the input it stands for.
+    pub occurrences: u64,
+    /// Whether another job paid for the result.
+    pub reused: bool,
+    /// Who made the result.
+    pub analyser: Option<String>,
+    /// With which model.
+    pub model: Option<String>,
+    /// Where in the input it came from.
+    #[schema(value_type = Object, example = json!({ "input": "order.xml", "path": "/Order/Item[3]", "ordinal": 4 }))]
+    pub source: Source,
+    /// The result, its facts included.
+    #[schema(value_type = Option<Object>)]
+    pub output: Option<Value>,
+    /// What the job's own attempts used.
+    #[schema(value_type = Object, example = json!({ "calls": 1, "input_tokens": 812, "output_tokens": 164 }))]
+    pub usage: Usage,
+    /// Why it is dead, or why its last attempt failed.
+    pub error: Option<String>,
+}
+
+/// The facts of a job, at their place in the input.
+pub fn facts_of(registry: &Registry, job: &JobRow) -> Vec<Value> {
+    let mut facts = job.facts.clone();
+    if let Some(kind) = registry.get(&job.kind) {
+        for fact in &mut facts {
+            kind.locate(fact, &job.source);
+        }
+    }
+    facts
+}
+
+/// The row of a job.
+pub fn result_row(registry: &Registry, job: JobRow) -> ResultRow {
+    let facts = facts_of(registry, &job);
+    let mut output = job.output;
+    if let Some(output) = &mut output {
+        if let Some(kind) = registry.get(&job.kind) {
+            kind.locate(output, &job.source);
+        }
+        if let Value::Object(fields) = output
+            && !facts.is_empty()
+        {
+            fields.insert("facts".into(), json!(facts));
+        }
+    }
+    ResultRow {
+        job_id: job.job_id,
+        run_id: job.run_id,
+        kind: job.kind,
+        dedup_key: job.dedup_key,
+        state: job.state,
+        occurrences: job.occurrences,
+        reused: job.reused,
+        analyser: job.analyser,
+        model: job.model,
+        source: job.source,
+        output,
+        usage: job.usage,
+        error: job.error,
+    }
+}
+
+/// A job's facts as rows; a result without facts is one itself.
+pub fn fact_rows(registry: &Registry, job: &JobRow) -> Vec<Value> {
+    let facts = facts_of(registry, job);
+    if !facts.is_empty() {
+        return facts;
+    }
+    let Some(Value::Object(mut output)) = job.output.clone() else { return Vec::new() };
+    output.insert("place".into(), json!(place(&job.source)));
+    output.insert("occurrences".into(), json!(job.occurrences));
+    vec![Value::Object(output)]
+}
+
+/// The class of a fact: its element's name, or its error type.
+pub fn type_of(fact: &Value) -> &str {
+    fact["node_type"].as_str().or_else(|| fact["error_type"].as_str()).unwrap_or_default()
+}
+
+/// Where in its input a job came from, in few words.
+pub fn place(source: &Source) -> String {
+    match source {
+        Source::Node { path, .. } => path.clone(),
+        Source::Lines { first_line, last_line, .. } if first_line == last_line => {
+            format!("line {first_line}")
+        }
+        Source::Lines { first_line, last_line, .. } => format!("lines {first_line}-{last_line}"),
+        Source::Request { index } => format!("request {index}"),
+        Source::FollowUp { follows } => format!("follows {}", last_digits(&follows.to_string())),
+    }
+}
+
+/// Ids of one minute begin alike: people tell them apart by their ends.
+fn last_digits(id: &str) -> &str {
+    &id[id.len().saturating_sub(8)..]
+}

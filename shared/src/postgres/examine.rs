@@ -1,0 +1,84 @@
+//! Whether a database is fit for the ledger.
+
+use std::time::{Duration, SystemTime};
+
+use sqlx::{ConnectOptions, Connection, Row};
+use tokio::time::timeout;
+
+use super::PostgresOptions;
+use super::fault::{Fault, Result};
+use crate::domain::{Finding, PortError};
+
+/// The oldest version the statements are written for, as the server counts.
+const OLDEST: i32 = 130_000;
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The server's version, and what is not as it should be. Changes nothing.
+pub async fn examine(options: &PostgresOptions) -> std::result::Result<(String, Vec<Finding>), PortError> {
+    let examined = timeout(PATIENCE, look(options)).await;
+    let silent = || PortError::Unavailable {
+        port: "ledger",
+        message: format!("Postgres did not answer within {PATIENCE:?}: check the network and its load"),
+    };
+    examined.map_err(|_| silent())?.map_err(Fault::in_words)
+}
+
+async fn look(options: &PostgresOptions) -> Result<(String, Vec<Finding>)> {
+    let mut connection = options.plain_options()?.connect().await?;
+    let sent = now_ms();
+    let row = sqlx::query(
+        "SELECT current_setting('server_version') AS version, current_setting('server_version_num')::int AS number,
+           (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS clock,
+           current_setting('max_connections')::int AS connections, pg_is_in_recovery() AS replica,
+           current_setting('fsync')::bool AND current_setting('synchronous_commit') <> 'off' AS durable,
+           to_regclass('queue') IS NOT NULL AS migrated",
+    )
+    .fetch_one(&mut connection)
+    .await?;
+    let mut findings = Vec::new();
+    findings.extend(Finding::of_clocks("Postgres", row.try_get("clock")?, i64::midpoint(sent, now_ms())));
+    if row.try_get::<i32, _>("number")? < OLDEST {
+        findings.push(Finding::new("version", "it is older than 13", "use a newer Postgres"));
+    }
+    if row.try_get("replica")? {
+        findings.push(Finding::new("server", "it is a read-only replica", "give the URL of the primary"));
+    }
+    if !row.try_get::<bool, _>("durable")? {
+        findings.push(Finding::new(
+            "durability",
+            "fsync or synchronous_commit is off: accepted work can be lost",
+            "set both to on",
+        ));
+    }
+    if row.try_get::<i32, _>("connections")? < 2 * i32::try_from(options.pool_size).unwrap_or(i32::MAX) {
+        findings.push(Finding::new(
+            "max_connections",
+            format!("it is below two processes with {} each", options.pool_size),
+            "raise it, or lower postgres.connections",
+        ));
+    }
+    if row.try_get("migrated")? {
+        findings.extend(rights(&mut connection).await?);
+    } else {
+        findings.push(Finding::new("schema", "the tables are missing", "run `fleetline migrate`"));
+    }
+    connection.close().await?;
+    Ok((row.try_get("version")?, findings))
+}
+
+async fn rights(connection: &mut sqlx::PgConnection) -> Result<Option<Finding>> {
+    let may: bool = sqlx::query_scalar(
+        "SELECT bool_and(has_table_privilege(oid, 'SELECT') AND has_table_privilege(oid, 'INSERT')
+           AND has_table_privilege(oid, 'UPDATE') AND has_table_privilege(oid, 'DELETE'))
+         FROM pg_class WHERE oid IN (to_regclass('queue'), to_regclass('jobs'), to_regclass('endings'))",
+    )
+    .fetch_one(connection)
+    .await?;
+    let remedy = "grant it SELECT, INSERT, UPDATE and DELETE on all of Fleetline's tables";
+    Ok((!may).then(|| Finding::new("permissions", "the user may not read and write all tables", remedy)))
+}
+
+fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}

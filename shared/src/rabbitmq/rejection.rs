@@ -1,0 +1,48 @@
+//! Dead letters that this process writes itself, with the reason.
+
+use std::sync::Arc;
+
+use lapin::BasicProperties;
+use lapin::types::ShortString;
+
+use super::error::unavailable;
+use super::outgoing::Outgoing;
+use super::publisher::Publisher;
+use super::topology::{DEAD_EXCHANGE, QUEUE_HEADER, REASON_HEADER, REJECTED_KEY};
+use crate::domain::PortError;
+
+/// Longest reason that is sent along, in bytes.
+const REASON_MAX: usize = 4_096;
+
+/// Where the deliveries of a consumer come from, and how to publish what is rejected.
+pub(super) struct Origin {
+    pub(super) queue: String,
+    pub(super) publisher: Publisher,
+}
+
+/// What the dead letter of a delivery needs beside its body and the reason.
+pub(super) struct Rejection {
+    pub(super) origin: Arc<Origin>,
+    pub(super) properties: BasicProperties,
+}
+
+impl Rejection {
+    /// Publishes the dead letter. `Ok`: the broker has it, the delivery may be acknowledged.
+    pub(super) async fn publish(self, body: Vec<u8>, mut reason: String) -> Result<(), PortError> {
+        let Self { origin, properties } = self;
+        reason.truncate(reason.floor_char_boundary(REASON_MAX));
+        let text = |text: &Option<ShortString>| text.as_ref().map(ToString::to_string);
+        let id = text(properties.message_id()).unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
+        let letter = Outgoing {
+            content_type: text(properties.content_type()),
+            correlation_id: text(properties.correlation_id()),
+            headers: vec![
+                (REASON_HEADER.to_owned(), reason),
+                (QUEUE_HEADER.to_owned(), origin.queue.clone()),
+            ],
+            ..Outgoing::new(DEAD_EXCHANGE, REJECTED_KEY, id, body)
+        };
+        let answer = origin.publisher.publish(vec![letter]).await.pop();
+        answer.unwrap_or_else(|| Err(unavailable("the dead letter was not published")))
+    }
+}

@@ -1,0 +1,185 @@
+//! The one task that settles the deliveries of a consumer's channel, and closes it.
+
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+use futures_util::{FutureExt, StreamExt};
+use lapin::Channel;
+use lapin::options::{
+    BasicAckOptions, BasicCancelOptions, BasicNackOptions, BasicRejectOptions, QueueDeclareOptions,
+};
+use lapin::types::FieldTable;
+use tokio::sync::{mpsc, oneshot};
+
+use super::error::{Failure, answered, unavailable};
+use super::held::Holding;
+use super::link::{Link, Live};
+use super::tags::{Ack, Tags};
+use crate::domain::PortError;
+
+/// How many settlements are gathered at most before they are sent.
+const BATCH: usize = 1_024;
+
+/// What deliveries and their consumer ask of the task.
+pub(super) enum Command {
+    /// Done with it; the answer comes when the acknowledgement is written.
+    Ack { tag: u64, written: oneshot::Sender<Result<(), PortError>> },
+    /// Back to the queue.
+    Requeue { tag: u64 },
+    /// The consumer goes: its buffered deliveries go back, and the channel closes after the last
+    /// settlement.
+    Close(lapin::Consumer),
+}
+
+/// A delivery that is not settled. Dropped, it goes back to its queue.
+pub(super) struct Unsettled {
+    tag: u64,
+    commands: mpsc::UnboundedSender<Command>,
+    settled: bool,
+    _holding: Holding,
+}
+
+impl Unsettled {
+    pub(super) fn new(tag: u64, commands: mpsc::UnboundedSender<Command>, holding: Holding) -> Self {
+        Self { tag, commands, settled: false, _holding: holding }
+    }
+
+    /// `Ok` once the acknowledgement is written to a live channel.
+    pub(super) async fn ack(mut self) -> Result<(), PortError> {
+        let (written, answer) = oneshot::channel();
+        self.settled = true;
+        let gone = || unavailable("its consumer is gone; the broker delivers the message again");
+        self.commands.send(Command::Ack { tag: self.tag, written }).map_err(|_| gone())?;
+        answer.await.unwrap_or_else(|_| Err(gone()))
+    }
+}
+
+impl Drop for Unsettled {
+    fn drop(&mut self) {
+        if !self.settled {
+            // Without its task the channel is closed, and that gives everything back.
+            let _ = self.commands.send(Command::Requeue { tag: self.tag });
+        }
+    }
+}
+
+/// The task of one consumer's channel.
+pub(super) struct Settler {
+    pub(super) link: Arc<Link>,
+    pub(super) live: Live,
+    pub(super) channel: Channel,
+    pub(super) queue: String,
+    pub(super) commands: mpsc::UnboundedReceiver<Command>,
+    pub(super) tags: Tags,
+}
+
+type Waiting = Vec<(u64, oneshot::Sender<Result<(), PortError>>)>;
+
+impl Settler {
+    pub(super) async fn run(mut self) {
+        let mut batch = Vec::with_capacity(BATCH);
+        // Until the consumer and everyone who holds a delivery are gone: a worker that drains takes
+        // nothing more, and what it has under way is not handed to another meanwhile.
+        while self.commands.recv_many(&mut batch, BATCH).await > 0 {
+            if let Some(consumer) = self.settle(batch.drain(..)).await {
+                self.cancel(consumer).await;
+            }
+        }
+        self.close().await;
+    }
+
+    /// Sends what was asked for. What was given back goes first: no acknowledgement may cover it.
+    async fn settle(&mut self, commands: impl Iterator<Item = Command>) -> Option<lapin::Consumer> {
+        let (mut waiting, mut back, mut closing) = (Waiting::new(), Vec::new(), None);
+        for command in commands {
+            match command {
+                Command::Ack { tag, written } => waiting.push((tag, written)),
+                Command::Requeue { tag } => back.push(tag),
+                Command::Close(consumer) => closing = Some(consumer),
+            }
+        }
+        self.give_back(back).await;
+        self.acknowledge(waiting).await;
+        closing
+    }
+
+    /// What somebody had and dropped. A reject counts towards the delivery limit on every version of
+    /// the broker; a nack does not on 4.3, and a message that kills its workers would come for ever.
+    async fn give_back(&mut self, tags: Vec<u64>) {
+        let options = BasicRejectOptions { requeue: true };
+        // One that cannot be written needs no more care: the channel is dead, all goes back.
+        let _ = self.written(join_all(tags.iter().map(|tag| self.channel.basic_reject(*tag, options)))).await;
+        for tag in tags {
+            self.tags.requeued(tag);
+        }
+    }
+
+    /// What nobody had looked at.
+    async fn hand_on(&mut self, tags: Vec<u64>) {
+        let options = BasicNackOptions { requeue: true, multiple: false };
+        let _ = self.written(join_all(tags.iter().map(|tag| self.channel.basic_nack(*tag, options)))).await;
+        for tag in tags {
+            self.tags.requeued(tag);
+        }
+    }
+
+    /// `basic_ack` of the channel queues its frame when it is first polled: the order stays, and
+    /// no task is spawned for each, as the deliveries' own ackers do. Tags are never mixed up, for
+    /// a channel here lives on one connection only.
+    async fn acknowledge(&mut self, waiting: Waiting) {
+        if waiting.is_empty() {
+            return;
+        }
+        let finished: Vec<u64> = waiting.iter().map(|(tag, _)| *tag).collect();
+        let acks = self.tags.acked(&finished);
+        let sending = acks.iter().map(|Ack { tag, multiple }| {
+            self.channel.basic_ack(*tag, BasicAckOptions { multiple: *multiple })
+        });
+        // Frames leave in order, so one that failed says nothing good of any other: all answer alike.
+        let answer = self.written(join_all(sending)).await;
+        for (_, written) in waiting {
+            let _ = written.send(answer.clone());
+        }
+    }
+
+    async fn written(&self, frames: impl Future<Output = Vec<lapin::Result<()>>>) -> Result<(), PortError> {
+        let all = async { frames.await.into_iter().collect::<lapin::Result<Vec<()>>>() };
+        match answered(self.link.patience, all).await {
+            Ok(_) if self.channel.status().connected() => Ok(()),
+            Ok(_) => Err(unavailable("the channel closed; the broker delivers the message again")),
+            Err(failure) => Err(self.link.failed(&self.live, &failure, "settling deliveries")),
+        }
+    }
+
+    /// No more deliveries; those that nobody has looked at go back.
+    async fn cancel(&mut self, mut consumer: lapin::Consumer) {
+        if !self.channel.status().connected() {
+            return;
+        }
+        let patience = self.link.patience;
+        let cancel = self.channel.basic_cancel(consumer.tag(), BasicCancelOptions::default());
+        if let Err(failure @ Failure::Silent) = answered(patience, cancel).await {
+            self.link.failed(&self.live, &failure, "cancelling a consumer");
+            return;
+        }
+        // What comes before the cancel's answer is in the buffer by now.
+        let mut buffered = Vec::new();
+        while let Some(Some(delivery)) = consumer.next().now_or_never() {
+            buffered.extend(delivery.map(|delivery| delivery.delivery_tag));
+        }
+        self.hand_on(buffered).await;
+    }
+
+    /// In an order that loses no acknowledgement: one request that the queue itself answers, then
+    /// close. A quorum queue forgets acknowledgements that are under way when their channel closes.
+    async fn close(&mut self) {
+        if !self.channel.status().connected() {
+            return;
+        }
+        let patience = self.link.patience;
+        let ask = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+        let asked = self.channel.queue_declare(self.queue.as_str().into(), ask, FieldTable::default());
+        let _ = answered(patience, asked).await;
+        let _ = answered(patience, self.channel.close(200, "done".into())).await;
+    }
+}

@@ -1,0 +1,124 @@
+//! The task that keeps a connection up. lapin's own recovery is not used: it covers reconnects only,
+//! and with two channels it can stall for ever.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{Stream, StreamExt};
+use lapin::types::LongString;
+use lapin::uri::AMQPUri;
+use lapin::{Connect, Connection, ConnectionProperties, Event};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::error::reply_code;
+use super::link::{Live, State, close};
+use super::options::RabbitOptions;
+
+/// How often the connection's state is looked at, beside the events it sends.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// A connection that lived this long was a good one: the next wait is short again.
+const LIVED: Duration = Duration::from_secs(10);
+
+/// Makes the connection, lends it out for as long as it lives, makes another.
+pub(super) struct Supervisor {
+    pub(super) uri: AMQPUri,
+    pub(super) name: String,
+    pub(super) place: String,
+    pub(super) options: RabbitOptions,
+    pub(super) state: watch::Sender<State>,
+    pub(super) condemned: watch::Receiver<u64>,
+}
+
+impl Supervisor {
+    pub(super) async fn run(mut self) {
+        let _closed_in_the_end = CloseOnDrop(self.state.clone());
+        let mut number = 0;
+        let mut failures = 0;
+        loop {
+            match self.connect().await {
+                Ok(connection) => {
+                    number += 1;
+                    let since = Instant::now();
+                    let why = self.hold(number, connection).await;
+                    tracing::warn!(connection = self.name, why, "lost the connection to RabbitMQ");
+                    self.state.send_replace(State::Down { why });
+                    failures = if since.elapsed() < LIVED { failures + 1 } else { 1 };
+                }
+                Err(why) => {
+                    tracing::warn!(connection = self.name, why, "no connection to RabbitMQ");
+                    self.state.send_replace(State::Down { why });
+                    failures += 1;
+                }
+            }
+            sleep(self.options.reconnect.delay(failures, fastrand::f64())).await;
+        }
+    }
+
+    async fn connect(&self) -> Result<Connection, String> {
+        let properties =
+            ConnectionProperties::default().with_connection_name(LongString::from(self.name.as_str()));
+        let connecting = self.uri.clone().connect(properties);
+        match timeout(self.options.connect_timeout, connecting).await {
+            Ok(Ok(connection)) => Ok(connection),
+            Ok(Err(error)) => Err(format!("{}: {error}; {}", self.place, advice(&error))),
+            Err(_) => Err(format!(
+                "{}: no connection within {:?}; is it the right address, and is RabbitMQ running?",
+                self.place, self.options.connect_timeout
+            )),
+        }
+    }
+
+    /// Lends the connection out for as long as it lives. Says why it ended.
+    async fn hold(&mut self, number: u64, connection: Connection) -> String {
+        let live = Live { number, connection: Arc::new(connection) };
+        let events = live.connection.events_listener();
+        tracing::info!(connection = self.name, place = self.place, "connected to RabbitMQ");
+        self.state.send_replace(State::Up(live.clone()));
+        let why = tokio::select! {
+            why = broken(&live, events) => why,
+            Ok(_) = self.condemned.wait_for(|condemned| *condemned >= number) => {
+                "the broker did not answer in time".to_owned()
+            }
+        };
+        // It may hang on a dead peer: nobody waits for it.
+        tokio::spawn(async move { close(&live.connection).await });
+        format!("{}: {why}", self.place)
+    }
+}
+
+/// Resolves with the reason once the connection is broken.
+async fn broken(live: &Live, events: impl Stream<Item = Event>) -> String {
+    let mut events = std::pin::pin!(events);
+    let mut why = String::from("the connection ended");
+    while live.connection.status().connected() {
+        match timeout(LOOK, events.next()).await {
+            Ok(Some(Event::Error(error))) => why = error.to_string(),
+            Ok(Some(Event::ConnectionBlocked(reason))) => {
+                tracing::warn!(reason, "RabbitMQ has a memory or disk alarm and takes no messages");
+            }
+            Ok(Some(Event::ConnectionUnblocked)) => tracing::info!("RabbitMQ takes messages again"),
+            Ok(Some(_)) | Err(_) => {}
+            Ok(None) => break,
+        }
+    }
+    why
+}
+
+fn advice(error: &lapin::Error) -> &'static str {
+    match reply_code(error) {
+        Some(403) => "check user, password and the user's permissions on the virtual host",
+        Some(530) => "check the virtual host in the URL, and the user's permissions on it",
+        _ => "is RabbitMQ running there?",
+    }
+}
+
+/// Whoever waits for a connection learns that none will come.
+struct CloseOnDrop(watch::Sender<State>);
+
+impl Drop for CloseOnDrop {
+    fn drop(&mut self) {
+        self.0.send_replace(State::Closed);
+    }
+}

@@ -1,0 +1,33 @@
+//! Makes the topology.
+
+use tokio::time::Instant;
+
+use super::declare::{declare, declare_common};
+use super::definitions::body;
+use super::management::{Management, segment};
+use super::{Queue, Topology};
+use crate::domain::PortError;
+use crate::rabbitmq::RabbitOptions;
+use crate::rabbitmq::link::Link;
+
+/// Sets the policies and declares exchanges, queues and bindings; what is there and right stays.
+/// The user needs the permission to configure, and the tag `policymaker` in the management API.
+pub async fn apply(
+    options: &RabbitOptions,
+    management: &Management,
+    topology: &Topology,
+) -> Result<(), PortError> {
+    // Policies first: no queue is without its limits for a moment.
+    let vhost = segment(&options.uri()?.vhost);
+    for policy in topology.limits.policies() {
+        management.put(&format!("policies/{vhost}/{}", policy.name), &body(&policy)).await?;
+    }
+    let link = Link::start(options, "topology")?;
+    let live = link.connection(Instant::now() + link.patience).await?;
+    declare_common(&live.connection, link.patience).await?;
+    for kind in &topology.kinds {
+        declare(&live.connection, &Queue::of_line(kind), link.patience).await?;
+    }
+    link.close().await;
+    Ok(())
+}

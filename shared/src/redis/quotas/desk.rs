@@ -1,0 +1,238 @@
+//! The task that talks with Redis: whatever comes while one round trip is under way goes together
+//! in the next one, as one script call for each upstream.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use redis::{Cmd, cmd};
+use tokio::sync::mpsc::{UnboundedReceiver, WeakUnboundedSender};
+use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep_until};
+
+use super::Config;
+use super::answer::{Answer, read};
+use super::call::{Op, PORT, SCRIPT};
+use super::granted::Granted;
+use super::lane::{Asked, Lane};
+use crate::domain::PortError;
+use crate::ports::{Admission, Reservation};
+use crate::redis::script;
+use crate::rules::{Slot, SlotAsk, micros, too_large, why};
+
+/// Messages that one round trip takes at most.
+const MOST_MESSAGES: usize = 512;
+
+/// What callers want.
+pub(super) enum Message {
+    Ask(Asked),
+    /// A settlement, a pause, or nothing: then the upstream's state begins.
+    Change {
+        upstream: String,
+        change: Option<Op>,
+        done: Option<Done>,
+    },
+}
+
+/// Told when a change is made.
+pub(super) type Done = oneshot::Sender<Result<(), PortError>>;
+
+impl Message {
+    pub(super) fn settle(reservation: Reservation, used: Option<u64>, done: Option<Done>) -> Self {
+        let Reservation { id, upstream, .. } = reservation;
+        Self::Change { upstream, change: Some(Op::Settle { id, used }), done }
+    }
+}
+
+/// What goes to one upstream in one round trip.
+struct Work {
+    upstream: String,
+    changes: Vec<Op>,
+    dones: Vec<Done>,
+    asks: Vec<Asked>,
+}
+
+pub(super) struct Desk {
+    config: Config,
+    lanes: BTreeMap<String, Lane>,
+    /// Upstreams that reports of other processes may not know of yet.
+    unregistered: BTreeSet<String>,
+    /// The server's time at an instant of ours.
+    clock: Option<(u64, Instant)>,
+    own: WeakUnboundedSender<Message>,
+}
+
+impl Desk {
+    pub(super) fn new(config: Config, own: WeakUnboundedSender<Message>) -> Self {
+        Self { config, lanes: BTreeMap::new(), unregistered: BTreeSet::new(), clock: None, own }
+    }
+
+    /// Works until nobody can send any more.
+    pub(super) async fn run(mut self, mut inbox: UnboundedReceiver<Message>) {
+        let mut messages = Vec::new();
+        loop {
+            let now = Instant::now();
+            let next = self.lanes.values().filter_map(|lane| lane.next(now)).min();
+            tokio::select! {
+                biased;
+                came = inbox.recv_many(&mut messages, MOST_MESSAGES) => if came == 0 { return },
+                () = sleep_until(next.unwrap_or(now)), if next.is_some() => {}
+            }
+            let work = self.gather(messages.drain(..));
+            if !work.is_empty() {
+                self.ask_redis(work).await;
+            }
+        }
+    }
+
+    fn gather(&mut self, messages: impl Iterator<Item = Message>) -> Vec<Work> {
+        let mut by_name: BTreeMap<String, (Vec<Op>, Vec<Done>)> = BTreeMap::new();
+        for message in messages {
+            match message {
+                Message::Ask(asked) => self.lane(&asked.ask.upstream).push(asked),
+                Message::Change { upstream, change, done } => {
+                    self.lane(&upstream);
+                    let (changes, dones) = by_name.entry(upstream).or_default();
+                    changes.extend(change);
+                    dones.extend(done);
+                }
+            }
+        }
+        let now = Instant::now();
+        let work = self.lanes.iter_mut().filter_map(|(upstream, lane)| {
+            lane.refuse_late(now);
+            let has_changes = by_name.contains_key(upstream);
+            let (changes, dones) = by_name.remove(upstream).unwrap_or_default();
+            let freed = changes.iter().filter(|change| matches!(change, Op::Settle { .. })).count();
+            let asks = lane.take(now, freed);
+            let upstream = upstream.clone();
+            (has_changes || !asks.is_empty()).then_some(Work { upstream, changes, dones, asks })
+        });
+        work.collect()
+    }
+
+    /// Changes go first: they free places, and a pause is for all who ask now.
+    async fn ask_redis(&mut self, work: Vec<Work>) {
+        let late = self.one_round(work).await;
+        if late.is_empty() {
+            return;
+        }
+        // The answer was expected sooner, or a clock was set: now its time is known anew.
+        for work in self.one_round(late).await {
+            let message = "Redis answers later than it is waited for; check its load".into();
+            self.fail(work, &PortError::Unavailable { port: PORT, message });
+        }
+    }
+
+    /// Returns the work that came too late.
+    async fn one_round(&mut self, work: Vec<Work>) -> Vec<Work> {
+        let valid_until = self.valid_until();
+        let scripts = work.iter().map(|work| self.command(work, valid_until));
+        let calls: Vec<_> = self.registration().into_iter().chain(scripts).collect();
+        let registrations = calls.len() - work.len();
+        let values = match script::run(&self.config.redis, PORT, &[&SCRIPT], calls).await {
+            Ok(values) => values.into_iter().skip(registrations),
+            Err(error) => {
+                for work in work {
+                    self.fail(work, &error);
+                }
+                return Vec::new();
+            }
+        };
+        self.unregistered.clear();
+        let mut late = Vec::new();
+        for (work, value) in work.into_iter().zip(values) {
+            let answers = match value.and_then(|value| read(&value)) {
+                Ok(answers) => answers,
+                Err(error) => {
+                    self.fail(work, &error);
+                    continue;
+                }
+            };
+            self.clock = Some((answers.now, Instant::now()));
+            let Some(done) = answers.done else {
+                late.push(work);
+                continue;
+            };
+            if done.was_empty {
+                self.unregistered.insert(work.upstream.clone());
+            }
+            self.deliver(work, done.answers, answers.now);
+        }
+        late
+    }
+
+    fn command(&self, work: &Work, valid_until: u64) -> Cmd {
+        let now = Instant::now();
+        let asks = work.asks.iter().map(|Asked { ask, deadline, .. }| {
+            let hold = micros(deadline.saturating_duration_since(now));
+            Op::Ask(SlotAsk { tokens: ask.tokens, hold, ttl: micros(ask.slot_ttl) })
+        });
+        let ops: Vec<_> = work.changes.iter().cloned().chain(asks).collect();
+        self.config.call(&work.upstream, valid_until).command(&ops)
+    }
+
+    /// Behind a server that stood still, scripts wait whose callers have long been told that it is
+    /// unavailable. They must not set anything aside.
+    fn valid_until(&self) -> u64 {
+        let timeout = self.config.redis.response_timeout();
+        self.clock.map_or(0, |(time, at)| time + micros(at.elapsed() + timeout))
+    }
+
+    fn deliver(&mut self, work: Work, answers: Vec<Answer>, now: u64) {
+        let mut full = Vec::new();
+        let mut free_in = Duration::MAX;
+        for (asked, answer) in work.asks.into_iter().zip(answers.into_iter().skip(work.changes.len())) {
+            let until = |at: u64| Duration::from_micros(at.saturating_sub(now));
+            let Answer::Slot(slot, pause) = answer else { continue };
+            let admission = match slot {
+                Slot::Full { until: at } => {
+                    free_in = until(at);
+                    full.push(asked);
+                    continue;
+                }
+                Slot::At { at, id } => {
+                    let Asked { ask, .. } = &asked;
+                    let reservation = Reservation { id, upstream: ask.upstream.clone(), tokens: ask.tokens };
+                    let go = Admission::Go { after: until(at), reservation };
+                    Ok(Granted::new(go, self.own.clone()))
+                }
+                Slot::TooFar { at, lack } => {
+                    Ok(Granted::refused(Admission::NotBefore { wait: until(at), why: why(lack, &pause) }))
+                }
+                Slot::Never { lack, limit } => Err(too_large(&asked.ask, lack, limit)),
+            };
+            let _ = asked.answer.send(admission);
+        }
+        for done in work.dones {
+            let _ = done.send(Ok(()));
+        }
+        if let Some(lane) = self.lanes.get_mut(&work.upstream) {
+            lane.put_back(full, free_in, Instant::now());
+        }
+    }
+
+    fn fail(&mut self, work: Work, error: &PortError) {
+        for asked in work.asks {
+            let _ = asked.answer.send(Err(error.clone()));
+        }
+        for done in work.dones {
+            let _ = done.send(Err(error.clone()));
+        }
+        if let Some(lane) = self.lanes.get_mut(&work.upstream) {
+            lane.fail(error);
+        }
+    }
+
+    /// Lets reports of all processes know of upstreams.
+    fn registration(&self) -> Option<Cmd> {
+        let add = || cmd("SADD").arg(self.config.register()).arg(&self.unregistered).clone();
+        (!self.unregistered.is_empty()).then(add)
+    }
+
+    fn lane(&mut self, upstream: &str) -> &mut Lane {
+        if !self.lanes.contains_key(upstream) {
+            self.unregistered.insert(upstream.to_owned());
+        }
+        self.lanes.entry(upstream.to_owned()).or_default()
+    }
+}

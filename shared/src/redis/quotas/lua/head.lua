@@ -1,0 +1,76 @@
+-- Quota of one upstream: gives slots, ends calls, pauses. The same arithmetic as `rules/quota` in
+-- Rust, where the reasons stand; a test holds the two together. The parts of this script are
+-- head, log, meter, calls, state, main, in this order.
+--
+-- KEYS[1]  hash: the state. Fields: single values (NAMES, METER), `call.ID` = slot and tokens of
+--          a call under way, `requests.N` and `tokens.N` = entries of the logs
+-- KEYS[2]  sorted set: ids of the calls under way by their latest end, and a mark `-`
+-- ARGV[1]  time in microseconds, in tests only; else empty: the server's
+-- ARGV[2]  time from which on nobody waits for the answer any more: then nothing is done. 0: none
+-- ARGV[3]  version of the limits; the state keeps those with the highest. 0: the state's own
+-- ARGV[4]  limit of requests: amount, metered window, bucket, configured window; empty: none
+-- ARGV[5]  limit of tokens, likewise
+-- ARGV[6]  limit of calls at the same time; empty: none
+-- ARGV[7]  longest time for which anybody may have been given a slot ahead, microseconds
+-- ARGV[8…] any number of these, done in their order:
+--            ask TOKENS HOLD TTL
+--            settle ID USED       (USED empty: unknown)
+--            pause WAIT WHY
+--            report
+--
+-- Returns {now} if it is too late, else {now, 1 if the state was empty or 0, then for each of
+-- the above}:
+--   ask     {1, at, id}                go at this time
+--           {2, at, lack, why}         the next slot is then: nothing set aside. lack: 1 requests,
+--                                      2 tokens, 3 concurrency, 4 pause, which says why
+--           {3, until}                 no place is free before, unless a call is settled
+--           {4, lack, limit}           larger than a whole limit
+--   settle  1, or 0 if the call is unknown or its time is over
+--   pause   1, or 0 if a pause that ends no earlier is on
+--   report  {calls under way, paused until, why, next start, ARGV[4], ARGV[5], ARGV[6] in force}
+--
+-- Numbers are doubles here: exact below 2^53. `..` and tostring() keep 14 digits only, so times
+-- and ids become text by text().
+
+local STATE, ENDS = KEYS[1], KEYS[2]
+local MOST_TOKENS = 2 ^ 40
+
+local function text(number)
+  return string.format('%.0f', number)
+end
+
+-- a * b / c, rounded up, exact for a < 2^48 and c <= 2^40.
+local function share_up(a, b, c)
+  local whole, part = 0, b
+  if a * b >= 2 ^ 53 then
+    part = b % c
+    whole = (b - part) / c
+  end
+  local quotient, rest = 0, 0
+  if a * part < 2 ^ 53 then
+    rest = a * part % c
+    quotient = (a * part - rest) / c
+  else
+    for shift = 36, 0, -12 do
+      local sum = rest * 4096 + math.floor(a / 2 ^ shift) % 4096 * part
+      rest = sum % c
+      quotient = quotient * 4096 + (sum - rest) / c
+    end
+  end
+  return a * whole + quotient + (rest > 0 and 1 or 0)
+end
+
+-- Fields to write and to remove at the end.
+local written, removed = {}, {}
+
+local function write(field, value)
+  written[#written + 1] = field
+  written[#written + 1] = value
+end
+
+-- A command with any number of arguments, in portions that fit Lua's stack.
+local function in_portions(command, key, arguments)
+  for from = 1, #arguments, 2000 do
+    redis.call(command, key, unpack(arguments, from, math.min(from + 1999, #arguments)))
+  end
+end

@@ -1,0 +1,100 @@
+
+-- The log of one window: `log.rs`. Entries are read when they are needed.
+
+local GRAINS = 1000
+
+local function new_log(name, window, first, last, sum)
+  return {
+    name = name .. '.', window = window, grain = math.floor(window / GRAINS),
+    first = first, last = last, sum = sum, entries = {}, changed = {},
+  }
+end
+
+-- The entry at a place, read with so many of its followers.
+local function entry_at(log, place, followers)
+  local entry = log.entries[place]
+  if entry then
+    return entry
+  end
+  local names = {}
+  local to = math.min(place + followers, log.last)
+  for i = place, to do
+    names[#names + 1] = log.name .. i
+  end
+  local values = redis.call('HMGET', STATE, unpack(names))
+  for i = place, to do
+    if not log.entries[i] then
+      local first, last, units = string.match(values[i - place + 1], '^(%d+) (%d+) (%d+)$')
+      log.entries[i] = { first = tonumber(first), last = tonumber(last), units = tonumber(units) }
+    end
+  end
+  return log.entries[place]
+end
+
+local function log_forget(log, now)
+  while log.first <= log.last do
+    local oldest = entry_at(log, log.first, 3)
+    if oldest.last + log.window >= now then
+      return
+    end
+    log.sum = log.sum - oldest.units
+    removed[#removed + 1] = log.name .. log.first
+    log.first = log.first + 1
+  end
+end
+
+local function log_earliest(log, units, limit, from)
+  local sum, at = log.sum, from
+  for place = log.first, log.last do
+    if sum + units <= limit then
+      break
+    end
+    -- The further it goes, the further it will.
+    local entry = entry_at(log, place, math.min(2 * (place - log.first) + 3, 255))
+    sum = sum - entry.units
+    at = math.max(at, entry.last + log.window + 1)
+  end
+  return at
+end
+
+local function log_add(log, units, at)
+  log.sum = log.sum + units
+  local latest = log.first <= log.last and entry_at(log, log.last, 0)
+  if latest and at - latest.first <= log.grain then
+    latest.last = at
+    latest.units = latest.units + units
+  else
+    log.last = log.last + 1
+    log.entries[log.last] = { first = at, last = at, units = units }
+  end
+  log.changed[log.last] = true
+end
+
+local function log_correct(log, at, reserved, used)
+  local low, high = log.first, log.last + 1
+  while low < high do
+    local middle = math.floor((low + high) / 2)
+    if entry_at(log, middle, 0).last < at then
+      low = middle + 1
+    else
+      high = middle
+    end
+  end
+  if low <= log.last then
+    local entry = entry_at(log, low, 0)
+    if entry.first <= at then
+      entry.units = entry.units - reserved + used
+      log.sum = log.sum - reserved + used
+      log.changed[low] = true
+    end
+  end
+end
+
+local function log_write(log)
+  for place in pairs(log.changed) do
+    if place >= log.first then
+      local entry = log.entries[place]
+      write(log.name .. place, string.format('%.0f %.0f %.0f', entry.first, entry.last, entry.units))
+    end
+  end
+end

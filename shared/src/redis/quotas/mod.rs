@@ -1,0 +1,175 @@
+//! Quotas of a whole fleet. The arithmetic is that of [`crate::rules::QuotaState`], as a script
+//! with the server's clock: one state for each upstream, which all processes share.
+//!
+//! A state that is lost (flushed, evicted, read from an old copy at the server's restart) starts
+//! empty: nothing is known of the last window, so calls start at the pace that keeps to the limit
+//! whatever was used before. A server that cannot be reached admits nobody.
+//!
+//! Each process sends its own limits along; those of the process that started last are in force.
+
+pub mod answer;
+pub mod call;
+mod desk;
+mod granted;
+mod lane;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use async_trait::async_trait;
+use redis::{Pipeline, Value, cmd};
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use self::answer::{Answer, Answers, read};
+use self::call::{Op, PORT, QuotaCall, SCRIPT};
+use self::desk::{Desk, Message};
+use self::lane::Asked;
+use super::Redis;
+use super::script::{self, unexpected};
+use crate::domain::PortError;
+use crate::ports::{Admission, Ask, Limits, Quotas, Reservation, UpstreamReport};
+use crate::rules::{Pacing, micros};
+
+/// Quotas in Redis.
+pub struct RedisQuotas {
+    config: Config,
+    desk: UnboundedSender<Message>,
+}
+
+/// How limits are kept.
+#[derive(Clone, Copy, Debug)]
+pub struct QuotaOptions {
+    /// How closely they are approached.
+    pub pacing: Pacing,
+    /// No process of the fleet asks with a longer hold. When the server loses its state, nobody
+    /// starts for so long, but those who were given their slots before. Asks with a longer hold
+    /// are answered; that no window is over the limit is then not promised at a loss.
+    pub longest_hold: Duration,
+}
+
+impl Default for QuotaOptions {
+    fn default() -> Self {
+        Self { pacing: Pacing::default(), longest_hold: Duration::from_secs(1) }
+    }
+}
+
+/// What all calls of a process have in common.
+#[derive(Clone)]
+struct Config {
+    redis: Redis,
+    limits: Arc<BTreeMap<String, Limits>>,
+    options: QuotaOptions,
+    /// Raised by every later start of a process.
+    version: u64,
+}
+
+impl Config {
+    fn call<'a>(&'a self, upstream: &'a str, valid_until: u64) -> QuotaCall<'a> {
+        let limits = self.limits.get(upstream).copied();
+        QuotaCall {
+            prefix: self.redis.prefix(),
+            upstream,
+            limits: limits.unwrap_or_default(),
+            pacing: self.options.pacing,
+            // Who knows nothing of an upstream leaves its limits to those who do.
+            version: if limits.is_some() { self.version } else { 0 },
+            lead: micros(self.options.longest_hold),
+            valid_until,
+            clock: None,
+        }
+    }
+
+    /// The key of the set of all upstreams that have a state.
+    fn register(&self) -> String {
+        format!("{}:upstreams", self.redis.prefix())
+    }
+}
+
+impl RedisQuotas {
+    /// Quotas with these limits by upstream, and the usual options. Must be called in a tokio
+    /// runtime.
+    pub fn new(redis: Redis, limits: BTreeMap<String, Limits>) -> Self {
+        Self::with_options(redis, limits, QuotaOptions::default())
+    }
+
+    /// Quotas with these limits by upstream. Must be called in a tokio runtime.
+    pub fn with_options(redis: Redis, limits: BTreeMap<String, Limits>, options: QuotaOptions) -> Self {
+        let version = SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, micros);
+        let config = Config { redis, limits: Arc::new(limits), options, version };
+        let (desk, inbox) = unbounded_channel();
+        tokio::spawn(Desk::new(config.clone(), desk.downgrade()).run(inbox));
+        for upstream in config.limits.keys() {
+            // A state that begins now has its first window behind it when it is needed.
+            let _ = desk.send(Message::Change { upstream: upstream.clone(), change: None, done: None });
+        }
+        Self { config, desk }
+    }
+
+    async fn change(&self, message: impl FnOnce(desk::Done) -> Message) -> Result<(), PortError> {
+        let (done, answer) = oneshot::channel();
+        self.desk.send(message(done)).map_err(|_| ended())?;
+        answer.await.map_err(|_| ended())?
+    }
+
+    async fn names(&self) -> Result<BTreeSet<String>, PortError> {
+        let mut members = Pipeline::new();
+        members.add_command(cmd("SMEMBERS").arg(self.config.register()).clone());
+        let answers = self.config.redis.run(PORT, &members).await?;
+        let known = answers.into_iter().next().unwrap_or(Value::Nil);
+        let known: Vec<String> = redis::from_redis_value_ref(&known).map_err(|_| unexpected(PORT, &known))?;
+        Ok(known.into_iter().chain(self.config.limits.keys().cloned()).collect())
+    }
+}
+
+fn ended() -> PortError {
+    PortError::Broken { port: PORT, message: "the task that asks Redis has ended".into() }
+}
+
+#[async_trait]
+impl Quotas for RedisQuotas {
+    async fn admit(&self, ask: Ask) -> Result<Admission, PortError> {
+        let (answer, granted) = oneshot::channel();
+        let deadline = Instant::now() + ask.hold;
+        self.desk.send(Message::Ask(Asked { ask, deadline, answer })).map_err(|_| ended())?;
+        Ok(granted.await.map_err(|_| ended())??.take())
+    }
+
+    async fn settle(&self, reservation: Reservation, tokens_used: Option<u64>) -> Result<(), PortError> {
+        self.change(|done| Message::settle(reservation, tokens_used, Some(done))).await
+    }
+
+    async fn pause(&self, upstream: &str, wait: Duration, why: &str) -> Result<(), PortError> {
+        let pause = Op::Pause { wait: micros(wait), why: why.to_owned() };
+        let upstream = upstream.to_owned();
+        self.change(|done| Message::Change { upstream, change: Some(pause), done: Some(done) }).await
+    }
+
+    async fn report(&self) -> Result<Vec<UpstreamReport>, PortError> {
+        let names = self.names().await?;
+        let calls = names.iter().map(|name| self.config.call(name, 0).command(&[Op::Report]));
+        let values = script::run(&self.config.redis, PORT, &[&SCRIPT], calls.collect()).await?;
+        names.into_iter().zip(values).map(|(name, value)| report(name, &read(&value?)?)).collect()
+    }
+}
+
+fn report(upstream: String, answers: &Answers) -> Result<UpstreamReport, PortError> {
+    let now = answers.now;
+    let Some([Answer::Report(standing)]) = answers.done.as_ref().map(|done| done.answers.as_slice()) else {
+        return Err(PortError::Broken {
+            port: PORT,
+            message: format!("no report of {upstream}: {answers:?}"),
+        });
+    };
+    let until = |at: u64| Duration::from_micros(at.saturating_sub(now));
+    let pause = until(standing.paused_until);
+    Ok(UpstreamReport {
+        upstream,
+        limits: standing.limits,
+        in_flight: standing.in_flight,
+        paused: (!pause.is_zero()).then(|| (pause, standing.pause_why.clone())),
+        next_in: until(standing.next_start),
+    })
+}

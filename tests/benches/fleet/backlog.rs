@@ -1,0 +1,58 @@
+//! Does a long backlog make each job dearer, and does it keep a short run waiting?
+
+use std::time::{Duration, Instant};
+
+use fleetline_producer::dispatcher::WindowBounds;
+use fleetline_shared::ports::QueryLedger;
+
+use crate::rig::{Rig, Work};
+
+const WINDOW: WindowBounds = WindowBounds { least: 64, most: 10_000 };
+/// Jobs that are timed at each size of the backlog.
+const TIMED: u64 = 20_000;
+
+/// The rate of jobs with ever more jobs waiting behind them.
+pub(crate) async fn print(largest: u64) {
+    println!("cost of a job by backlog: the rate of {TIMED} jobs while so many wait");
+    let mut first = None;
+    for backlog in [1_000, 100_000, 1_000_000].into_iter().filter(|size| *size <= largest) {
+        let rig = Rig::new().await;
+        let run = rig.submit(Work::Noop, backlog + TIMED).await;
+        let dispatcher = rig.dispatcher(Work::Noop, WINDOW);
+        let worker = rig.worker(Work::Noop, 1_000);
+        until(&rig, run, 2_000).await;
+        let started = Instant::now();
+        let from = until(&rig, run, 2_000).await;
+        let to = until(&rig, run, TIMED).await;
+        let rate = (to - from) as f64 / started.elapsed().as_secs_f64();
+        let base = *first.get_or_insert(rate);
+        println!("  {backlog:>9} waiting   {rate:>8.0} jobs/s   {:.2} of the first", rate / base);
+        if backlog == largest {
+            fairness(&rig).await;
+        }
+        worker.end().await;
+        dispatcher.end().await;
+        rig.remove().await;
+    }
+}
+
+/// A run of ten jobs behind what is left of the backlog, and ten jobs alone.
+async fn fairness(rig: &Rig) {
+    let started = Instant::now();
+    let run = rig.submit(Work::Noop, 10).await;
+    until(rig, run, 10).await;
+    println!(
+        "  a run of 10 jobs submitted behind it finishes after {:.2} s",
+        started.elapsed().as_secs_f64()
+    );
+}
+
+async fn until(rig: &Rig, run: fleetline_shared::domain::RunId, succeeded: u64) -> u64 {
+    loop {
+        let row = rig.ledger.run(run).await.expect("a row").expect("the run");
+        if row.counts.succeeded >= succeeded {
+            return row.counts.succeeded;
+        }
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}

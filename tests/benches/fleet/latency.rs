@@ -1,0 +1,116 @@
+//! How long a single job takes when nothing else is going on, and what waiting calls leave of the
+//! ideal rate.
+
+use std::time::{Duration, Instant};
+
+use fleetline_producer::dispatcher::WindowBounds;
+use fleetline_shared::ports::{Broker, QueryLedger};
+use redis::AsyncCommands;
+use sqlx::PgPool;
+
+use crate::rig::{CALL, Rig, Work};
+use crate::throughput::median;
+
+const SINGLE_JOBS: usize = 200;
+const WINDOW: WindowBounds = WindowBounds { least: 64, most: 10_000 };
+const ROUNDS: usize = 3;
+
+/// Submit to committed, one job after the other, and the raw round trips beside it.
+pub(crate) async fn print() {
+    let rig = Rig::new().await;
+    let dispatcher = rig.dispatcher(Work::Noop, WINDOW);
+    let worker = rig.worker(Work::Noop, 10);
+    let mut times = Vec::new();
+    for _ in 0..SINGLE_JOBS {
+        let started = Instant::now();
+        let run = rig.submit(Work::Noop, 1).await;
+        rig.finished(Work::Noop, run).await;
+        times.push(started.elapsed().as_secs_f64() * 1e3);
+    }
+    worker.end().await;
+    dispatcher.end().await;
+    times.sort_by(f64::total_cmp);
+    let trips = raw_trips(&rig).await;
+    println!("latency of a single job, idle fleet, {SINGLE_JOBS} jobs");
+    println!("  submit to committed   p50 {:.1} ms, p99 {:.1} ms", at(&times, 0.5), at(&times, 0.99));
+    println!("  raw round trips       {trips}");
+    rig.remove().await;
+}
+
+fn at(sorted: &[f64], share: f64) -> f64 {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an index")]
+    let index = ((sorted.len() - 1) as f64 * share) as usize;
+    sorted[index]
+}
+
+/// The trips that no design can save: three commits (submit, dispatch, finish), two scripts, and the
+/// broker's way in and out, measured as one passive declare each.
+async fn raw_trips(rig: &Rig) -> String {
+    let pool = PgPool::connect(rig.database_url()).await.expect("Postgres");
+    sqlx::query("CREATE TABLE trips (n int)").execute(&pool).await.expect("a table");
+    let commit = time(|| async {
+        sqlx::query("INSERT INTO trips VALUES (1)").execute(&pool).await.expect("inserted");
+    })
+    .await;
+    let client = redis::Client::open(fleetline_tests::services::shared().redis.as_str()).expect("a URL");
+    let redis = client.get_multiplexed_async_connection().await.expect("Redis");
+    let script = time(|| async {
+        let _: Option<String> = redis.clone().get("nothing").await.expect("an answer");
+    })
+    .await;
+    let broker = time(|| async {
+        rig.broker.depth(Work::Noop.kind()).await.expect("a depth");
+    })
+    .await;
+    pool.close().await;
+    format!(
+        "commit {commit:.2} ms, Redis {script:.2} ms, broker {broker:.2} ms: 3 commits + 2 scripts + 2 broker = {:.1} ms",
+        3.0 * commit + 2.0 * script + 2.0 * broker
+    )
+}
+
+/// Milliseconds, median of 50.
+async fn time<F: Future<Output = ()>>(call: impl Fn() -> F) -> f64 {
+    let mut times = Vec::new();
+    for _ in 0..50 {
+        let started = Instant::now();
+        call().await;
+        times.push(started.elapsed().as_secs_f64() * 1e3);
+    }
+    median(times)
+}
+
+/// 200 calls of 50 ms at the same time: the share of the ideal rate.
+pub(crate) async fn print_waiting() {
+    const CALLS: usize = 200;
+    const JOBS: u64 = 20_000;
+    let mut shares = Vec::new();
+    let ideal = CALLS as f64 / CALL.as_secs_f64();
+    for _ in 0..ROUNDS {
+        let rig = Rig::new().await;
+        let dispatcher = rig.dispatcher(Work::Wait, WINDOW);
+        let run = rig.submit(Work::Wait, JOBS).await;
+        let worker = rig.worker(Work::Wait, CALLS);
+        // From the first tenth to the last: the rate of a worker that is warm.
+        let warm = wait_for(&rig, run, JOBS / 10).await;
+        let started = Instant::now();
+        let done = wait_for(&rig, run, JOBS * 9 / 10).await;
+        shares.push((done - warm) as f64 / started.elapsed().as_secs_f64() / ideal);
+        rig.finished(Work::Wait, run).await;
+        worker.end().await;
+        dispatcher.end().await;
+        rig.remove().await;
+    }
+    println!("{CALLS} waiting calls of {} ms, {JOBS} jobs, median of {ROUNDS}", CALL.as_millis());
+    println!("  share of the ideal {ideal:.0} jobs/s   {:.3}", median(shares));
+}
+
+async fn wait_for(rig: &Rig, run: fleetline_shared::domain::RunId, succeeded: u64) -> u64 {
+    loop {
+        let row = rig.ledger.run(run).await.expect("a row").expect("the run");
+        if row.counts.succeeded >= succeeded {
+            return row.counts.succeeded;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}

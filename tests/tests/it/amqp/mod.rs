@@ -1,0 +1,5 @@
+//! Other services on the broker: jobs in, answers and events out.
+
+mod examples;
+mod intake;
+mod outside;

@@ -1,0 +1,102 @@
+//! Slow clients, and requests byte by byte.
+
+use std::io::ErrorKind;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::fixture::Site;
+
+/// A connection on which a test says every byte itself.
+pub(super) struct Raw(TcpStream);
+
+impl Raw {
+    pub(super) async fn open(site: &Site) -> Self {
+        Self(TcpStream::connect(site.address).await.expect("a connection"))
+    }
+
+    /// The head of a POST.
+    pub(super) async fn head(&mut self, site: &Site, path: &str, length: usize) {
+        let key = &site.key;
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer {key}\r\n\
+             Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
+        );
+        self.send(head.as_bytes()).await;
+    }
+
+    pub(super) async fn send(&mut self, bytes: &[u8]) {
+        self.0.write_all(bytes).await.expect("the other side takes it");
+    }
+
+    /// Says that nothing more will come.
+    pub(super) async fn end(&mut self) {
+        self.0.shutdown().await.expect("the connection works");
+    }
+
+    /// All that comes until the other side closes.
+    pub(super) async fn answer(&mut self) -> String {
+        let mut all = Vec::new();
+        match self.0.read_to_end(&mut all).await {
+            Ok(_) => {}
+            Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset),
+        }
+        String::from_utf8(all).expect("text")
+    }
+}
+
+const SHORT: Duration = Duration::from_millis(50);
+const LONG: Duration = Duration::from_hours(1);
+
+#[tokio::test]
+async fn a_head_that_does_not_come_ends_the_connection() {
+    let site = Site::with(|parts| parts.options.header_timeout = SHORT).await;
+    for begun in ["", "GET /healthz HTTP/1.1\r\nHost: x\r\n"] {
+        let mut slow = Raw::open(&site).await;
+        slow.send(begun.as_bytes()).await;
+        assert_eq!(slow.answer().await, "", "closed without an answer");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_serves_on_and_ends_when_nothing_is_asked() {
+    let site =
+        Site::with(|parts| (parts.options.header_timeout, parts.options.idle_timeout) = (LONG, SHORT)).await;
+    let mut quiet = Raw::open(&site).await;
+    for _ in 0..2 {
+        quiet.send(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    }
+    let answers = quiet.answer().await;
+    assert_eq!(answers.matches("HTTP/1.1 200").count(), 2, "{answers}");
+}
+
+#[tokio::test]
+async fn a_long_answer_is_not_taken_for_an_idle_connection() {
+    let site = Site::with(|parts| {
+        (parts.options.header_timeout, parts.options.idle_timeout) = (SHORT, SHORT);
+        parts.options.heartbeat = SHORT * 3;
+    })
+    .await;
+    let run = site.submit(&super::fixture::echoes([1])).await["run_id"].as_str().expect("an id").to_owned();
+    let response = site.get(&format!("/v1/runs/{run}/events")).send().await;
+    let mut response = response.expect("an answer");
+    let mut heartbeats = 0;
+    while heartbeats < 2 {
+        let chunk = response.chunk().await.expect("the stream goes on").expect("it has no end");
+        heartbeats += usize::from(chunk.starts_with(b": alive"));
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_is_told() {
+    let site = Site::with(|parts| parts.options.body_timeout = SHORT).await;
+    for path in ["/v1/jobs", "/v1/runs?pipeline=logs", "/v1/runs?pipeline=discovery"] {
+        let mut slow = Raw::open(&site).await;
+        slow.head(&site, path, 100).await;
+        slow.send(b"[{").await;
+        let answer = slow.answer().await;
+        assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("too-slow"), "{answer}");
+    }
+    assert!(site.runs().await.is_empty());
+}

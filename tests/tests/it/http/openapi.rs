@@ -1,0 +1,87 @@
+//! The `OpenAPI` document tells of every route, and holds together.
+
+use std::collections::BTreeSet;
+
+use reqwest::Method;
+use serde_json::Value;
+
+use super::fixture::Site;
+
+const ROUTES: [(&str, &str); 14] = [
+    ("post", "/v1/runs"),
+    ("get", "/v1/runs"),
+    ("get", "/v1/runs/{run}"),
+    ("get", "/v1/runs/{run}/jobs"),
+    ("get", "/v1/runs/{run}/results"),
+    ("get", "/v1/runs/{run}/facts"),
+    ("get", "/v1/runs/{run}/events"),
+    ("post", "/v1/runs/{run}/cancel"),
+    ("post", "/v1/jobs"),
+    ("get", "/v1/jobs/{job}"),
+    ("post", "/v1/jobs/{job}/cancel"),
+    ("get", "/healthz"),
+    ("get", "/readyz"),
+    ("get", "/openapi.json"),
+];
+
+async fn document(site: &Site) -> Value {
+    site.request(Method::GET, "/openapi.json").send().await.expect("an answer").json().await.expect("JSON")
+}
+
+#[tokio::test]
+async fn every_route_is_in_it_and_nothing_else() {
+    let site = Site::start().await;
+    let document = document(&site).await;
+    assert!(document["openapi"].as_str().expect("a version").starts_with("3.1"));
+    let mut found = BTreeSet::new();
+    for (path, item) in document["paths"].as_object().expect("paths") {
+        for (method, operation) in item.as_object().expect("operations") {
+            found.insert((method.clone(), path.clone()));
+            assert!(
+                operation["summary"].is_string() || operation["description"].is_string(),
+                "{method} {path}"
+            );
+            assert!(
+                operation["responses"].as_object().expect("answers").len()
+                    > usize::from(path.starts_with("/v1/")),
+                "{path}"
+            );
+            let url = path.replace("{run}", ID).replace("{job}", ID);
+            let method: Method = method.to_uppercase().parse().expect("a method");
+            let answer = site.request(method, &url).send().await.expect("an answer");
+            let expected = if path.starts_with("/v1/") { 401 } else { 200 };
+            assert_eq!(answer.status(), expected, "{path} is served, and asks for a key where it must");
+        }
+    }
+    assert_eq!(found, ROUTES.map(|(method, path)| (method.to_owned(), path.to_owned())).into());
+}
+
+const ID: &str = "0199aaaa-bbbb-7ccc-8ddd-eeeeffff0001";
+
+#[tokio::test]
+async fn all_references_lead_somewhere_and_examples_are_there() {
+    let document = document(&Site::start().await).await;
+    let mut references = Vec::new();
+    collect(&document, &mut references);
+    assert!(references.len() > 10);
+    for reference in references {
+        let pointer = reference.strip_prefix('#').expect("a place in this document");
+        assert!(document.pointer(pointer).is_some(), "{reference}");
+    }
+    let schemas = &document["components"]["schemas"];
+    for name in ["JobRequest", "Problem", "JobProblem"] {
+        assert!(schemas[name]["example"].is_object(), "{name}: {}", schemas[name]);
+    }
+    assert!(document["components"]["securitySchemes"]["bearer"].is_object());
+}
+
+fn collect(value: &Value, references: &mut Vec<String>) {
+    match value {
+        Value::Object(fields) => {
+            references.extend(fields.get("$ref").and_then(Value::as_str).map(ToOwned::to_owned));
+            fields.values().for_each(|value| collect(value, references));
+        }
+        Value::Array(items) => items.iter().for_each(|value| collect(value, references)),
+        _ => {}
+    }
+}

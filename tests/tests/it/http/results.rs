@@ -1,0 +1,87 @@
+//! Results and facts: pages and streams hold the same rows, and the command line's.
+
+use serde_json::{Value, json};
+
+use super::fixture::{Site, echoes};
+use crate::cli::harness::sample;
+
+/// All rows, page by page.
+async fn pages(site: &Site, path: &str, limit: usize) -> Vec<Value> {
+    let mut rows = Vec::new();
+    let mut after = String::new();
+    loop {
+        let page = site.json(&format!("{path}?limit={limit}{after}")).await;
+        let items = page["items"].as_array().expect("a list");
+        rows.extend(items.iter().cloned());
+        let Some(next) = page["next"].as_str() else { return rows };
+        after = format!("&after={next}");
+    }
+}
+
+/// All rows, as a stream.
+async fn lines(site: &Site, path: &str) -> Vec<Value> {
+    let response = site.get(path).header("accept", "application/x-ndjson").send().await.expect("an answer");
+    assert_eq!(response.headers()["content-type"], "application/x-ndjson");
+    let text = response.text().await.expect("a body");
+    assert!(text.is_empty() || text.ends_with('\n'));
+    text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+}
+
+fn run_of(accepted: &Value) -> String {
+    accepted["run_id"].as_str().or_else(|| accepted["id"].as_str()).expect("an id").to_owned()
+}
+
+#[tokio::test]
+async fn thousands_of_rows_are_the_same_both_ways() {
+    let site = Site::with(|parts| parts.options.jobs.jobs = 5_000).await;
+    let run = run_of(&site.submit(&echoes(0..3_000)).await);
+    assert_eq!(site.work(2_990).await, 2_990);
+    let path = format!("/v1/runs/{run}/results");
+    let streamed = lines(&site, &path).await;
+    assert_eq!(streamed.len(), 3_000);
+    assert_eq!(streamed, pages(&site, &path, 200).await);
+    for (n, row) in streamed.iter().enumerate().take(2_990) {
+        assert_eq!((&row["output"]["n"], &row["state"]), (&json!(n), &json!("succeeded")));
+    }
+    assert_eq!(lines(&site, &format!("{path}?state=ready")).await.len(), 10);
+    assert_eq!(lines(&site, &format!("/v1/runs/{run}/facts")).await.len(), 2_990);
+    let jobs = pages(&site, &format!("/v1/runs/{run}/jobs"), 1_000).await;
+    assert_eq!(jobs.len(), 3_000);
+    assert_eq!((&jobs[0]["job_id"], &jobs[0]["attempts"]), (&streamed[0]["job_id"], &json!(1)));
+}
+
+#[tokio::test]
+async fn rows_are_those_of_the_command_line() {
+    let site = Site::start().await;
+    let document = std::fs::read(sample("airline-order.xml")).expect("the sample");
+    let run = run_of(&site.upload("discovery&input=airline-order.xml", document).await);
+    let log = std::fs::read(sample("service.log")).expect("the sample");
+    let log_run = run_of(&site.upload("logs&input=service.log", log).await);
+    while site.work(1_000).await > 0 {}
+
+    for (run, file) in [(run, "airline-order.xml"), (log_run, "service.log")] {
+        let place = crate::cli::harness::Place::new();
+        std::fs::copy(sample(file), place.path(file)).expect("a copy");
+        place.run(&["run", file]).exits(0);
+        let same = |rows: Vec<Value>, theirs: Vec<Value>| {
+            assert!(!rows.is_empty());
+            let plain = |row: Value| {
+                let mut row = row;
+                // What differs from one run to the next.
+                for field in ["job_id", "run_id"] {
+                    row.as_object_mut().expect("an object").remove(field);
+                }
+                row
+            };
+            let [ours, theirs] = [rows, theirs].map(|rows| rows.into_iter().map(plain).collect::<Vec<_>>());
+            assert_eq!(ours, theirs);
+        };
+        same(lines(&site, &format!("/v1/runs/{run}/results")).await, place.run(&["results"]).exits(0).rows());
+        let facts = lines(&site, &format!("/v1/runs/{run}/facts")).await;
+        same(facts.clone(), place.run(&["facts", "--json", "--limit", "0"]).exits(0).rows());
+        assert_eq!(facts, pages(&site, &format!("/v1/runs/{run}/facts"), 7).await);
+        let wanted = facts[0]["node_type"].as_str().or(facts[0]["error_type"].as_str()).expect("a type");
+        let of_type = lines(&site, &format!("/v1/runs/{run}/facts?type={wanted}")).await;
+        assert!(!of_type.is_empty() && of_type.len() < facts.len());
+    }
+}

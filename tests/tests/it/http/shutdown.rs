@@ -1,0 +1,32 @@
+//! The end of the process: what is under way is answered.
+
+use fleetline_shared::ports::{DispatchLedger, QueryLedger};
+
+use super::connections::Raw;
+use super::events::Events;
+use super::fixture::{Site, echoes};
+use super::upload::long_log;
+
+#[tokio::test]
+async fn answers_finish_and_streams_end() {
+    let site = Site::start().await;
+    let run = site.submit(&echoes([1])).await["run_id"].as_str().expect("an id").to_owned();
+    let mut events = Events::of(&site, &run, None).await;
+    events.next().await.expect("the state now");
+    let log = long_log();
+    let mut upload = Raw::open(&site).await;
+    upload.head(&site, "/v1/runs?pipeline=logs", 2 * log.len()).await;
+    upload.send(log.as_bytes()).await;
+
+    // The upload is under way once its run is there.
+    let mut changes = site.ledger.changes();
+    while site.ledger.runs(Some("acme"), 10).await.expect("runs").len() < 2 {
+        changes.changed().await.expect("the ledger works");
+    }
+    site.shutdown.cancel();
+    assert!(events.next().await.is_none(), "a stream ends");
+    upload.send(log.as_bytes()).await;
+    let answer = upload.answer().await;
+    assert!(answer.starts_with("HTTP/1.1 202"), "{answer}");
+    site.serving.await.expect("no panic").expect("a clean end");
+}

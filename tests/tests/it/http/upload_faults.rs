@@ -1,0 +1,130 @@
+//! Uploads that go wrong: named, and cleared away.
+
+use fleetline_producer::discovery::OnMalformed;
+use fleetline_shared::domain::RunState;
+use fleetline_shared::ports::{DispatchLedger, QueryLedger, RunRow};
+use serde_json::json;
+
+use super::connections::Raw;
+use super::fixture::{Site, problem};
+use super::upload::{LOG, long_log, spooled};
+
+/// The only run, when it is as wanted.
+async fn run_when(site: &Site, wanted: impl Fn(&RunRow) -> bool) -> RunRow {
+    let mut changes = site.ledger.changes();
+    loop {
+        let mut runs = site.ledger.runs(None, 10).await.expect("runs");
+        assert!(runs.len() < 2, "{runs:?}");
+        match runs.pop() {
+            Some(run) if wanted(&run) => return run,
+            _ => changes.changed().await.expect("the ledger works"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_log_cut_in_the_middle_leaves_a_cancelled_run_and_nothing_else() {
+    let site = Site::start().await;
+    let mut upload = Raw::open(&site).await;
+    let log = long_log();
+    upload.head(&site, "/v1/runs?pipeline=logs", log.len() * 2).await;
+    upload.send(log.as_bytes()).await;
+    run_when(&site, |run| run.counts.jobs > 0).await;
+    drop(upload);
+    let run = run_when(&site, |run| run.state == RunState::Finished).await;
+    assert_eq!((run.counts.cancelled, run.counts.succeeded), (run.counts.jobs, 0));
+    assert_eq!(site.work(10).await, 0);
+}
+
+#[tokio::test]
+async fn what_is_read_whole_first_leaves_nothing_when_cut() {
+    let site = Site::start().await;
+    for path in ["/v1/runs?pipeline=discovery", "/v1/runs?pipeline=discovery&input=a.xml"] {
+        let mut upload = Raw::open(&site).await;
+        upload.head(&site, path, 1_000).await;
+        upload.send(b"<a><b/>").await;
+        upload.end().await;
+        let answer = upload.answer().await;
+        assert!(answer.starts_with("HTTP/1.1 400") && !answer.contains("cancelled_run"), "{answer}");
+    }
+    assert_eq!((site.runs().await.len(), spooled(&site)), (0, 0));
+    // With a key the same request must still be possible.
+    let send =
+        |body: &'static str| site.post("/v1/runs?pipeline=logs").header("idempotency-key", "k").body(body);
+    assert_eq!(send(LOG).send().await.expect("an answer").status(), 202);
+    assert_eq!(site.runs().await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_file_over_the_limit_is_refused_before_it_comes() {
+    let site = Site::with(|parts| parts.options.upload_bytes = 1_000).await;
+    let mut upload = Raw::open(&site).await;
+    upload.head(&site, "/v1/runs?pipeline=logs", 1_001).await;
+    let answer = upload.answer().await;
+    assert!(answer.starts_with("HTTP/1.1 413") && answer.contains("1000 bytes"), "{answer}");
+    assert!(site.runs().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_file_of_unknown_length_is_refused_at_the_limit() {
+    let log = long_log();
+    let limit = log.len() as u64;
+    let site = Site::with(|parts| parts.options.upload_bytes = limit).await;
+    for (pipeline, cancelled) in [("logs", true), ("discovery", false)] {
+        let mut upload = Raw::open(&site).await;
+        let head = format!(
+            "POST /v1/runs?pipeline={pipeline} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-Api-Key: {}\r\n\
+             Transfer-Encoding: chunked\r\n\r\n",
+            site.key
+        );
+        upload.send(head.as_bytes()).await;
+        upload.send(format!("{:x}\r\n{log}\r\n", log.len()).as_bytes()).await;
+        if cancelled {
+            run_when(&site, |run| run.counts.jobs > 0).await;
+        }
+        upload.send(b"1\r\nx\r\n0\r\n\r\n").await;
+        let answer = upload.answer().await;
+        assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+        assert_eq!(answer.contains("cancelled_run"), cancelled, "{answer}");
+    }
+    let run = run_when(&site, |run| run.state == RunState::Finished).await;
+    assert_eq!(run.counts.cancelled, run.counts.jobs);
+    assert_eq!(spooled(&site), 0);
+}
+
+#[tokio::test]
+async fn what_the_pipeline_cannot_read_is_told_with_its_place() {
+    let site = Site::start().await;
+    for (pipeline, body, part) in [
+        ("discovery", "<a><b></a>", "line 1, column"),
+        ("discovery", "", "empty"),
+        ("discovery", "hello", "not XML"),
+        ("discovery", "<!DOCTYPE a><a/>", "DOCTYPE"),
+        ("logs", "\n\n", "empty"),
+        ("logs", "\x1f\u{0}\u{0}\u{0}\u{0}\u{0}\u{0}", "no text"),
+    ] {
+        let said = problem(site.post(&format!("/v1/runs?pipeline={pipeline}")).body(body), 422).await;
+        assert!(said["detail"].as_str().expect("a text").contains(part), "{pipeline}: {said}");
+    }
+    assert!(site.runs().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_malformed_document_keeps_what_came_before_if_told_so() {
+    let keep = OnMalformed::Keep;
+    let site = Site::with(|parts| parts.pipelines.discovery_options.on_malformed = keep).await;
+    let run = site.upload("discovery", "<a><b>1</b><b>2</b><b>3</b><c></a>").await;
+    assert!(run["problem"].as_str().expect("a text").contains("line 1"), "{run}");
+    assert_ne!(run["counts"]["jobs"], json!(0));
+    assert_eq!(run["state"], "running");
+}
+
+#[tokio::test]
+async fn pipelines_that_read_no_files() {
+    let site = Site::start().await;
+    for pipeline in ["jobs", "plan", "", "Logs"] {
+        let said = problem(site.post(&format!("/v1/runs?pipeline={pipeline}")).body(LOG), 400).await;
+        assert!(said["detail"].as_str().expect("a text").contains("discovery, logs"), "{said}");
+    }
+    problem(site.post("/v1/runs").body(LOG), 400).await;
+}

@@ -1,0 +1,120 @@
+//! Consumers that come and go.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fleetline_shared::ports::{Broker, Deliveries, Delivery};
+use fleetline_shared::rabbitmq::RabbitBroker;
+use fleetline_tests::conformance::Pace;
+
+use super::world::{World, delete_queue, line, message, options};
+
+const PACE: Pace = Pace::REAL;
+
+async fn next(consumer: &mut Box<dyn Deliveries>) -> Delivery {
+    PACE.soon(consumer.next()).await.expect("the consumer is there").expect("the broker is there")
+}
+
+async fn publish(world: &World, numbers: std::ops::Range<u32>) {
+    let messages = numbers.map(|number| message(&line(0), number)).collect();
+    for answer in world.broker.publish(messages).await {
+        answer.expect("the broker takes it");
+    }
+}
+
+#[tokio::test]
+async fn a_deleted_queue_ends_its_consumers_and_the_next_one_declares_it() {
+    let world = World::new().await;
+    publish(&world, 0..2).await;
+    let mut consumer = world.broker.consume(&line(0), 1).await.unwrap();
+    let held = next(&mut consumer).await;
+    delete_queue(&world, &line(0)).await;
+    drop(held);
+    let ended = PACE.soon(consumer.next()).await;
+    assert!(!matches!(ended, Some(Ok(_))), "the queue is gone");
+    assert!(PACE.soon(consumer.next()).await.is_none(), "and stays gone");
+    let mut consumer = world.broker.consume(&line(0), 1).await.unwrap();
+    publish(&world, 5..6).await;
+    assert_eq!(next(&mut consumer).await.body, b"5");
+}
+
+/// Quorum queues forget acknowledgements that are under way when a channel closes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_orderly_close_loses_no_acknowledgement() {
+    const MESSAGES: u32 = 5_000;
+    let world = World::new().await;
+    publish(&world, 0..MESSAGES).await;
+    let mut left = MESSAGES;
+    while left > 0 {
+        let worker = Arc::new(RabbitBroker::new(&options(&world.vhost().url)).unwrap());
+        let mut consumer = worker.consume(&line(0), 300).await.unwrap();
+        // Ends with acknowledgements just written and deliveries in the buffer.
+        let mut acks = Vec::new();
+        for _ in 0..left.min(1_250) {
+            let delivery = next(&mut consumer).await;
+            left -= 1;
+            acks.push(tokio::spawn(delivery.ack()));
+        }
+        for ack in acks {
+            ack.await.unwrap().expect("it is written");
+        }
+        drop(consumer);
+        worker.close().await;
+        assert_eq!(world.ready(&line(0)).await, left as usize, "every acknowledgement arrived");
+    }
+}
+
+/// Settled in any order, by many tasks, some given back: no message is lost or settled twice.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn acknowledgements_in_any_order_settle_what_they_name() {
+    let world = World::new().await;
+    publish(&world, 0..500).await;
+    let mut consumer = world.broker.consume(&line(0), 500).await.unwrap();
+    let mut held = Vec::new();
+    for _ in 0..500 {
+        held.push(next(&mut consumer).await);
+    }
+    fastrand::Rng::with_seed(7).shuffle(&mut held);
+    let back = held.split_off(400);
+    let expected: BTreeSet<_> = back.iter().map(|delivery| delivery.body.clone()).collect();
+    let acks: Vec<_> = held.into_iter().map(|delivery| tokio::spawn(delivery.ack())).collect();
+    drop(back);
+    for ack in acks {
+        ack.await.unwrap().unwrap();
+    }
+    let mut again = BTreeSet::new();
+    for _ in 0..100 {
+        let delivery = next(&mut consumer).await;
+        assert!(delivery.redelivered);
+        again.insert(delivery.body.clone());
+        delivery.ack().await.unwrap();
+    }
+    assert_eq!(again, expected);
+    PACE.nothing(consumer.next(), "all are settled").await;
+}
+
+#[tokio::test]
+async fn a_settled_delivery_moves_its_line() {
+    let world = World::new().await;
+    publish(&world, 0..1).await;
+    PACE.nothing(world.broker.line_moved(), "a producer without consumers hears nothing").await;
+    let mut consumer = world.broker.consume(&line(0), 1).await.unwrap();
+    next(&mut consumer).await.ack().await.unwrap();
+    PACE.soon(world.broker.line_moved()).await;
+}
+
+#[tokio::test]
+async fn what_a_dropped_consumer_left_behind_can_no_longer_be_settled() {
+    let world = World::new().await;
+    publish(&world, 0..1).await;
+    let mut consumer = world.broker.consume(&line(0), 1).await.unwrap();
+    let late = next(&mut consumer).await;
+    drop(consumer);
+    let mut other = world.broker.consume(&line(0), 1).await.unwrap();
+    let again = next(&mut other).await;
+    assert!(again.redelivered);
+    let error = tokio::time::timeout(Duration::from_secs(5), late.ack()).await.expect("it ends").unwrap_err();
+    assert!(error.to_string().contains("delivers the message again"), "{error}");
+    again.ack().await.unwrap();
+}

@@ -1,0 +1,145 @@
+//! A broker that fails delays; it loses nothing and nobody hangs. One test, for one private broker.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use fleetline_shared::ports::{Broker, Deliveries, Depth};
+use fleetline_shared::rabbitmq::RabbitBroker;
+use fleetline_tests::conformance::Pace;
+use fleetline_tests::services::{PrivateServers, Server, Vhost};
+use tokio::sync::{Notify, mpsc};
+use tokio::time::timeout;
+
+use super::world::{World, line, message, options};
+
+const PACE: Pace = Pace::REAL;
+const CONFIRM_TIMEOUT: Duration = Duration::from_secs(2);
+/// No publish takes longer, whatever happens.
+const ANSWERED: Duration = Duration::from_secs(5);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failing_broker_delays_and_loses_nothing() {
+    let servers = Arc::new(tokio::task::spawn_blocking(PrivateServers::start).await.unwrap());
+    let vhost = Vhost::on(&servers.urls.rabbitmq, &servers.urls.management).await;
+    let mut options = options(&vhost.url);
+    options.confirm_timeout = CONFIRM_TIMEOUT;
+    let world = World::on(vhost, options).await;
+    under_an_alarm_publishes_end_and_acks_flow(&world, &servers).await;
+    lost(&world, &servers, |servers| {
+        servers.rabbitmqctl(&["close_all_connections", "a test"]);
+    })
+    .await;
+    lost(&world, &servers, |servers| {
+        servers.kill(Server::RabbitMq);
+        servers.start_again(Server::RabbitMq);
+    })
+    .await;
+}
+
+async fn ctl(servers: &Arc<PrivateServers>, args: &'static [&'static str]) {
+    let servers = Arc::clone(servers);
+    tokio::task::spawn_blocking(move || servers.rabbitmqctl(args)).await.unwrap();
+}
+
+async fn under_an_alarm_publishes_end_and_acks_flow(world: &World, servers: &Arc<PrivateServers>) {
+    let broker = &world.broker;
+    let sent = broker.publish((0..20).map(|number| message(&line(0), number)).collect()).await;
+    assert!(sent.iter().all(Result::is_ok), "{sent:?}");
+    let mut consumer = broker.consume(&line(0), 10).await.unwrap();
+    let first = consumer.next().await.unwrap().unwrap();
+    ctl(servers, &["set_vm_memory_high_watermark", "0"]).await;
+    // The first two are written to a blocked connection, one on each of its channels.
+    for number in 0..4 {
+        let publish = broker.publish(vec![message(&line(1), number)]);
+        let answers = timeout(ANSWERED, publish).await.expect("it ends");
+        let error = answers[0].as_ref().expect_err("the broker takes nothing").to_string();
+        assert!(error.contains("memory or disk alarm"), "{error}");
+    }
+    first.ack().await.unwrap();
+    for _ in 1..20 {
+        PACE.soon(consumer.next()).await.unwrap().unwrap().ack().await.unwrap();
+    }
+    let depth = || async { broker.depth(&line(0)).await.unwrap() };
+    PACE.becomes(Depth { ready: 0, unsettled: 0 }, depth).await;
+    ctl(servers, &["set_vm_memory_high_watermark", "0.4"]).await;
+    drop(consumer);
+    published(broker, &[9]).await;
+    // What was given up on may land late; what nobody waited for any more was never sent.
+    let mut landed = Vec::new();
+    let mut rest = broker.consume(&line(1), 10).await.unwrap();
+    while let Ok(Some(Ok(delivery))) = timeout(PACE.unit * 4, rest.next()).await {
+        landed.push(String::from_utf8(delivery.body.clone()).unwrap());
+        delivery.ack().await.unwrap();
+    }
+    landed.sort_unstable();
+    assert_eq!(landed, ["0", "1", "9"]);
+}
+
+/// Publishes to line 1 until each is confirmed.
+async fn published(broker: &RabbitBroker, numbers: &[u32]) {
+    let mut left = numbers.to_vec();
+    while !left.is_empty() {
+        let messages = left.iter().map(|number| message(&line(1), *number)).collect();
+        let answers = timeout(ANSWERED, broker.publish(messages)).await.expect("each publish is answered");
+        let mut answers = answers.iter();
+        left.retain(|_| answers.next().expect("one answer each").is_err());
+    }
+}
+
+/// Publishes and consumes 2,000 messages, with a fault in the middle.
+async fn lost(world: &World, servers: &Arc<PrivateServers>, fault: fn(&PrivateServers)) {
+    const MESSAGES: u32 = 2_000;
+    let (acked, mut seen) = mpsc::unbounded_channel();
+    let consumer = tokio::spawn(consume(Arc::clone(&world.broker), acked));
+    let (sent, half) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
+    let publishers: Vec<_> = (0..4)
+        .map(|part| {
+            let (broker, sent, half) = (Arc::clone(&world.broker), Arc::clone(&sent), Arc::clone(&half));
+            tokio::spawn(async move {
+                let numbers: Vec<u32> = (0..MESSAGES).filter(|number| number % 4 == part).collect();
+                for batch in numbers.chunks(5) {
+                    published(&broker, batch).await;
+                    if sent.fetch_add(batch.len(), Ordering::SeqCst) > MESSAGES as usize / 8 {
+                        half.notify_one();
+                    }
+                }
+            })
+        })
+        .collect();
+    timeout(Duration::from_secs(30), half.notified()).await.expect("publishing goes on");
+    let servers = Arc::clone(servers);
+    tokio::task::spawn_blocking(move || fault(&servers)).await.unwrap();
+    for publisher in publishers {
+        timeout(Duration::from_mins(1), publisher).await.expect("it goes on after the fault").unwrap();
+    }
+    let mut left: BTreeSet<u32> = (0..MESSAGES).collect();
+    while !left.is_empty() {
+        let number = timeout(Duration::from_secs(30), seen.recv()).await;
+        let number = number.unwrap_or_else(|_| panic!("{} never came, {:?}", left.len(), left.first()));
+        left.remove(&number.expect("the consumer goes on"));
+    }
+    consumer.abort();
+    let _ = consumer.await;
+    // Messages published twice may be there; they are nobody's loss.
+    let mut rest = world.broker.consume(&line(1), 100).await.unwrap();
+    while let Ok(Some(Ok(delivery))) = timeout(PACE.unit * 4, rest.next()).await {
+        delivery.ack().await.unwrap();
+    }
+}
+
+/// Consumes and acknowledges for ever; starts another consumer whenever one is gone.
+async fn consume(broker: Arc<RabbitBroker>, acked: mpsc::UnboundedSender<u32>) {
+    loop {
+        let started: Result<Box<dyn Deliveries>, _> = broker.consume(&line(1), 50).await;
+        let Ok(mut consumer) = started else { continue };
+        while let Some(Ok(delivery)) = consumer.next().await {
+            let number = std::str::from_utf8(&delivery.body).unwrap().parse().unwrap();
+            // An acknowledgement that fails: it comes again.
+            if delivery.ack().await.is_ok() {
+                let _ = acked.send(number);
+            }
+        }
+    }
+}

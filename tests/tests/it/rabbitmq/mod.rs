@@ -1,0 +1,10 @@
+//! The `RabbitMQ` adapter against a real broker.
+
+mod conformance;
+mod consuming;
+mod faults;
+mod intake;
+mod publishing;
+mod rates;
+mod topology;
+mod world;

@@ -1,0 +1,65 @@
+//! The suites of the ports.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use fleetline_shared::ports::{Leases, Limits, Quotas};
+use fleetline_shared::redis::{RedisLeases, RedisQuotas};
+use fleetline_tests::conformance::Pace;
+use fleetline_tests::conformance::leases::LeasesFixture;
+use fleetline_tests::conformance::quotas::QuotasFixture;
+
+use super::redis;
+
+struct OnRedis(RedisLeases);
+
+impl LeasesFixture for OnRedis {
+    fn pace(&self) -> Pace {
+        Pace::REAL
+    }
+
+    fn leases(&self) -> &dyn Leases {
+        &self.0
+    }
+}
+
+mod leases {
+    use super::*;
+    fleetline_tests::leases_conformance!(
+        #[tokio::test]
+        OnRedis(RedisLeases::new(redis()))
+    );
+}
+
+/// Each start has a prefix, and so a state, of its own: the one before is lost.
+struct Fleets;
+
+#[async_trait]
+impl QuotasFixture for Fleets {
+    fn pace(&self) -> Pace {
+        Pace::REAL
+    }
+
+    async fn start(&self, limits: BTreeMap<String, Limits>) -> Arc<dyn Quotas> {
+        Arc::new(RedisQuotas::new(redis(), limits))
+    }
+
+    /// Timers are rounded to milliseconds.
+    fn jitter(&self) -> Duration {
+        Duration::from_millis(2)
+    }
+
+    fn least_use(&self) -> f64 {
+        0.97
+    }
+}
+
+mod quotas {
+    use super::*;
+    fleetline_tests::quotas_conformance!(
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        Fleets
+    );
+}

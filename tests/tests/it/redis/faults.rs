@@ -1,0 +1,166 @@
+//! Faults of a real server: down at the start, standing still, restarted, flushed.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use fleetline_shared::domain::{JobId, PortError};
+use fleetline_shared::ports::{Acquired, Admission, Ask, Holder, Leases, Limits, Quotas, Rate};
+use fleetline_shared::redis::{Redis, RedisLeases, RedisOptions, RedisQuotas};
+use fleetline_tests::conformance::Pace;
+use fleetline_tests::services::{PrivateServers, Server};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::connect;
+
+const TTL: Duration = Duration::from_mins(1);
+
+fn holder() -> Holder {
+    Holder { job: JobId::new(), fence: 1, token: 1 }
+}
+
+fn ask(hold: Duration) -> Ask {
+    Ask { upstream: "api".into(), tokens: 0, hold, slot_ttl: TTL }
+}
+
+fn impatient(servers: &PrivateServers) -> Redis {
+    let response_timeout = Duration::from_millis(500);
+    Redis::new(RedisOptions { response_timeout, ..RedisOptions::new(&servers.urls.redis) }).unwrap()
+}
+
+fn places(concurrency: u32) -> BTreeMap<String, Limits> {
+    let limits = Limits { concurrency: Some(concurrency), ..Limits::default() };
+    BTreeMap::from([("api".to_owned(), limits)])
+}
+
+/// The call fails as unavailable, in a time far below a worker's patience.
+async fn is_unavailable<T: std::fmt::Debug>(call: impl Future<Output = Result<T, PortError>>) {
+    let answer = timeout(Duration::from_secs(20), call).await.expect("it does not wait for ever");
+    let error = answer.expect_err("the server does not answer");
+    assert!(matches!(error, PortError::Unavailable { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_server_that_is_down_at_the_start_is_used_when_it_comes() {
+    let servers = PrivateServers::start();
+    servers.stop(Server::Redis);
+    let redis = impatient(&servers);
+    let (leases, quotas) = (RedisLeases::new(redis.clone()), RedisQuotas::new(redis, places(1)));
+    is_unavailable(leases.acquire("key", holder(), TTL)).await;
+    is_unavailable(quotas.admit(ask(Duration::ZERO))).await;
+    is_unavailable(quotas.report()).await;
+    servers.start_again(Server::Redis);
+    let acquired = async || leases.acquire("key", holder(), TTL).await.ok();
+    Pace::REAL.becomes(Some(Acquired::Yes), acquired).await;
+    let admission = quotas.admit(ask(Duration::ZERO)).await.unwrap();
+    assert!(matches!(admission, Admission::Go { .. }), "{admission:?}");
+}
+
+/// Calls that were given up while the server stood still set nothing aside when it goes on.
+#[tokio::test]
+async fn a_server_that_stands_still_is_unavailable_until_it_goes_on() {
+    let servers = PrivateServers::start();
+    let redis = impatient(&servers);
+    let (leases, quotas) = (RedisLeases::new(redis.clone()), RedisQuotas::new(redis, places(2)));
+    let holder = holder();
+    assert_eq!(leases.acquire("key", holder, TTL).await.unwrap(), Acquired::Yes);
+    let Admission::Go { reservation, .. } = quotas.admit(ask(TTL)).await.unwrap() else {
+        panic!("two places are free");
+    };
+    servers.signal(Server::Redis, "STOP");
+    is_unavailable(leases.renew("key", holder, TTL)).await;
+    for _ in 0..3 {
+        is_unavailable(quotas.admit(ask(TTL))).await;
+    }
+    servers.signal(Server::Redis, "CONT");
+    Pace::REAL.becomes(Some(true), async || leases.renew("key", holder, TTL).await.ok()).await;
+    let in_flight = async || Some(quotas.report().await.ok()?[0].in_flight);
+    Pace::REAL.becomes(Some(1), in_flight).await;
+    quotas.settle(reservation, None).await.unwrap();
+    assert_eq!(quotas.report().await.unwrap()[0].in_flight, 0);
+}
+
+#[tokio::test]
+async fn leases_that_are_lost_are_taken_again() {
+    let servers = PrivateServers::start();
+    let leases = RedisLeases::new(connect(&servers.urls.redis));
+    let holder_of_key = holder();
+    assert_eq!(leases.acquire("key", holder_of_key, TTL).await.unwrap(), Acquired::Yes);
+    flush(&servers);
+    assert!(leases.renew("key", holder_of_key, TTL).await.unwrap(), "a flush took it from nobody");
+    servers.kill(Server::Redis);
+    servers.start_again(Server::Redis);
+    assert!(leases.renew("key", holder_of_key, TTL).await.unwrap(), "the scripts are loaded again");
+    let answer = leases.acquire("key", holder(), TTL).await.unwrap();
+    assert!(matches!(answer, Acquired::Held { .. }), "{answer:?}");
+}
+
+fn flush(servers: &PrivateServers) {
+    let client = redis::Client::open(servers.urls.redis.as_str()).unwrap();
+    redis::cmd("FLUSHALL").exec(&mut client.get_connection().unwrap()).unwrap();
+}
+
+const RATE: Rate = Rate { amount: 500, window: Duration::from_millis(2_500) };
+
+/// A call's slot lies between these: its answer took a while.
+type Start = (Instant, Instant);
+
+/// Calls for ever, whatever the quotas say.
+async fn call_on(quotas: Arc<dyn Quotas>, starts: Arc<Mutex<Vec<Start>>>) {
+    loop {
+        let asked = Instant::now();
+        match quotas.admit(ask(RATE.window / 10)).await {
+            Ok(Admission::Go { after, reservation }) => {
+                let latest = Instant::now() + after;
+                sleep(after).await;
+                starts.lock().unwrap().push((asked + after, latest));
+                let _ = quotas.settle(reservation, None).await;
+            }
+            Ok(Admission::NotBefore { wait, .. }) => sleep(wait).await,
+            Err(PortError::Unavailable { .. }) => sleep(RATE.window / 100).await,
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+/// Two processes with demand all the time; the server is flushed, killed, started again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_window_is_over_the_limit_whatever_the_server_loses() {
+    let servers = PrivateServers::start();
+    let limits = Limits { requests: Some(RATE), ..Limits::default() };
+    let starts = Arc::new(Mutex::new(Vec::new()));
+    let mut callers = Vec::new();
+    for _ in 0..2 {
+        let redis = impatient(&servers);
+        let quotas: Arc<dyn Quotas> =
+            Arc::new(RedisQuotas::new(redis, BTreeMap::from([("api".to_owned(), limits)])));
+        for _ in 0..20 {
+            callers.push(tokio::spawn(call_on(Arc::clone(&quotas), Arc::clone(&starts))));
+        }
+    }
+    let begun = async |calls: usize| {
+        let before = starts.lock().unwrap().len();
+        Pace::REAL.becomes(true, async || starts.lock().unwrap().len() >= before + calls).await;
+    };
+    begun(700).await;
+    flush(&servers);
+    begun(200).await;
+    servers.kill(Server::Redis);
+    servers.start_again(Server::Redis);
+    begun(200).await;
+    flush(&servers);
+    begun(700).await;
+    for caller in &callers {
+        assert!(!caller.is_finished(), "callers never stop by themselves");
+        caller.abort();
+    }
+    let mut starts = starts.lock().unwrap().clone();
+    starts.sort_unstable_by_key(|(_, latest)| *latest);
+    // Timers are rounded.
+    let jitter = Duration::from_millis(2);
+    for (place, (_, last)) in starts.iter().enumerate() {
+        let is_inside = |(earliest, _): &&Start| *earliest + RATE.window >= *last + jitter;
+        let inside = starts[..=place].iter().filter(is_inside).count();
+        assert!(inside as u64 <= RATE.amount, "{inside} calls in a window");
+    }
+}

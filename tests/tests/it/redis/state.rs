@@ -1,0 +1,204 @@
+//! What the quota script keeps between its calls: when it is void, when limits change, how much it
+//! is. Time is a number here.
+
+use std::time::Duration;
+
+use fleetline_shared::ports::{Limits, Rate};
+use fleetline_shared::redis::Redis;
+use fleetline_shared::redis::quotas::answer::{Answer, Done, Standing};
+use fleetline_shared::redis::quotas::call::{Op, QuotaCall};
+use fleetline_shared::rules::{Pacing, Slot, SlotAsk};
+use fleetline_tests::services;
+use redis::Commands;
+
+use super::redis;
+
+const SECOND: u64 = 1_000_000;
+const START: u64 = 1_760_000_000_000_000;
+
+fn requests(amount: u64, seconds: u64) -> Limits {
+    Limits { requests: Some(Rate { amount, window: Duration::from_secs(seconds) }), ..Limits::default() }
+}
+
+/// One upstream at a time of its own, and a way to look at its keys.
+struct Bench {
+    redis: Redis,
+    keys: redis::Connection,
+    now: u64,
+    pacing: Pacing,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let client = redis::Client::open(services::shared().redis.as_str()).unwrap();
+        let pacing = Pacing { margin: 0.0, ..Pacing::default() };
+        Self { redis: redis(), keys: client.get_connection().unwrap(), now: START, pacing }
+    }
+
+    fn key(&self, name: &str) -> String {
+        format!("{{{}:api}}:{name}", self.redis.prefix())
+    }
+
+    async fn run(&self, limits: Limits, version: u64, valid_until: u64, ops: &[Op]) -> Option<Done> {
+        let call = QuotaCall {
+            prefix: self.redis.prefix(),
+            upstream: "api",
+            limits,
+            pacing: self.pacing,
+            version,
+            lead: SECOND,
+            valid_until,
+            clock: Some(self.now),
+        };
+        call.run(&self.redis, ops).await.unwrap().done
+    }
+
+    async fn done(&self, limits: Limits, version: u64, ops: &[Op]) -> Done {
+        self.run(limits, version, 0, ops).await.expect("it is never too late")
+    }
+
+    async fn standing(&self) -> Standing {
+        let done = self.done(Limits::default(), 0, &[Op::Report]).await;
+        let [Answer::Report(standing)] = done.answers.as_slice() else { panic!("{done:?}") };
+        standing.clone()
+    }
+}
+
+fn ask(hold: u64) -> Op {
+    Op::Ask(SlotAsk { tokens: 0, hold, ttl: 60 * SECOND })
+}
+
+fn starts(done: &Done) -> usize {
+    done.answers.iter().filter(|answer| matches!(answer, Answer::Slot(Slot::At { .. }, _))).count()
+}
+
+#[tokio::test]
+async fn a_state_of_which_a_part_is_lost_starts_empty() {
+    let mut bench = Bench::new();
+    let limits = requests(100, 10);
+    assert!(bench.done(limits, 1, &[]).await.was_empty);
+    for name in ["quota", "calls"] {
+        assert!(!bench.done(limits, 1, &[ask(SECOND)]).await.was_empty);
+        let key = bench.key(name);
+        let _: () = bench.keys.del(&key).unwrap();
+        assert!(bench.done(limits, 1, &[ask(SECOND)]).await.was_empty, "{name} was lost");
+    }
+}
+
+/// A server that was restarted reads a state from its disk that does not know the last calls.
+#[tokio::test]
+async fn a_state_of_another_run_of_the_server_starts_empty() {
+    let mut bench = Bench::new();
+    let limits = requests(100, 10);
+    bench.done(limits, 1, &[]).await;
+    bench.now += SECOND;
+    assert!(!bench.done(limits, 1, &[]).await.was_empty);
+    let key = bench.key("quota");
+    let _: () = bench.keys.hset(&key, "run", "0123456789abcdef").unwrap();
+    bench.now += SECOND;
+    assert!(bench.done(limits, 1, &[]).await.was_empty);
+}
+
+/// Else it would stand still until the clock is where it was.
+#[tokio::test]
+async fn a_state_of_the_future_starts_empty_and_its_calls_are_not_mistaken() {
+    let mut bench = Bench::new();
+    let done = bench.done(Limits::default(), 1, &[ask(0)]).await;
+    let [Answer::Slot(Slot::At { id: old, .. }, _)] = done.answers[..] else { panic!("{done:?}") };
+    bench.now -= SECOND / 2;
+    assert!(!bench.done(Limits::default(), 1, &[]).await.was_empty, "clocks are set a little all the time");
+    bench.now -= 60 * SECOND;
+    let done = bench.done(Limits::default(), 1, &[ask(0), Op::Settle { id: old, used: None }]).await;
+    assert!(done.was_empty);
+    assert_eq!(done.answers[1], Answer::Changed(false), "a call of the lost state");
+    assert_eq!(bench.standing().await.in_flight, 1);
+}
+
+#[tokio::test]
+async fn a_call_that_nobody_waits_for_does_nothing() {
+    let bench = Bench::new();
+    assert!(bench.run(Limits::default(), 1, bench.now - 1, &[ask(0)]).await.is_none());
+    assert!(bench.run(Limits::default(), 1, bench.now, &[ask(0)]).await.is_some());
+    assert_eq!(bench.standing().await.in_flight, 1);
+}
+
+#[tokio::test]
+async fn the_limits_of_the_latest_version_are_in_force() {
+    let bench = Bench::new();
+    bench.done(requests(100, 10), 5, &[]).await;
+    for (limits, version) in [(requests(7, 10), 4), (Limits::default(), 0)] {
+        bench.done(limits, version, &[]).await;
+        assert_eq!(bench.standing().await.limits, requests(100, 10), "version {version} is older");
+    }
+    let newer = Limits { concurrency: Some(3), ..requests(7, 20) };
+    bench.done(newer, 6, &[]).await;
+    assert_eq!(bench.standing().await.limits, newer);
+    bench.done(Limits::default(), 7, &[]).await;
+    assert_eq!(bench.standing().await.limits, Limits::default());
+}
+
+#[tokio::test]
+async fn what_was_used_under_the_old_limit_counts_under_the_new_one() {
+    let mut bench = Bench::new();
+    bench.pacing.burst = 1.0;
+    bench.done(requests(100, 10), 1, &[]).await;
+    bench.now += 20 * SECOND;
+    let asks = vec![ask(0); 200];
+    assert_eq!(starts(&bench.done(requests(100, 10), 1, &asks).await), 100);
+    bench.now += 9 * SECOND;
+    let asks = vec![ask(900_000); 200];
+    assert_eq!(starts(&bench.done(requests(150, 10), 2, &asks).await), 0, "150 could be used before");
+    bench.now += 11 * SECOND + 1;
+    assert_eq!(starts(&bench.done(requests(150, 10), 2, &asks).await), 150);
+}
+
+/// Callers that live on start at their slots, whatever the server has lost meanwhile.
+#[tokio::test]
+async fn slots_of_a_lost_state_count() {
+    let mut bench = Bench::new();
+    let limits = requests(500, 10);
+    let mut starts = Vec::new();
+    bench.done(limits, 1, &[]).await;
+    // Lost when the window is full, and once more when the new state has given its first slots.
+    for seconds in [15, 2, 15] {
+        for _ in 0..seconds * 10 {
+            bench.now += SECOND / 10;
+            let done = bench.done(limits, 1, &vec![ask(SECOND); 70]).await;
+            starts.extend(done.answers.iter().filter_map(|answer| match answer {
+                Answer::Slot(Slot::At { at, .. }, _) => Some(*at),
+                _ => None,
+            }));
+        }
+        let key = bench.key("quota");
+        let _: () = bench.keys.del(&key).unwrap();
+    }
+    assert!(starts.len() > 1_000, "{} calls", starts.len());
+    starts.sort_unstable();
+    for (place, last) in starts.iter().enumerate() {
+        let inside = starts[..=place].iter().filter(|at| **at + 10 * SECOND >= *last).count();
+        assert!(inside <= 500, "{inside} calls in the window until {last}");
+    }
+}
+
+/// Entries that no window contains any more are removed, and all of it when nobody calls.
+#[tokio::test]
+async fn the_state_is_bounded_and_ends() {
+    let mut bench = Bench::new();
+    let limits = requests(1_000_000, 10);
+    bench.done(limits, 1, &[]).await;
+    bench.now += 20 * SECOND;
+    for _ in 0..3_000 {
+        let done = bench.done(limits, 1, &[ask(SECOND)]).await;
+        let [Answer::Slot(Slot::At { id, .. }, _)] = done.answers[..] else { panic!("{done:?}") };
+        bench.done(limits, 1, &[Op::Settle { id, used: None }]).await;
+        bench.now += 11_000;
+    }
+    let (quota, calls) = (bench.key("quota"), bench.key("calls"));
+    let fields: usize = bench.keys.hlen(&quota).unwrap();
+    assert!((900..1_000).contains(&fields), "{fields} fields: 10 s of entries, and few more");
+    assert_eq!(bench.keys.zcard::<_, usize>(&calls).unwrap(), 1, "the mark");
+    for key in [quota, calls] {
+        let left: i64 = bench.keys.ttl(&key).unwrap();
+        assert!((86_400..2 * 86_400).contains(&left), "{left} s");
+    }
+}
