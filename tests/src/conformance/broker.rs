@@ -28,6 +28,7 @@ macro_rules! broker_conformance {
                 a_message_that_always_comes_back_is_a_dead_letter,
                 a_rejected_message_is_a_dead_letter,
                 a_consumer_that_goes_away_takes_nothing_with_it,
+                what_was_handed_out_outlives_its_consumer,
                 a_given_up_wait_loses_nothing,
                 consumers_share_a_line,
                 lines_are_apart,
@@ -247,6 +248,25 @@ pub async fn a_consumer_that_goes_away_takes_nothing_with_it(fixture: &dyn Broke
     }
     seen.sort_unstable();
     assert_eq!(seen, (0..10).collect::<Vec<_>>());
+}
+
+/// A worker that drains stops to take, and finishes what it has begun: nobody else may get that.
+pub async fn what_was_handed_out_outlives_its_consumer(fixture: &dyn BrokerFixture) {
+    let bench = Bench::new(fixture);
+    bench.publish(0..3).await;
+    let mut consumer = bench.consumer(3).await;
+    let under_way = bench.next(&mut consumer).await;
+    drop(consumer);
+    let mut other = bench.consumer(10).await;
+    for _ in 0..2 {
+        let delivery = bench.next(&mut other).await;
+        assert_ne!(number(&delivery), number(&under_way));
+        delivery.ack().await.unwrap();
+    }
+    bench.pace.nothing(other.next(), "the third is under way").await;
+    under_way.ack().await.unwrap();
+    drop(other);
+    bench.depth_becomes(0, 0).await;
 }
 
 /// Dropping the future of `next` drops no message.

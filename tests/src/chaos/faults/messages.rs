@@ -17,7 +17,7 @@ pub const ALL: [Fault; 3] = [
     fault!("a message kills its workers", poison),
 ];
 
-/// A job that kills its workers is dead within this time.
+/// What must come comes within this time.
 const END: Duration = Duration::from_mins(4);
 const KIND: &str = "node.extract";
 
@@ -47,18 +47,23 @@ async fn young_duplicates(fleet: &mut Fleet, _: &mut Extent) {
     let broker = BrokerView::open(&fleet.urls().rabbitmq).await.expect("the broker answers");
     let tap = broker.tap(KIND).await;
     let from = Instant::now();
-    let mut again = 0;
-    while again < 20 {
+    let mut again = Vec::new();
+    while again.len() < 20 {
         for body in tap.bodies().await {
             broker.publish(JOBS_EXCHANGE, KIND, &body).await;
-            again += 1;
+            again.push(job_of(&body));
         }
         // The tap has the duplicates too.
         fleet.more_finished(1).await;
     }
     tap.close().await;
-    fleet.more_finished(40).await;
-    fleet.disturbed("messages came again", from, again);
+    until("all whose messages came again are finished", END, async || {
+        let mut view = PostgresView::open(&fleet.urls().postgres).await?;
+        let finished = view.terminal_rows().await?;
+        again.iter().all(|job| finished.contains_key(job)).then_some(())
+    })
+    .await;
+    fleet.disturbed("messages came again", from, again.len());
 }
 
 /// Ends as a dead job, and takes nothing else with it.
