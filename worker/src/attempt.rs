@@ -61,11 +61,12 @@ impl Attempts {
             return Ok(());
         };
         let started = Instant::now();
-        let lease = match HeldLease::take(&self.leases, &envelope, delivery.redelivered, self.lease_ttl).await {
+        let lease = match HeldLease::take(&self.leases, &envelope, delivery.redelivered, self.lease_ttl).await
+        {
             Ok(Taken::Yes(lease)) => lease,
             // The same message twice. Nothing is written: the job is in good hands.
             Ok(Taken::Duplicate) => {
-                acknowledge(delivery).await;
+                acknowledge(Some(delivery)).await;
                 return Ok(());
             }
             Ok(Taken::Held { expires_in }) => {

@@ -30,8 +30,7 @@ pub(super) struct Wish<'a> {
     pub(super) open: mpsc::Sender<()>,
 }
 
-/// Deliveries of one queue. Dropped, it gives back what it has buffered; its channel closes when what
-/// it handed out is settled.
+/// Deliveries of one queue. Dropped, it gives back what it has buffered and closes its channel.
 ///
 /// Consumers of one queue in this process share their buffers: a message that the broker pushed to
 /// one whose owner is busy goes to whoever waits.
@@ -127,17 +126,17 @@ impl Consumer {
 struct Taken {
     delivery: Delivery,
     commands: mpsc::UnboundedSender<Command>,
-    loan: Option<Loan>,
+    loan: Loan,
 }
 
 /// Own deliveries first, then what lies in the others' buffers.
 fn poll(me: &mut Member, others: &mut [Member], cx: &mut Context<'_>) -> Poll<Option<lapin::Result<Taken>>> {
     if let Poll::Ready(next) = me.stream.poll_next_unpin(cx) {
-        let own = |delivery| Taken { delivery, commands: me.commands.clone(), loan: None };
+        let own = |delivery| Taken { delivery, commands: me.commands.clone(), loan: Loan::new(&me.loans) };
         return Poll::Ready(next.map(|next| next.map(own)));
     }
     for other in others {
-        let loan = Some(Loan::new(&other.loans));
+        let loan = Loan::new(&other.loans);
         match other.stream.poll_next_unpin(cx) {
             Poll::Ready(Some(Ok(delivery))) => {
                 return Poll::Ready(Some(Ok(Taken { delivery, commands: other.commands.clone(), loan })));
@@ -153,8 +152,6 @@ fn poll(me: &mut Member, others: &mut [Member], cx: &mut Context<'_>) -> Poll<Op
 impl Drop for Consumer {
     fn drop(&mut self) {
         self.queue.leave(&self.me);
-        // The others forget it, and with it their way to its channel.
-        self.queue.joined.notify_waiters();
         let _ = self.me.commands.send(Command::Close(self.me.stream.clone()));
     }
 }

@@ -79,12 +79,12 @@ impl HeldQueue {
 pub(super) struct Holding {
     queue: Arc<HeldQueue>,
     _slot: OwnedSemaphorePermit,
-    _loan: Option<Loan>,
+    _loan: Loan,
 }
 
 impl Holding {
-    /// `slot` bounds how many a consumer has; `loan`: it came from another's buffer.
-    pub(super) fn new(queue: Arc<HeldQueue>, slot: OwnedSemaphorePermit, loan: Option<Loan>) -> Self {
+    /// `slot` bounds how many a consumer has; `loan` keeps its channel open.
+    pub(super) fn new(queue: Arc<HeldQueue>, slot: OwnedSemaphorePermit, loan: Loan) -> Self {
         queue.unsettled.fetch_add(1, Ordering::Relaxed);
         Self { queue, _slot: slot, _loan: loan }
     }

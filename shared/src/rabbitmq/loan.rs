@@ -1,11 +1,11 @@
-//! Deliveries that a consumer took from another's buffer: the other's channel stays open for them.
+//! Deliveries that somebody has: their channel stays open for them, whoever took them and from whose buffer.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::Notify;
 
-/// How many deliveries of one channel others have.
+/// How many deliveries of one channel are not settled.
 #[derive(Default)]
 pub(super) struct Loans {
     count: AtomicUsize,

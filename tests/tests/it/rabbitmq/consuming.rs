@@ -107,20 +107,18 @@ async fn a_settled_delivery_moves_its_line() {
 }
 
 #[tokio::test]
-async fn what_a_dropped_consumer_handed_out_stays_where_it_is() {
+async fn what_a_dropped_consumer_left_behind_can_no_longer_be_settled() {
     let world = World::new().await;
-    publish(&world, 0..3).await;
-    let mut consumer = world.broker.consume(&line(0), 3).await.unwrap();
-    let held = next(&mut consumer).await;
+    publish(&world, 0..1).await;
+    let mut consumer = world.broker.consume(&line(0), 1).await.unwrap();
+    let late = next(&mut consumer).await;
     drop(consumer);
-    // What nobody had looked at goes to others at once; what is worked on does not.
-    let mut other = world.broker.consume(&line(0), 3).await.unwrap();
-    for _ in 0..2 {
-        next(&mut other).await.ack().await.unwrap();
-    }
-    held.ack().await.unwrap();
-    drop(other);
-    assert_eq!(world.ready(&line(0)).await, 0);
+    let mut other = world.broker.consume(&line(0), 1).await.unwrap();
+    let again = next(&mut other).await;
+    assert!(again.redelivered);
+    let error = tokio::time::timeout(Duration::from_secs(5), late.ack()).await.expect("it ends").unwrap_err();
+    assert!(error.to_string().contains("delivers the message again"), "{error}");
+    again.ack().await.unwrap();
 }
 
 /// Consumers of one line share their buffers, also when one of them goes.
