@@ -66,7 +66,7 @@ impl Attempts {
             Ok(Taken::Yes(lease)) => lease,
             // The same message twice. Nothing is written: the job is in good hands.
             Ok(Taken::Duplicate) => {
-                acknowledge(delivery).await;
+                acknowledge(Some(delivery)).await;
                 return Ok(());
             }
             Ok(Taken::Held { expires_in }) => {

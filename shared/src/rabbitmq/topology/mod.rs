@@ -27,7 +27,7 @@ pub const EVENTS_EXCHANGE: &str = "fleetline.events";
 
 /// Where other services submit jobs.
 pub const SUBMIT_QUEUE: &str = "fleetline.submit";
-/// Jobs that came back too often. Fleetline consumes it and records the jobs as dead.
+/// Jobs that came back too often. Fleetline consumes it and counts a failed attempt for each.
 pub const CRASHED_QUEUE: &str = "fleetline.dead.crashed";
 /// Messages that nobody can work with, for people. Each has its reason in [`REASON_HEADER`].
 pub const REJECTED_QUEUE: &str = "fleetline.dead";
