@@ -47,11 +47,12 @@ pub(super) async fn mark_run(connection: &mut PgConnection, tenant: &str, id: Ru
 /// next. Those under way last, and then once more those that came back meanwhile.
 pub(super) const STEPS: [i16; 4] = [2, 0, 1, 0];
 
-/// Live jobs of the run in one state, from a number on.
+/// Live jobs of the run in one state, from a number on. Said in pairs, for which only the index
+/// `jobs_run` will do: with an equal sign the planner may walk all jobs in order of their numbers.
 pub(super) const OF_RUN: &str = "
     SELECT j.n FROM jobs j,
       LATERAL (SELECT 1 FROM queue WHERE n = j.n AND state = $3 AND NOT withdrawn OFFSET 0) q
-    WHERE j.run = $1 AND j.n > $2 ORDER BY j.n LIMIT $4";
+    WHERE (j.run, j.n) > ($1, $2) AND j.run <= $1 ORDER BY j.run, j.n LIMIT $4";
 
 pub(super) async fn round(
     connection: &mut PgConnection,

@@ -4,7 +4,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 use uuid::Uuid;
 
-use super::fault::{Fault, Result};
+use super::fault::{Fault, Result, in_doubt};
 use crate::ports::{ApiKey, NewApiKey};
 
 macro_rules! keys {
@@ -18,14 +18,18 @@ macro_rules! keys {
 }
 
 pub(super) async fn add(connection: &mut PgConnection, key: &NewApiKey) -> Result<()> {
-    sqlx::query("INSERT INTO api_keys (id, hash, tenant, role, label) VALUES ($1, $2, $3, $4, $5)")
-        .bind(key.id)
-        .bind(key.hash.as_slice())
-        .bind(&key.tenant)
-        .bind(key.role.as_str())
-        .bind(&key.label)
-        .execute(connection)
-        .await?;
+    sqlx::query(
+        // A repeat after a broken connection finds its own.
+        "INSERT INTO api_keys (id, hash, tenant, role, label) VALUES ($1, $2, $3, $4, $5)
+         ON CONFLICT (id) DO NOTHING",
+    )
+    .bind(key.id)
+    .bind(key.hash.as_slice())
+    .bind(&key.tenant)
+    .bind(key.role.as_str())
+    .bind(&key.label)
+    .execute(connection)
+    .await?;
     Ok(())
 }
 

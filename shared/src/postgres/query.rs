@@ -71,36 +71,39 @@ fn read_run(row: &PgRow) -> Result<RunRow> {
     })
 }
 
-/// Conditions are added only where asked for: `$2 IS NULL OR ...` would hide the indexes. The page is
-/// found first, by numbers alone, then its jobs are read.
-pub(super) fn listing(filter: &JobFilter) -> String {
-    let run = if filter.run.is_some() { "(SELECT n FROM runs WHERE id = $2)" } else { "$2::uuid" };
-    let (from, of_run, state) = match filter.state {
-        // One of the few rows of a partial index.
-        Some(JobState::Dead) => ("endings p", "p.run", "AND p.state = 4".to_owned()),
-        Some(state @ (JobState::Succeeded | JobState::Cancelled)) if filter.run.is_none() => {
-            ("endings p", "p.run", format!("AND p.state = {}", state as i16))
+/// Where the numbers of a page come from, as `p`, and its condition on the state. A state as a literal
+/// asks for its partial index; `+ 0` keeps it away where the order of numbers is what counts.
+fn source_of(filter: &JobFilter) -> (&'static str, String) {
+    let Some(state) = filter.state else { return ("jobs p", String::new()) };
+    let code = state as i16;
+    let of_run = filter.run.is_some();
+    match state {
+        JobState::Dead => ("endings p", format!("AND p.state = {code}")),
+        JobState::Dispatched if !of_run => ("queue p", format!("AND p.state = {code}")),
+        JobState::Ready | JobState::Attached if !of_run => ("queue p", format!("AND p.state + 0 = {code}")),
+        JobState::Succeeded | JobState::Cancelled if !of_run => {
+            ("endings p", format!("AND p.state = {code}"))
         }
-        Some(state @ (JobState::Ready | JobState::Dispatched | JobState::Attached))
-            if filter.run.is_none() =>
-        {
-            ("queue p", "p.run", format!("AND p.state = {}", state as i16))
-        }
-        Some(state @ (JobState::Succeeded | JobState::Cancelled)) => (
+        JobState::Succeeded | JobState::Cancelled => (
             "jobs p, LATERAL (SELECT state FROM endings WHERE n = p.n OFFSET 0) e",
-            "p.run",
-            format!("AND e.state = {}", state as i16),
+            format!("AND e.state = {code}"),
         ),
-        Some(state) => (
+        JobState::Ready | JobState::Dispatched | JobState::Attached => (
             "jobs p, LATERAL (SELECT state FROM queue WHERE n = p.n OFFSET 0) q",
-            "p.run",
-            format!("AND q.state = {}", state as i16),
+            format!("AND q.state = {code}"),
         ),
-        None => ("jobs p", "p.run", String::new()),
-    };
-    let condition = match filter.run {
-        Some(_) => format!("{of_run} = {run}"),
-        None => format!("{run} IS NULL"),
+    }
+}
+
+/// Conditions are added only where asked for: `$2 IS NULL OR ...` would hide the indexes. The page is
+/// found first, by numbers alone, then its jobs are read. Jobs of a run are asked for in pairs, for
+/// which only an index on pairs will do.
+pub(super) fn listing(filter: &JobFilter) -> String {
+    let (from, state) = source_of(filter);
+    let run = "(SELECT n FROM runs WHERE id = $2)";
+    let (condition, order) = match filter.run {
+        Some(_) => (format!("(p.run, p.n) > ({run}, $1) AND p.run <= {run}"), "p.run, p.n"),
+        None => ("p.n > $1 AND $2::uuid IS NULL".to_owned(), "p.n"),
     };
     let job = if filter.job.is_some() { "p.n = $3" } else { "$3::bigint IS NULL" };
     let tenant = if filter.tenant.is_some() {
@@ -110,8 +113,8 @@ pub(super) fn listing(filter: &JobFilter) -> String {
     };
     format!(
         "WITH page AS MATERIALIZED (
-           SELECT p.n FROM {from} WHERE p.n > $1 AND {condition} AND {job} AND {tenant} {state}
-           ORDER BY p.n LIMIT $4)
+           SELECT p.n FROM {from} WHERE {condition} AND {job} AND {tenant} {state}
+           ORDER BY {order} LIMIT $4)
          SELECT j.n, j.id, r.id AS run_id, j.kind, j.dedup_key, coalesce(e.state, q.state) AS state, j.occurrences,
            coalesce(e.result <> e.n, false) AS reused, maker.id AS maker, made.analyser, made.model, j.source,
            coalesce(e.calls, q.calls) AS calls, coalesce(e.input_tokens, q.input_tokens) AS input_tokens,

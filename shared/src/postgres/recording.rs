@@ -1,6 +1,7 @@
 //! What workers read before their call and write after it.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::value::RawValue;
@@ -14,7 +15,7 @@ use crate::domain::{JobId, PortError};
 use crate::ports::{Finish, FinishLedger, Finished, Validity};
 
 /// Commits in doubt that one group lives through.
-const DOUBTS: u32 = 5;
+const DOUBTS: u32 = 20;
 
 impl PostgresLedger {
     /// A group in which no job is named twice. After a commit in doubt the group is finished once
@@ -24,7 +25,10 @@ impl PostgresLedger {
         let mut doubts = 0;
         loop {
             match self.try_group(group).await {
-                Err(Fault::InDoubt(_)) if doubts < DOUBTS => doubts += 1,
+                Err(Fault::InDoubt(_)) if doubts < DOUBTS => {
+                    doubts += 1;
+                    tokio::time::sleep(Duration::from_millis(fastrand::u64(0..=u64::from(doubts) * 5))).await;
+                }
                 Ok(mut answers) if doubts > 0 => {
                     let recorded = perform!(self, connection => validity::recorded(&mut connection, group))?;
                     for (answer, finish) in answers.iter_mut().zip(group) {

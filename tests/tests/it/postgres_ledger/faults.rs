@@ -56,7 +56,7 @@ async fn a_server_that_dies_loses_nothing() {
     let (run, taken) = handed_out(&ledger).await;
     let (progress, mut done) = mpsc::unbounded_channel();
     let mut workers = JoinSet::new();
-    for part in groups(&taken).chunks(JOBS as usize / GROUP / 4) {
+    for part in groups(&taken).chunks(taken.len() / GROUP / 4) {
         let (ledger, part, progress) = (ledger.clone(), part.to_vec(), progress.clone());
         workers.spawn(async move {
             for group in part {
@@ -98,7 +98,7 @@ async fn cut_connections_are_not_noticed() {
     let (run, taken) = handed_out(&ledger).await;
     let (progress, mut done) = mpsc::channel(1);
     let mut workers = JoinSet::new();
-    for part in groups(&taken).chunks(JOBS as usize / GROUP / 4) {
+    for part in groups(&taken).chunks(taken.len() / GROUP / 4) {
         let (ledger, part, progress) = (ledger.clone(), part.to_vec(), progress.clone());
         workers.spawn(async move {
             for group in part {
