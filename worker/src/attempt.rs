@@ -61,8 +61,14 @@ impl Attempts {
             return Ok(());
         };
         let started = Instant::now();
-        let lease = match HeldLease::take(&self.leases, &envelope, self.lease_ttl).await {
+        let lease = match HeldLease::take(&self.leases, &envelope, delivery.redelivered, self.lease_ttl).await
+        {
             Ok(Taken::Yes(lease)) => lease,
+            // The same message twice. Nothing is written: the job is in good hands.
+            Ok(Taken::Duplicate) => {
+                acknowledge(Some(delivery)).await;
+                return Ok(());
+            }
             Ok(Taken::Held { expires_in }) => {
                 let outcome = not_now(expires_in, "another worker holds the lease on its key");
                 return self.record(delivery, &envelope, kind, outcome, Usage::default(), started).await;

@@ -1,7 +1,7 @@
 //! A lease that is renewed while its job runs.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use fleetline_shared::domain::{DedupKey, Envelope, PortError};
 use fleetline_shared::ports::{Acquired, Holder, Leases};
@@ -20,6 +20,8 @@ pub(crate) struct HeldLease {
 pub(crate) enum Taken {
     /// Held until [`HeldLease::lost`] says otherwise.
     Yes(HeldLease),
+    /// Another delivery of the same dispatch is worked on.
+    Duplicate,
     /// Another worker has it.
     Held {
         /// Time until it may be free.
@@ -40,13 +42,15 @@ impl HeldLease {
     pub(crate) async fn take(
         leases: &Arc<dyn Leases>,
         envelope: &Envelope,
+        redelivered: bool,
         ttl: Duration,
     ) -> Result<Taken, PortError> {
         let key = lease_key(&envelope.tenant, &envelope.kind, &envelope.dedup_key);
-        let holder = Holder { job: envelope.job_id, fence: envelope.fence, token: fastrand::u64(..) };
+        let holder = Holder { job: envelope.job_id, fence: envelope.fence, token: token(redelivered) };
         let taken = Instant::now();
         Ok(match leases.acquire(&key, holder, ttl).await? {
             Acquired::Yes => Taken::Yes(Self { leases: Arc::clone(leases), key, holder, ttl, taken }),
+            Acquired::Duplicate => Taken::Duplicate,
             Acquired::Held { expires_in } => Taken::Held { expires_in },
         })
     }
@@ -77,6 +81,13 @@ impl HeldLease {
             tracing::debug!(%error, "a lease could not be released; it ends by itself");
         }
     }
+}
+
+/// The broker took the message back from whoever had it: this delivery comes after that one, and the
+/// clock tells which of several comes last.
+fn token(redelivered: bool) -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    if redelivered { u64::try_from(since.as_micros()).unwrap_or(u64::MAX) } else { 0 }
 }
 
 fn lease_key(tenant: &str, kind: &str, key: &DedupKey) -> String {

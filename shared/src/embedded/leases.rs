@@ -61,8 +61,11 @@ impl Leases for MemoryLeases {
         let now = Instant::now();
         let mut held = self.held();
         if let Some(lease) = held.live(key, now) {
-            let takes_over = lease.holder.job == holder.job && lease.holder.fence <= holder.fence;
-            if !takes_over {
+            let Holder { job, fence, token } = lease.holder;
+            if job == holder.job && fence == holder.fence && token >= holder.token {
+                return Ok(Acquired::Duplicate);
+            }
+            if job != holder.job || fence > holder.fence {
                 return Ok(Acquired::Held { expires_in: lease.until - now });
             }
         }

@@ -14,7 +14,8 @@ pub struct Holder {
     pub job: JobId,
     /// Its dispatch.
     pub fence: u64,
-    /// A random number of the delivery: a broker may hand the same dispatch to two workers.
+    /// Which delivery of the dispatch: 0 for a first one, larger for one that comes after it because
+    /// the broker took the message back. Two first ones are the same message published twice.
     pub token: u64,
 }
 
@@ -23,6 +24,8 @@ pub struct Holder {
 pub enum Acquired {
     /// It is yours until the time to live ends.
     Yes,
+    /// Another delivery of this very dispatch has it, and did not lose it: leave the job to that one.
+    Duplicate,
     /// Another job, or a newer dispatch of this one, has it.
     Held {
         /// Time until it ends, unless renewed.
@@ -33,9 +36,9 @@ pub enum Acquired {
 /// Time-limited holds on keys.
 #[async_trait]
 pub trait Leases: Send + Sync {
-    /// Takes the lease if it is free, expired, or held by the same job under this or an older
-    /// fence: a redelivery need not wait for the dead worker's lease to end, and a worker that is
-    /// not dead after all learns of it at its next renewal.
+    /// Takes the lease if it is free, expired, or held by the same job under an older fence, or under
+    /// this one with a smaller token: a redelivery need not wait for the dead worker's lease to end,
+    /// and a worker that is not dead after all learns of it at its next renewal.
     async fn acquire(&self, key: &str, holder: Holder, ttl: Duration) -> Result<Acquired, PortError>;
 
     /// Prolongs the lease, and takes it again if nobody has it: a service that lost its state

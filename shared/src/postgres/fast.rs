@@ -46,15 +46,15 @@ pub(super) const FINISH: &str = "
       INSERT INTO endings (n, run, result, state, fence, calls, input_tokens, output_tokens, attempts, output,
         analyser, model)
       SELECT n, run, n, 3, fence, calls, input_tokens, output_tokens, attempts, output, analyser, model
-      FROM mine WHERE n IN (SELECT n FROM kept)
+      FROM mine WHERE (n IN (SELECT n FROM kept)) IS TRUE
     ), told AS (
       INSERT INTO facts (result, i, data)
       SELECT r, i, d::json FROM unnest($10::bigint[], $11::integer[], $12::text[]) f (r, i, d)
-      WHERE r IN (SELECT n FROM kept)
+      WHERE (r IN (SELECT n FROM kept)) IS TRUE
     ), counts AS MATERIALIZED (
       SELECT run, count(*) AS jobs, sum(more_calls)::bigint AS calls, sum(more_input)::bigint AS input_tokens,
         sum(more_output)::bigint AS output_tokens
-      FROM mine WHERE n IN (SELECT n FROM kept) GROUP BY run ORDER BY run
+      FROM mine WHERE (n IN (SELECT n FROM kept)) IS TRUE GROUP BY run ORDER BY run
     ), counted AS (
       UPDATE runs r SET succeeded = r.succeeded + c.jobs, calls = r.calls + c.calls,
         input_tokens = r.input_tokens + c.input_tokens, output_tokens = r.output_tokens + c.output_tokens

@@ -19,7 +19,8 @@ async fn run(options: &PostgresOptions) -> Result<i64> {
     let mut connection = options.plain_options()?.connect().await?;
     // A newer Fleetline's database is left as it is.
     refuse_newer(version(&mut connection).await?)?;
-    let migrated = MIGRATIONS.run(&mut connection).await;
+    // `Migrator::run` makes a future that cannot be sent between threads.
+    let migrated = MIGRATIONS.run_direct(None, &mut connection, false).await;
     let _ = connection.close().await;
     migrated.map_err(|error| match error {
         MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => Fault::Database(error),

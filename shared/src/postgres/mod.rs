@@ -37,6 +37,7 @@ mod store;
 mod submit;
 mod sweep;
 mod take;
+mod tidy;
 mod twins;
 mod validity;
 mod working;
@@ -54,6 +55,7 @@ use changes::Changes;
 use dispatch::LastTurns;
 use fault::{Fault, Result};
 use pool::{Held, Pool};
+use tidy::Tidy;
 
 /// A ledger in Postgres. Clones share their connections.
 #[derive(Clone)]
@@ -61,6 +63,7 @@ pub struct PostgresLedger {
     pool: Arc<Pool>,
     changes: Arc<Changes>,
     last_turns: Arc<LastTurns>,
+    tidy: Arc<Tidy>,
     /// Set once the database was seen to have this version's schema.
     checked: Arc<OnceCell<()>>,
 }
@@ -81,7 +84,8 @@ impl PostgresLedger {
         let pool = Arc::new(Pool::new(connect, options.pool_size, options.acquire_timeout));
         let listen = options.listen.then(|| options.plain_options()).transpose().map_err(Fault::in_words)?;
         let changes = Arc::new(Changes::start(Arc::clone(&pool), listen));
-        Ok(Self { pool, changes, last_turns: Arc::default(), checked: Arc::default() })
+        let tidy = Arc::new(Tidy::start(Arc::clone(&pool)));
+        Ok(Self { pool, changes, tidy, last_turns: Arc::default(), checked: Arc::default() })
     }
 
     async fn acquire(&self) -> Result<Held<'_>> {

@@ -66,6 +66,7 @@ impl DispatchLedger for PostgresLedger {
     async fn dispatch(&self, ask: DispatchAsk) -> std::result::Result<Vec<Envelope>, PortError> {
         let taken = perform!(self, connection => dispatch::dispatch(&mut connection, &ask, &self.last_turns));
         let taken = taken.map_err(Fault::in_words)?;
+        self.tidy.handed_out(taken.envelopes.len());
         if !taken.expired.is_empty() {
             let expired = transact!(self, connection => expire::expire(&mut connection, &taken.expired));
             match expired {

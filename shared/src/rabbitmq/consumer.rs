@@ -14,6 +14,7 @@ use tokio::sync::{Semaphore, mpsc};
 use super::error::{answered, invalid, unavailable};
 use super::held::{Held, HeldQueue, Holding, Member};
 use super::link::Link;
+use super::loan::Loan;
 use super::outgoing::short;
 use super::settle::{Command, Settler, Unsettled};
 use super::tags::Tags;
@@ -29,8 +30,7 @@ pub(super) struct Wish<'a> {
     pub(super) open: mpsc::Sender<()>,
 }
 
-/// Deliveries of one queue. Dropped, it gives back what it has buffered; its channel closes when what
-/// it handed out is settled.
+/// Deliveries of one queue. Dropped, it gives back what it has buffered and closes its channel.
 ///
 /// Consumers of one queue in this process share their buffers: a message that the broker pushed to
 /// one whose owner is busy goes to whoever waits.
@@ -62,6 +62,7 @@ impl Consumer {
         let stream = answered(link.patience, consuming).await;
         let stream = stream.map_err(|failure| link.failed(&live, &failure, &doing))?;
         let (commands, to_settle) = mpsc::unbounded_channel();
+        let loans = Arc::default();
         let settler = Settler {
             link: Arc::clone(link),
             live,
@@ -69,13 +70,14 @@ impl Consumer {
             queue: queue.name.clone(),
             commands: to_settle,
             tags: Tags::default(),
+            loans: Arc::clone(&loans),
         };
         tokio::spawn(async move {
             settler.run().await;
             drop(open);
         });
         let queue = held.queue(&queue.name);
-        let me = Member { stream, commands, ended: Arc::default() };
+        let me = Member { stream, commands, ended: Arc::default(), loans };
         queue.join(me.clone());
         Ok(Self { me, queue, slots: Arc::new(Semaphore::new(usize::from(prefetch))), gone: false })
     }
@@ -87,9 +89,9 @@ impl Consumer {
         while !self.gone {
             match self.take().await {
                 // Its channel is gone and the broker delivers it again: working on it would be in vain.
-                Some(Ok((delivery, _))) if delivery.acker.poisoned() => {}
-                Some(Ok((delivery, commands))) => {
-                    let holding = Holding::new(Arc::clone(&self.queue), slot);
+                Some(Ok(taken)) if taken.delivery.acker.poisoned() => {}
+                Some(Ok(Taken { delivery, commands, loan })) => {
+                    let holding = Holding::new(Arc::clone(&self.queue), slot, loan);
                     let unsettled = Unsettled::new(delivery.delivery_tag, commands, holding);
                     return Some(Ok((delivery, unsettled)));
                 }
@@ -104,7 +106,7 @@ impl Consumer {
     }
 
     /// The first delivery from any buffer, or the end of this consumer.
-    async fn take(&mut self) -> Option<lapin::Result<(Delivery, Commands)>> {
+    async fn take(&mut self) -> Option<lapin::Result<Taken>> {
         let (queue, ended) = (Arc::clone(&self.queue), Arc::clone(&self.me.ended));
         loop {
             let mut joined = pin!(queue.joined.notified());
@@ -120,21 +122,24 @@ impl Consumer {
     }
 }
 
-type Commands = mpsc::UnboundedSender<Command>;
+/// A delivery, and who settles it.
+struct Taken {
+    delivery: Delivery,
+    commands: mpsc::UnboundedSender<Command>,
+    loan: Loan,
+}
 
 /// Own deliveries first, then what lies in the others' buffers.
-fn poll(
-    me: &mut Member,
-    others: &mut [Member],
-    cx: &mut Context<'_>,
-) -> Poll<Option<lapin::Result<(Delivery, Commands)>>> {
+fn poll(me: &mut Member, others: &mut [Member], cx: &mut Context<'_>) -> Poll<Option<lapin::Result<Taken>>> {
     if let Poll::Ready(next) = me.stream.poll_next_unpin(cx) {
-        return Poll::Ready(next.map(|next| next.map(|delivery| (delivery, me.commands.clone()))));
+        let own = |delivery| Taken { delivery, commands: me.commands.clone(), loan: Loan::new(&me.loans) };
+        return Poll::Ready(next.map(|next| next.map(own)));
     }
     for other in others {
+        let loan = Loan::new(&other.loans);
         match other.stream.poll_next_unpin(cx) {
             Poll::Ready(Some(Ok(delivery))) => {
-                return Poll::Ready(Some(Ok((delivery, other.commands.clone()))));
+                return Poll::Ready(Some(Ok(Taken { delivery, commands: other.commands.clone(), loan })));
             }
             // It was meant for the other.
             Poll::Ready(_) => other.ended.notify_one(),
@@ -147,8 +152,6 @@ fn poll(
 impl Drop for Consumer {
     fn drop(&mut self) {
         self.queue.leave(&self.me);
-        // The others forget it, and with it their way to its channel.
-        self.queue.joined.notify_waiters();
         let _ = self.me.commands.send(Command::Close(self.me.stream.clone()));
     }
 }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc};
 
+use super::loan::{Loan, Loans};
 use super::settle::Command;
 
 /// Everything of all queues.
@@ -45,6 +46,8 @@ pub(super) struct Member {
     pub(super) commands: mpsc::UnboundedSender<Command>,
     /// Told when another member met the end of the stream.
     pub(super) ended: Arc<Notify>,
+    /// What other members took from the buffer.
+    pub(super) loans: Arc<Loans>,
 }
 
 impl Member {
@@ -76,13 +79,14 @@ impl HeldQueue {
 pub(super) struct Holding {
     queue: Arc<HeldQueue>,
     _slot: OwnedSemaphorePermit,
+    _loan: Loan,
 }
 
 impl Holding {
-    /// `slot` bounds how many a consumer has.
-    pub(super) fn new(queue: Arc<HeldQueue>, slot: OwnedSemaphorePermit) -> Self {
+    /// `slot` bounds how many a consumer has; `loan` keeps its channel open.
+    pub(super) fn new(queue: Arc<HeldQueue>, slot: OwnedSemaphorePermit, loan: Loan) -> Self {
         queue.unsettled.fetch_add(1, Ordering::Relaxed);
-        Self { queue, _slot: slot }
+        Self { queue, _slot: slot, _loan: loan }
     }
 }
 

@@ -17,6 +17,7 @@ mod intake;
 mod lane;
 mod line;
 mod link;
+mod loan;
 mod options;
 mod outgoing;
 mod publisher;

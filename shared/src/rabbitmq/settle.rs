@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::error::{Failure, answered, unavailable};
 use super::held::Holding;
 use super::link::{Link, Live};
+use super::loan::Loans;
 use super::tags::{Ack, Tags};
 use crate::domain::PortError;
 
@@ -26,8 +27,7 @@ pub(super) enum Command {
     Ack { tag: u64, written: oneshot::Sender<Result<(), PortError>> },
     /// Back to the queue.
     Requeue { tag: u64 },
-    /// The consumer goes: its buffered deliveries go back, and the channel closes after the last
-    /// settlement.
+    /// The consumer goes: its buffered deliveries go back, then the channel closes.
     Close(lapin::Consumer),
 }
 
@@ -71,6 +71,8 @@ pub(super) struct Settler {
     pub(super) queue: String,
     pub(super) commands: mpsc::UnboundedReceiver<Command>,
     pub(super) tags: Tags,
+    /// What other consumers took from this one's buffer.
+    pub(super) loans: Arc<Loans>,
 }
 
 type Waiting = Vec<(u64, oneshot::Sender<Result<(), PortError>>)>;
@@ -78,14 +80,11 @@ type Waiting = Vec<(u64, oneshot::Sender<Result<(), PortError>>)>;
 impl Settler {
     pub(super) async fn run(mut self) {
         let mut batch = Vec::with_capacity(BATCH);
-        // Until the consumer and everyone who holds a delivery are gone: a worker that drains takes
-        // nothing more, and what it has under way is not handed to another meanwhile.
         while self.commands.recv_many(&mut batch, BATCH).await > 0 {
             if let Some(consumer) = self.settle(batch.drain(..)).await {
-                self.cancel(consumer).await;
+                self.close(consumer).await;
             }
         }
-        self.close().await;
     }
 
     /// Sends what was asked for. What was given back goes first: no acknowledgement may cover it.
@@ -151,16 +150,18 @@ impl Settler {
         }
     }
 
-    /// No more deliveries; those that nobody has looked at go back.
-    async fn cancel(&mut self, mut consumer: lapin::Consumer) {
+    /// In an order that loses no acknowledgement: cancel, give back, one request that the queue
+    /// itself answers, close. A quorum queue forgets acknowledgements that are under way when their
+    /// channel closes.
+    async fn close(&mut self, mut consumer: lapin::Consumer) {
         if !self.channel.status().connected() {
-            return;
+            return self.commands.close();
         }
         let patience = self.link.patience;
         let cancel = self.channel.basic_cancel(consumer.tag(), BasicCancelOptions::default());
         if let Err(failure @ Failure::Silent) = answered(patience, cancel).await {
             self.link.failed(&self.live, &failure, "cancelling a consumer");
-            return;
+            return self.commands.close();
         }
         // What comes before the cancel's answer is in the buffer by now.
         let mut buffered = Vec::new();
@@ -168,15 +169,17 @@ impl Settler {
             buffered.extend(delivery.map(|delivery| delivery.delivery_tag));
         }
         self.hand_on(buffered).await;
-    }
-
-    /// In an order that loses no acknowledgement: one request that the queue itself answers, then
-    /// close. A quorum queue forgets acknowledgements that are under way when their channel closes.
-    async fn close(&mut self) {
-        if !self.channel.status().connected() {
-            return;
+        let mut late = Vec::new();
+        while self.loans.any() {
+            tokio::select! {
+                _ = self.commands.recv_many(&mut late, BATCH) => { self.settle(late.drain(..)).await; }
+                () = self.loans.ended() => {}
+            }
         }
-        let patience = self.link.patience;
+        self.commands.close();
+        while self.commands.recv_many(&mut late, BATCH).await > 0 {
+            self.settle(late.drain(..)).await;
+        }
         let ask = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
         let asked = self.channel.queue_declare(self.queue.as_str().into(), ask, FieldTable::default());
         let _ = answered(patience, asked).await;

@@ -11,9 +11,11 @@
 pub mod connection;
 mod examine;
 pub mod leases;
+mod options;
 pub mod quotas;
 mod script;
 
-pub use connection::{Redis, RedisOptions};
+pub use connection::Redis;
 pub use leases::RedisLeases;
+pub use options::RedisOptions;
 pub use quotas::{QuotaOptions, RedisQuotas};

@@ -31,6 +31,7 @@ macro_rules! leases_conformance {
                 a_newer_dispatch_takes_over,
                 an_older_dispatch_does_not_take_back,
                 a_second_delivery_of_a_dispatch_takes_over,
+                a_duplicate_does_not_take_over,
                 one_of_many_at_once_gets_it,
                 random_histories_follow_the_model,
             ]
@@ -65,6 +66,7 @@ impl<'a> Bench<'a> {
     async fn acquire(&self, holder: Holder) -> bool {
         match self.leases.acquire(&self.key, holder, self.ttl).await.unwrap() {
             Acquired::Yes => true,
+            Acquired::Duplicate => false,
             Acquired::Held { expires_in } => {
                 assert!(expires_in <= self.ttl, "{expires_in:?} of {:?}", self.ttl);
                 false
@@ -208,6 +210,21 @@ pub async fn a_second_delivery_of_a_dispatch_takes_over(fixture: &dyn LeasesFixt
     assert!(bench.renew(second).await);
 }
 
+/// The same message, published twice: the job is worked on, and stays with whoever has it.
+pub async fn a_duplicate_does_not_take_over(fixture: &dyn LeasesFixture) {
+    let bench = Bench::new(fixture);
+    let first = Holder { token: 0, ..holder() };
+    let again = Holder { token: 7, ..first };
+    assert!(bench.acquire(first).await);
+    let answer = bench.leases.acquire(&bench.key, first, bench.ttl).await.unwrap();
+    assert_eq!(answer, Acquired::Duplicate);
+    assert!(bench.renew(first).await);
+    assert!(bench.acquire(again).await, "the broker took the message back");
+    let answer = bench.leases.acquire(&bench.key, first, bench.ttl).await.unwrap();
+    assert_eq!(answer, Acquired::Duplicate);
+    assert!(bench.renew(again).await);
+}
+
 /// Twenty ask together.
 pub async fn one_of_many_at_once_gets_it(fixture: &dyn LeasesFixture) {
     let bench = Bench::new(fixture);
@@ -267,7 +284,8 @@ fn history() -> impl Strategy<Value = Vec<Step>> {
 const UNITS: u32 = 2;
 
 fn model_acquire(held: &mut Option<(Holder, u32)>, holder: Holder) -> bool {
-    let free = held.is_none_or(|(other, _)| other.job == holder.job && other.fence <= holder.fence);
+    let order = |holder: Holder| (holder.fence, holder.token);
+    let free = held.is_none_or(|(other, _)| other.job == holder.job && order(other) < order(holder));
     if free {
         *held = Some((holder, UNITS));
     }

@@ -7,7 +7,7 @@ use super::{CRASHED_KEY, DEAD_EXCHANGE, Queue, REJECTED_KEY};
 /// What the policies limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// How often a message is handed over again before it is a dead letter. 5.
+    /// How often a message is handed over again before it is a dead letter. 20.
     pub delivery_limit: u32,
     /// Most messages on one line; then publishes to it are refused. 1,000,000: far above the window
     /// that dispatchers keep there.
@@ -20,7 +20,12 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { delivery_limit: 5, line_length: 1_000_000, submit_length: 1_000_000, rejected_length: 100_000 }
+        Self {
+            delivery_limit: 20,
+            line_length: 1_000_000,
+            submit_length: 1_000_000,
+            rejected_length: 100_000,
+        }
     }
 }
 

@@ -17,6 +17,8 @@ use crate::ports::{Acquired, Holder, Leases};
 
 const PORT: &str = "leases";
 
+/// The script's answer for [`Acquired::Duplicate`].
+const DUPLICATE: i64 = -2;
 /// Most requests that go in one round trip: more would keep other clients of Redis waiting.
 const BATCH: usize = 256;
 
@@ -85,6 +87,7 @@ impl Leases for RedisLeases {
         let left = self.ask(&self.scripts.acquire, key, holder, Some(ttl)).await?;
         Ok(match u64::try_from(left) {
             Ok(left) => Acquired::Held { expires_in: Duration::from_millis(left) },
+            Err(_) if left == DUPLICATE => Acquired::Duplicate,
             Err(_) => Acquired::Yes,
         })
     }

@@ -10,7 +10,8 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
 
 use super::Config;
-use super::call::{Answer, Op, PORT, SCRIPT, read};
+use super::answer::{Answer, read};
+use super::call::{Op, PORT, SCRIPT};
 use super::granted::Granted;
 use super::lane::{Asked, Lane};
 use crate::domain::PortError;

@@ -7,6 +7,7 @@
 //!
 //! Each process sends its own limits along; those of the process that started last are in force.
 
+pub mod answer;
 pub mod call;
 mod desk;
 mod granted;
@@ -22,7 +23,8 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use self::call::{Answer, Answers, Op, PORT, QuotaCall, SCRIPT, read};
+use self::answer::{Answer, Answers, read};
+use self::call::{Op, PORT, QuotaCall, SCRIPT};
 use self::desk::{Desk, Message};
 use self::lane::Asked;
 use super::Redis;

@@ -20,10 +20,18 @@ impl Database {
     /// On this server.
     pub(super) async fn on(server: &str) -> Self {
         let template = template(server).await;
+        Self::create(server, &format!("TEMPLATE {template}")).await
+    }
+
+    /// One that was never migrated.
+    pub(super) async fn empty(server: &str) -> Self {
+        Self::create(server, "").await
+    }
+
+    async fn create(server: &str, template: &str) -> Self {
         let name = format!("test_{}", Uuid::now_v7().simple());
         let mut connection = PgConnection::connect(server).await.expect("the server answers");
-        // FILE_COPY of a small database is quick, but waits for a checkpoint.
-        let sql = format!("CREATE DATABASE {name} TEMPLATE {template}");
+        let sql = format!("CREATE DATABASE {name} {template}");
         sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await.expect("a database can be made");
         Self { url: url_of(server, &name), server: server.to_owned(), name }
     }

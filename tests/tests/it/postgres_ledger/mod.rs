@@ -1,5 +1,12 @@
 //! The Postgres ledger: the suite of all ledgers, and what is its own.
 
 mod conformance;
+mod crowds;
 mod database;
+mod faults;
+mod migrations;
+mod outbox;
+mod plans;
+mod rows;
 mod throughput;
+mod waking;

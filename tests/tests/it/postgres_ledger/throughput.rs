@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use super::database::Database;
 
 const BATCH: u64 = 256;
-const JOBS: u64 = 20 * 1024;
+const JOBS: u64 = 40 * 1024;
 
 fn large(seq: u64, key: &str) -> NewJob {
     let args = format!(r#"{{"seq":{seq},"text":"{}"}}"#, "x".repeat(490));
@@ -99,7 +99,7 @@ async fn together(ledger: &Subject, name: &str) -> Duration {
 #[ignore = "measures"]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rates() {
-    for backlog in [2_560] {
+    for backlog in [1_024, 300_032] {
         let database = Database::new().await;
         let ledger: Subject = Arc::new(database.open().await);
         add_all(&ledger, "backlog", backlog).await;

@@ -1,12 +1,12 @@
 //! Consumers that come and go.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::Duration;
 
 use fleetline_shared::ports::{Broker, Deliveries, Delivery};
 use fleetline_shared::rabbitmq::RabbitBroker;
 use fleetline_tests::conformance::Pace;
+use futures_util::future::join_all;
 
 use super::world::{World, delete_queue, line, message, options};
 
@@ -46,21 +46,23 @@ async fn an_orderly_close_loses_no_acknowledgement() {
     let world = World::new().await;
     publish(&world, 0..MESSAGES).await;
     let mut left = MESSAGES;
-    while left > 0 {
-        let worker = Arc::new(RabbitBroker::new(&options(&world.vhost().url)).unwrap());
-        let mut consumer = worker.consume(&line(0), 300).await.unwrap();
-        // Ends with acknowledgements just written and deliveries in the buffer.
-        let mut acks = Vec::new();
-        for _ in 0..left.min(1_250) {
-            let delivery = next(&mut consumer).await;
+    for _ in 0..4 {
+        let worker = RabbitBroker::new(&options(&world.vhost().url)).unwrap();
+        let mut consumer = worker.consume(&line(0), 1_300).await.unwrap();
+        // The first stays unsettled, so each of the others is an acknowledgement of its own.
+        let first = next(&mut consumer).await;
+        let mut held = Vec::new();
+        for _ in 1..MESSAGES / 4 {
+            held.push(next(&mut consumer).await);
+        }
+        for ack in join_all(held.into_iter().map(Delivery::ack)).await {
+            ack.expect("it is written");
             left -= 1;
-            acks.push(tokio::spawn(delivery.ack()));
         }
-        for ack in acks {
-            ack.await.unwrap().expect("it is written");
-        }
+        // Just written, and the rest of the prefetch is in the buffer.
         drop(consumer);
         worker.close().await;
+        drop(first);
         assert_eq!(world.ready(&line(0)).await, left as usize, "every acknowledgement arrived");
     }
 }
@@ -117,4 +119,28 @@ async fn what_a_dropped_consumer_left_behind_can_no_longer_be_settled() {
     let error = tokio::time::timeout(Duration::from_secs(5), late.ack()).await.expect("it ends").unwrap_err();
     assert!(error.to_string().contains("delivers the message again"), "{error}");
     again.ack().await.unwrap();
+}
+
+/// Consumers of one line share their buffers, also when one of them goes.
+#[tokio::test]
+async fn what_came_from_the_buffer_of_another_outlives_the_other() {
+    let world = World::new().await;
+    let mut stays = world.broker.consume(&line(0), 10).await.unwrap();
+    let goes = world.broker.consume(&line(0), 10).await.unwrap();
+    publish(&world, 0..10).await;
+    let mut held = Vec::new();
+    for _ in 0..10 {
+        held.push(next(&mut stays).await);
+    }
+    assert!(held.iter().all(|delivery| !delivery.redelivered));
+    drop(goes);
+    PACE.nothing(stays.next(), "all are held").await;
+    for delivery in held {
+        delivery.ack().await.expect("its channel is there");
+    }
+    drop(stays);
+    world.broker.close().await;
+    let other = RabbitBroker::new(&options(&world.vhost().url)).unwrap();
+    let mut consumer = other.consume(&line(0), 1).await.unwrap();
+    PACE.nothing(consumer.next(), "all were acknowledged").await;
 }

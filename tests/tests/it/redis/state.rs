@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use fleetline_shared::ports::{Limits, Rate};
 use fleetline_shared::redis::Redis;
-use fleetline_shared::redis::quotas::call::{Answer, Done, Op, QuotaCall, Standing};
+use fleetline_shared::redis::quotas::answer::{Answer, Done, Standing};
+use fleetline_shared::redis::quotas::call::{Op, QuotaCall};
 use fleetline_shared::rules::{Pacing, Slot, SlotAsk};
 use fleetline_tests::services;
 use redis::Commands;

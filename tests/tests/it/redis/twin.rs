@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use fleetline_shared::ports::{Limits, Rate};
 use fleetline_shared::redis::Redis;
-use fleetline_shared::redis::quotas::call::{Answer, Op, QuotaCall, Standing};
+use fleetline_shared::redis::quotas::answer::{Answer, Standing};
+use fleetline_shared::redis::quotas::call::{Op, QuotaCall};
 use fleetline_shared::rules::{Lack, Pacing, QuotaState, Slot, SlotAsk};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};

@@ -1,0 +1,134 @@
+//! What the quota script returns; its own head says how.
+
+use std::time::Duration;
+
+use redis::Value;
+
+use super::call::PORT;
+use crate::domain::PortError;
+use crate::ports::{Limits, Rate};
+use crate::redis::script::unexpected;
+use crate::rules::{Lack, Slot};
+
+/// Answer to an [`Op`](super::call::Op).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// To a wish. The text says why, if a pause is what lacks.
+    Slot(Slot, String),
+    /// To a settlement or a pause: whether it changed anything.
+    Changed(bool),
+    /// To a report.
+    Report(Standing),
+}
+
+/// How an upstream stands. Times are those of the server's clock, in microseconds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// Calls under way.
+    pub in_flight: u32,
+    /// When the pause ends or ended.
+    pub paused_until: u64,
+    /// Why it was called.
+    pub pause_why: String,
+    /// When the next small call could start.
+    pub next_start: u64,
+    /// The limits in force.
+    pub limits: Limits,
+}
+
+/// Answers to all ops of a call.
+#[derive(Clone, Debug)]
+pub struct Answers {
+    /// The server's time, in microseconds.
+    pub now: u64,
+    /// What the script did; `None` if it came too late to do anything.
+    pub done: Option<Done>,
+}
+
+/// What a script call did.
+#[derive(Clone, Debug)]
+pub struct Done {
+    /// Nothing was known of this upstream.
+    pub was_empty: bool,
+    /// Answers in the order of the ops.
+    pub answers: Vec<Answer>,
+}
+
+/// Reads what the script returned.
+pub(super) fn read(value: &Value) -> Result<Answers, PortError> {
+    read_answers(value).ok_or_else(|| unexpected(PORT, value))
+}
+
+fn read_answers(value: &Value) -> Option<Answers> {
+    let [now, rest @ ..] = items(value)? else { return None };
+    let done = match rest {
+        [] => None,
+        [was_empty, answers @ ..] => Some(Done {
+            was_empty: number(was_empty)? == 1,
+            answers: answers.iter().map(read_answer).collect::<Option<_>>()?,
+        }),
+    };
+    Some(Answers { now: number(now)?, done })
+}
+
+fn read_answer(value: &Value) -> Option<Answer> {
+    if let Value::Int(changed) = value {
+        return Some(Answer::Changed(*changed == 1));
+    }
+    let slot = |slot| Some(Answer::Slot(slot, String::new()));
+    match items(value)? {
+        [Value::Int(1), at, id] => slot(Slot::At { at: number(at)?, id: number(id)? }),
+        [Value::Int(2), at, lack_of, why] => {
+            let refused = Slot::TooFar { at: number(at)?, lack: lack(lack_of)? };
+            Some(Answer::Slot(refused, text(why)?))
+        }
+        [Value::Int(3), until] => slot(Slot::Full { until: number(until)? }),
+        [Value::Int(4), lack_of, limit] => slot(Slot::Never { lack: lack(lack_of)?, limit: number(limit)? }),
+        [in_flight, paused_until, why, next_start, requests, tokens, places] => {
+            Some(Answer::Report(Standing {
+                in_flight: u32::try_from(number(in_flight)?).ok()?,
+                paused_until: number(paused_until)?,
+                pause_why: text(why)?,
+                next_start: number(next_start)?,
+                limits: Limits {
+                    requests: rate(&text(requests)?),
+                    tokens: rate(&text(tokens)?),
+                    concurrency: text(places)?.parse().ok(),
+                },
+            }))
+        }
+        _ => None,
+    }
+}
+
+fn items(value: &Value) -> Option<&[Value]> {
+    if let Value::Array(items) = value { Some(items) } else { None }
+}
+
+fn number(value: &Value) -> Option<u64> {
+    if let Value::Int(number) = value { u64::try_from(*number).ok() } else { None }
+}
+
+fn text(value: &Value) -> Option<String> {
+    match value {
+        Value::BulkString(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),
+        Value::SimpleString(text) => Some(text.clone()),
+        _ => None,
+    }
+}
+
+fn lack(value: &Value) -> Option<Lack> {
+    Some(match number(value)? {
+        1 => Lack::Requests,
+        2 => Lack::Tokens,
+        3 => Lack::Concurrency,
+        4 => Lack::Pause,
+        _ => return None,
+    })
+}
+
+fn rate(text: &str) -> Option<Rate> {
+    let mut numbers = text.split(' ').map(str::parse::<u64>);
+    let (amount, window) = (numbers.next()?.ok()?, numbers.nth(2)?.ok()?);
+    Some(Rate { amount, window: Duration::from_micros(window) })
+}

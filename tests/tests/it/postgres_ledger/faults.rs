@@ -1,0 +1,234 @@
+//! Broken connections, a server that dies, statements that take too long.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fleetline_shared::domain::{Envelope, JobState, PortError, RunId, RunState};
+use fleetline_shared::ports::{Finish, FinishLedger, Finished, QueryLedger, Seal};
+use fleetline_shared::postgres::{PostgresLedger, PostgresOptions};
+use fleetline_tests::conformance::ledger::Subject;
+use fleetline_tests::conformance::ledger::prelude::{
+    TENANT, add, check_counters, finish_of, job, jobs, open, retry, rows, run_of, run_state, states, success,
+    take,
+};
+use fleetline_tests::services::{PrivateServers, Server};
+use sqlx::{Connection, PgConnection};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use super::database::Database;
+
+const JOBS: u64 = 2000;
+const GROUP: usize = 25;
+
+/// A sealed run, all of it handed out.
+async fn handed_out(ledger: &Subject) -> (RunId, Vec<Envelope>) {
+    let run = open(ledger, TENANT).await;
+    add(ledger, run, jobs("a", 1, JOBS)).await;
+    let taken = take(ledger, usize::try_from(JOBS).unwrap()).await;
+    // Its commit is on the disk, and takes the dispatch before it along.
+    ledger.seal_run(run, Seal::default()).await.unwrap();
+    (run, taken)
+}
+
+fn groups(taken: &[Envelope]) -> Vec<Vec<Finish>> {
+    let group = |group: &[Envelope]| group.iter().map(|one| finish_of(one, success("done"))).collect();
+    taken.chunks(GROUP).map(group).collect()
+}
+
+async fn assert_all_is_recorded_once(ledger: &Subject, run: RunId) {
+    check_counters(ledger).await;
+    let rows = rows(ledger, run).await;
+    assert_eq!(rows.len() as u64, JOBS);
+    assert!(
+        rows.iter().all(|row| row.state == JobState::Succeeded && row.usage.calls == 1 && row.attempts == 1)
+    );
+    assert_eq!(run_state(ledger, run).await, RunState::Finished);
+}
+
+/// The server dies in the middle of it and comes back. What was answered is there; what was not
+/// answered is asked again, and nothing is counted twice.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_server_that_dies_loses_nothing() {
+    let servers = Arc::new(PrivateServers::start());
+    let database = Database::on(&servers.urls.postgres).await;
+    let ledger: Subject = Arc::new(database.open().await);
+    let (run, taken) = handed_out(&ledger).await;
+    let (progress, mut done) = mpsc::unbounded_channel();
+    let mut workers = JoinSet::new();
+    for part in groups(&taken).chunks(JOBS as usize / GROUP / 4) {
+        let (ledger, part, progress) = (ledger.clone(), part.to_vec(), progress.clone());
+        workers.spawn(async move {
+            for group in part {
+                let mut again = false;
+                let answers = loop {
+                    match ledger.finish(group.clone()).await {
+                        Ok(answers) => break answers,
+                        Err(PortError::Unavailable { .. }) => again = true,
+                        Err(error) => panic!("{error}"),
+                    }
+                };
+                // Only what was in flight when the caller was told "unavailable" may be there already.
+                assert!(again || answers.iter().all(|answer| *answer == Finished::Recorded), "{answers:?}");
+                progress.send(()).unwrap();
+            }
+        });
+    }
+    for _ in 0..10 {
+        done.recv().await.unwrap();
+    }
+    let (kill, url) = (Arc::clone(&servers), database.url.clone());
+    tokio::task::spawn_blocking(move || kill.kill(Server::Postgres)).await.unwrap();
+    let down = PostgresLedger::open(&PostgresOptions::new(url)).await.err().expect("it is down");
+    assert!(matches!(down, PortError::Unavailable { .. }), "{down:?}");
+    let start = Arc::clone(&servers);
+    tokio::task::spawn_blocking(move || start.start_again(Server::Postgres)).await.unwrap();
+    while let Some(worker) = workers.join_next().await {
+        worker.unwrap();
+    }
+    assert_all_is_recorded_once(&ledger, run).await;
+}
+
+/// Each connection is cut again and again, wherever its statement or its commit is. The caller
+/// notices nothing: every finish is recorded, once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn cut_connections_are_not_noticed() {
+    let database = Database::new().await;
+    let ledger: Subject = Arc::new(database.open().await);
+    let (run, taken) = handed_out(&ledger).await;
+    let (progress, mut done) = mpsc::channel(1);
+    let mut workers = JoinSet::new();
+    for part in groups(&taken).chunks(JOBS as usize / GROUP / 4) {
+        let (ledger, part, progress) = (ledger.clone(), part.to_vec(), progress.clone());
+        workers.spawn(async move {
+            for group in part {
+                let answers = ledger.finish(group).await.unwrap();
+                assert!(answers.iter().all(|answer| *answer == Finished::Recorded), "{answers:?}");
+                progress.send(()).await.unwrap();
+            }
+        });
+    }
+    drop(progress);
+    let mut connection = PgConnection::connect(&database.url).await.unwrap();
+    let mut cut = 0;
+    while done.recv().await.is_some() {
+        let ended: i64 = sqlx::query_scalar(
+            "SELECT count(*) FILTER (WHERE pg_terminate_backend(pid)) FROM pg_stat_activity
+             WHERE datname = current_database() AND pid <> pg_backend_pid() AND query NOT LIKE 'LISTEN%'
+               AND backend_type = 'client backend'",
+        )
+        .fetch_one(&mut connection)
+        .await
+        .unwrap();
+        cut += ended;
+    }
+    while let Some(worker) = workers.join_next().await {
+        worker.unwrap();
+    }
+    assert!(cut > 20, "connections were cut: {cut}");
+    assert_all_is_recorded_once(&ledger, run).await;
+}
+
+/// All of its ways of working: with retries, which take several statements and a commit.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn cut_submissions_and_retries_are_not_noticed() {
+    let database = Database::new().await;
+    let ledger: Subject = Arc::new(database.open().await);
+    let run = open(&ledger, TENANT).await;
+    let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let cutter = tokio::spawn({
+        let (url, stop) = (database.url.clone(), Arc::clone(&stop));
+        async move {
+            let mut connection = PgConnection::connect(&url).await.unwrap();
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                sqlx::query(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                     WHERE datname = current_database() AND pid <> pg_backend_pid() AND state = 'active'
+                       AND backend_type = 'client backend' AND random() < 0.5",
+                )
+                .execute(&mut connection)
+                .await
+                .unwrap();
+                tokio::time::sleep(Duration::from_millis(40)).await;
+            }
+        }
+    });
+    for seq in (1..1000).step_by(20) {
+        while ledger.add_jobs(run, jobs("a", seq, seq + 19)).await.is_err() {}
+    }
+    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    cutter.await.unwrap();
+    let rows = rows(&ledger, run).await;
+    assert_eq!(rows.len(), 1000);
+    assert!(rows.iter().all(|row| row.state == JobState::Ready));
+    check_counters(&ledger).await;
+
+    let taken = take(&ledger, 500).await;
+    let ended = end_backends(&database.url).await;
+    assert!(ended > 0);
+    let group: Vec<Finish> = taken.iter().map(|one| finish_of(one, retry(Duration::ZERO))).collect();
+    assert!(ledger.finish(group).await.unwrap().iter().all(|answer| *answer == Finished::Recorded));
+    check_counters(&ledger).await;
+}
+
+async fn end_backends(url: &str) -> i64 {
+    let mut connection = PgConnection::connect(url).await.unwrap();
+    sqlx::query_scalar(
+        "SELECT count(*) FILTER (WHERE pg_terminate_backend(pid)) FROM pg_stat_activity
+         WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'",
+    )
+    .fetch_one(&mut connection)
+    .await
+    .unwrap()
+}
+
+/// Somebody else holds the row. The caller hears what to do, and nothing is written.
+#[tokio::test]
+async fn a_statement_that_takes_too_long_is_ended() {
+    let database = Database::new().await;
+    let options = PostgresOptions { statement_timeout: Duration::from_millis(300), ..database.options() };
+    let ledger: Subject = Arc::new(PostgresLedger::open(&options).await.unwrap());
+    let run = run_of(&ledger, vec![job(1, "a")]).await;
+    let taken = take(&ledger, 1).await;
+    let mut holder = PgConnection::connect(&database.url).await.unwrap();
+    sqlx::raw_sql("BEGIN; SELECT 1 FROM queue FOR UPDATE").execute(&mut holder).await.unwrap();
+    let group = vec![finish_of(&taken[0], success("done"))];
+    let error = ledger.finish(group.clone()).await.unwrap_err();
+    assert!(matches!(error, PortError::Unavailable { .. }), "{error:?}");
+    assert!(error.to_string().contains("statement timeout"), "{error}");
+    sqlx::raw_sql("ROLLBACK").execute(&mut holder).await.unwrap();
+    assert_eq!(states(&ledger, run).await, [JobState::Dispatched]);
+    assert_eq!(ledger.finish(group).await.unwrap(), [Finished::Recorded]);
+}
+
+/// All connections are in use for longer than a caller waits.
+#[tokio::test]
+async fn a_pool_that_is_used_up_says_so() {
+    let database = Database::new().await;
+    let options = PostgresOptions {
+        pool_size: 1,
+        acquire_timeout: Duration::from_millis(200),
+        listen: false,
+        ..database.options()
+    };
+    let ledger = PostgresLedger::open(&options).await.unwrap();
+    let subject: Subject = Arc::new(ledger.clone());
+    run_of(&subject, vec![job(1, "a")]).await;
+    let taken = take(&subject, 1).await;
+    let mut holder = PgConnection::connect(&database.url).await.unwrap();
+    sqlx::raw_sql("BEGIN; SELECT 1 FROM queue FOR UPDATE").execute(&mut holder).await.unwrap();
+    let waiting = tokio::spawn({
+        let (ledger, group) = (ledger.clone(), vec![finish_of(&taken[0], success("done"))]);
+        async move { ledger.finish(group).await }
+    });
+    let error = loop {
+        // Until the other has the connection.
+        if let Err(error) = ledger.runs(None, 1).await {
+            break error;
+        }
+    };
+    assert!(matches!(error, PortError::Unavailable { .. }), "{error:?}");
+    assert!(error.to_string().contains("connections to Postgres are busy"), "{error}");
+    sqlx::raw_sql("ROLLBACK").execute(&mut holder).await.unwrap();
+    assert_eq!(waiting.await.unwrap().unwrap(), [Finished::Recorded]);
+}

@@ -1,0 +1,62 @@
+//! Bringing a database up to date.
+
+use fleetline_shared::ports::QueryLedger;
+use fleetline_shared::postgres::{PostgresLedger, PostgresOptions, migrate, newest_schema, schema_version};
+use fleetline_tests::services::shared;
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use tokio::task::JoinSet;
+
+use super::database::Database;
+
+async fn execute(url: &str, sql: &str) {
+    let mut connection = PgConnection::connect(url).await.unwrap();
+    sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&mut connection).await.unwrap();
+}
+
+async fn refusal(options: &PostgresOptions) -> String {
+    PostgresLedger::open(options).await.err().expect("this version does not fit").to_string()
+}
+
+/// As when several processes of a release start together.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn many_migrate_at_once() {
+    let database = Database::empty(&shared().postgres).await;
+    let options = database.options();
+    assert_eq!(schema_version(&options).await.unwrap(), 0);
+    assert!(refusal(&options).await.contains("fleetline migrate"));
+    let mut tasks = JoinSet::new();
+    for _ in 0..4 {
+        let options = options.clone();
+        tasks.spawn(async move { migrate(&options).await.unwrap() });
+    }
+    assert_eq!(tasks.join_all().await, [newest_schema(); 4]);
+    assert_eq!(migrate(&options).await.unwrap(), newest_schema());
+    assert_eq!(schema_version(&options).await.unwrap(), newest_schema());
+    assert!(database.open().await.runs(None, 1).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_newer_schema_is_left_as_it_is() {
+    let database = Database::new().await;
+    execute(
+        &database.url,
+        "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+         VALUES (9999, 'of the future', true, '', 0)",
+    )
+    .await;
+    let migrated = migrate(&database.options()).await.unwrap_err().to_string();
+    for message in [refusal(&database.options()).await, migrated] {
+        assert!(message.contains("schema version 9999") && message.contains("use the version"), "{message}");
+    }
+}
+
+/// A ledger that was opened before the database was ready finds it when it is.
+#[tokio::test]
+async fn a_lazy_ledger_waits_for_its_schema() {
+    let database = Database::empty(&shared().postgres).await;
+    let ledger = PostgresLedger::open_lazily(&database.options()).unwrap();
+    let error = ledger.runs(None, 1).await.unwrap_err().to_string();
+    assert!(error.contains("fleetline migrate"), "{error}");
+    migrate(&database.options()).await.unwrap();
+    assert!(ledger.runs(None, 1).await.unwrap().is_empty());
+}

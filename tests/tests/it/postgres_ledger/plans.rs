@@ -1,0 +1,152 @@
+//! What a step reads: about what it takes, however long the backlog is, and whatever the planner
+//! believes. Its statements are planned for empty tables first, then the backlog comes; that is how a
+//! plan goes wrong that was made on a quiet morning.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fleetline_shared::domain::{Decision, Done, Envelope, JobState, NewJob, Source};
+use fleetline_shared::ports::{CancelJobs, JobFilter, Page, Scope, Seal};
+use fleetline_shared::postgres::PostgresOptions;
+use fleetline_tests::conformance::ledger::Subject;
+use fleetline_tests::conformance::ledger::prelude::{
+    HOUR, TENANT, add, die, finish_of, job, jobs, open, raw, retry, snooze, success, take,
+};
+use sqlx::{Connection, PgConnection};
+
+use super::database::Database;
+
+const BACKLOG: u64 = 20_000;
+const TAKEN: usize = 100;
+
+/// Every step of a job's way, in numbers far below the backlog.
+async fn every_step(ledger: &Subject, name: &str) {
+    let run = open(ledger, TENANT).await;
+    add(ledger, run, jobs(name, 1, 20)).await;
+    add(ledger, run, jobs(name, 11, 30)).await;
+    ledger.seal_run(run, Seal { occurrences: vec![(1, 7)], ..Seal::default() }).await.unwrap();
+    let other = open(ledger, TENANT).await;
+    add(ledger, other, jobs(name, 1, 5)).await;
+
+    let taken = take(ledger, TAKEN).await;
+    let asked = taken.iter().map(|envelope| (envelope.job_id, envelope.fence)).collect();
+    ledger.validity(asked).await.unwrap();
+    let group = taken.iter().zip(0..).map(|(envelope, n)| finish_of(envelope, decision(envelope, n)));
+    ledger.finish(group.collect()).await.unwrap();
+    let taken = take(ledger, 10).await;
+    let group = taken.iter().map(|envelope| finish_of(envelope, success("done"))).collect();
+    ledger.finish(group).await.unwrap();
+    take(ledger, 2).await;
+    ledger.next_due(Scope::All).await.unwrap();
+    ledger.next_due(Scope::Run(other)).await.unwrap();
+    ledger.sweep(Scope::All, Duration::ZERO, 50).await.unwrap();
+    ledger.cancel(TENANT, CancelJobs::Run(other)).await.unwrap();
+    for run in [None, Some(run)] {
+        for state in [None, Some(JobState::Dead), Some(JobState::Ready), Some(JobState::Succeeded)] {
+            let filter = JobFilter { run, state, tenant: Some(TENANT.into()), with_results: true, job: None };
+            ledger.jobs(filter, Page { after: 0, limit: 10 }).await.unwrap();
+        }
+    }
+    ledger.args(taken[0].job_id).await.unwrap().expect("it is there");
+    ledger.job_detail(taken[0].job_id).await.unwrap().expect("it is there");
+    ledger.runs(Some(TENANT), 2).await.unwrap();
+}
+
+fn decision(envelope: &Envelope, n: usize) -> Decision {
+    let source = Source::FollowUp { follows: envelope.job_id };
+    match n % 6 {
+        0 => retry(Duration::ZERO),
+        1 => snooze(HOUR),
+        2 => die(fleetline_shared::domain::DeadReason::Exhausted),
+        3 => Decision::Cancel,
+        4 => {
+            let next = NewJob { seq: None, source, ..job(0, &format!("after {}", envelope.job_id)) };
+            Decision::Succeed(Done { follow_ups: vec![next], ..Done::new(raw("1")) })
+        }
+        _ => success("done"),
+    }
+}
+
+/// Rows and index entries that statements have read, and jobs that have ended.
+async fn statistics(connection: &mut PgConnection) -> (i64, i64) {
+    sqlx::query_as(
+        "SELECT (SELECT sum(seq_tup_read) FROM pg_stat_user_tables)::bigint
+           + (SELECT sum(idx_tup_read) FROM pg_stat_user_indexes)::bigint,
+           (SELECT n_tup_ins FROM pg_stat_user_tables WHERE relname = 'endings')",
+    )
+    .fetch_one(connection)
+    .await
+    .unwrap()
+}
+
+/// Servers count with a delay.
+async fn ended(connection: &mut PgConnection, least: i64) -> i64 {
+    loop {
+        let (read, ended) = statistics(connection).await;
+        if ended >= least {
+            return read;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+async fn reads_what_it_takes(analyze: bool) {
+    let database = Database::new().await;
+    // One connection, so that the plans of the empty tables are those that are used later.
+    let options = PostgresOptions { pool_size: 1, ..database.options() };
+    let ledger: Subject = Arc::new(fleetline_shared::postgres::PostgresLedger::open(&options).await.unwrap());
+    every_step(&ledger, "empty").await;
+
+    let filler: Subject = Arc::new(database.open().await);
+    let run = open(&filler, TENANT).await;
+    add(&filler, run, jobs("backlog", 1, BACKLOG / 2)).await;
+    let handed_out = take(&filler, usize::try_from(BACKLOG / 2).unwrap()).await;
+    assert!(handed_out.len() as u64 > BACKLOG / 3);
+    add(&filler, run, jobs("backlog", BACKLOG / 2 + 1, BACKLOG)).await;
+    let group = handed_out[..1000].iter().map(|envelope| finish_of(envelope, success("done"))).collect();
+    filler.finish(group).await.unwrap();
+    drop(filler);
+    let mut connection = PgConnection::connect(&database.url).await.unwrap();
+    if analyze {
+        sqlx::raw_sql("ANALYZE").execute(&mut connection).await.unwrap();
+    }
+    ended(&mut connection, 1000).await;
+    sqlx::raw_sql("SELECT pg_stat_reset()").execute(&mut connection).await.unwrap();
+
+    // Not the sweep: all that was handed out would be swept, and that is many.
+    let run = open(&ledger, TENANT).await;
+    add(&ledger, run, jobs("full", 1, 60)).await;
+    let taken = take(&ledger, TAKEN).await;
+    assert_eq!(taken.len(), TAKEN);
+    let asked = taken.iter().map(|envelope| (envelope.job_id, envelope.fence)).collect();
+    ledger.validity(asked).await.unwrap();
+    let (plain, mixed) = taken.split_at(TAKEN / 2);
+    let group = plain.iter().map(|envelope| finish_of(envelope, success("done"))).collect();
+    ledger.finish(group).await.unwrap();
+    let group = mixed.iter().zip(0..).map(|(envelope, n)| finish_of(envelope, decision(envelope, n)));
+    ledger.finish(group.collect()).await.unwrap();
+    ledger.seal_run(run, Seal { occurrences: vec![(1, 7)], ..Seal::default() }).await.unwrap();
+    ledger.next_due(Scope::All).await.unwrap();
+    ledger.sweep(Scope::All, HOUR, 3).await.unwrap();
+    ledger.cancel(TENANT, CancelJobs::Run(run)).await.unwrap();
+    for state in [None, Some(JobState::Dead), Some(JobState::Ready), Some(JobState::Succeeded)] {
+        let filter =
+            JobFilter { state, tenant: Some(TENANT.into()), with_results: true, ..JobFilter::default() };
+        ledger.jobs(filter, Page { after: 0, limit: 10 }).await.unwrap();
+    }
+    ledger.job_detail(taken[0].job_id).await.unwrap().expect("it is there");
+    // Its connection reports when it ends.
+    drop(ledger);
+    let read = ended(&mut connection, i64::try_from(TAKEN / 2).unwrap()).await;
+    assert!(read < i64::try_from(BACKLOG / 4).unwrap(), "{read} rows read of a backlog of {BACKLOG}");
+}
+
+#[tokio::test]
+async fn steps_read_what_they_take_without_statistics() {
+    reads_what_it_takes(false).await;
+}
+
+#[tokio::test]
+async fn steps_read_what_they_take_with_statistics() {
+    reads_what_it_takes(true).await;
+}

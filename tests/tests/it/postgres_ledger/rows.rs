@@ -1,0 +1,70 @@
+//! Rows that the database cannot hold.
+
+use std::sync::Arc;
+
+use fleetline_shared::domain::{DeadReason, Decision, JobState, PortError};
+use fleetline_shared::ports::Finished;
+use fleetline_tests::conformance::ledger::Subject;
+use fleetline_tests::conformance::ledger::prelude::{
+    TENANT, add, check_counters, done, finish_of, job, jobs, open, raw, rows, run_of, states, success, take,
+};
+use serde_json::json;
+
+use super::database::Database;
+
+/// A NUL where the database holds text. The others are recorded, and this one when it is repaired.
+#[tokio::test]
+async fn a_finish_that_cannot_be_recorded_spoils_no_other() {
+    let database = Database::new().await;
+    let ledger: Subject = Arc::new(database.open().await);
+    let run = run_of(&ledger, jobs("a", 1, 3)).await;
+    let taken = take(&ledger, 3).await;
+    let mut poison = done("fine");
+    poison.analyser = "nul \0".into();
+    let group = vec![
+        finish_of(&taken[0], success("one")),
+        finish_of(&taken[1], Decision::Succeed(poison)),
+        finish_of(&taken[2], success("three")),
+    ];
+    let answers = ledger.finish(group).await.unwrap();
+    assert_eq!((&answers[0], &answers[2]), (&Finished::Recorded, &Finished::Recorded));
+    assert!(matches!(&answers[1], Finished::Refused(why) if why.contains("cannot hold")), "{answers:?}");
+    let expected = [JobState::Succeeded, JobState::Dispatched, JobState::Succeeded];
+    assert_eq!(states(&ledger, run).await, expected, "nothing of the refused one is written");
+    let repaired = finish_of(&taken[1], success("two"));
+    assert_eq!(ledger.finish(vec![repaired]).await.unwrap(), [Finished::Recorded]);
+    check_counters(&ledger).await;
+}
+
+/// A paid result is not thrown away for an escaped NUL, nor a failure for one in its error.
+#[tokio::test]
+async fn a_nul_in_an_answer_or_an_error_is_recorded() {
+    let database = Database::new().await;
+    let ledger: Subject = Arc::new(database.open().await);
+    let run = run_of(&ledger, jobs("a", 1, 2)).await;
+    let taken = take(&ledger, 2).await;
+    let mut odd = done("");
+    odd.output = raw(r#"{"text":"a\u0000b"}"#);
+    odd.facts = vec![json!({"text": "a\0b"})];
+    let dead = Decision::Die { reason: DeadReason::Permanent, error: "a\0b".into() };
+    let group = vec![finish_of(&taken[0], Decision::Succeed(odd)), finish_of(&taken[1], dead)];
+    assert_eq!(ledger.finish(group).await.unwrap(), [Finished::Recorded, Finished::Recorded]);
+    let rows = rows(&ledger, run).await;
+    assert_eq!(rows[0].output, Some(json!({"text": "a\0b"})));
+    assert_eq!(rows[0].facts, [json!({"text": "a\0b"})]);
+    assert_eq!(rows[1].error.as_deref(), Some("a\u{fffd}b"));
+}
+
+/// All of the batch: the caller hears which value it is.
+#[tokio::test]
+async fn a_job_that_cannot_be_held_is_refused() {
+    let database = Database::new().await;
+    let ledger: Subject = Arc::new(database.open().await);
+    let run = open(&ledger, TENANT).await;
+    let mut bad = job(1, "a");
+    bad.upstream = Some("nul \0".into());
+    let error = ledger.add_jobs(run, vec![bad, job(2, "b")]).await.unwrap_err();
+    assert!(matches!(error, PortError::Invalid { .. }), "{error:?}");
+    assert!(rows(&ledger, run).await.is_empty());
+    assert_eq!(add(&ledger, run, vec![job(1, "a"), job(2, "b")]).await.ready, 2);
+}
