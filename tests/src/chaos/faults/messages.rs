@@ -1,5 +1,6 @@
 //! Messages that kill, and messages that come again.
 
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use fleetline_shared::rabbitmq::topology::JOBS_EXCHANGE;
@@ -47,13 +48,14 @@ async fn young_duplicates(fleet: &mut Fleet, _: &mut Extent) {
     let broker = BrokerView::open(&fleet.urls().rabbitmq).await.expect("the broker answers");
     let tap = broker.tap(KIND).await;
     let from = Instant::now();
-    let mut again = Vec::new();
+    let mut again = HashSet::new();
     while again.len() < 20 {
         for body in tap.bodies().await {
-            broker.publish(JOBS_EXCHANGE, KIND, &body).await;
-            again.push(job_of(&body));
+            // The tap gets the duplicates too.
+            if again.insert(job_of(&body)) {
+                broker.publish(JOBS_EXCHANGE, KIND, &body).await;
+            }
         }
-        // The tap has the duplicates too.
         fleet.more_finished(1).await;
     }
     tap.close().await;
