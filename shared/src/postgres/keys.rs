@@ -42,7 +42,8 @@ pub(super) async fn revoke(connection: &mut PgConnection, id: Uuid) -> Result<bo
     let revoked = sqlx::query("UPDATE api_keys SET revoked_at = now() WHERE id = $1 AND revoked_at IS NULL")
         .bind(id)
         .execute(connection)
-        .await?;
+        .await
+        .map_err(in_doubt)?;
     Ok(revoked.rows_affected() > 0)
 }
 
