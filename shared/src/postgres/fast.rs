@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 use sqlx::{PgConnection, Row};
 
 use super::fault::{Result, in_doubt};
+use super::finish::fenced;
 use super::numbers::{bounded_usage, number_of, uuid_of};
 use super::store::fact_columns;
 use crate::domain::{Decision, ErasedDone, JobId};
@@ -78,7 +79,7 @@ pub(super) async fn finish(connection: &mut PgConnection, finishes: &[&Finish]) 
     let jobs: Vec<i64> = finishes.iter().map(|finish| number_of(finish.job)).collect();
     let usages: Vec<_> = finishes.iter().map(|finish| bounded_usage(finish.usage)).collect();
     let (facts_of, places, facts) = fact_columns(jobs.iter().copied().zip(results.iter().copied()));
-    let row = sqlx::query(FINISH)
+    let row = sqlx::query(fenced(FINISH))
         .bind(&jobs)
         .bind(finishes.iter().map(|finish| uuid_of(finish.job)).collect::<Vec<_>>())
         .bind(finishes.iter().map(|finish| finish.fence.cast_signed()).collect::<Vec<_>>())

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use sqlx::PgConnection;
+use sqlx::{AssertSqlSafe, PgConnection, SqlSafeStr, SqlStr};
 use uuid::Uuid;
 
 use super::counters::Counters;
@@ -17,6 +17,7 @@ use super::numbers::{bounded_usage, for_people, number_of, to_ms, uuid_of};
 use super::put_back::{self, Back};
 use super::submit::{Birth, bear};
 use crate::domain::{DeadReason, Decision, NewJob};
+use crate::kill_point;
 use crate::ports::{Added, Finish, Finished};
 
 /// A group's answers, and whether jobs may have become ready or a run finished.
@@ -66,10 +67,18 @@ pub(super) const HOLD_CURRENT: &str = "
     FROM unnest($1::bigint[], $2::uuid[], $3::bigint[]) f (n, id, fence), LATERAL (
       SELECT * FROM queue WHERE n = f.n AND state + 0 = 1 AND fence = f.fence AND id = f.id FOR UPDATE) q";
 
+/// The statement; as a mutant it takes any finish.
+pub(super) fn fenced(sql: &'static str) -> SqlStr {
+    if kill_point::is_mutant("no_fence") {
+        return AssertSqlSafe(sql.replace("fence = f.fence", "true")).into_sql_str();
+    }
+    sql.into_sql_str()
+}
+
 async fn hold_current(connection: &mut PgConnection, finishes: &[&Finish]) -> Result<HashMap<i64, Live>> {
     let mut finishes = finishes.to_vec();
     finishes.sort_unstable_by_key(|finish| number_of(finish.job));
-    let rows = sqlx::query(HOLD_CURRENT)
+    let rows = sqlx::query(fenced(HOLD_CURRENT))
         .bind(finishes.iter().map(|finish| number_of(finish.job)).collect::<Vec<_>>())
         .bind(finishes.iter().map(|finish| uuid_of(finish.job)).collect::<Vec<_>>())
         .bind(finishes.iter().map(|finish| finish.fence.cast_signed()).collect::<Vec<_>>())
