@@ -31,10 +31,9 @@ management_agent.disable_metrics_collector = false
 collect_statistics_interval = 5000
 ${FLEETLINE_RABBITMQ_CONF:-}
 CONF
-  rm -f "$dir/pid"
   (rabbitmq_environment "$dir" && exec setsid /usr/lib/rabbitmq/bin/rabbitmq-server >"$dir/log" 2>&1 </dev/null) &
-  local left=200
-  until [ -s "$dir/pid" ] || [ "$left" -eq 0 ]; do left=$((left - 1)); sleep 0.05; done
+  # The node writes its own number there when it is up, which takes a while on a busy machine.
+  echo $! >"$dir/pid"
 }
 
 rabbitmq_ready() {
