@@ -31,7 +31,8 @@ management_agent.disable_metrics_collector = false
 collect_statistics_interval = 5000
 ${FLEETLINE_RABBITMQ_CONF:-}
 CONF
-  (rabbitmq_environment "$dir" && exec setsid /usr/lib/rabbitmq/bin/rabbitmq-server >"$dir/log" 2>&1 </dev/null) &
+  # From its own folder: what it leaves when it crashes stays there.
+  (rabbitmq_environment "$dir" && cd "$dir" && exec setsid /usr/lib/rabbitmq/bin/rabbitmq-server >"$dir/log" 2>&1 </dev/null) &
   # The node writes its own number there when it is up, which takes a while on a busy machine.
   echo $! >"$dir/pid"
 }
