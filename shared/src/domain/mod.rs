@@ -4,6 +4,7 @@ mod appraisal;
 mod args;
 mod envelope;
 mod error;
+mod feedback;
 mod finding;
 mod ids;
 mod job;
@@ -18,6 +19,7 @@ pub use args::{
 };
 pub use envelope::{ENVELOPE_VERSION, Envelope, EnvelopeError, LARGEST_ARGS};
 pub use error::{JobError, PortError};
+pub use feedback::{Dimension, DimensionStanding, Feedback, Spend, Verdict};
 pub use finding::Finding;
 pub use ids::{JobId, RunId};
 pub use job::{DedupKey, Estimate, JobState, NewJob, Usage};
