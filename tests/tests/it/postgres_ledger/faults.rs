@@ -11,12 +11,10 @@ use fleetline_tests::conformance::ledger::prelude::{
     TENANT, add, check_counters, finish_of, job, jobs, open, retry, rows, run_of, run_state, states, success,
     take,
 };
-use fleetline_tests::services::{PrivateServers, Server};
+use fleetline_tests::services::{Database, PrivateServers, Server};
 use sqlx::{Connection, PgConnection};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-
-use super::database::Database;
 
 const JOBS: u64 = 2000;
 const GROUP: usize = 25;

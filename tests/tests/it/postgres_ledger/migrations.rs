@@ -2,11 +2,9 @@
 
 use fleetline_shared::ports::QueryLedger;
 use fleetline_shared::postgres::{PostgresLedger, PostgresOptions, migrate, newest_schema, schema_version};
-use fleetline_tests::services::shared;
+use fleetline_tests::services::{Database, shared};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tokio::task::JoinSet;
-
-use super::database::Database;
 
 async fn execute(url: &str, sql: &str) {
     let mut connection = PgConnection::connect(url).await.unwrap();

@@ -14,7 +14,7 @@ use fleetline_tests::conformance::ledger::prelude::{
 };
 use sqlx::{Connection, PgConnection};
 
-use super::database::Database;
+use fleetline_tests::services::Database;
 
 const BACKLOG: u64 = 20_000;
 const TAKEN: usize = 100;
