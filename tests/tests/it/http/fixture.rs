@@ -18,7 +18,7 @@ use fleetline_shared::domain::{
 use fleetline_shared::ports::{
     ApiKey, DispatchAsk, DispatchLedger, Finish, FinishLedger, KeyLedger, NewApiKey, Role, Scope,
 };
-use fleetline_shared::postgres::PostgresLedger;
+use fleetline_shared::postgres::{PostgresLedger, PostgresOptions};
 use fleetline_tests::services::Database;
 use fleetline_worker::kinds::Kinds;
 use reqwest::{Client, Method, RequestBuilder, Response};
@@ -152,7 +152,9 @@ impl Site {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let folder = tempfile::tempdir().expect("a folder");
         let database = Database::new().await;
-        let ledger = database.open().await;
+        // A crowd waits for a connection as long as it takes, on however slow a machine.
+        let options = PostgresOptions { acquire_timeout: Duration::from_mins(1), ..database.options() };
+        let ledger = PostgresLedger::open(&options).await.expect("the ledger opens");
         let (lookups, down) = (AtomicUsize::default(), AtomicBool::default());
         let keys = Arc::new(KeyStore { ledger: ledger.clone(), lookups, down });
         let mut parts = parts(&folder, ledger.clone(), keys.clone());

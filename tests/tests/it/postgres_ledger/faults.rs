@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fleetline_shared::domain::{Envelope, JobState, PortError, RunId, RunState};
-use fleetline_shared::ports::{Finish, FinishLedger, Finished, QueryLedger, Seal};
+use fleetline_shared::ports::{Finish, FinishLedger, Finished, Page, QueryLedger, Seal};
 use fleetline_shared::postgres::{PostgresLedger, PostgresOptions};
 use fleetline_tests::conformance::ledger::Subject;
 use fleetline_tests::conformance::ledger::prelude::{
@@ -221,7 +221,7 @@ async fn a_pool_that_is_used_up_says_so() {
     });
     let error = loop {
         // Until the other has the connection.
-        if let Err(error) = ledger.runs(None, 1).await {
+        if let Err(error) = ledger.runs(None, Page::first(1)).await {
             break error;
         }
     };
