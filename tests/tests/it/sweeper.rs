@@ -105,7 +105,7 @@ async fn a_second_outage_begins_the_wait_anew() {
     bench.next().await;
     for _ in 0..10 {
         bench.away_for(2 * EVERY).await;
-        sleep(SETTLING - EVERY).await;
+        sleep(SETTLING / 2).await;
     }
     bench.away_for(2 * EVERY).await;
     assert!(bench.next().await >= SETTLING);
