@@ -111,8 +111,6 @@ impl Rig {
     pub(crate) async fn remove(self) {
         self.broker.close().await;
         self.vhost.remove().await;
-        drop(self.ledger);
-        self.database.remove().await;
     }
 
     fn quotas(&self) -> Arc<dyn Quotas> {
