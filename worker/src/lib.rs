@@ -1,8 +1,8 @@
 //! What does the work: takes deliveries, makes each job's one paid call, records the outcome.
 //!
 //! Read it in the order of a job's way: [`worker`] takes deliveries, [`attempt`] leads one from
-//! lease to acknowledgement through its kind's handler ([`kinds`], [`analysers`]), [`committer`]
-//! records outcomes in groups.
+//! lease to acknowledgement through its kind's handler ([`kinds`], [`analysers`]), which makes its
+//! call through a client of its [`upstream`]; [`committer`] records outcomes in groups.
 
 pub mod analysers;
 pub mod attempt;
@@ -10,6 +10,7 @@ pub mod committer;
 mod gate;
 pub mod kinds;
 mod lease;
+pub mod upstream;
 pub mod worker;
 
 pub use worker::{Worker, WorkerError, WorkerOptions};

@@ -15,3 +15,4 @@ mod postgres_ledger;
 mod rabbitmq;
 mod redis;
 mod sqlite_ledger;
+mod upstream;
