@@ -20,7 +20,7 @@ async fn said_and_sent(config: OpenAiConfig, stub: &OpenAiStub, kind: &str) -> (
         "node.extract" => appraise_and_perform(&kinds, kind, &node_args(&kinds)).await,
         _ => appraise_and_perform(&kinds, kind, &log_args(&kinds)).await,
     };
-    let body = &stub.calls().last().expect("a call").body;
+    let body = stub.calls().pop().expect("a call").body;
     let encoding = tiktoken::encoding_for_model(&config.model);
     let count = |text: &str| encoding.map_or(text.len().div_ceil(4), |encoding| encoding.count(text)) as u64;
     let messages = body["messages"].as_array().expect("messages").iter();
