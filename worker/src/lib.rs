@@ -2,7 +2,8 @@
 //!
 //! Read it in the order of a job's way: [`worker`] takes deliveries from its `inbox` as the `flow`
 //! has room, `attempt` leads one from lease to acknowledgement through its kind's handler ([`kinds`],
-//! [`analysers`]), `committer` records outcomes in groups.
+//! [`analysers`]), which makes its call through a client of its [`upstream`]; `committer` records
+//! outcomes in groups.
 
 pub mod analysers;
 mod attempt;
@@ -12,6 +13,7 @@ mod gate;
 mod inbox;
 pub mod kinds;
 mod lease;
+pub mod upstream;
 pub mod worker;
 
 pub use worker::{Worker, WorkerError, WorkerOptions};
