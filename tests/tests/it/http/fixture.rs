@@ -11,7 +11,7 @@ use fleetline_producer::discovery::DiscoveryOptions;
 use fleetline_producer::http::{Access, HttpOptions, HttpParts, keys, serve};
 use fleetline_producer::intake::Pipelines;
 use fleetline_producer::logs::LogOptions;
-use fleetline_producer::pipelines::JobTemplate;
+use fleetline_producer::pipelines::{Appraiser, JobTemplate};
 use fleetline_shared::domain::{
     CallContext, Decision, Done, JobError, Kind, KindPolicy, PortError, Registry, Usage,
 };
@@ -68,12 +68,11 @@ pub(super) fn registry() -> Registry {
 pub(super) fn template(kinds: &Kinds, kind: &str, analyser: &str) -> JobTemplate {
     let choice = kinds.analyser(kind, analyser).expect("it is configured");
     JobTemplate {
-        analyser: choice.reference.clone(),
+        analyser: choice.clone(),
         max_attempts: 3,
         deadline: None,
         fresh_for: None,
-        output_tokens: choice.overhead.output_tokens,
-        prompt_tokens: choice.overhead.input_tokens,
+        appraiser: Appraiser::of(kinds.registry().get(kind).expect("it is registered")),
     }
 }
 
