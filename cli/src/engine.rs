@@ -67,7 +67,7 @@ impl Embedded {
             broker: Arc::clone(&broker),
             quotas: Arc::clone(&quotas),
             kinds: registry.names().map(ToOwned::to_owned).collect(),
-            options: DispatchOptions { scope, window, poll: options.poll },
+            options: DispatchOptions { scope, window, poll: options.poll, hold: options.worker.hold },
         };
         let worker = Worker {
             registry,

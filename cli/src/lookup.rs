@@ -27,7 +27,7 @@ pub async fn find_run(ledger: &dyn QueryLedger, text: &str) -> Result<RunRow, Cl
     if let Ok(id) = text.parse() {
         return ledger.run(id).await?.ok_or_else(|| unknown("run", text));
     }
-    let runs = ledger.runs(None, SEARCHED_RUNS).await?;
+    let runs = ledger.runs(None, Page::first(SEARCHED_RUNS)).await?;
     if text == "latest" {
         return runs
             .into_iter()

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use fleetline_producer::discovery::{DiscoveryOptions, NodeRule};
 use fleetline_producer::logs::{LogFields, LogFormat, LogOptions};
-use fleetline_producer::pipelines::JobTemplate;
+use fleetline_producer::pipelines::{Appraiser, JobTemplate};
 use fleetline_shared::domain::{Kind, KindPolicy};
 use fleetline_shared::rules::Backoff;
 use fleetline_worker::analysers::openai::{ChatClient, OpenAiConfig, StructuredOutput, TokenLimit};
@@ -63,6 +63,9 @@ fn openai_config(openai: &config::OpenAi) -> OpenAiConfig {
         },
         timeout: openai.timeout,
         connect_timeout: openai.connect_timeout,
+        read_timeout: openai.read_timeout,
+        idle_connections: openai.idle_connections,
+        idle_timeout: openai.idle_timeout,
         ..OpenAiConfig::default()
     }
 }
@@ -77,16 +80,15 @@ pub fn job_template(config: &Config, kinds: &Kinds, pipeline: Pipeline) -> Resul
         config::Analyser::Builtin => "builtin",
         config::Analyser::OpenAi => OPENAI,
     };
-    let analyser = kinds
-        .analyser(kind, name)
-        .ok_or_else(|| CliError::Usage(format!("kind `{kind}` has no analyser `{name}`")))?;
+    let (Some(known), Some(analyser)) = (kinds.registry().get(kind), kinds.analyser(kind, name)) else {
+        return Err(CliError::Usage(format!("kind `{kind}` has no analyser `{name}`")));
+    };
     Ok(JobTemplate {
-        analyser: analyser.reference.clone(),
+        analyser: analyser.clone(),
         max_attempts: config.jobs.max_attempts,
         deadline: config.jobs.deadline,
         fresh_for: config.jobs.fresh_for,
-        output_tokens: analyser.overhead.output_tokens,
-        prompt_tokens: analyser.overhead.input_tokens,
+        appraiser: Appraiser::of(known),
     })
 }
 

@@ -3,9 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use fleetline_shared::domain::PortError;
 use fleetline_shared::ports::{DispatchLedger, Scope};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
+
+/// How long the ledger must have answered before anything counts as lost. Calls that ended while
+/// it was away report first: their workers try again every few seconds.
+pub const SETTLING: Duration = Duration::from_secs(10);
 
 /// Limits of a sweeper.
 #[derive(Clone, Copy, Debug)]
@@ -18,19 +23,34 @@ pub struct SweepOptions {
     pub max_losses: u16,
 }
 
-/// Sweeps until `drain` is cancelled.
+/// Sweeps until `drain` is cancelled. At the start and after the ledger was away it only asks,
+/// until the ledger has answered for [`SETTLING`] without a gap.
 pub async fn run(ledger: Arc<dyn DispatchLedger>, options: SweepOptions, drain: CancellationToken) {
+    let settling = SETTLING.min(options.stale_after);
+    let mut answering_since: Option<Instant> = None;
     loop {
         tokio::select! {
             () = drain.cancelled() => return,
             () = sleep(options.every) => {}
         }
-        match ledger.sweep(Scope::All, options.stale_after, options.max_losses).await {
-            Ok(swept) if swept.requeued + swept.crash_looped > 0 => {
-                tracing::warn!(requeued = swept.requeued, dead = swept.crash_looped, "lost jobs were found");
+        let answered = match answering_since {
+            Some(since) if since.elapsed() >= settling => sweep(&*ledger, options).await,
+            _ => ledger.next_due(Scope::All).await.map(drop),
+        };
+        match answered {
+            Ok(()) => answering_since = answering_since.or_else(|| Some(Instant::now())),
+            Err(error) => {
+                tracing::warn!(%error, "the ledger does not answer; lost jobs are looked for when it does");
+                answering_since = None;
             }
-            Ok(_) => {}
-            Err(error) => tracing::warn!(%error, "the sweep failed; trying again later"),
         }
     }
+}
+
+async fn sweep(ledger: &dyn DispatchLedger, options: SweepOptions) -> Result<(), PortError> {
+    let swept = ledger.sweep(Scope::All, options.stale_after, options.max_losses).await?;
+    if swept.requeued + swept.crash_looped > 0 {
+        tracing::warn!(requeued = swept.requeued, dead = swept.crash_looped, "lost jobs were found");
+    }
+    Ok(())
 }

@@ -31,7 +31,9 @@ pub fn reach(name: &str) {
 /// worker down.
 #[cfg(feature = "kill-points")]
 pub fn swallow(args: &str) {
-    if std::env::var("FLEETLINE_POISON").is_ok_and(|poison| args.contains(&poison)) {
+    static POISON: std::sync::OnceLock<Option<String>> = std::sync::OnceLock::new();
+    let poison = POISON.get_or_init(|| std::env::var("FLEETLINE_POISON").ok());
+    if poison.as_deref().is_some_and(|poison| args.contains(poison)) {
         die();
     }
 }

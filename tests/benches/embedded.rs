@@ -1,6 +1,9 @@
 //! `make bench`: figures of embedded mode. Each is printed as a ratio to something measured in the
 //! same run, since machines differ.
 
+// With it comes the allocator of the binary.
+use fleetline as _;
+
 #[path = "embedded/makespan.rs"]
 mod makespan;
 #[path = "embedded/throughput.rs"]

@@ -3,6 +3,9 @@
 //!
 //! `cargo bench ... --bench fleet -- throughput` runs one part: throughput, latency, waiting, backlog.
 
+// With it comes the allocator of the binary.
+use fleetline as _;
+
 #[path = "fleet/backlog.rs"]
 mod backlog;
 #[path = "fleet/cpu.rs"]
@@ -11,6 +14,8 @@ mod cpu;
 mod floor;
 #[path = "fleet/latency.rs"]
 mod latency;
+#[path = "fleet/plain.rs"]
+mod plain;
 #[path = "fleet/rig.rs"]
 mod rig;
 #[path = "fleet/throughput.rs"]

@@ -20,6 +20,7 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::committer::Committer;
+use crate::flow::{Flow, Passage};
 use crate::gate::{self, Gate, Pass};
 use crate::lease::{HeldLease, Loss, Taken};
 
@@ -27,27 +28,28 @@ use crate::lease::{HeldLease, Loss, Taken};
 const PORT_PAUSE: Duration = Duration::from_secs(1);
 
 /// What every attempt of a worker shares.
-#[derive(Clone)]
-pub struct Attempts {
+pub(crate) struct Attempts {
+    /// Places among the calls.
+    pub(crate) flow: Arc<Flow>,
     /// The kinds it can work on.
-    pub registry: Registry,
+    pub(crate) registry: Registry,
     /// Its way to the ledger.
-    pub committer: Committer,
+    pub(crate) committer: Committer,
     /// Holds on dedup keys.
-    pub leases: Arc<dyn Leases>,
+    pub(crate) leases: Arc<dyn Leases>,
     /// Quotas of the upstreams.
-    pub quotas: Arc<dyn Quotas>,
+    pub(crate) quotas: Arc<dyn Quotas>,
     /// How long a lease lives without renewal.
-    pub lease_ttl: Duration,
+    pub(crate) lease_ttl: Duration,
     /// The longest sleep for a quota slot while the delivery is held.
-    pub hold: Duration,
+    pub(crate) hold: Duration,
     /// Cancelled when running attempts must end at once and give their jobs back.
-    pub stop: CancellationToken,
+    pub(crate) stop: CancellationToken,
 }
 
 impl Attempts {
     /// Works on one delivery. An error means that the ledger cannot be reached: the worker stops.
-    pub async fn work_on(&self, delivery: Delivery) -> Result<(), PortError> {
+    pub(crate) async fn work_on(&self, delivery: Delivery) -> Result<(), PortError> {
         kill_point::reach("delivery.taken");
         let envelope = match Envelope::decode(&delivery.body) {
             Ok(envelope) => envelope,
@@ -81,8 +83,11 @@ impl Attempts {
         kill_point::reach("lease.acquired");
 
         let context = CallContext::new(envelope.job_id, envelope.attempts + 1, self.stop.child_token());
-        let outcome = self.under_lease(&envelope, kind, &lease, &context).await?;
+        let mut passage = self.flow.passage();
+        let outcome = self.under_lease(&envelope, kind, &lease, &context, &mut passage).await?;
+        passage.end_call();
         let recorded = self.record(delivery, &envelope, kind, outcome, context.usage(), started).await;
+        drop(passage);
         lease.release().await;
         recorded
     }
@@ -94,6 +99,7 @@ impl Attempts {
         kind: &Arc<dyn DynKind>,
         lease: &HeldLease,
         context: &CallContext,
+        passage: &mut Passage<'_>,
     ) -> Result<Outcome, PortError> {
         // A redelivered message of a job that is finished must not be paid for again.
         match self.committer.validity(envelope.job_id, envelope.fence).await? {
@@ -112,7 +118,7 @@ impl Attempts {
         kill_point::swallow(args.get());
         let outcome = tokio::select! {
             biased;
-            outcome = self.admit_and_call(envelope, args, kind, context) => outcome,
+            outcome = self.admit_and_call(envelope, args, kind, context, passage) => outcome,
             loss = lease.lost() => match loss {
                 Loss::ToAnother => Outcome::Superseded,
                 Loss::OutOfReach(error) => not_now(PORT_PAUSE, &error.to_string()),
@@ -129,8 +135,10 @@ impl Attempts {
         args: &RawValue,
         kind: &Arc<dyn DynKind>,
         context: &CallContext,
+        passage: &mut Passage<'_>,
     ) -> Outcome {
         let limit = kind.policy().timeout;
+        passage.begin_call().await;
         let pass = match Pass::get(&self.quotas, envelope, self.hold, limit + self.hold).await {
             Ok(Gate::Open(pass)) => pass,
             Ok(Gate::Closed { wait, why }) => return not_now(wait, &why),
@@ -143,6 +151,7 @@ impl Attempts {
         kill_point::reach("quota.admitted");
         let called = call(kind, args, context, limit).await;
         kill_point::reach("call.returned");
+        passage.end_call();
         pass.settle(context.usage()).await;
         self.outcome_of(called, envelope).await
     }

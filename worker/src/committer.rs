@@ -18,7 +18,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// The worker's way to the ledger. Clones share one queue.
 #[derive(Clone)]
-pub struct Committer {
+pub(crate) struct Committer {
     ledger: Arc<dyn FinishLedger>,
     retries: Retries,
     finishes: Batcher<Finish, Result<Finished, PortError>>,
@@ -29,7 +29,7 @@ impl Committer {
     /// Starts the tasks. A ledger that fails is tried again for `patience`, or until `stop` is
     /// cancelled; meanwhile nobody gets an answer, so every slot of the worker fills up and no
     /// further call is paid for.
-    pub fn start(ledger: &Arc<dyn FinishLedger>, patience: Duration, stop: CancellationToken) -> Self {
+    pub(crate) fn start(ledger: &Arc<dyn FinishLedger>, patience: Duration, stop: CancellationToken) -> Self {
         let retries = Retries { patience, stop };
         let (of_finish, of_check) = (retries.clone(), retries.clone());
         let for_finish = Arc::clone(ledger);
@@ -57,7 +57,7 @@ impl Committer {
     }
 
     /// Records an outcome; answers after the commit.
-    pub async fn finish(&self, finish: Finish) -> Result<Finished, PortError> {
+    pub(crate) async fn finish(&self, finish: Finish) -> Result<Finished, PortError> {
         kill_point::reach("finish.before_commit");
         let finished = self.finishes.ask(finish).await.unwrap_or_else(|| Err(stopped()))?;
         kill_point::reach("finish.after_commit");
@@ -65,12 +65,12 @@ impl Committer {
     }
 
     /// Whether this dispatch is still the one that counts.
-    pub async fn validity(&self, job: JobId, fence: u64) -> Result<Validity, PortError> {
+    pub(crate) async fn validity(&self, job: JobId, fence: u64) -> Result<Validity, PortError> {
         self.checks.ask((job, fence)).await.unwrap_or_else(|| Err(stopped()))
     }
 
     /// The args of a message that was too large to carry them.
-    pub async fn args(&self, job: JobId) -> Result<Option<Box<RawValue>>, PortError> {
+    pub(crate) async fn args(&self, job: JobId) -> Result<Option<Box<RawValue>>, PortError> {
         self.retries.of(|| self.ledger.args(job)).await
     }
 }

@@ -1,15 +1,19 @@
 //! What does the work: takes deliveries, makes each job's one paid call, records the outcome.
 //!
-//! Read it in the order of a job's way: [`worker`] takes deliveries, [`attempt`] leads one from
-//! lease to acknowledgement through its kind's handler ([`kinds`], [`analysers`]), [`committer`]
-//! records outcomes in groups.
+//! Read it in the order of a job's way: [`worker`] takes deliveries from its `inbox` as the `flow`
+//! has room, `attempt` leads one from lease to acknowledgement through its kind's handler ([`kinds`],
+//! [`analysers`]), which makes its call through a client of its [`upstream`]; `committer` records
+//! outcomes in groups.
 
 pub mod analysers;
-pub mod attempt;
-pub mod committer;
+mod attempt;
+mod committer;
+mod flow;
 mod gate;
+mod inbox;
 pub mod kinds;
 mod lease;
+pub mod upstream;
 pub mod worker;
 
 pub use worker::{Worker, WorkerError, WorkerOptions};

@@ -1,28 +1,25 @@
-//! The worker's loop: permit, delivery, task.
+//! The worker's loop: room, delivery, task.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use fleetline_shared::domain::{PortError, Registry};
-use fleetline_shared::ports::{Broker, Delivery, FinishLedger, Leases, Quotas};
-use futures_util::StreamExt;
-use futures_util::stream::{self, BoxStream};
+use fleetline_shared::ports::{Broker, FinishLedger, Leases, Quotas};
 use thiserror::Error;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::attempt::Attempts;
 use crate::committer::Committer;
-
-/// Consumers that are gone are started again after this time.
-const RECONSUME_PAUSE: Duration = Duration::from_millis(500);
+use crate::flow::Flow;
+use crate::inbox::Inbox;
 
 /// Limits of a worker.
 #[derive(Clone, Copy, Debug)]
 pub struct WorkerOptions {
-    /// Attempts at the same time.
+    /// Calls at the same time.
     pub concurrency: usize,
     /// How long running attempts may go on after a drain was asked for.
     pub grace: Duration,
@@ -58,8 +55,6 @@ pub struct Worker {
     pub options: WorkerOptions,
 }
 
-type Inbox = BoxStream<'static, Result<Delivery, PortError>>;
-
 impl Worker {
     /// Works until `drain` is cancelled, then finishes what runs, within the grace period or until
     /// `stop` is cancelled. Jobs that are still running then go back unharmed.
@@ -79,8 +74,9 @@ impl Worker {
         ended
     }
 
-    fn attempts(&self, stop: CancellationToken) -> Attempts {
-        Attempts {
+    fn attempts(&self, stop: CancellationToken) -> Arc<Attempts> {
+        Arc::new(Attempts {
+            flow: Arc::new(Flow::new(self.options.concurrency)),
             registry: self.registry.clone(),
             committer: Committer::start(&self.ledger, self.options.patience, stop.clone()),
             leases: Arc::clone(&self.leases),
@@ -88,81 +84,39 @@ impl Worker {
             lease_ttl: self.options.lease_ttl,
             hold: self.options.hold,
             stop,
-        }
+        })
     }
 
-    /// A permit is taken before a delivery, so that what this worker cannot start stays with the
-    /// broker for others.
+    /// Nothing is taken that cannot start soon: it stays with the broker for others.
     async fn take_until_drained(
         &self,
-        attempts: &Attempts,
+        attempts: &Arc<Attempts>,
         drain: &CancellationToken,
         failed: &mpsc::Sender<PortError>,
         tasks: &mut JoinSet<()>,
     ) {
-        let permits = Arc::new(Semaphore::new(self.options.concurrency));
-        let mut inbox = None;
+        let mut inbox = Inbox::new(&self.broker, &self.registry, self.options.concurrency);
+        let flow = &attempts.flow;
         loop {
             while tasks.try_join_next().is_some() {}
-            let permit = tokio::select! {
-                permit = Arc::clone(&permits).acquire_owned() => permit.expect("the semaphore is never closed"),
-                () = drain.cancelled() => return,
+            let next = async {
+                let in_hand = flow.take().await;
+                (in_hand, inbox.next(flow.ahead()).await)
             };
-            let delivery = tokio::select! {
+            let (in_hand, delivery) = tokio::select! {
                 biased;
                 () = drain.cancelled() => return,
-                delivery = self.next_delivery(&mut inbox) => delivery,
+                next = next => next,
             };
-            let (attempts, failed) = (attempts.clone(), failed.clone());
+            let (attempts, failed) = (Arc::clone(attempts), failed.clone());
             tasks.spawn(async move {
                 if let Err(error) = attempts.work_on(delivery).await {
                     let _ = failed.try_send(error);
                 }
-                drop(permit);
+                drop(in_hand);
             });
         }
     }
-
-    async fn next_delivery(&self, inbox: &mut Option<Inbox>) -> Delivery {
-        loop {
-            if inbox.is_none() {
-                match self.consume().await {
-                    Ok(fresh) => *inbox = Some(fresh),
-                    Err(error) => {
-                        tracing::warn!(%error, "no consumers; trying again");
-                        sleep(RECONSUME_PAUSE).await;
-                        continue;
-                    }
-                }
-            }
-            match inbox.as_mut().expect("set above").next().await {
-                Some(Ok(delivery)) => return delivery,
-                Some(Err(error)) => tracing::warn!(%error, "consumers are gone; starting them again"),
-                None => tracing::warn!("consumers have ended; starting them again"),
-            }
-            *inbox = None;
-            sleep(RECONSUME_PAUSE).await;
-        }
-    }
-
-    /// One stream of the deliveries of all kinds. It ends as soon as one consumer does.
-    async fn consume(&self) -> Result<Inbox, PortError> {
-        let mut streams = Vec::new();
-        for kind in self.registry.names() {
-            let deliveries = self.broker.consume(kind, self.options.concurrency).await?;
-            let stream = stream::unfold(deliveries, |mut deliveries| async {
-                let delivery = deliveries.next().await?;
-                Some((delivery, deliveries))
-            });
-            let end = stream::once(async { Err(gone()) });
-            streams.push(stream.chain(end).boxed());
-        }
-        Ok(stream::select_all(streams).boxed())
-    }
-}
-
-fn gone() -> PortError {
-    PortError::Unavailable { port: "broker", message: "a consumer has ended".into() }
 }
 
 /// Waits for all tasks, or for `stop`.

@@ -104,6 +104,7 @@ fn start(
                 .window
                 .map_or(WINDOW, |most| WindowBounds { least: WINDOW.least.min(most), most }),
             poll: config.dispatch.poll,
+            hold: app.worker_options().hold,
         },
     };
     parts.spawn(dispatcher.run(drain.clone()));

@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use fleetline_shared::ports::RunRow;
+use fleetline_shared::ports::{Page, RunRow};
 
 use crate::app::App;
 use crate::args::StatusArgs;
@@ -18,7 +18,7 @@ pub(super) async fn status(app: &App, args: StatusArgs) -> Result<(), CliError> 
     let ledger = lookup::open(app).await?;
     let runs = match &args.run {
         Some(text) => vec![lookup::find_run(&*ledger, text).await?],
-        None => ledger.runs(None, args.limit).await?,
+        None => ledger.runs(None, Page::first(args.limit)).await?,
     };
     if app.json() {
         return runs.iter().try_for_each(|run| write_line(&mut io::stdout(), run));

@@ -47,6 +47,15 @@ pub struct OpenAi {
     /// For connecting.
     #[serde(deserialize_with = "text::duration")]
     pub connect_timeout: Duration,
+    /// For silence inside a call.
+    #[serde(deserialize_with = "text::optional_duration")]
+    pub read_timeout: Option<Duration>,
+    /// Connections that are kept open without a call.
+    #[serde(deserialize_with = "numbers::whole::<_, 0, 100_000, _>")]
+    pub idle_connections: usize,
+    /// How long each is kept.
+    #[serde(deserialize_with = "text::duration")]
+    pub idle_timeout: Duration,
 }
 
 impl OpenAi {

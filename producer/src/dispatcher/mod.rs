@@ -3,20 +3,20 @@
 //! The ledger holds the backlog. A line holds only what its workers will take soon, so that a new
 //! run gets its share at once and a broker never has to keep a million messages.
 
+mod pace;
 mod publishing;
 mod window;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use fleetline_shared::domain::PortError;
+use fleetline_shared::domain::{Envelope, PortError};
 use fleetline_shared::kill_point;
-use fleetline_shared::ports::{
-    Broker, DispatchAsk, DispatchLedger, FinishLedger, Quotas, Scope, UpstreamReport,
-};
+use fleetline_shared::ports::{Broker, DispatchAsk, DispatchLedger, FinishLedger, Quotas, Scope};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
+use pace::{Allowed, Pace};
 use publishing::Publishing;
 use window::Window;
 pub use window::WindowBounds;
@@ -33,6 +33,8 @@ pub struct DispatchOptions {
     pub window: WindowBounds,
     /// The longest time between two looks at the ledger.
     pub poll: Duration,
+    /// The longest wait for quota that workers sleep through.
+    pub hold: Duration,
 }
 
 /// Moves ready jobs to their lines. Several may run on one ledger.
@@ -43,7 +45,7 @@ pub struct Dispatcher {
     pub finishes: Arc<dyn FinishLedger>,
     /// Where they go.
     pub broker: Arc<dyn Broker>,
-    /// Says which upstreams are paused.
+    /// Says how much the upstreams allow.
     pub quotas: Arc<dyn Quotas>,
     /// The kinds it serves: one line each.
     pub kinds: Vec<String>,
@@ -68,10 +70,11 @@ impl Dispatcher {
             .iter()
             .map(|kind| Line { kind: kind.clone(), window: Window::new(self.options.window) })
             .collect();
-        let mut publishing = Publishing::new(&self.broker, &self.finishes);
+        let mut pace = Pace::new(self.options.hold);
+        let mut publishing = Publishing::new(&self.broker, &self.finishes, drain.clone());
         while !drain.is_cancelled() {
             changes.mark_unchanged();
-            let pause = match self.round(&mut lines, &mut publishing).await {
+            let pause = match self.round(&mut lines, &mut pace, &mut publishing).await {
                 Ok(pause) => pause,
                 Err(error) => {
                     tracing::warn!(%error, "dispatch failed; trying again");
@@ -90,16 +93,20 @@ impl Dispatcher {
     }
 
     /// Fills all lines once; returns how long there is nothing to do, unless something changes.
-    async fn round(&self, lines: &mut [Line], publishing: &mut Publishing) -> Result<Duration, PortError> {
+    async fn round(
+        &self,
+        lines: &mut [Line],
+        pace: &mut Pace,
+        publishing: &mut Publishing,
+    ) -> Result<Duration, PortError> {
         // Asked before the lines are filled: a job that becomes due in between is either filled in
         // or waited for.
         let due = self.ledger.next_due(self.options.scope).await?;
-        let paused = self.paused_upstreams().await?;
-        let resumed = paused.iter().filter_map(|report| report.paused.as_ref()).map(|(wait, _)| *wait);
-        let mut pause = resumed.chain(due).min().unwrap_or(self.options.poll).min(self.options.poll);
-        let skip: Vec<_> = paused.into_iter().map(|report| report.upstream).collect();
+        let mut allowed = pace.allowed(&self.quotas.report().await?, Instant::now());
+        let look_in = allowed.look_in.into_iter().chain(due).min();
+        let mut pause = look_in.map_or(self.options.poll, |wait| wait.min(self.options.poll));
         for line in lines {
-            if self.fill(line, &skip, publishing).await? {
+            if self.fill(line, pace, &mut allowed, publishing).await? {
                 pause = pause.min(line.window.next_look());
             }
         }
@@ -110,39 +117,53 @@ impl Dispatcher {
     async fn fill(
         &self,
         line: &mut Line,
-        skip_upstreams: &[String],
+        pace: &mut Pace,
+        allowed: &mut Allowed,
         publishing: &mut Publishing,
     ) -> Result<bool, PortError> {
+        if publishing.is_troubled(&line.kind) {
+            return Ok(true);
+        }
         let ready = self.broker.depth(&line.kind).await?.ready;
         line.window.look(Instant::now(), ready);
         let mut waiting = ready + publishing.under_way(&line.kind);
-        loop {
-            let room = line.window.size().saturating_sub(waiting);
-            // Not for a handful: a transaction and a burst of messages have a price of their own.
-            if room == 0 || room < line.window.size() / 4 {
-                return Ok(true);
-            }
-            let limit = room.min(BATCH);
-            let ask = DispatchAsk {
-                scope: self.options.scope,
-                kind: line.kind.clone(),
-                limit,
-                skip_upstreams: skip_upstreams.to_vec(),
-            };
-            let envelopes = self.ledger.dispatch(ask).await?;
-            kill_point::reach("dispatch.after_commit");
-            let taken = envelopes.len();
-            waiting += taken;
-            line.window.published(taken);
-            publishing.start(&line.kind, envelopes).await;
-            if taken < limit {
-                return Ok(false);
+        // First what has no limit, then the others, each as far as it may.
+        let limited: Vec<_> = allowed.some.keys().cloned().collect();
+        for upstream in std::iter::once(None).chain(limited.into_iter().map(Some)) {
+            loop {
+                let room = line.window.size().saturating_sub(waiting);
+                // Not for a handful: a transaction and a burst of messages have a price of their own.
+                if room == 0 || room < line.window.size() / 4 {
+                    return Ok(true);
+                }
+                let limit = room.min(BATCH).min(allowed.jobs(upstream.as_deref()));
+                if limit == 0 {
+                    break;
+                }
+                let envelopes = self.take(&line.kind, limit, allowed.others(upstream.as_deref())).await?;
+                let taken = envelopes.len();
+                waiting += taken;
+                line.window.published(taken);
+                pace.note(&envelopes, Instant::now());
+                allowed.note(&envelopes);
+                publishing.start(&line.kind, envelopes).await;
+                if taken < limit {
+                    break;
+                }
             }
         }
+        Ok(false)
     }
 
-    async fn paused_upstreams(&self) -> Result<Vec<UpstreamReport>, PortError> {
-        let reports = self.quotas.report().await?;
-        Ok(reports.into_iter().filter(|report| report.paused.is_some()).collect())
+    async fn take(
+        &self,
+        kind: &str,
+        limit: usize,
+        skip_upstreams: Vec<String>,
+    ) -> Result<Vec<Envelope>, PortError> {
+        let ask = DispatchAsk { scope: self.options.scope, kind: kind.to_owned(), limit, skip_upstreams };
+        let envelopes = self.ledger.dispatch(ask).await?;
+        kill_point::reach("dispatch.after_commit");
+        Ok(envelopes)
     }
 }

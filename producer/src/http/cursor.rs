@@ -12,7 +12,7 @@ use super::problem::Problem;
 pub(super) struct PageParams {
     /// `next` of the page before; left out for the first.
     after: Option<String>,
-    /// Jobs of one page at most.
+    /// Runs or jobs of one page at most.
     #[param(minimum = 1)]
     limit: Option<usize>,
 }

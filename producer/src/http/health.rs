@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
+use fleetline_shared::ports::Page;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
@@ -34,7 +35,7 @@ pub(super) async fn readyz(State(app): State<Shared>) -> Result<Json<Value>, Pro
     if app.shutdown.is_cancelled() {
         return Err(Problem::unavailable("this process is ending"));
     }
-    match timeout(PATIENCE, app.ledger.runs(None, 1)).await {
+    match timeout(PATIENCE, app.ledger.runs(None, Page::first(1))).await {
         Ok(Ok(_)) => Ok(Json(json!({ "status": "ready" }))),
         Ok(Err(error)) => {
             tracing::warn!(%error, "not ready");

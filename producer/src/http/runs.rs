@@ -15,7 +15,7 @@ use super::problem::{Problem, ProblemBody};
 use super::views::{CancelledView, PageView, RunView, job_state};
 use super::{App, Shared};
 
-/// Runs in one answer, if nothing is said, and at most.
+/// Runs in one page, if nothing is said, and at most.
 const RUNS: (usize, usize) = (50, 1_000);
 /// Jobs in one page.
 const JOBS: (usize, usize) = (100, 1_000);
@@ -28,31 +28,22 @@ impl App {
     }
 }
 
-/// How many runs to list.
-#[derive(Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-pub(super) struct RunsParams {
-    /// Runs at most: 1 to 1000, 50 if left out.
-    limit: Option<usize>,
-}
-
 /// The newest runs first.
+///
+/// A page goes on where the one before ended: runs that are opened meanwhile are on the first.
 #[utoipa::path(
-    get, path = "/v1/runs", tag = "runs", params(RunsParams),
+    get, path = "/v1/runs", tag = "runs", params(PageParams),
     responses((status = 200, body = PageView<RunView>))
 )]
 pub(super) async fn list_runs(
     State(app): State<Shared>,
     Reader(tenant): Reader,
-    Params(params): Params<RunsParams>,
+    Params(page): Params<PageParams>,
 ) -> Result<Json<PageView<RunView>>, Problem> {
-    let (usual, most) = RUNS;
-    let limit = params.limit.unwrap_or(usual);
-    if !(1..=most).contains(&limit) {
-        return Err(Problem::bad_request(format!("`limit` is 1 to {most}")));
-    }
-    let runs = app.ledger.runs(Some(&tenant), limit).await?;
-    Ok(Json(PageView { items: runs.into_iter().map(RunView::from).collect(), next: None }))
+    let page = page.page(RUNS.0, RUNS.1)?;
+    let runs = app.ledger.runs(Some(&tenant), page).await?;
+    let next = next(page, runs.len(), runs.last().map(|run| run.position));
+    Ok(Json(PageView { items: runs.into_iter().map(RunView::from).collect(), next }))
 }
 
 /// One run with its counters.

@@ -35,11 +35,12 @@ fn job(piece: Piece, input: &str, template: &JobTemplate) -> NewJob {
         xml: piece.xml,
         context: piece.context,
     };
-    let Appraisal { dedup_key, upstream, estimate } = args.appraise(template.overhead());
+    let args = serde_json::value::to_raw_value(&args).expect("args are plain data");
+    let Appraisal { dedup_key, upstream, estimate } = template.appraiser.appraise(&args);
     NewJob {
         seq: Some(piece.ordinal - 1),
         kind: NodeArgs::KIND.to_owned(),
-        args: serde_json::value::to_raw_value(&args).expect("args are plain data"),
+        args,
         dedup_key,
         priority: 0,
         upstream,

@@ -53,11 +53,12 @@ fn job(seq: u64, event: LogEvent, print: Fingerprinted, input: &str, target: &Jo
         fingerprint,
         template,
     };
-    let Appraisal { dedup_key, upstream, estimate } = args.appraise(target.overhead());
+    let args = to_raw_value(&args).expect("log args are plain JSON");
+    let Appraisal { dedup_key, upstream, estimate } = target.appraiser.appraise(&args);
     NewJob {
         seq: Some(seq),
         kind: LogArgs::KIND.to_owned(),
-        args: to_raw_value(&args).expect("log args are plain JSON"),
+        args,
         dedup_key,
         priority: 0,
         upstream,

@@ -5,9 +5,6 @@ use serde_json::value::RawValue;
 use super::{AnalyserRef, DedupKey, Estimate, LogArgs, NodeArgs};
 use crate::rules::{canonical_json, dedup_key};
 
-/// A token is about four bytes of English or markup.
-const BYTES_PER_TOKEN: u64 = 4;
-
 /// What a job's args say about the job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Appraisal {
@@ -32,8 +29,8 @@ impl NodeArgs {
     /// Name of the kind that takes these args.
     pub const KIND: &'static str = "node.extract";
 
-    /// See [`Appraisal`]. `overhead` is what a call takes beside the XML.
-    pub fn appraise(&self, overhead: Estimate) -> Appraisal {
+    /// See [`Appraisal`]. `estimate` is the analyser's.
+    pub fn appraise(&self, estimate: Estimate) -> Appraisal {
         let AnalyserRef { name, model, version } = &self.analyser;
         // A model sees the XML alone. The built-in rules also use the context, so their answer to
         // the same XML may differ from one document to the next.
@@ -43,11 +40,7 @@ impl NodeArgs {
             String::new()
         };
         let parts = [name, model.as_deref().unwrap_or(""), version, &*self.xml, &*context];
-        Appraisal {
-            dedup_key: dedup_key(Self::KIND, parts),
-            upstream: self.analyser.upstream(),
-            estimate: around(overhead, (self.xml.len() as u64).div_ceil(BYTES_PER_TOKEN)),
-        }
+        Appraisal { dedup_key: dedup_key(Self::KIND, parts), upstream: self.analyser.upstream(), estimate }
     }
 }
 
@@ -55,21 +48,12 @@ impl LogArgs {
     /// Name of the kind that takes these args.
     pub const KIND: &'static str = "log.analyze";
 
-    /// See [`Appraisal`]. `overhead` is what a call takes beside the event.
-    pub fn appraise(&self, overhead: Estimate) -> Appraisal {
+    /// See [`Appraisal`]. `estimate` is the analyser's.
+    pub fn appraise(&self, estimate: Estimate) -> Appraisal {
         let AnalyserRef { name, model, version } = &self.analyser;
         let parts = [name, model.as_deref().unwrap_or(""), version, &*self.logger, &*self.fingerprint];
-        let text = self.message.len() + self.stack.as_ref().map_or(0, String::len) + self.logger.len();
-        Appraisal {
-            dedup_key: dedup_key(Self::KIND, parts),
-            upstream: self.analyser.upstream(),
-            estimate: around(overhead, text as u64 / BYTES_PER_TOKEN),
-        }
+        Appraisal { dedup_key: dedup_key(Self::KIND, parts), upstream: self.analyser.upstream(), estimate }
     }
-}
-
-fn around(overhead: Estimate, tokens: u64) -> Estimate {
-    Estimate { input_tokens: overhead.input_tokens.saturating_add(tokens), ..overhead }
 }
 
 impl AnalyserRef {

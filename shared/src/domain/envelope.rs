@@ -75,18 +75,22 @@ impl Envelope {
         serde_json::to_vec(self).expect("an envelope has only JSON-safe fields")
     }
 
-    /// Reads a message body. The version is looked at first, so that a message of another
-    /// version is told apart from a broken one.
+    /// Reads a message body. A message of another version is told apart from a broken one.
     pub fn decode(body: &[u8]) -> Result<Self, EnvelopeError> {
         #[derive(Deserialize)]
         struct Version {
             v: u32,
         }
-        let Version { v } = serde_json::from_slice(body)?;
-        if v != ENVELOPE_VERSION {
-            return Err(EnvelopeError::UnknownVersion { found: v });
+        let envelope = serde_json::from_slice(body);
+        // Of another version only this field is sure to be there.
+        let found = match &envelope {
+            Ok(Self { v, .. }) => *v,
+            Err(_) => serde_json::from_slice::<Version>(body).map_or(ENVELOPE_VERSION, |Version { v }| v),
+        };
+        if found != ENVELOPE_VERSION {
+            return Err(EnvelopeError::UnknownVersion { found });
         }
-        Ok(serde_json::from_slice(body)?)
+        Ok(envelope?)
     }
 
     /// Time left to start the job when it was dispatched.

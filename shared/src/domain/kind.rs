@@ -12,7 +12,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use tokio_util::sync::CancellationToken;
 
-use super::{Appraisal, JobError, JobId, NewJob, Source, Usage};
+use super::{Appraisal, Feedback, JobError, JobId, NewJob, Source, Usage};
 use crate::rules::Backoff;
 
 /// A job type. One file implements it, one line registers it.
@@ -80,12 +80,13 @@ pub struct CallContext {
     /// Cancelled when the attempt must end now.
     pub cancel: CancellationToken,
     usage: Arc<Mutex<Usage>>,
+    feedback: Arc<Mutex<Feedback>>,
 }
 
 impl CallContext {
     /// The context of one attempt.
     pub fn new(job_id: JobId, attempt: u16, cancel: CancellationToken) -> Self {
-        Self { job_id, attempt, cancel, usage: Arc::default() }
+        Self { job_id, attempt, cancel, usage: Arc::default(), feedback: Arc::default() }
     }
 
     /// Counts a call as sent. Called before the request leaves, so that a crash, a timeout or a
@@ -103,6 +104,19 @@ impl CallContext {
     /// What the attempt has used so far.
     pub fn usage(&self) -> Usage {
         *self.usage.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps what an answer says about the upstream's quota. Of several answers the last counts;
+    /// one that says nothing changes nothing.
+    pub fn heard(&self, feedback: Feedback) {
+        if !feedback.is_empty() {
+            *self.feedback.lock().unwrap_or_else(PoisonError::into_inner) = feedback;
+        }
+    }
+
+    /// What the attempt has heard about its upstream's quota.
+    pub fn feedback(&self) -> Feedback {
+        self.feedback.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn add(&self, more: Usage) {

@@ -44,8 +44,9 @@ pub struct Depth {
     pub unsettled: usize,
 }
 
-/// The deliveries of one consumer. Dropped, it takes nothing more; what it handed out stays with
-/// whoever has it until it is settled.
+/// The deliveries of one consumer. Dropped, it takes nothing more, and what nobody has looked at
+/// goes to others. What it handed out stays valid: no other consumer gets it while somebody has it,
+/// and it can be settled as if the consumer were there.
 #[async_trait]
 pub trait Deliveries: Send {
     /// The next delivery. `None` or an error: this consumer is gone, start another. The future

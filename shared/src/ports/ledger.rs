@@ -88,7 +88,8 @@ pub trait DispatchLedger: Send + Sync {
     /// Time until the next job of the scope that is not due yet will be; `None`: there is none.
     async fn next_due(&self, scope: Scope) -> Result<Option<Duration>, PortError>;
 
-    /// Puts jobs back that were dispatched more than `older_than` ago and never finished.
+    /// Puts jobs back that were dispatched more than `older_than` ago and never finished. Their
+    /// outcome still counts until they are dispatched again.
     /// A job lost `max_losses` times is dead: it takes its process down.
     async fn sweep(&self, scope: Scope, older_than: Duration, max_losses: u16) -> Result<Swept, PortError>;
 
@@ -130,8 +131,8 @@ pub struct Swept {
 /// What a worker reads before its call and writes after it.
 #[async_trait]
 pub trait FinishLedger: Send + Sync {
-    /// Whether each dispatch is still the one that counts. Asked under the lease and before the
-    /// call, so that a redelivered message of a finished job is not paid for again.
+    /// Whether a call may begin for each dispatch. Asked under the lease and before the call, so that
+    /// a redelivered message of a finished job is not paid for again.
     async fn validity(&self, dispatches: Vec<(JobId, u64)>) -> Result<Vec<Validity>, PortError>;
 
     /// A job's args, for messages that were too large to carry them; `None`: there is no such job.
@@ -139,6 +140,10 @@ pub trait FinishLedger: Send + Sync {
 
     /// Records outcomes in one transaction. One that cannot be recorded spoils no other.
     /// The answers are in the order of the finishes; none is given before the commit.
+    ///
+    /// A dispatch counts until its outcome is recorded, its job is terminal, or there is a newer
+    /// dispatch. So a call that outlives a [`DispatchLedger::sweep`] is not paid for twice: its
+    /// outcome is recorded as long as the job was not handed out again.
     async fn finish(&self, finishes: Vec<Finish>) -> Result<Vec<Finished>, PortError>;
 }
 
@@ -149,7 +154,8 @@ pub enum Validity {
     Current,
     /// It is, but the job was cancelled meanwhile: finish with [`Decision::Cancel`].
     Withdrawn,
-    /// There is a newer dispatch, or the job is terminal, or unknown: write nothing.
+    /// There is a newer dispatch, or the job went back and will be handed out anew, or it is
+    /// terminal, or unknown: begin nothing.
     Stale,
 }
 
@@ -171,7 +177,8 @@ pub struct Finish {
 pub enum Finished {
     /// Recorded.
     Recorded,
-    /// The ledger knows a newer dispatch or a terminal state: nothing was written.
+    /// The ledger knows a newer dispatch, an earlier outcome of this one, or a terminal state:
+    /// nothing was written.
     Stale,
     /// This one could not be recorded; the job stays dispatched and will be swept.
     Refused(String),
@@ -180,8 +187,8 @@ pub enum Finished {
 /// What people and reports read.
 #[async_trait]
 pub trait QueryLedger: Send + Sync {
-    /// The newest runs first; of one tenant, or of all.
-    async fn runs(&self, tenant: Option<&str>, limit: usize) -> Result<Vec<RunRow>, PortError>;
+    /// The newest runs first, from `page.after` on; of one tenant, or of all.
+    async fn runs(&self, tenant: Option<&str>, page: Page) -> Result<Vec<RunRow>, PortError>;
 
     /// One run.
     async fn run(&self, id: RunId) -> Result<Option<RunRow>, PortError>;
@@ -224,6 +231,9 @@ pub struct FailedAttempt {
 /// A run with its counters.
 #[derive(Clone, Debug, Serialize)]
 pub struct RunRow {
+    /// Position in listings; for [`Page::after`].
+    #[serde(skip)]
+    pub position: i64,
     /// The run.
     pub id: RunId,
     /// Whose it is.
@@ -265,10 +275,17 @@ pub struct JobFilter {
 /// A part of a long listing.
 #[derive(Clone, Copy, Debug)]
 pub struct Page {
-    /// Position of the last row seen ([`JobRow::position`]); 0 for the start.
+    /// Position of the last row seen ([`JobRow::position`], [`RunRow::position`]); 0 for the start.
     pub after: i64,
     /// Rows at most.
     pub limit: usize,
+}
+
+impl Page {
+    /// The first one, of so many rows.
+    pub fn first(limit: usize) -> Self {
+        Self { after: 0, limit }
+    }
 }
 
 /// A job as listed.

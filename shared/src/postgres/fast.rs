@@ -33,7 +33,7 @@ pub(super) const FINISH: &str = "
       FROM unnest($1::bigint[], $2::uuid[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::text[],
           $8::text[], $9::text[])
         f (n, id, fence, calls, input_tokens, output_tokens, output, analyser, model), LATERAL (
-          SELECT * FROM queue WHERE n = f.n AND state + 0 = 1 AND fence = f.fence AND id = f.id FOR UPDATE) q
+          SELECT * FROM queue WHERE n = f.n AND fence = f.fence AND settled_fence < fence AND id = f.id FOR UPDATE) q
     ), kept AS (
       INSERT INTO dedup AS d (key, result, fresh_until)
       SELECT key, n, now() + fresh_ms * interval '1 ms' FROM mine ORDER BY key

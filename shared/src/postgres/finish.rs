@@ -60,12 +60,13 @@ pub(super) async fn finish_each(connection: &mut PgConnection, finishes: &[&Fini
     Ok(group)
 }
 
-/// Jobs whose dispatch is the one that counts, held in order of numbers.
+/// Jobs whose dispatch is the one that counts, held in order of numbers: the newest one, without an
+/// outcome so far. Also if the job was put back by a sweep and is ready again.
 pub(super) const HOLD_CURRENT: &str = "
     SELECT q.n, q.run, q.key, q.fence, q.attempts, q.losses, q.withdrawn, q.state, q.fresh_ms, q.calls,
       q.input_tokens, q.output_tokens
     FROM unnest($1::bigint[], $2::uuid[], $3::bigint[]) f (n, id, fence), LATERAL (
-      SELECT * FROM queue WHERE n = f.n AND state + 0 = 1 AND fence = f.fence AND id = f.id FOR UPDATE) q";
+      SELECT * FROM queue WHERE n = f.n AND fence = f.fence AND settled_fence < fence AND id = f.id FOR UPDATE) q";
 
 /// The statement; as a mutant it takes any finish.
 pub(super) fn fenced(sql: &'static str) -> SqlStr {

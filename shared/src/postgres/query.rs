@@ -15,7 +15,7 @@ use crate::ports::{JobFilter, JobRow, Page, RunRow};
 macro_rules! run_rows {
     ($condition:literal) => {
         concat!(
-            "SELECT id, tenant, pipeline, input, state, settings, notes,
+            "SELECT n, id, tenant, pipeline, input, state, settings, notes,
                floor(extract(epoch FROM created_at) * 1000)::bigint AS created_at,
                floor(extract(epoch FROM finished_at) * 1000)::bigint AS finished_at,
                jobs, occurrences, succeeded, reused, dead, cancelled, retries, calls, input_tokens, output_tokens
@@ -28,13 +28,16 @@ macro_rules! run_rows {
 pub(super) async fn runs(
     connection: &mut PgConnection,
     tenant: Option<&str>,
-    most: usize,
+    page: Page,
 ) -> Result<Vec<RunRow>> {
     let query = match tenant {
-        None => sqlx::query(run_rows!("true ORDER BY n DESC LIMIT $1")),
-        Some(tenant) => sqlx::query(run_rows!("tenant = $1 ORDER BY n DESC LIMIT $2")).bind(tenant),
+        None => sqlx::query(run_rows!("n < $1 ORDER BY n DESC LIMIT $2")),
+        Some(tenant) => {
+            sqlx::query(run_rows!("tenant = $1 AND n < $2 ORDER BY n DESC LIMIT $3")).bind(tenant)
+        }
     };
-    query.bind(limit(most)).fetch_all(connection).await?.iter().map(read_run).collect()
+    let before = if page.after == 0 { i64::MAX } else { page.after };
+    query.bind(before).bind(limit(page.limit)).fetch_all(connection).await?.iter().map(read_run).collect()
 }
 
 pub(super) async fn run(connection: &mut PgConnection, id: RunId) -> Result<Option<RunRow>> {
@@ -45,6 +48,7 @@ pub(super) async fn run(connection: &mut PgConnection, id: RunId) -> Result<Opti
 fn read_run(row: &PgRow) -> Result<RunRow> {
     let count = |column: &str| row.try_get::<i64, _>(column).map(i64::cast_unsigned);
     Ok(RunRow {
+        position: row.try_get("n")?,
         id: RunId::from_bytes(row.try_get::<Uuid, _>("id")?.into_bytes()),
         tenant: row.try_get("tenant")?,
         pipeline: row.try_get("pipeline")?,

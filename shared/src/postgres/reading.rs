@@ -10,8 +10,8 @@ use crate::ports::{JobDetail, JobFilter, JobRow, Page, QueryLedger, RunRow};
 
 #[async_trait]
 impl QueryLedger for PostgresLedger {
-    async fn runs(&self, tenant: Option<&str>, limit: usize) -> Result<Vec<RunRow>, PortError> {
-        let rows = perform!(self, connection => query::runs(&mut connection, tenant, limit));
+    async fn runs(&self, tenant: Option<&str>, page: Page) -> Result<Vec<RunRow>, PortError> {
+        let rows = perform!(self, connection => query::runs(&mut connection, tenant, page));
         rows.map_err(Fault::in_words)
     }
 

@@ -1,5 +1,5 @@
-//! The floor: a bare loop with the same servers and the same durable steps, and none of Fleetline's
-//! features. Consume, one script for lock and token, one grouped insert, acknowledge.
+//! The floor: the barest loop on the same servers. Consume, one script that takes a whole group's locks
+//! and tokens, one grouped insert, acknowledge. No job has a row or a state, no lock is given up.
 
 use std::time::Instant;
 
@@ -18,9 +18,9 @@ use sqlx::PgPool;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-const QUEUE: &str = "floor";
-const GROUP: usize = 200;
-const PREFETCH: u16 = 1_000;
+pub(crate) const QUEUE: &str = "floor";
+pub(crate) const GROUP: usize = 200;
+pub(crate) const PREFETCH: u16 = 1_000;
 
 /// A lock for each job, and as many tokens from one bucket.
 const SCRIPT: &str = "
@@ -35,7 +35,7 @@ pub(crate) async fn rate(pool: &PgPool, redis: &MultiplexedConnection, jobs: usi
         Connection::connect(&vhost.url, ConnectionProperties::default()).await.expect("a broker");
     let channel = connection.create_channel().await.expect("a channel");
     declare(&channel).await;
-    fill(&channel, jobs, body).await;
+    publish(&channel, (0..jobs).map(|_| Uuid::now_v7()), body).await;
     sqlx::query("CREATE TABLE IF NOT EXISTS floor (id uuid PRIMARY KEY, output text NOT NULL)")
         .execute(pool)
         .await
@@ -49,7 +49,7 @@ pub(crate) async fn rate(pool: &PgPool, redis: &MultiplexedConnection, jobs: usi
     rate
 }
 
-async fn declare(channel: &Channel) {
+pub(crate) async fn declare(channel: &Channel) {
     let mut arguments = FieldTable::default();
     arguments.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
     let options = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
@@ -57,11 +57,12 @@ async fn declare(channel: &Channel) {
     channel.confirm_select(ConfirmSelectOptions::default()).await.expect("confirms");
 }
 
-async fn fill(channel: &Channel, jobs: usize, body: &[u8]) {
+/// Publishes, and waits for the confirms.
+pub(crate) async fn publish(channel: &Channel, ids: impl Iterator<Item = Uuid>, body: &[u8]) {
     let mut confirms = FuturesUnordered::new();
-    for _ in 0..jobs {
-        let id = Uuid::now_v7().to_string();
-        let properties = BasicProperties::default().with_delivery_mode(2).with_message_id(id.into());
+    for id in ids {
+        let properties =
+            BasicProperties::default().with_delivery_mode(2).with_message_id(id.to_string().into());
         let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
         let confirm = channel.basic_publish("".into(), QUEUE.into(), options, body, properties);
         confirms.push(confirm.await.expect("published"));

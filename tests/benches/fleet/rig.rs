@@ -111,8 +111,6 @@ impl Rig {
     pub(crate) async fn remove(self) {
         self.broker.close().await;
         self.vhost.remove().await;
-        drop(self.ledger);
-        self.database.remove().await;
     }
 
     fn quotas(&self) -> Arc<dyn Quotas> {
@@ -154,7 +152,12 @@ impl Rig {
             broker: self.broker.clone(),
             quotas: self.quotas(),
             kinds: vec![work.kind().to_owned()],
-            options: DispatchOptions { scope: Scope::All, window, poll: Duration::from_secs(1) },
+            options: DispatchOptions {
+                scope: Scope::All,
+                window,
+                poll: Duration::from_secs(1),
+                hold: Duration::from_secs(1),
+            },
         };
         let drain = CancellationToken::new();
         Dispatching { drain: drain.clone(), task: tokio::spawn(dispatcher.run(drain)) }

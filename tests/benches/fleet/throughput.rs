@@ -4,46 +4,69 @@ use std::time::Instant;
 
 use fleetline_producer::dispatcher::WindowBounds;
 use fleetline_tests::services::shared;
+use redis::aio::MultiplexedConnection;
 use serde_json::json;
 use sqlx::PgPool;
 
 use crate::cpu::Cpu;
 use crate::floor;
+use crate::plain::{self, Part};
 use crate::rig::{ARGS_BYTES, Rig, Work};
 
 const JOBS: u64 = 40_000;
 const ROUNDS: usize = 3;
 const CONCURRENCY: usize = 1_000;
 
-/// Prints floor, worker path and end to end.
+/// Prints the bare loop, the plain worker, and Fleetline's worker path and end to end.
 pub(crate) async fn print() {
     println!("fleet throughput: {JOBS} no-op jobs, {ARGS_BYTES}-byte args, median of {ROUNDS}");
-    let (mut bare, mut worker, mut whole) = (Vec::new(), Vec::new(), Vec::new());
+    let mut rates = [const { Vec::new() }; 5];
     for round in 1..=ROUNDS {
-        bare.push(floor_rate().await);
-        worker.push(worker_path().await);
-        whole.push(end_to_end().await);
-        println!(
-            "  round {round}: floor {:.0}, worker path {:.0}, end to end {:.0}",
-            bare[round - 1],
-            worker[round - 1],
-            whole[round - 1]
-        );
+        let own = [bare().await, plain(Part::Work).await, worker_path().await];
+        let whole = [plain(Part::Whole).await, end_to_end().await];
+        println!("  round {round}: {:.0?}", [&own[..], &whole[..]].concat());
+        for (rates, rate) in rates.iter_mut().zip(own.into_iter().chain(whole)) {
+            rates.push(rate);
+        }
     }
-    let (bare, worker, whole) = (median(bare), median(worker), median(whole));
-    println!("  bare loop (floor)              {bare:>8.0} jobs/s");
-    println!("  worker path, backlog on line   {worker:>8.0} jobs/s   {:.2} of the floor", worker / bare);
-    println!("  submit to last ack             {whole:>8.0} jobs/s   {:.2} of the floor", whole / bare);
+    let [bare, plain_work, worker, plain_whole, whole] = rates.map(median);
+    println!("  from a backlog on the line to the last ack");
+    println!("    bare loop, all in bulk       {bare:>8.0} jobs/s");
+    println!("    plain worker, the same steps {plain_work:>8.0} jobs/s");
+    println!(
+        "    Fleetline's worker path      {worker:>8.0} jobs/s   {:.2} of the plain worker, {:.2} of the bare loop",
+        worker / plain_work,
+        worker / bare
+    );
+    println!("  from submit to the last ack");
+    println!("    plain submit and worker      {plain_whole:>8.0} jobs/s");
+    println!(
+        "    Fleetline                    {whole:>8.0} jobs/s   {:.2} of the plain ones, {:.2} of the bare loop",
+        whole / plain_whole,
+        whole / bare
+    );
 }
 
-async fn floor_rate() -> f64 {
+async fn servers() -> (PgPool, MultiplexedConnection, usize, String) {
     let urls = shared();
     let pool = PgPool::connect(&urls.postgres).await.expect("Postgres");
     let client = redis::Client::open(urls.redis.as_str()).expect("a readable URL");
     let redis = client.get_multiplexed_async_connection().await.expect("Redis");
     let body = json!({ "n": 0, "fill": "x".repeat(ARGS_BYTES) }).to_string();
-    let jobs = usize::try_from(JOBS).expect("few enough");
+    (pool, redis, usize::try_from(JOBS).expect("few enough"), body)
+}
+
+async fn bare() -> f64 {
+    let (pool, redis, jobs, body) = servers().await;
     floor::rate(&pool, &redis, jobs, body.as_bytes()).await
+}
+
+async fn plain(part: Part) -> f64 {
+    let (pool, redis, jobs, body) = servers().await;
+    let cpu = Cpu::now();
+    let rate = plain::rate(&pool, &redis, part, jobs, &body).await;
+    println!("  plain, {}", cpu.since(JOBS));
+    rate
 }
 
 /// The whole backlog is on the line before the worker starts.

@@ -251,20 +251,29 @@ pub async fn a_consumer_that_goes_away_takes_nothing_with_it(fixture: &dyn Broke
 }
 
 /// A worker that drains stops to take, and finishes what it has begun: nobody else may get that.
+/// Each of them can still be settled in any way, or dropped and so given back.
 pub async fn what_was_handed_out_outlives_its_consumer(fixture: &dyn BrokerFixture) {
     let bench = Bench::new(fixture);
-    bench.publish(0..3).await;
-    let mut consumer = bench.consumer(3).await;
-    let under_way = bench.next(&mut consumer).await;
+    bench.publish(0..5).await;
+    let mut consumer = bench.consumer(5).await;
+    let done = bench.next(&mut consumer).await;
+    let unreadable = bench.next(&mut consumer).await;
+    let given_up = bench.next(&mut consumer).await;
     drop(consumer);
     let mut other = bench.consumer(10).await;
-    for _ in 0..2 {
+    for expected in 3..5 {
         let delivery = bench.next(&mut other).await;
-        assert_ne!(number(&delivery), number(&under_way));
+        assert_eq!(number(&delivery), expected);
         delivery.ack().await.unwrap();
     }
-    bench.pace.nothing(other.next(), "the third is under way").await;
-    under_way.ack().await.unwrap();
+    bench.pace.nothing(other.next(), "the first three are under way").await;
+    done.ack().await.unwrap();
+    unreadable.reject("it is no envelope".into()).await.unwrap();
+    drop(given_up);
+    let back = bench.next(&mut other).await;
+    assert!(back.redelivered && number(&back) == 2, "{}", number(&back));
+    back.ack().await.unwrap();
+    bench.pace.nothing(other.next(), "two are settled").await;
     drop(other);
     bench.depth_becomes(0, 0).await;
 }

@@ -15,9 +15,8 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use fleetline_producer::discovery::{DiscoveryOptions, XmlError, XmlReport};
-use fleetline_producer::pipelines::JobTemplate;
-use fleetline_producer::pipelines::split_xml;
-use fleetline_shared::domain::{AnalyserRef, NewJob, NodeArgs};
+use fleetline_producer::pipelines::{Appraiser, JobTemplate, split_xml};
+use fleetline_shared::domain::{AnalyserRef, Estimate, NewJob, NodeArgs};
 
 /// What all jobs of these tests have in common.
 fn template(analyser: &str) -> JobTemplate {
@@ -26,8 +25,10 @@ fn template(analyser: &str) -> JobTemplate {
         max_attempts: 5,
         deadline: None,
         fresh_for: None,
-        output_tokens: 300,
-        prompt_tokens: 100,
+        appraiser: Appraiser::new(|json| {
+            let args: NodeArgs = serde_json::from_str(json.get()).map_err(|error| error.to_string())?;
+            Ok(args.appraise(Estimate::default()))
+        }),
     }
 }
 

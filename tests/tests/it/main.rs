@@ -15,3 +15,8 @@ mod postgres_ledger;
 mod rabbitmq;
 mod redis;
 mod sqlite_ledger;
+<<<<<<< HEAD
+mod sweeper;
+=======
+mod upstream;
+>>>>>>> http

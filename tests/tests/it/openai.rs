@@ -15,15 +15,15 @@ use serde::Serialize;
 use serde_json::{Value, json, value::to_raw_value};
 use tokio_util::sync::CancellationToken;
 
-const KEY: &str = "sk-secret-of-the-test";
+pub(crate) const KEY: &str = "sk-secret-of-the-test";
 
-fn client(config: OpenAiConfig) -> Arc<ChatClient> {
+pub(crate) fn client(config: OpenAiConfig) -> Arc<ChatClient> {
     static TLS: Once = Once::new();
     TLS.call_once(|| rustls::crypto::ring::default_provider().install_default().expect("the first one"));
     Arc::new(ChatClient::new(config).expect("good settings"))
 }
 
-fn config(stub: &OpenAiStub) -> OpenAiConfig {
+pub(crate) fn config(stub: &OpenAiStub) -> OpenAiConfig {
     OpenAiConfig {
         base_url: stub.base_url(),
         api_key: Some(KEY.into()),
@@ -37,10 +37,10 @@ fn context() -> CallContext {
 }
 
 fn analyser(kinds: &Kinds, kind: &str) -> AnalyserRef {
-    kinds.analyser(kind, "openai").expect("configured").reference.clone()
+    kinds.analyser(kind, "openai").expect("configured").clone()
 }
 
-fn node_args(kinds: &Kinds) -> NodeArgs {
+pub(crate) fn node_args(kinds: &Kinds) -> NodeArgs {
     NodeArgs {
         analyser: analyser(kinds, "node.extract"),
         node_type: "Item".into(),
@@ -56,7 +56,7 @@ fn node_args(kinds: &Kinds) -> NodeArgs {
     }
 }
 
-fn log_args(kinds: &Kinds) -> LogArgs {
+pub(crate) fn log_args(kinds: &Kinds) -> LogArgs {
     LogArgs {
         analyser: analyser(kinds, "log.analyze"),
         logger: "shop.Orders".into(),
@@ -70,7 +70,7 @@ fn log_args(kinds: &Kinds) -> LogArgs {
     }
 }
 
-async fn perform(
+pub(crate) async fn perform(
     kinds: &Kinds,
     kind: &str,
     args: &impl Serialize,
@@ -80,7 +80,7 @@ async fn perform(
     kinds.registry().get(kind).expect("registered").perform(&args, context).await
 }
 
-async fn perform_log(config: OpenAiConfig, context: &CallContext) -> Result<ErasedDone, JobError> {
+pub(crate) async fn perform_log(config: OpenAiConfig, context: &CallContext) -> Result<ErasedDone, JobError> {
     let kinds = Kinds::all(Some(&client(config)), KindPolicy::default());
     perform(&kinds, "log.analyze", &log_args(&kinds), context).await
 }

@@ -28,8 +28,10 @@ pub trait Analyser<Input, Output>: Send + Sync {
     /// Version of the prompt or the rules. Changes whenever the same input may give another output.
     fn version(&self) -> &'static str;
 
-    /// What a call takes beside its input: the prompt, and a usual answer. Zero for offline rules.
-    fn overhead(&self) -> Estimate {
+    /// What a call for this input will probably use: all that is sent, and a usual answer. Zero for
+    /// offline rules.
+    fn estimate(&self, input: &Input) -> Estimate {
+        let _ = input;
         Estimate::default()
     }
 
@@ -40,15 +42,6 @@ pub trait Analyser<Input, Output>: Send + Sync {
 
     /// Does the work, with at most one paid call.
     async fn analyse(&self, input: &Input, context: &CallContext) -> Result<Output, JobError>;
-}
-
-/// An analyser as those see it who submit jobs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AnalyserChoice {
-    /// What goes into the job's args and its dedup key.
-    pub reference: AnalyserRef,
-    /// See [`Analyser::overhead`].
-    pub overhead: Estimate,
 }
 
 /// The analysers of one kind that are configured in this process.
@@ -71,31 +64,30 @@ impl<Input, Output> Analysers<Input, Output> {
 
     /// Exactly the one that a job asks for: its dedup key promises that one's work.
     pub fn get(&self, wanted: &AnalyserRef) -> Result<&dyn Analyser<Input, Output>, JobError> {
-        self.choices
-            .iter()
-            .find(|choice| reference(choice.as_ref()) == *wanted)
-            .map(AsRef::as_ref)
-            .ok_or_else(|| JobError::Permanent(self.not_configured(wanted)))
+        self.find(wanted).ok_or_else(|| JobError::Permanent(self.not_configured(wanted)))
     }
 
-    /// What a call of the one that a job asks for takes beside its input. The error names those
-    /// that are configured, for people who submit jobs.
-    pub fn overhead(&self, wanted: &AnalyserRef) -> Result<Estimate, String> {
-        let choices = self.choices();
-        let found = choices.iter().find(|choice| choice.reference == *wanted);
-        found.map(|choice| choice.overhead).ok_or_else(|| {
-            let here: Vec<String> = choices.iter().map(|choice| show(&choice.reference)).collect();
+    /// See [`Analyser::estimate`], of the one that a job asks for. The error names those that are
+    /// configured, for people who submit jobs.
+    pub fn estimate(&self, wanted: &AnalyserRef, input: &Input) -> Result<Estimate, String> {
+        self.find(wanted).map(|choice| choice.estimate(input)).ok_or_else(|| {
+            let here: Vec<String> = self.references().iter().map(show).collect();
             format!("`analyser`: {} is not configured here; there is {}", show(wanted), here.join(", "))
         })
     }
 
-    /// All, for those who submit jobs.
-    pub fn choices(&self) -> Vec<AnalyserChoice> {
-        let choice = |analyser: &dyn Analyser<Input, Output>| AnalyserChoice {
-            reference: reference(analyser),
-            overhead: analyser.overhead(),
+    /// All, as jobs name them in their args and dedup keys.
+    pub fn references(&self) -> Vec<AnalyserRef> {
+        self.choices.iter().map(AsRef::as_ref).map(reference).collect()
+    }
+
+    fn find(&self, wanted: &AnalyserRef) -> Option<&dyn Analyser<Input, Output>> {
+        let is_wanted = |choice: &&dyn Analyser<Input, Output>| {
+            choice.name() == wanted.name
+                && choice.model() == wanted.model.as_deref()
+                && choice.version() == wanted.version
         };
-        self.choices.iter().map(AsRef::as_ref).map(choice).collect()
+        self.choices.iter().map(AsRef::as_ref).find(is_wanted)
     }
 
     /// The longest that a call of any of them may take.
@@ -104,7 +96,7 @@ impl<Input, Output> Analysers<Input, Output> {
     }
 
     fn not_configured(&self, wanted: &AnalyserRef) -> String {
-        let here: Vec<String> = self.choices.iter().map(|choice| show(&reference(choice.as_ref()))).collect();
+        let here: Vec<String> = self.references().iter().map(show).collect();
         let same_name = self.choices.iter().find(|choice| choice.name() == wanted.name);
         let advice = match same_name {
             None => {

@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
-use fleetline_shared::domain::{Appraisal, CallContext, Done, JobError, Kind, KindPolicy, LogArgs};
+use fleetline_shared::domain::{
+    AnalyserRef, Appraisal, CallContext, Done, JobError, Kind, KindPolicy, LogArgs,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::Analysed;
 use crate::analysers::builtin::BuiltinLogs;
 use crate::analysers::openai::{ChatClient, OpenAiLogs};
-use crate::analysers::{AnalyserChoice, Analysers, capped, one_line};
+use crate::analysers::{Analysers, capped, one_line};
 
 /// Characters of an error type.
 pub const MAX_ERROR_TYPE: usize = 60;
@@ -61,8 +63,8 @@ impl LogAnalyze {
 }
 
 impl Analysed for LogAnalyze {
-    fn analysers(&self) -> Vec<AnalyserChoice> {
-        self.analysers.choices()
+    fn analysers(&self) -> Vec<AnalyserRef> {
+        self.analysers.references()
     }
 }
 
@@ -83,7 +85,7 @@ impl Kind for LogAnalyze {
 
     /// Also refuses an analyser that is not configured here: only its work may carry the key.
     fn appraise(&self, args: &LogArgs, _: &RawValue) -> Result<Appraisal, String> {
-        Ok(args.appraise(self.analysers.overhead(&args.analyser)?))
+        Ok(args.appraise(self.analysers.estimate(&args.analyser, args)?))
     }
 }
 

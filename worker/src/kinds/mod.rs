@@ -6,9 +6,8 @@ pub mod node_extract;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fleetline_shared::domain::{Kind, KindPolicy, Registry};
+use fleetline_shared::domain::{AnalyserRef, Kind, KindPolicy, Registry};
 
-use crate::analysers::AnalyserChoice;
 use crate::analysers::openai::ChatClient;
 
 pub use log_analyze::LogAnalyze;
@@ -17,14 +16,14 @@ pub use node_extract::NodeExtract;
 /// A kind whose work is done by one of several analysers.
 pub trait Analysed: Kind {
     /// Those that are configured in this process.
-    fn analysers(&self) -> Vec<AnalyserChoice>;
+    fn analysers(&self) -> Vec<AnalyserRef>;
 }
 
 /// The kinds that a process can run, and the analysers it has for them.
 #[derive(Clone, Default)]
 pub struct Kinds {
     registry: Registry,
-    analysers: Vec<(&'static str, AnalyserChoice)>,
+    analysers: Vec<(&'static str, AnalyserRef)>,
 }
 
 impl Kinds {
@@ -45,8 +44,8 @@ impl Kinds {
     }
 
     /// For those who submit jobs: the analyser of that name for that kind, if it is configured.
-    pub fn analyser(&self, kind: &str, name: &str) -> Option<&AnalyserChoice> {
-        let wanted = |(of, choice): &&(&str, AnalyserChoice)| *of == kind && choice.reference.name == name;
+    pub fn analyser(&self, kind: &str, name: &str) -> Option<&AnalyserRef> {
+        let wanted = |(of, choice): &&(&str, AnalyserRef)| *of == kind && choice.name == name;
         self.analysers.iter().find(wanted).map(|(_, choice)| choice)
     }
 }
@@ -83,7 +82,7 @@ mod tests {
     fn builtin_is_always_there_and_openai_only_if_configured() {
         let kinds = Kinds::all(None, KindPolicy::default());
         for kind in kinds.registry().names() {
-            assert_eq!(kinds.analyser(kind, "builtin").expect("builtin").reference.model, None);
+            assert_eq!(kinds.analyser(kind, "builtin").expect("builtin").model, None);
             assert_eq!(kinds.analyser(kind, "openai"), None);
         }
     }

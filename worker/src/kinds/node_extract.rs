@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use fleetline_shared::domain::{Appraisal, CallContext, Done, JobError, Kind, KindPolicy, NodeArgs, Source};
+use fleetline_shared::domain::{
+    AnalyserRef, Appraisal, CallContext, Done, JobError, Kind, KindPolicy, NodeArgs, Source,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -11,7 +13,7 @@ use serde_json::value::RawValue;
 use super::Analysed;
 use crate::analysers::builtin::BuiltinNodes;
 use crate::analysers::openai::{ChatClient, OpenAiNodes};
-use crate::analysers::{AnalyserChoice, Analysers, capped, one_line};
+use crate::analysers::{Analysers, capped, one_line};
 
 /// Characters of a summary.
 pub const MAX_SUMMARY: usize = 300;
@@ -172,8 +174,8 @@ impl NodeExtract {
 }
 
 impl Analysed for NodeExtract {
-    fn analysers(&self) -> Vec<AnalyserChoice> {
-        self.analysers.choices()
+    fn analysers(&self) -> Vec<AnalyserRef> {
+        self.analysers.references()
     }
 }
 
@@ -210,7 +212,7 @@ impl Kind for NodeExtract {
 
     /// Also refuses an analyser that is not configured here: only its work may carry the key.
     fn appraise(&self, args: &NodeArgs, _: &RawValue) -> Result<Appraisal, String> {
-        Ok(args.appraise(self.analysers.overhead(&args.analyser)?))
+        Ok(args.appraise(self.analysers.estimate(&args.analyser, args)?))
     }
 
     /// Facts get their absolute `path`, and `ordinal`. An output has no path and stays as it is.

@@ -3,6 +3,7 @@ use std::time::Duration;
 use fleetline_shared::domain::{AnalyserRef, Estimate};
 
 use super::*;
+use crate::pipelines::Appraiser;
 
 fn template(name: &str) -> JobTemplate {
     JobTemplate {
@@ -10,8 +11,10 @@ fn template(name: &str) -> JobTemplate {
         max_attempts: 4,
         deadline: Some(Duration::from_hours(1)),
         fresh_for: None,
-        output_tokens: 300,
-        prompt_tokens: 500,
+        appraiser: Appraiser::new(|json| {
+            let args: LogArgs = serde_json::from_str(json.get()).map_err(|error| error.to_string())?;
+            Ok(args.appraise(Estimate { input_tokens: args.message.len() as u64, output_tokens: 300 }))
+        }),
     }
 }
 
@@ -49,8 +52,8 @@ fn each_group_is_one_job_with_its_first_event() {
     assert_eq!(first.timestamp.as_deref(), Some("2024-01-01 10:00:00"));
     assert_eq!(jobs[0].source, Source::Lines { input: "app.log".into(), first_line: 1, last_line: 3 });
     assert_eq!((jobs[0].kind.as_str(), jobs[0].occurrences, jobs[0].max_attempts), ("log.analyze", 1, 4));
-    let text = first.message.len() + first.stack.unwrap().len() + first.logger.len();
-    assert_eq!(jobs[0].estimate, Estimate { input_tokens: text as u64 / 4 + 500, output_tokens: 300 });
+    let estimate = Estimate { input_tokens: first.message.len() as u64, output_tokens: 300 };
+    assert_eq!(jobs[0].estimate, estimate, "the kind's own");
 }
 
 #[test]

@@ -107,24 +107,28 @@ fn cancel(connection: &Connection, job: &Target, now: i64, counters: &mut Counte
     promote_attached(connection, job.n, now)
 }
 
-/// The job, if this dispatch is the one that counts.
+/// The job, if this dispatch is the one that counts: the newest one, without an outcome so far. A
+/// job that was put back by a sweep is ready again and still has the time of its dispatch.
 fn find_current(connection: &Connection, finish: &Finish) -> rusqlite::Result<Option<Target>> {
     connection
         .prepare_cached(
             "SELECT n, run, tenant, kind, dedup_key, fresh_for, fence, withdrawn FROM jobs
-             WHERE id = ?1 AND fence = ?2 AND state = ?3",
+             WHERE id = ?1 AND fence = ?2 AND state IN (?3, ?4) AND dispatched_at IS NOT NULL",
         )?
-        .query_row(params![finish.job.as_bytes(), finish.fence.cast_signed(), DISPATCHED], |row: &Row<'_>| {
-            Ok(Target {
-                n: row.get(0)?,
-                run: RunRef { n: row.get(1)?, tenant: row.get(2)? },
-                kind: row.get(3)?,
-                dedup_key: row.get(4)?,
-                fresh_for: row.get(5)?,
-                fence: row.get(6)?,
-                withdrawn: row.get(7)?,
-            })
-        })
+        .query_row(
+            params![finish.job.as_bytes(), finish.fence.cast_signed(), READY, DISPATCHED],
+            |row: &Row<'_>| {
+                Ok(Target {
+                    n: row.get(0)?,
+                    run: RunRef { n: row.get(1)?, tenant: row.get(2)? },
+                    kind: row.get(3)?,
+                    dedup_key: row.get(4)?,
+                    fresh_for: row.get(5)?,
+                    fence: row.get(6)?,
+                    withdrawn: row.get(7)?,
+                })
+            },
+        )
         .optional()
 }
 

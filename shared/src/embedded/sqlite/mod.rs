@@ -183,9 +183,9 @@ impl FinishLedger for SqliteLedger {
 
 #[async_trait]
 impl QueryLedger for SqliteLedger {
-    async fn runs(&self, tenant: Option<&str>, limit: usize) -> Result<Vec<RunRow>, PortError> {
+    async fn runs(&self, tenant: Option<&str>, page: Page) -> Result<Vec<RunRow>, PortError> {
         let tenant = tenant.map(ToOwned::to_owned);
-        self.read(move |connection| query::runs(connection, tenant.as_deref(), limit)).await
+        self.read(move |connection| query::runs(connection, tenant.as_deref(), page)).await
     }
 
     async fn run(&self, id: RunId) -> Result<Option<RunRow>, PortError> {

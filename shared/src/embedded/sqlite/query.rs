@@ -8,16 +8,19 @@ use crate::domain::{DedupKey, JobId, RunCounts, RunId, Usage};
 use crate::ports::{JobFilter, JobRow, Page, RunRow};
 
 const RUN_COLUMNS: &str = "SELECT id, tenant, pipeline, input, state, settings, notes, created_at, finished_at,
-    jobs, occurrences, succeeded, reused, dead, cancelled, retries, calls, input_tokens, output_tokens FROM runs";
+    jobs, occurrences, succeeded, reused, dead, cancelled, retries, calls, input_tokens, output_tokens, n FROM runs";
 
 pub(super) fn runs(
     connection: &Connection,
     tenant: Option<&str>,
-    limit: usize,
+    page: Page,
 ) -> rusqlite::Result<Vec<RunRow>> {
+    let before = if page.after == 0 { i64::MAX } else { page.after };
     connection
-        .prepare_cached(&format!("{RUN_COLUMNS} WHERE tenant = ?2 OR ?2 IS NULL ORDER BY n DESC LIMIT ?1"))?
-        .query_map(params![i64::try_from(limit).unwrap_or(i64::MAX), tenant], read_run)?
+        .prepare_cached(&format!(
+            "{RUN_COLUMNS} WHERE (tenant = ?2 OR ?2 IS NULL) AND n < ?3 ORDER BY n DESC LIMIT ?1"
+        ))?
+        .query_map(params![i64::try_from(page.limit).unwrap_or(i64::MAX), tenant, before], read_run)?
         .collect()
 }
 
@@ -31,6 +34,7 @@ pub(super) fn run(connection: &Connection, id: RunId) -> rusqlite::Result<Option
 fn read_run(row: &Row<'_>) -> rusqlite::Result<RunRow> {
     let count = |column: usize| row.get::<_, i64>(column).map(i64::cast_unsigned);
     Ok(RunRow {
+        position: row.get(19)?,
         id: RunId::from_bytes(row.get(0)?),
         tenant: row.get(1)?,
         pipeline: row.get(2)?,

@@ -49,7 +49,7 @@ CREATE TABLE jobs (
     run_at         INTEGER NOT NULL,
     deadline       INTEGER,
     fresh_for      INTEGER,
-    dispatched_at  INTEGER,
+    dispatched_at  INTEGER,                   -- NULL once an outcome of that dispatch put it back
     withdrawn      INTEGER NOT NULL DEFAULT 0, -- cancelled while it was handed out
     twin           INTEGER,                   -- the live job it is attached to
     twin_elsewhere INTEGER NOT NULL DEFAULT 0,-- whether that twin is of another run

@@ -75,11 +75,10 @@ fn end(connection: &Connection, n: i64, now: i64) -> rusqlite::Result<()> {
     promote_attached(connection, n, now)
 }
 
+/// Ready, but with the time of its dispatch: an outcome that comes late still counts.
 fn put_back(connection: &Connection, n: i64, lost_times: u16, now: i64) -> rusqlite::Result<()> {
     connection
-        .prepare_cached(
-            "UPDATE jobs SET state = ?2, run_at = ?3, losses = ?4, dispatched_at = NULL WHERE n = ?1",
-        )?
+        .prepare_cached("UPDATE jobs SET state = ?2, run_at = ?3, losses = ?4 WHERE n = ?1")?
         .execute(params![n, READY, now, lost_times])?;
     Ok(())
 }

@@ -3,10 +3,11 @@
 //! Redis may lose a lease or, after a failover, give it twice: then a call may be paid for twice,
 //! and the ledger's fence keeps the record right.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use redis::{Cmd, Value};
+use redis::Value;
 
 use super::Redis;
 use super::script::{self, Script, unexpected};
@@ -19,72 +20,83 @@ const PORT: &str = "leases";
 
 /// The script's answer for [`Acquired::Duplicate`].
 const DUPLICATE: i64 = -2;
-/// Most requests that go in one round trip: more would keep other clients of Redis waiting.
+/// Most requests that go in one call: more would keep other clients of Redis waiting.
 const BATCH: usize = 256;
 
-/// Leases in Redis. Requests that come while others are under way go together.
+static SCRIPT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("leases.lua")));
+
+/// Leases in Redis. Requests that come while others are under way go together, in one call of the
+/// script.
 pub struct RedisLeases {
     prefix: String,
-    batcher: Batcher<Cmd, Result<Value, PortError>>,
-    scripts: &'static Scripts,
+    batcher: Batcher<Request, Result<i64, PortError>>,
 }
 
-struct Scripts {
-    acquire: Script,
-    renew: Script,
-    release: Script,
+/// What the script is asked for.
+struct Request {
+    what: &'static str,
+    key: String,
+    holder: String,
+    ttl: u64,
 }
-
-static SCRIPTS: std::sync::LazyLock<Scripts> = std::sync::LazyLock::new(|| Scripts {
-    acquire: Script::new(include_str!("acquire.lua")),
-    renew: Script::new(include_str!("renew.lua")),
-    release: Script::new(include_str!("release.lua")),
-});
 
 impl RedisLeases {
     /// Leases under the connection's prefix. Must be called in a tokio runtime.
     pub fn new(redis: Redis) -> Self {
-        let prefix = format!("{}:lease:", redis.prefix());
-        let scripts = &*SCRIPTS;
-        let batcher = Batcher::start(BATCH, move |calls: Vec<Cmd>| {
+        // One hash tag for all, so that Redis Cluster keeps together what goes together.
+        let prefix = format!("{{{}:lease}}:", redis.prefix());
+        let batcher = Batcher::start(BATCH, move |requests: Vec<Request>| {
             let redis = redis.clone();
             async move {
-                let number = calls.len();
-                let all = [&scripts.acquire, &scripts.renew, &scripts.release];
-                match script::run(&redis, PORT, &all, calls).await {
-                    Ok(answers) => answers,
+                let number = requests.len();
+                match run(&redis, requests).await {
+                    Ok(answers) => answers.into_iter().map(Ok).collect(),
                     Err(error) => vec![Err(error); number],
                 }
             }
         });
-        Self { prefix, batcher, scripts }
+        Self { prefix, batcher }
     }
 
-    /// The number that a script answers.
     async fn ask(
         &self,
-        script: &Script,
+        what: &'static str,
         key: &str,
         holder: Holder,
-        ttl: Option<Duration>,
+        ttl: Duration,
     ) -> Result<i64, PortError> {
-        let mut call = script.call(1);
-        call.arg(format!("{}{key}", self.prefix)).arg(text(holder));
-        if let Some(ttl) = ttl {
-            call.arg(millis(ttl));
-        }
+        let request =
+            Request { what, key: format!("{}{key}", self.prefix), holder: text(holder), ttl: millis(ttl) };
         let ended = || PortError::Broken { port: PORT, message: "the task that asks Redis has ended".into() };
-        match self.batcher.ask(call).await.ok_or_else(ended)?? {
-            Value::Int(answer) => Ok(answer),
-            other => Err(unexpected(PORT, &other)),
-        }
+        self.batcher.ask(request).await.ok_or_else(ended)?
     }
+}
+
+/// The script's number for each request.
+async fn run(redis: &Redis, requests: Vec<Request>) -> Result<Vec<i64>, PortError> {
+    let mut call = SCRIPT.call(requests.len());
+    for request in &requests {
+        call.arg(&request.key);
+    }
+    for Request { what, holder, ttl, .. } in &requests {
+        call.arg(*what).arg(holder).arg(ttl);
+    }
+    let mut values = script::run(redis, PORT, &[&SCRIPT], vec![call]).await?;
+    let value = values.pop().unwrap_or(Ok(Value::Nil))?;
+    let numbers = |values: &[Value]| -> Option<Vec<i64>> {
+        values.iter().map(|value| if let Value::Int(number) = value { Some(*number) } else { None }).collect()
+    };
+    match &value {
+        Value::Array(values) if values.len() == requests.len() => numbers(values),
+        _ => None,
+    }
+    .ok_or_else(|| unexpected(PORT, &value))
 }
 
 #[async_trait]
 impl Leases for RedisLeases {
     async fn acquire(&self, key: &str, holder: Holder, ttl: Duration) -> Result<Acquired, PortError> {
-        let left = self.ask(&self.scripts.acquire, key, holder, Some(ttl)).await?;
+        let left = self.ask("take", key, holder, ttl).await?;
         Ok(match u64::try_from(left) {
             Ok(left) => Acquired::Held { expires_in: Duration::from_millis(left) },
             Err(_) if left == DUPLICATE => Acquired::Duplicate,
@@ -93,11 +105,11 @@ impl Leases for RedisLeases {
     }
 
     async fn renew(&self, key: &str, holder: Holder, ttl: Duration) -> Result<bool, PortError> {
-        Ok(self.ask(&self.scripts.renew, key, holder, Some(ttl)).await? == 1)
+        Ok(self.ask("keep", key, holder, ttl).await? == 1)
     }
 
     async fn release(&self, key: &str, holder: Holder) -> Result<bool, PortError> {
-        Ok(self.ask(&self.scripts.release, key, holder, None).await? == 1)
+        Ok(self.ask("drop", key, holder, Duration::ZERO).await? == 1)
     }
 }
 

@@ -99,6 +99,8 @@ struct History {
     runs: Vec<RunId>,
     next_seq: u64,
     dispatches: Vec<Envelope>,
+    /// Dispatches with a recorded outcome, by job and fence.
+    answered: BTreeSet<(JobId, u64)>,
     /// How each terminal job looked when it was first seen to be.
     ended: BTreeMap<JobId, String>,
 }
@@ -110,7 +112,14 @@ impl History {
         for tenant in [TENANT, TENANT, "globex"] {
             runs.push(open(&ledger, tenant).await);
         }
-        Self { ledger, runs, next_seq: 1, dispatches: Vec::new(), ended: BTreeMap::new() }
+        Self {
+            ledger,
+            runs,
+            next_seq: 1,
+            dispatches: Vec::new(),
+            answered: BTreeSet::new(),
+            ended: BTreeMap::new(),
+        }
     }
 
     async fn apply(&mut self, step: Step) {
@@ -130,8 +139,8 @@ impl History {
                 if self.dispatches.is_empty() {
                     return;
                 }
-                let envelope = which.get(&self.dispatches);
-                self.finish(envelope, decision(end)).await;
+                let envelope = which.get(&self.dispatches).clone();
+                self.finish(&envelope, decision(end)).await;
             }
             Step::Sweep { max_losses } => {
                 self.ledger.sweep(Scope::All, Duration::ZERO, max_losses).await.unwrap();
@@ -139,12 +148,20 @@ impl History {
         }
     }
 
-    /// The ledger's answer is what `validity` said.
-    async fn finish(&self, envelope: &Envelope, decision: Decision) {
-        let asked = vec![(envelope.job_id, envelope.fence)];
-        let current = self.ledger.validity(asked).await.unwrap()[0] != Validity::Stale;
+    /// The newest dispatch counts, swept or not, until it has an outcome. Where a call may begin,
+    /// its outcome is recorded.
+    async fn finish(&mut self, envelope: &Envelope, decision: Decision) {
+        let dispatch = (envelope.job_id, envelope.fence);
+        let newest =
+            !self.dispatches.iter().any(|other| other.job_id == dispatch.0 && other.fence > dispatch.1);
+        let counts = newest && !self.answered.contains(&dispatch) && !self.ended.contains_key(&dispatch.0);
+        let may_begin = self.ledger.validity(vec![dispatch]).await.unwrap()[0] != Validity::Stale;
+        assert!(counts || !may_begin, "{envelope:?}");
+        if counts && !matches!(decision, Decision::Ignore) {
+            self.answered.insert(dispatch);
+        }
         let answer = self.ledger.finish(vec![finish_of(envelope, decision)]).await.unwrap();
-        assert_eq!(answer, [if current { Finished::Recorded } else { Finished::Stale }]);
+        assert_eq!(answer, [if counts { Finished::Recorded } else { Finished::Stale }]);
     }
 
     fn remember(&mut self, taken: Vec<Envelope>) {

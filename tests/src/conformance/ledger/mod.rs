@@ -85,6 +85,8 @@ macro_rules! ledger_conformance {
             sweep: [
                 only_older_dispatches_are_swept, a_swept_job_goes_again, losses_end_in_a_crash_loop,
                 an_heir_takes_a_crash_loopers_place, what_is_not_dispatched_is_left,
+                a_late_success_is_not_paid_for_twice, any_late_outcome_counts, a_dispatch_has_one_outcome,
+                what_has_ended_meanwhile_stays,
             ];
             seal: [
                 a_run_finishes_when_sealed_and_done, an_empty_run_finishes_at_its_seal,
@@ -92,7 +94,7 @@ macro_rules! ledger_conformance {
             ];
             query: [
                 jobs_come_in_pages, filters_narrow_the_listing, results_are_read_when_asked_for,
-                the_newest_run_comes_first, a_run_shows_what_it_was_given, what_is_not_there_is_none,
+                the_newest_run_comes_first, runs_come_in_pages, a_run_shows_what_it_was_given, what_is_not_there_is_none,
                 a_tenant_sees_its_own_only,
             ];
             redrive: [

@@ -185,7 +185,7 @@ pub async fn run_state(ledger: &Subject, run: RunId) -> RunState {
 
 /// Every run's counters say what its rows say, and its state what its counters say.
 pub async fn check_counters(ledger: &Subject) {
-    for run in ledger.runs(None, 1000).await.unwrap() {
+    for run in ledger.runs(None, Page::first(1000)).await.unwrap() {
         let rows = rows(ledger, run.id).await;
         let kept = RunCounts { retries: 0, ..run.counts };
         assert_eq!(kept, recount(&rows), "counters of {run:?}");

@@ -83,11 +83,37 @@ pub async fn the_newest_run_comes_first(ledger: &Subject) {
         opened.insert(0, open(ledger, TENANT).await);
     }
     let ids = |limit| async move {
-        ledger.runs(None, limit).await.unwrap().into_iter().map(|run| run.id).collect::<Vec<_>>()
+        ledger.runs(None, Page::first(limit)).await.unwrap().into_iter().map(|run| run.id).collect::<Vec<_>>()
     };
     assert_eq!(ids(100).await, opened);
     assert_eq!(ids(2).await, opened[..2]);
     assert!(ids(0).await.is_empty());
+}
+
+/// A page goes on where the one before ended, whatever was opened meanwhile and whose it is.
+pub async fn runs_come_in_pages(ledger: &Subject) {
+    let mut opened = Vec::new();
+    for _ in 0..5 {
+        opened.insert(0, open(ledger, TENANT).await);
+        open(ledger, "other").await;
+    }
+    let mut seen = Vec::new();
+    let mut page = Page::first(2);
+    loop {
+        let runs = ledger.runs(Some(TENANT), page).await.unwrap();
+        assert!(runs.len() <= 2);
+        let Some(last) = runs.last() else { break };
+        page.after = last.position;
+        seen.extend(runs.iter().map(|run| run.id));
+        open(ledger, TENANT).await;
+    }
+    assert_eq!(seen, opened);
+    let all = ledger.runs(None, Page::first(100)).await.unwrap();
+    let rest = ledger.runs(None, Page { after: all[3].position, limit: 100 }).await.unwrap();
+    assert_eq!(
+        rest.iter().map(|run| run.id).collect::<Vec<_>>(),
+        all[4..].iter().map(|run| run.id).collect::<Vec<_>>()
+    );
 }
 
 /// Its settings among it.
@@ -108,7 +134,7 @@ pub async fn a_run_shows_what_it_was_given(ledger: &Subject) {
 
 /// And no error.
 pub async fn what_is_not_there_is_none(ledger: &Subject) {
-    assert!(ledger.runs(None, 10).await.unwrap().is_empty());
+    assert!(ledger.runs(None, Page::first(10)).await.unwrap().is_empty());
     assert!(ledger.run(RunId::new()).await.unwrap().is_none());
     assert!(list(ledger, JobFilter { run: Some(RunId::new()), ..JobFilter::default() }).await.is_empty());
     assert!(list(ledger, JobFilter { job: Some(JobId::new()), ..JobFilter::default() }).await.is_empty());
@@ -119,7 +145,7 @@ pub async fn a_tenant_sees_its_own_only(ledger: &Subject) {
     let own = run_of(ledger, jobs("a", 1, 2)).await;
     let other = open(ledger, "other").await;
     add(ledger, other, jobs("a", 1, 1)).await;
-    let runs = ledger.runs(Some(TENANT), 10).await.unwrap();
+    let runs = ledger.runs(Some(TENANT), Page::first(10)).await.unwrap();
     assert_eq!(runs.iter().map(|run| run.id).collect::<Vec<_>>(), [own]);
     let of = |tenant: &str| JobFilter { tenant: Some(tenant.into()), ..JobFilter::default() };
     assert_eq!(list(ledger, of(TENANT)).await.len(), 2);

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use fleetline_shared::domain::{DeadReason, JobState, RunState};
-use fleetline_shared::ports::{Finished, Scope, Swept};
+use fleetline_shared::domain::{DeadReason, Decision, Envelope, JobState, RunState, Usage};
+use fleetline_shared::ports::{CancelJobs, Finished, Scope, Swept, Validity};
+use serde_json::json;
 
 use super::Subject;
 use super::prelude::*;
@@ -34,6 +35,84 @@ pub async fn a_swept_job_goes_again(ledger: &Subject) {
     let late = ledger.finish(vec![finish_of(&lost, success("late"))]).await.unwrap();
     assert_eq!(late, [Finished::Stale]);
     record(ledger, &again, success("done")).await;
+}
+
+async fn finish_late(ledger: &Subject, envelope: &Envelope, decision: Decision) -> Finished {
+    let answer = ledger.finish(vec![finish_of(envelope, decision)]).await.unwrap().remove(0);
+    check_counters(ledger).await;
+    answer
+}
+
+/// A call outlived the sweep, and nobody else has begun: its result is everybody's. No call begins
+/// for a dispatch that was given up.
+pub async fn a_late_success_is_not_paid_for_twice(ledger: &Subject) {
+    let run = run_of(ledger, vec![job(1, "alone"), job(2, "same"), job(3, "same")]).await;
+    let taken = take(ledger, 2).await;
+    assert_eq!(sweep_all(ledger, 3).await, Swept { requeued: 2, crash_looped: 0 });
+    let asked = taken.iter().map(|envelope| (envelope.job_id, envelope.fence)).collect();
+    assert_eq!(ledger.validity(asked).await.unwrap(), [Validity::Stale; 2]);
+    for envelope in &taken {
+        assert_eq!(finish_late(ledger, envelope, success("late")).await, Finished::Recorded);
+        assert_eq!(finish_late(ledger, envelope, success("again")).await, Finished::Stale);
+    }
+    assert!(take(ledger, 10).await.is_empty());
+    for (n, row) in rows(ledger, run).await.into_iter().enumerate() {
+        assert_eq!((row.state, row.output), (JobState::Succeeded, Some(json!("late"))));
+        let own = n < 2;
+        assert_eq!((row.reused, row.attempts), (!own, u16::from(own)));
+        assert_eq!(row.usage, if own { ONE_CALL } else { Usage::default() });
+    }
+    assert_eq!(run_state(ledger, run).await, RunState::Finished);
+    assert_eq!(sweep_all(ledger, 3).await, Swept::default());
+}
+
+/// What it says happened, whether the sweep was quicker or not.
+pub async fn any_late_outcome_counts(ledger: &Subject) {
+    let run = run_of(ledger, jobs("a", 1, 5)).await;
+    let taken = take(ledger, 5).await;
+    sweep_all(ledger, 3).await;
+    let late = [retry(HOUR), snooze(HOUR), die(DeadReason::Permanent), Decision::Cancel, Decision::Ignore];
+    for (envelope, decision) in taken.iter().zip(late) {
+        assert_eq!(finish_late(ledger, envelope, decision).await, Finished::Recorded);
+    }
+    let expected = [JobState::Ready, JobState::Ready, JobState::Dead, JobState::Cancelled, JobState::Ready];
+    assert_eq!(states(ledger, run).await, expected);
+    let rows = rows(ledger, run).await;
+    assert_eq!(rows.iter().map(|row| row.attempts).collect::<Vec<_>>(), [1, 0, 1, 0, 0]);
+    assert!(rows.iter().all(|row| row.usage == ONE_CALL));
+    let next = take(ledger, 10).await;
+    assert_eq!(seqs(&next), [5], "the others wait for an hour or have ended");
+    record(ledger, &next[0], success("done")).await;
+}
+
+/// The first, and none of an older one.
+pub async fn a_dispatch_has_one_outcome(ledger: &Subject) {
+    let run = run_of(ledger, jobs("a", 1, 1)).await;
+    let first = take_one(ledger).await;
+    record(ledger, &first, snooze(Duration::ZERO)).await;
+    assert_eq!(sweep_all(ledger, 3).await, Swept::default());
+    assert_eq!(finish_late(ledger, &first, success("twice")).await, Finished::Stale);
+    let second = take_one(ledger).await;
+    sweep_all(ledger, 3).await;
+    assert_eq!(finish_late(ledger, &first, success("older")).await, Finished::Stale);
+    assert_eq!(finish_late(ledger, &second, retry(Duration::ZERO)).await, Finished::Recorded);
+    assert_eq!(finish_late(ledger, &second, success("twice")).await, Finished::Stale);
+    assert_eq!(states(ledger, run).await, [JobState::Ready]);
+    record(ledger, &take_one(ledger).await, success("done")).await;
+}
+
+/// Terminal states never change, not for a success either.
+pub async fn what_has_ended_meanwhile_stays(ledger: &Subject) {
+    let run = run_of(ledger, jobs("a", 1, 2)).await;
+    let taken = take(ledger, 2).await;
+    sweep_all(ledger, 3).await;
+    ledger.cancel(TENANT, CancelJobs::Job(taken[0].job_id)).await.unwrap();
+    let again = take_one(ledger).await;
+    assert_eq!(sweep_all(ledger, 2).await, Swept { requeued: 0, crash_looped: 1 });
+    for envelope in [&taken[0], &taken[1], &again] {
+        assert_eq!(finish_late(ledger, envelope, success("late")).await, Finished::Stale);
+    }
+    assert_eq!(states(ledger, run).await, [JobState::Cancelled, JobState::Dead]);
 }
 
 /// A job that takes its process down again and again.

@@ -15,7 +15,7 @@ use super::outside::{Outside, log_job};
 async fn runs(outside: &Outside, count: usize) -> Vec<RunRow> {
     let found = async {
         loop {
-            let runs = outside.ledger.runs(Some("acme"), 100).await.unwrap();
+            let runs = outside.ledger.runs(Some("acme"), Page::first(100)).await.unwrap();
             if runs.len() >= count && runs.iter().all(|run| run.counts.jobs > 0) {
                 return runs;
             }

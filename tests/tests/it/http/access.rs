@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use fleetline_producer::http::{Access, HttpParts, serve};
-use fleetline_shared::ports::{KeyLedger, QueryLedger, Role};
+use fleetline_shared::ports::{KeyLedger, Page, QueryLedger, Role};
 use reqwest::Method;
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -111,7 +111,7 @@ async fn open_means_everybody_and_loopback_only() {
     let site = Site::with(|parts| parts.access = Access::Open).await;
     let sent = site.request(Method::POST, "/v1/jobs").json(&echoes([1])).send().await.expect("an answer");
     assert_eq!(sent.status(), 202);
-    assert_eq!(site.ledger.runs(Some("default"), 10).await.expect("runs").len(), 1);
+    assert_eq!(site.ledger.runs(Some("default"), Page::first(10)).await.expect("runs").len(), 1);
 
     let parts = parts(&site.folder, site.ledger.clone(), site.keys.clone());
     let parts = HttpParts { access: Access::Open, ..parts };

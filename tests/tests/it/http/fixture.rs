@@ -2,8 +2,8 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -11,13 +11,15 @@ use fleetline_producer::discovery::DiscoveryOptions;
 use fleetline_producer::http::{Access, HttpOptions, HttpParts, keys, serve};
 use fleetline_producer::intake::Pipelines;
 use fleetline_producer::logs::LogOptions;
-use fleetline_producer::pipelines::JobTemplate;
+use fleetline_producer::pipelines::{Appraiser, JobTemplate};
 use fleetline_shared::domain::{
     CallContext, Decision, Done, JobError, Kind, KindPolicy, PortError, Registry, Usage,
 };
 use fleetline_shared::ports::{
     ApiKey, DispatchAsk, DispatchLedger, Finish, FinishLedger, KeyLedger, NewApiKey, Role, Scope,
 };
+use fleetline_shared::postgres::{PostgresLedger, PostgresOptions};
+use fleetline_tests::services::Database;
 use fleetline_worker::kinds::Kinds;
 use reqwest::{Client, Method, RequestBuilder, Response};
 use serde::Deserialize;
@@ -27,13 +29,6 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
-
-/// The ledger under the intake.
-pub(super) type TestLedger = fleetline_shared::embedded::SqliteLedger;
-
-fn open_ledger(folder: &TempDir) -> TestLedger {
-    TestLedger::open(&folder.path().join("ledger.db")).expect("the ledger opens")
-}
 
 /// Answers with what it is given; panics when told to.
 pub(super) struct Echo;
@@ -73,19 +68,17 @@ pub(super) fn registry() -> Registry {
 pub(super) fn template(kinds: &Kinds, kind: &str, analyser: &str) -> JobTemplate {
     let choice = kinds.analyser(kind, analyser).expect("it is configured");
     JobTemplate {
-        analyser: choice.reference.clone(),
+        analyser: choice.clone(),
         max_attempts: 3,
         deadline: None,
         fresh_for: None,
-        output_tokens: choice.overhead.output_tokens,
-        prompt_tokens: choice.overhead.input_tokens,
+        appraiser: Appraiser::of(kinds.registry().get(kind).expect("it is registered")),
     }
 }
 
-/// Keys in memory, that can be told to be out of reach.
-#[derive(Default)]
+/// The ledger's keys: counts how often one is looked for, and can be told to be out of reach.
 pub(super) struct KeyStore {
-    keys: Mutex<Vec<(NewApiKey, bool)>>,
+    ledger: PostgresLedger,
     pub(super) lookups: AtomicUsize,
     pub(super) down: AtomicBool,
 }
@@ -93,18 +86,15 @@ pub(super) struct KeyStore {
 #[async_trait]
 impl KeyLedger for KeyStore {
     async fn add_key(&self, key: NewApiKey) -> Result<(), PortError> {
-        self.keys.lock().unwrap().push((key, false));
-        Ok(())
+        self.ledger.add_key(key).await
     }
 
     async fn keys(&self) -> Result<Vec<ApiKey>, PortError> {
-        Ok(self.keys.lock().unwrap().iter().map(listed).collect())
+        self.ledger.keys().await
     }
 
     async fn revoke_key(&self, id: Uuid) -> Result<bool, PortError> {
-        let mut keys = self.keys.lock().unwrap();
-        let found = keys.iter_mut().find(|(key, revoked)| key.id == id && !revoked);
-        Ok(found.map(|(_, revoked)| *revoked = true).is_some())
+        self.ledger.revoke_key(id).await
     }
 
     async fn find_key(&self, hash: [u8; 32]) -> Result<Option<ApiKey>, PortError> {
@@ -113,18 +103,12 @@ impl KeyLedger for KeyStore {
             let message = "postgres://user:very-secret@db is gone".to_owned();
             return Err(PortError::Unavailable { port: "ledger", message });
         }
-        let keys = self.keys.lock().unwrap();
-        Ok(keys.iter().find(|(key, revoked)| key.hash == hash && !revoked).map(listed))
+        self.ledger.find_key(hash).await
     }
 }
 
-fn listed((key, revoked): &(NewApiKey, bool)) -> ApiKey {
-    let NewApiKey { id, tenant, role, label, .. } = key.clone();
-    ApiKey { id, tenant, role, label, created_at_ms: 0, revoked_at_ms: revoked.then_some(1) }
-}
-
 /// What is served if nothing else is said.
-pub(super) fn parts(folder: &TempDir, ledger: TestLedger, keys: Arc<KeyStore>) -> HttpParts {
+pub(super) fn parts(folder: &TempDir, ledger: PostgresLedger, keys: Arc<KeyStore>) -> HttpParts {
     let kinds = Kinds::all(None, KindPolicy::default());
     let spool = folder.path().join("spool");
     std::fs::create_dir_all(&spool).expect("a folder");
@@ -146,7 +130,7 @@ pub(super) fn parts(folder: &TempDir, ledger: TestLedger, keys: Arc<KeyStore>) -
 /// A served intake.
 pub(super) struct Site {
     pub(super) address: SocketAddr,
-    pub(super) ledger: TestLedger,
+    pub(super) ledger: PostgresLedger,
     pub(super) keys: Arc<KeyStore>,
     /// A key of tenant `acme` that may submit.
     pub(super) key: String,
@@ -154,6 +138,7 @@ pub(super) struct Site {
     pub(super) serving: JoinHandle<std::io::Result<()>>,
     pub(super) client: Client,
     pub(super) folder: TempDir,
+    _database: Database,
 }
 
 impl Site {
@@ -165,8 +150,12 @@ impl Site {
     pub(super) async fn with(change: impl FnOnce(&mut HttpParts)) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let folder = tempfile::tempdir().expect("a folder");
-        let ledger = open_ledger(&folder);
-        let keys = Arc::new(KeyStore::default());
+        let database = Database::new().await;
+        // A crowd waits for a connection as long as it takes, on however slow a machine.
+        let options = PostgresOptions { acquire_timeout: Duration::from_mins(1), ..database.options() };
+        let ledger = PostgresLedger::open(&options).await.expect("the ledger opens");
+        let (lookups, down) = (AtomicUsize::default(), AtomicBool::default());
+        let keys = Arc::new(KeyStore { ledger: ledger.clone(), lookups, down });
         let mut parts = parts(&folder, ledger.clone(), keys.clone());
         change(&mut parts);
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
@@ -174,7 +163,17 @@ impl Site {
         let shutdown = CancellationToken::new();
         let serving = tokio::spawn(serve(listener, parts, shutdown.clone()));
         let client = Client::new();
-        let mut site = Self { address, ledger, keys, key: String::new(), shutdown, serving, client, folder };
+        let mut site = Self {
+            address,
+            ledger,
+            keys,
+            key: String::new(),
+            shutdown,
+            serving,
+            client,
+            folder,
+            _database: database,
+        };
         site.key = site.new_key("acme", Role::Submit).await;
         site
     }

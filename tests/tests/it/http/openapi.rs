@@ -75,6 +75,16 @@ async fn all_references_lead_somewhere_and_examples_are_there() {
     assert!(document["components"]["securitySchemes"]["bearer"].is_object());
 }
 
+#[tokio::test]
+async fn every_listing_has_pages() {
+    let document = document(&Site::start().await).await;
+    for path in ["/v1/runs", "/v1/runs/{run}/jobs", "/v1/runs/{run}/results", "/v1/runs/{run}/facts"] {
+        let parameters = &document["paths"][path]["get"]["parameters"];
+        let names: Vec<_> = parameters.as_array().expect("a list").iter().map(|one| &one["name"]).collect();
+        assert!(names.contains(&&"after".into()) && names.contains(&&"limit".into()), "{path}: {names:?}");
+    }
+}
+
 fn collect(value: &Value, references: &mut Vec<String>) {
     match value {
         Value::Object(fields) => {

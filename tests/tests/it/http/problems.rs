@@ -59,6 +59,8 @@ async fn parameters_that_make_no_sense() {
     for path in [
         "/v1/runs?limit=0".to_owned(),
         "/v1/runs?limit=many".to_owned(),
+        "/v1/runs?after=-1".to_owned(),
+        "/v1/runs?after=yesterday".to_owned(),
         format!("/v1/runs/{run}/jobs?state=done"),
         format!("/v1/runs/{run}/jobs?after=x"),
         format!("/v1/runs/{run}/results?limit=100000"),

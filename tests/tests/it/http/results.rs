@@ -27,6 +27,23 @@ async fn lines(site: &Site, path: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
 }
 
+#[tokio::test]
+async fn runs_come_in_pages() {
+    let site = Site::start().await;
+    for _ in 0..5 {
+        site.submit(&echoes([1])).await;
+    }
+    let all = site.runs().await;
+    assert_eq!(all.len(), 5);
+    assert_eq!(pages(&site, "/v1/runs", 2).await, all);
+    assert_eq!(pages(&site, "/v1/runs", 5).await, all);
+    let first = site.json("/v1/runs?limit=2").await;
+    site.submit(&echoes([2])).await;
+    let after = first["next"].as_str().expect("there are more");
+    let second = site.json(&format!("/v1/runs?limit=2&after={after}")).await;
+    assert_eq!(second["items"].as_array().expect("a list"), &all[2..4], "what is new is on the first page");
+}
+
 fn run_of(accepted: &Value) -> String {
     accepted["run_id"].as_str().or_else(|| accepted["id"].as_str()).expect("an id").to_owned()
 }

@@ -1,6 +1,6 @@
 //! The end of the process: what is under way is answered.
 
-use fleetline_shared::ports::{DispatchLedger, QueryLedger};
+use fleetline_shared::ports::{DispatchLedger, Page, QueryLedger};
 
 use super::connections::Raw;
 use super::events::Events;
@@ -20,7 +20,7 @@ async fn answers_finish_and_streams_end() {
 
     // The upload is under way once its run is there.
     let mut changes = site.ledger.changes();
-    while site.ledger.runs(Some("acme"), 10).await.expect("runs").len() < 2 {
+    while site.ledger.runs(Some("acme"), Page::first(10)).await.expect("runs").len() < 2 {
         changes.changed().await.expect("the ledger works");
     }
     site.shutdown.cancel();

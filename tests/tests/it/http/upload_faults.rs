@@ -2,7 +2,7 @@
 
 use fleetline_producer::discovery::OnMalformed;
 use fleetline_shared::domain::RunState;
-use fleetline_shared::ports::{DispatchLedger, QueryLedger, RunRow};
+use fleetline_shared::ports::{DispatchLedger, Page, QueryLedger, RunRow};
 use serde_json::json;
 
 use super::connections::Raw;
@@ -13,7 +13,7 @@ use super::upload::{LOG, long_log, spooled};
 async fn run_when(site: &Site, wanted: impl Fn(&RunRow) -> bool) -> RunRow {
     let mut changes = site.ledger.changes();
     loop {
-        let mut runs = site.ledger.runs(None, 10).await.expect("runs");
+        let mut runs = site.ledger.runs(None, Page::first(10)).await.expect("runs");
         assert!(runs.len() < 2, "{runs:?}");
         match runs.pop() {
             Some(run) if wanted(&run) => return run,

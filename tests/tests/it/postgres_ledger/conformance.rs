@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use fleetline_tests::conformance::ledger::Subject;
 
-use super::database::Database;
+use fleetline_tests::services::Database;
 
 async fn fresh() -> (Subject, Database) {
     let database = Database::new().await;

@@ -13,7 +13,7 @@ use fleetline_tests::conformance::ledger::prelude::{
 };
 use tokio::task::JoinSet;
 
-use super::database::Database;
+use fleetline_tests::services::Database;
 
 /// Two ledgers with connections of their own, as two processes have.
 async fn two(database: &Database) -> [Subject; 2] {

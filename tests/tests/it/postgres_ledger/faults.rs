@@ -4,19 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fleetline_shared::domain::{Envelope, JobState, PortError, RunId, RunState};
-use fleetline_shared::ports::{Finish, FinishLedger, Finished, QueryLedger, Seal};
+use fleetline_shared::ports::{Finish, FinishLedger, Finished, Page, QueryLedger, Seal};
 use fleetline_shared::postgres::{PostgresLedger, PostgresOptions};
 use fleetline_tests::conformance::ledger::Subject;
 use fleetline_tests::conformance::ledger::prelude::{
     TENANT, add, check_counters, finish_of, job, jobs, open, retry, rows, run_of, run_state, states, success,
     take,
 };
-use fleetline_tests::services::{PrivateServers, Server};
+use fleetline_tests::services::{Database, PrivateServers, Server};
 use sqlx::{Connection, PgConnection};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-
-use super::database::Database;
 
 const JOBS: u64 = 2000;
 const GROUP: usize = 25;
@@ -223,7 +221,7 @@ async fn a_pool_that_is_used_up_says_so() {
     });
     let error = loop {
         // Until the other has the connection.
-        if let Err(error) = ledger.runs(None, 1).await {
+        if let Err(error) = ledger.runs(None, Page::first(1)).await {
             break error;
         }
     };

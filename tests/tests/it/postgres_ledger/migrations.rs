@@ -1,12 +1,10 @@
 //! Bringing a database up to date.
 
-use fleetline_shared::ports::QueryLedger;
+use fleetline_shared::ports::{Page, QueryLedger};
 use fleetline_shared::postgres::{PostgresLedger, PostgresOptions, migrate, newest_schema, schema_version};
-use fleetline_tests::services::shared;
+use fleetline_tests::services::{Database, shared};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tokio::task::JoinSet;
-
-use super::database::Database;
 
 async fn execute(url: &str, sql: &str) {
     let mut connection = PgConnection::connect(url).await.unwrap();
@@ -32,7 +30,7 @@ async fn many_migrate_at_once() {
     assert_eq!(tasks.join_all().await, [newest_schema(); 4]);
     assert_eq!(migrate(&options).await.unwrap(), newest_schema());
     assert_eq!(schema_version(&options).await.unwrap(), newest_schema());
-    assert!(database.open().await.runs(None, 1).await.unwrap().is_empty());
+    assert!(database.open().await.runs(None, Page::first(1)).await.unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -55,8 +53,8 @@ async fn a_newer_schema_is_left_as_it_is() {
 async fn a_lazy_ledger_waits_for_its_schema() {
     let database = Database::empty(&shared().postgres).await;
     let ledger = PostgresLedger::open_lazily(&database.options()).unwrap();
-    let error = ledger.runs(None, 1).await.unwrap_err().to_string();
+    let error = ledger.runs(None, Page::first(1)).await.unwrap_err().to_string();
     assert!(error.contains("fleetline migrate"), "{error}");
     migrate(&database.options()).await.unwrap();
-    assert!(ledger.runs(None, 1).await.unwrap().is_empty());
+    assert!(ledger.runs(None, Page::first(1)).await.unwrap().is_empty());
 }

@@ -2,7 +2,6 @@
 
 mod conformance;
 mod crowds;
-mod database;
 mod faults;
 mod migrations;
 mod outbox;

@@ -14,7 +14,7 @@ use fleetline_tests::conformance::ledger::prelude::{
 use serde_json::json;
 use uuid::Uuid;
 
-use super::database::Database;
+use fleetline_tests::services::Database;
 
 async fn ledger_and_subject(database: &Database) -> (PostgresLedger, Subject) {
     let ledger = database.open().await;

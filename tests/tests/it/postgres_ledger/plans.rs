@@ -14,7 +14,7 @@ use fleetline_tests::conformance::ledger::prelude::{
 };
 use sqlx::{Connection, PgConnection};
 
-use super::database::Database;
+use fleetline_tests::services::Database;
 
 const BACKLOG: u64 = 20_000;
 const TAKEN: usize = 100;
@@ -49,7 +49,7 @@ async fn every_step(ledger: &Subject, name: &str) {
     }
     ledger.args(taken[0].job_id).await.unwrap().expect("it is there");
     ledger.job_detail(taken[0].job_id).await.unwrap().expect("it is there");
-    ledger.runs(Some(TENANT), 2).await.unwrap();
+    ledger.runs(Some(TENANT), Page::first(2)).await.unwrap();
 }
 
 fn decision(envelope: &Envelope, n: usize) -> Decision {

@@ -10,7 +10,7 @@ use fleetline_tests::conformance::ledger::prelude::{
 };
 use serde_json::json;
 
-use super::database::Database;
+use fleetline_tests::services::Database;
 
 /// A NUL where the database holds text. The others are recorded, and this one when it is repaired.
 #[tokio::test]

@@ -10,7 +10,7 @@ use fleetline_tests::conformance::ledger::Subject;
 use fleetline_tests::conformance::ledger::prelude::{TENANT, add, finish_of, job, open, raw, success, take};
 use tokio::task::JoinSet;
 
-use super::database::Database;
+use fleetline_tests::services::Database;
 
 const BATCH: u64 = 256;
 const JOBS: u64 = 40 * 1024;

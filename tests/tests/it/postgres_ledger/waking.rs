@@ -14,7 +14,7 @@ use sqlx::{Connection, PgConnection};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use super::database::Database;
+use fleetline_tests::services::Database;
 
 async fn woken(changes: &mut watch::Receiver<u64>) {
     let limit = Duration::from_secs(30);

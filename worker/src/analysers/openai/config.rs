@@ -8,6 +8,8 @@ use secrecy::SecretString;
 use serde::{Deserialize, Deserializer};
 use thiserror::Error;
 
+use crate::upstream::UpstreamSettings;
+
 /// A server that speaks chat completions. `Debug` shows no secret.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -38,6 +40,15 @@ pub struct OpenAiConfig {
     /// For the connection alone. In seconds in a file.
     #[serde(deserialize_with = "seconds")]
     pub connect_timeout: Duration,
+    /// For silence inside a call; `None`: models may think as long as `timeout` allows. In seconds in
+    /// a file.
+    #[serde(deserialize_with = "optional_seconds")]
+    pub read_timeout: Option<Duration>,
+    /// Connections without a call that are kept open.
+    pub idle_connections: usize,
+    /// How long each is kept. In seconds in a file.
+    #[serde(deserialize_with = "seconds")]
+    pub idle_timeout: Duration,
     /// Further headers, for gateways. Treated as secret.
     pub headers: BTreeMap<String, SecretString>,
     /// OpenAI: whom to bill, if the key belongs to several.
@@ -48,6 +59,7 @@ pub struct OpenAiConfig {
 
 impl Default for OpenAiConfig {
     fn default() -> Self {
+        let connections = UpstreamSettings::default();
         Self {
             base_url: "https://api.openai.com/v1".to_owned(),
             api_key: None,
@@ -59,8 +71,11 @@ impl Default for OpenAiConfig {
             max_output_tokens: 8_000,
             token_limit: TokenLimit::default(),
             structured_output: StructuredOutput::default(),
-            timeout: Duration::from_secs(90),
-            connect_timeout: Duration::from_secs(10),
+            timeout: connections.timeout,
+            connect_timeout: connections.connect_timeout,
+            read_timeout: connections.read_timeout,
+            idle_connections: connections.idle_connections,
+            idle_timeout: connections.idle_timeout,
             headers: BTreeMap::new(),
             organization: None,
             project: None,
@@ -112,6 +127,17 @@ pub enum OpenAiError {
 }
 
 impl OpenAiConfig {
+    /// Limits of the connections.
+    pub(super) fn connections(&self) -> UpstreamSettings {
+        UpstreamSettings {
+            connect_timeout: self.connect_timeout,
+            read_timeout: self.read_timeout,
+            timeout: self.timeout,
+            idle_connections: self.idle_connections,
+            idle_timeout: self.idle_timeout,
+        }
+    }
+
     /// All that is wrong, for people; empty if nothing is.
     pub fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
@@ -134,7 +160,8 @@ impl OpenAiConfig {
             "temperature must be from 0 to 2",
         );
         check(self.max_output_tokens == 0, "max_output_tokens must be above 0");
-        check(self.timeout.is_zero() || self.connect_timeout.is_zero(), "timeouts must be above 0");
+        let timeouts = [Some(self.timeout), Some(self.connect_timeout), self.read_timeout];
+        check(timeouts.contains(&Some(Duration::ZERO)), "timeouts must be above 0");
         if let Err(problem) = super::endpoint::url(self) {
             problems.push(problem);
         }
@@ -145,6 +172,10 @@ impl OpenAiConfig {
 fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let seconds = f64::deserialize(deserializer)?;
     Duration::try_from_secs_f64(seconds).map_err(serde::de::Error::custom)
+}
+
+fn optional_seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    seconds(deserializer).map(Some)
 }
 
 #[cfg(test)]

@@ -1,13 +1,12 @@
 //! What an answer with an error status means for the job.
 
-use std::time::SystemTime;
+use std::time::Duration;
 
 use fleetline_shared::domain::JobError;
 use reqwest::StatusCode;
 use reqwest::header::{HeaderMap, LOCATION};
 use serde_json::Value;
 
-use super::retry_after::retry_after;
 use crate::analysers::{capped, one_line};
 
 /// Characters of the server's own words: at most 2 KB of ASCII.
@@ -20,7 +19,13 @@ struct Said {
 }
 
 /// The error for a status that is no success.
-pub(super) fn of(status: StatusCode, headers: &HeaderMap, body: &[u8], now: SystemTime) -> JobError {
+/// `retry_after` is how long the server asks to wait.
+pub(super) fn of(
+    status: StatusCode,
+    headers: &HeaderMap,
+    retry_after: Option<Duration>,
+    body: &[u8],
+) -> JobError {
     let said = said(body);
     let message = format!("HTTP {status}: {}", said.message);
     match status.as_u16() {
@@ -28,7 +33,7 @@ pub(super) fn of(status: StatusCode, headers: &HeaderMap, body: &[u8], now: Syst
             "{message}; the account behind the key has nothing left to spend: add credit or raise its \
              budget at the provider, then redrive the job"
         )),
-        429 => JobError::RateLimited { retry_after: retry_after(headers, now), message },
+        429 => JobError::RateLimited { retry_after, message },
         408 | 409 | 425 | 500.. => JobError::Retryable(message),
         code => JobError::Permanent(message + hint(code, &said, headers).as_str()),
     }
@@ -85,8 +90,6 @@ fn said(body: &[u8]) -> Said {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn judge(status: u16, headers: &[(&'static str, &str)], body: &str) -> JobError {
@@ -95,7 +98,7 @@ mod tests {
             map.insert(*name, value.parse().expect("a header"));
         }
         let status = StatusCode::from_u16(status).expect("a status");
-        of(status, &map, body.as_bytes(), SystemTime::UNIX_EPOCH)
+        of(status, &map, Some(Duration::from_secs(7)), body.as_bytes())
     }
 
     #[test]
@@ -139,10 +142,9 @@ mod tests {
     }
 
     #[test]
-    fn the_wait_is_read() {
-        let JobError::RateLimited { retry_after, .. } = judge(429, &[("retry-after", "7")], "") else {
-            panic!("not limited")
-        };
+    fn the_wait_is_handed_on() {
+        let limited = judge(429, &[], "");
+        let JobError::RateLimited { retry_after, .. } = limited else { panic!("not limited: {limited}") };
         assert_eq!(retry_after, Some(Duration::from_secs(7)));
     }
 

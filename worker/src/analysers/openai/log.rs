@@ -1,13 +1,13 @@
 //! `log.analyze` by a model.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use fleetline_shared::domain::{CallContext, Estimate, JobError, LogArgs};
 use serde_json::{Value, json};
 
-use super::request::{Question, fenced, tokens};
+use super::request::{Question, fenced};
 use super::{ChatClient, NAME, answer};
 use crate::analysers::{Analyser, capped};
 use crate::kinds::log_analyze::LogOutput;
@@ -39,12 +39,13 @@ static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
 /// The analyser `openai` of `log.analyze`.
 pub struct OpenAiLogs {
     chat: Arc<ChatClient>,
+    fixed_tokens: OnceLock<u64>,
 }
 
 impl OpenAiLogs {
     /// With a server to ask.
     pub fn new(chat: &Arc<ChatClient>) -> Self {
-        Self { chat: Arc::clone(chat) }
+        Self { chat: Arc::clone(chat), fixed_tokens: OnceLock::new() }
     }
 }
 
@@ -62,8 +63,11 @@ impl Analyser<LogArgs, LogOutput> for OpenAiLogs {
         PROMPT_VERSION
     }
 
-    fn overhead(&self) -> Estimate {
-        Estimate { input_tokens: tokens(&[PROMPT, &SCHEMA.to_string()]), output_tokens: USUAL_ANSWER }
+    fn estimate(&self, input: &LogArgs) -> Estimate {
+        let fixed = *self.fixed_tokens.get_or_init(|| self.chat.fixed_tokens(&question("")));
+        let input = self.chat.tokens(&user(input));
+        let output_tokens = self.chat.answer_tokens(USUAL_ANSWER);
+        Estimate { input_tokens: fixed + input, output_tokens }
     }
 
     fn call_timeout(&self) -> Option<Duration> {
@@ -72,14 +76,17 @@ impl Analyser<LogArgs, LogOutput> for OpenAiLogs {
 
     async fn analyse(&self, args: &LogArgs, context: &CallContext) -> Result<LogOutput, JobError> {
         let user = user(args);
-        let question = Question { schema_name: "log_analyze", schema: &SCHEMA, system: PROMPT, user: &user };
-        let text = self.chat.ask(&question, context).await?;
+        let text = self.chat.ask(&question(&user), context).await?;
         let output: LogOutput = answer::parse(&text)?;
         if output.title.trim().is_empty() || output.error_type.trim().is_empty() {
             return Err(JobError::Retryable("the answer has no title or no error_type".to_owned()));
         }
         Ok(LogOutput { confidence: answer::confidence(output.confidence)?, ..output })
     }
+}
+
+fn question(user: &str) -> Question<'_> {
+    Question { schema_name: "log_analyze", schema: &SCHEMA, system: PROMPT, user }
 }
 
 /// The event without its time and line, which differ between events that share a result.

@@ -5,7 +5,6 @@
 //! schema is an error, never an empty success.
 
 mod answer;
-mod body;
 mod client;
 mod config;
 mod endpoint;
@@ -13,7 +12,7 @@ mod failure;
 mod log;
 mod node;
 mod request;
-mod retry_after;
+mod tokens;
 
 pub use client::ChatClient;
 pub use config::{OpenAiConfig, OpenAiError, StructuredOutput, TokenLimit};

@@ -4,7 +4,7 @@
 //! children, snippets, whether a reference leads somewhere) is not asked for and not paid for.
 
 use std::collections::HashMap;
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -12,7 +12,7 @@ use fleetline_shared::domain::{CallContext, Estimate, JobError, NodeArgs};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::request::{Question, fenced, tokens};
+use super::request::{Question, fenced};
 use super::{ChatClient, NAME, answer};
 use crate::analysers::Analyser;
 use crate::analysers::xml::{self, Part, Parts, children, snippet};
@@ -34,12 +34,13 @@ static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
 /// The analyser `openai` of `node.extract`.
 pub struct OpenAiNodes {
     chat: Arc<ChatClient>,
+    fixed_tokens: OnceLock<u64>,
 }
 
 impl OpenAiNodes {
     /// With a server to ask.
     pub fn new(chat: &Arc<ChatClient>) -> Self {
-        Self { chat: Arc::clone(chat) }
+        Self { chat: Arc::clone(chat), fixed_tokens: OnceLock::new() }
     }
 }
 
@@ -57,8 +58,12 @@ impl Analyser<NodeArgs, Vec<NodeFact>> for OpenAiNodes {
         PROMPT_VERSION
     }
 
-    fn overhead(&self) -> Estimate {
-        Estimate { input_tokens: tokens(&[PROMPT, &SCHEMA.to_string()]), output_tokens: USUAL_ANSWER }
+    fn estimate(&self, input: &NodeArgs) -> Estimate {
+        let fixed = *self.fixed_tokens.get_or_init(|| self.chat.fixed_tokens(&question("")));
+        // XML that does not parse is never sent; its job fails for nothing.
+        let input = user(input).map_or(0, |user| self.chat.tokens(&user));
+        let output_tokens = self.chat.answer_tokens(USUAL_ANSWER);
+        Estimate { input_tokens: fixed + input, output_tokens }
     }
 
     fn call_timeout(&self) -> Option<Duration> {
@@ -67,10 +72,13 @@ impl Analyser<NodeArgs, Vec<NodeFact>> for OpenAiNodes {
 
     async fn analyse(&self, args: &NodeArgs, context: &CallContext) -> Result<Vec<NodeFact>, JobError> {
         let user = user(args)?;
-        let question = Question { schema_name: "node_extract", schema: &SCHEMA, system: PROMPT, user: &user };
-        let text = self.chat.ask(&question, context).await?;
+        let text = self.chat.ask(&question(&user), context).await?;
         facts(args, answer::parse(&text)?)
     }
+}
+
+fn question(user: &str) -> Question<'_> {
+    Question { schema_name: "node_extract", schema: &SCHEMA, system: PROMPT, user }
 }
 
 #[derive(Debug, Deserialize)]

@@ -1,9 +1,12 @@
 //! The body of a call.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::config::{OpenAiConfig, StructuredOutput, TokenLimit};
+use super::tokens::Tokens;
 
 /// What is asked, and how the answer must look.
 pub(super) struct Question<'a> {
@@ -23,20 +26,19 @@ struct Message<'a> {
     content: &'a str,
 }
 
+const SYSTEM: &str = "system";
+const USER: &str = "user";
+
 /// The body as JSON.
 pub(super) fn body(config: &OpenAiConfig, question: &Question) -> Value {
-    let with_schema = format!(
-        "{}\n\nAnswer with one JSON object and nothing else. It must follow this JSON schema:\n{}",
-        question.system.trim_end(),
-        question.schema
-    );
-    let (system, format) = match config.structured_output {
-        StructuredOutput::JsonSchema => (question.system, Some(strict(question))),
-        StructuredOutput::JsonObject => (with_schema.as_str(), Some(json!({ "type": "json_object" }))),
-        StructuredOutput::None => (with_schema.as_str(), None),
+    let system = system(config.structured_output, question);
+    let format = match config.structured_output {
+        StructuredOutput::JsonSchema => Some(strict(question)),
+        StructuredOutput::JsonObject => Some(json!({ "type": "json_object" })),
+        StructuredOutput::None => None,
     };
     let messages =
-        [Message { role: "system", content: system }, Message { role: "user", content: question.user }];
+        [Message { role: SYSTEM, content: &system }, Message { role: USER, content: question.user }];
     let mut body = json!({ "model": config.model, "messages": messages });
     let limit = match config.token_limit {
         TokenLimit::MaxCompletionTokens => "max_completion_tokens",
@@ -50,6 +52,31 @@ pub(super) fn body(config: &OpenAiConfig, question: &Question) -> Value {
         body["temperature"] = temperature.into();
     }
     body
+}
+
+fn system<'a>(structured_output: StructuredOutput, question: &Question<'a>) -> Cow<'a, str> {
+    match structured_output {
+        StructuredOutput::JsonSchema => Cow::Borrowed(question.system),
+        StructuredOutput::JsonObject | StructuredOutput::None => Cow::Owned(format!(
+            "{}\n\nAnswer with one JSON object and nothing else. It must follow this JSON schema:\n{}",
+            question.system.trim_end(),
+            question.schema
+        )),
+    }
+}
+
+/// Tokens of the body but for the user's message, which [`Tokens::count`] adds. Of a strict schema
+/// only the provider knows how the model is shown it: its JSON is what it has at least.
+pub(super) fn fixed_tokens(tokens: Tokens, structured_output: StructuredOutput, question: &Question) -> u64 {
+    let messages = [(SYSTEM, &*system(structured_output, question)), (USER, "")];
+    let schema = match structured_output {
+        StructuredOutput::JsonSchema => {
+            tokens.count(question.schema_name) + tokens.count(&question.schema.to_string())
+        }
+        // It stands in the prompt.
+        StructuredOutput::JsonObject | StructuredOutput::None => 0,
+    };
+    tokens.of_chat(&messages) + schema
 }
 
 fn strict(question: &Question) -> Value {
@@ -66,11 +93,6 @@ pub(super) fn fenced(name: &str, text: &str) -> String {
         .find(|fence| !text.contains(&format!("END {fence}")))
         .expect("a text has fewer lines than bytes");
     format!("BEGIN {fence}\n{text}\nEND {fence}\n")
-}
-
-/// Tokens of a text, roughly: four bytes each.
-pub(super) fn tokens(texts: &[&str]) -> u64 {
-    texts.iter().map(|text| text.len() as u64).sum::<u64>() / 4
 }
 
 #[cfg(test)]

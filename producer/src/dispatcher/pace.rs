@@ -1,0 +1,214 @@
+//! No faster than the upstreams allow: jobs that could not call soon stay in the ledger.
+//!
+//! A worker sleeps through a wait of `hold` at most; jobs beyond that go back, which costs a trip for
+//! nothing. So the dispatcher keeps about half of the hold's calls given out ahead, as the quotas
+//! report it, and no more.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use fleetline_shared::domain::Envelope;
+use fleetline_shared::ports::{Limits, Rate, UpstreamReport};
+use tokio::time::Instant;
+
+/// Jobs handed out so lately may not have asked for their quota yet.
+const ON_THE_WAY: Duration = Duration::from_millis(200);
+/// Bounds of the time between two looks at an upstream that is used to the full.
+const SOONEST: Duration = Duration::from_millis(20);
+/// Weight of the newest job in the mean of tokens.
+const NEWEST: f64 = 0.1;
+
+/// What is known of the upstreams' use.
+pub(super) struct Pace {
+    /// Half of what workers hold.
+    lead: Duration,
+    upstreams: BTreeMap<String, Handed>,
+}
+
+/// What was handed out for one upstream.
+#[derive(Default)]
+struct Handed {
+    lately: VecDeque<(Instant, usize)>,
+    /// Tokens of a job.
+    tokens: f64,
+}
+
+/// What may be handed out now.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Allowed {
+    /// For these upstreams nothing.
+    pub(super) none: Vec<String>,
+    /// For these so many jobs; for all others any number.
+    pub(super) some: BTreeMap<String, usize>,
+    /// When to look again, unless something changes.
+    pub(super) look_in: Option<Duration>,
+}
+
+impl Allowed {
+    /// Jobs that may be handed out for an upstream with a limit; `None`: for all without one.
+    pub(super) fn jobs(&self, upstream: Option<&str>) -> usize {
+        upstream.map_or(usize::MAX, |name| self.some.get(name).copied().unwrap_or(0))
+    }
+
+    /// The upstreams with limits, but for this one.
+    pub(super) fn others(&self, upstream: Option<&str>) -> Vec<String> {
+        let others = self.some.keys().filter(|name| Some(name.as_str()) != upstream);
+        self.none.iter().chain(others).cloned().collect()
+    }
+
+    /// Notes what was handed out.
+    pub(super) fn note(&mut self, envelopes: &[Envelope]) {
+        for upstream in envelopes.iter().filter_map(|envelope| envelope.upstream.as_ref()) {
+            if let Some(jobs) = self.some.get_mut(upstream) {
+                *jobs = jobs.saturating_sub(1);
+            }
+        }
+    }
+}
+
+impl Pace {
+    pub(super) fn new(hold: Duration) -> Self {
+        Self { lead: hold / 2, upstreams: BTreeMap::new() }
+    }
+
+    /// What the upstreams allow now.
+    pub(super) fn allowed(&mut self, reports: &[UpstreamReport], now: Instant) -> Allowed {
+        let mut allowed = Allowed::default();
+        for report in reports {
+            let wait = match (&report.paused, self.room(report, now)) {
+                (Some((wait, _)), _) => *wait,
+                (None, None) => continue,
+                (None, Some(0)) => report.next_in.saturating_sub(self.lead).max(SOONEST),
+                (None, Some(jobs)) => {
+                    allowed.some.insert(report.upstream.clone(), jobs);
+                    self.lead / 4
+                }
+            };
+            allowed.look_in = Some(allowed.look_in.map_or(wait, |sooner| sooner.min(wait)));
+            if !allowed.some.contains_key(&report.upstream) {
+                allowed.none.push(report.upstream.clone());
+            }
+        }
+        allowed
+    }
+
+    /// Notes what was handed out.
+    pub(super) fn note(&mut self, envelopes: &[Envelope], now: Instant) {
+        for envelope in envelopes {
+            let Some(upstream) = &envelope.upstream else { continue };
+            if !self.upstreams.contains_key(upstream) {
+                self.upstreams.insert(upstream.clone(), Handed::default());
+            }
+            let handed = self.upstreams.get_mut(upstream).expect("it is there");
+            match handed.lately.back_mut() {
+                Some((at, jobs)) if *at == now => *jobs += 1,
+                _ => handed.lately.push_back((now, 1)),
+            }
+            let tokens = envelope.estimate.total() as f64;
+            let weight = if handed.tokens == 0.0 { 1.0 } else { NEWEST };
+            handed.tokens += weight * (tokens - handed.tokens);
+        }
+    }
+
+    /// Jobs that may be handed out; `None`: the upstream has no limit.
+    fn room(&mut self, report: &UpstreamReport, now: Instant) -> Option<usize> {
+        let tokens = self.upstreams.get(&report.upstream).map_or(0.0, |handed| handed.tokens);
+        let by_rate = jobs_per_second(&report.limits, tokens).map(|rate| {
+            let ahead = self.lead.saturating_sub(report.next_in);
+            whole(rate * ahead.as_secs_f64())
+        });
+        // A quarter more than can run: the next ones are there when a place becomes free.
+        let by_places = report.limits.concurrency.map(|places| {
+            let places = places as usize;
+            (places + places / 4 + 1).saturating_sub(report.in_flight as usize)
+        });
+        let room = [by_rate, by_places].into_iter().flatten().min()?;
+        let lately = self.upstreams.get_mut(&report.upstream).map_or(0, |handed| handed.lately(now));
+        Some(room.saturating_sub(lately))
+    }
+}
+
+impl Handed {
+    fn lately(&mut self, now: Instant) -> usize {
+        while self.lately.front().is_some_and(|(at, _)| *at + ON_THE_WAY < now) {
+            self.lately.pop_front();
+        }
+        self.lately.iter().map(|(_, jobs)| jobs).sum()
+    }
+}
+
+/// How many jobs the rates allow, if a job takes so many tokens.
+fn jobs_per_second(limits: &Limits, tokens: f64) -> Option<f64> {
+    let per_second = |rate: Rate| rate.amount as f64 / rate.window.as_secs_f64();
+    let by_requests = limits.requests.map(per_second);
+    let by_tokens = limits.tokens.map(|rate| per_second(rate) / tokens.max(1.0));
+    [by_requests, by_tokens].into_iter().flatten().reduce(f64::min)
+}
+
+/// Rounded up.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "jobs of half a second")]
+fn whole(jobs: f64) -> usize {
+    jobs.ceil() as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOLD: Duration = Duration::from_secs(1);
+
+    fn report(limits: Limits, in_flight: u32, next_in_ms: u64) -> UpstreamReport {
+        UpstreamReport {
+            upstream: "api".into(),
+            limits,
+            in_flight,
+            paused: None,
+            next_in: Duration::from_millis(next_in_ms),
+        }
+    }
+
+    fn per_minute(amount: u64) -> Limits {
+        let requests = Some(Rate { amount, window: Duration::from_mins(1) });
+        Limits { requests, ..Limits::default() }
+    }
+
+    #[test]
+    fn about_half_of_the_hold_is_handed_out_ahead() {
+        let (requests, few) = (per_minute(6_000), per_minute(6));
+        let places = Limits { concurrency: Some(8), ..Limits::default() };
+        let both = Limits { concurrency: Some(8), ..requests };
+        // limits, calls under way, next one in ms, jobs
+        let table = [
+            (Limits::default(), 5, 0, None),
+            (requests, 5, 0, Some(50)),
+            (requests, 5, 400, Some(10)),
+            (requests, 5, 500, Some(0)),
+            (requests, 5, 9_000, Some(0)),
+            (few, 0, 0, Some(1)),
+            (few, 0, 500, Some(0)),
+            (places, 0, 0, Some(11)),
+            (places, 8, 0, Some(3)),
+            (places, 20, 0, Some(0)),
+            (both, 2, 0, Some(9)),
+            (both, 2, 480, Some(2)),
+        ];
+        for (limits, in_flight, next_in, expected) in table {
+            let room = Pace::new(HOLD).room(&report(limits, in_flight, next_in), Instant::now());
+            assert_eq!(room, expected, "{limits:?}, {in_flight} under way, next in {next_in} ms");
+        }
+    }
+
+    #[test]
+    fn a_pause_and_a_full_upstream_say_when_to_look_again() {
+        let requests = per_minute(6_000);
+        let wait = Duration::from_secs(7);
+        let paused = UpstreamReport { paused: Some((wait, "429".into())), ..report(requests, 0, 0) };
+        let look =
+            |report: &UpstreamReport| Pace::new(HOLD).allowed(std::slice::from_ref(report), Instant::now());
+        assert_eq!(look(&paused).none, ["api"]);
+        assert_eq!(look(&paused).look_in, Some(wait));
+        assert_eq!(look(&report(requests, 0, 900)).look_in, Some(Duration::from_millis(400)));
+        assert_eq!(look(&report(requests, 0, 900)).none, ["api"]);
+        assert!(look(&report(requests, 0, 0)).none.is_empty());
+    }
+}

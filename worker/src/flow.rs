@@ -1,0 +1,218 @@
+//! How many jobs a worker has in hand: as many as may call at the same time, and so many more as are
+//! on their way to a call or from it.
+//!
+//! A job needs leases, checks and quota before its call, and a commit after it. If it kept its place
+//! among the calls meanwhile, short calls would leave places empty. So a place is held for the call
+//! alone, and the jobs in hand are `concurrency` plus those that are on the way, as seen lately. With
+//! long calls that is none: what this worker cannot start stays with the broker for others.
+//!
+//! Calls that are paid for and not recorded yet are what a crash loses: `concurrency` and an eighth at
+//! most, however long the ledger takes.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{Notify, Semaphore, SemaphorePermit};
+use tokio::time::Instant;
+
+/// Lately: so many seconds.
+const LATELY: f64 = 0.5;
+/// More than the mean is on the way half of the time.
+const SLACK: f64 = 1.25;
+
+/// The jobs in a worker's hands.
+pub(crate) struct Flow {
+    concurrency: usize,
+    places: Semaphore,
+    /// Calls that are not recorded yet.
+    open: Semaphore,
+    hands: Mutex<Hands>,
+    room: Notify,
+}
+
+struct Hands {
+    jobs: usize,
+    /// Of those: calling, or ready to as soon as there is a place.
+    at_call: usize,
+    /// The others, as a mean over what was lately.
+    under_way: f64,
+    seen: Instant,
+}
+
+impl Hands {
+    /// Before every change: for so long it was like this.
+    fn look(&mut self) {
+        let now = Instant::now();
+        let weight = 1.0 - (-now.duration_since(self.seen).as_secs_f64() / LATELY).exp();
+        let under_way = self.jobs.saturating_sub(self.at_call) as f64;
+        self.under_way += weight * (under_way - self.under_way);
+        self.seen = now;
+    }
+}
+
+impl Flow {
+    /// `concurrency` calls at the same time.
+    pub(crate) fn new(concurrency: usize) -> Self {
+        Self {
+            concurrency,
+            places: Semaphore::new(concurrency),
+            open: Semaphore::new(concurrency + concurrency / 8),
+            hands: Mutex::new(Hands { jobs: 0, at_call: 0, under_way: 0.0, seen: Instant::now() }),
+            room: Notify::new(),
+        }
+    }
+
+    /// Waits until one more job may be taken. For one caller.
+    pub(crate) async fn take(self: &Arc<Self>) -> InHand {
+        loop {
+            {
+                let mut hands = self.looked_at();
+                if hands.jobs < self.concurrency + self.ahead_of(&hands) {
+                    hands.jobs += 1;
+                    return InHand(Arc::clone(self));
+                }
+            }
+            self.room.notified().await;
+        }
+    }
+
+    /// A job's way through a call.
+    pub(crate) fn passage(&self) -> Passage<'_> {
+        Passage { flow: self, at_call: false, open: None, place: None }
+    }
+
+    /// How many jobs beyond `concurrency` may be in hand; never more than as many again.
+    pub(crate) fn ahead(&self) -> usize {
+        self.ahead_of(&self.hands())
+    }
+
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small and positive")]
+    fn ahead_of(&self, hands: &Hands) -> usize {
+        ((hands.under_way * SLACK).round() as usize).min(self.concurrency)
+    }
+
+    fn hands(&self) -> MutexGuard<'_, Hands> {
+        self.hands.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn looked_at(&self) -> MutexGuard<'_, Hands> {
+        let mut hands = self.hands();
+        hands.look();
+        hands
+    }
+}
+
+/// A job in hand, until it is dropped.
+pub(crate) struct InHand(Arc<Flow>);
+
+impl Drop for InHand {
+    fn drop(&mut self) {
+        self.0.looked_at().jobs -= 1;
+        self.0.room.notify_one();
+    }
+}
+
+/// A job's way through a call.
+pub(crate) struct Passage<'f> {
+    flow: &'f Flow,
+    at_call: bool,
+    /// Until the outcome is recorded, which is when this is dropped.
+    open: Option<SemaphorePermit<'f>>,
+    /// During the call.
+    place: Option<SemaphorePermit<'f>>,
+}
+
+impl Passage<'_> {
+    /// Waits for a place among the calls.
+    pub(crate) async fn begin_call(&mut self) {
+        self.flow.looked_at().at_call += 1;
+        self.at_call = true;
+        self.open = Some(self.flow.open.acquire().await.expect("the semaphore is never closed"));
+        self.place = Some(self.flow.places.acquire().await.expect("the semaphore is never closed"));
+    }
+
+    /// The next one may call.
+    pub(crate) fn end_call(&mut self) {
+        self.place = None;
+        if std::mem::take(&mut self.at_call) {
+            self.flow.looked_at().at_call -= 1;
+        }
+    }
+}
+
+impl Drop for Passage<'_> {
+    fn drop(&mut self) {
+        self.end_call();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::{Instant, sleep};
+
+    use super::*;
+
+    const JOBS: u32 = 20_000;
+
+    /// So many calls at the same time, each so long, with so much before it and after it. Returns
+    /// their rate as a share of the ideal one, and the most jobs that were in hand.
+    async fn life(concurrency: usize, call: u64, around: u64) -> (f64, usize) {
+        let flow = Arc::new(Flow::new(concurrency));
+        let started = Instant::now();
+        let mut tasks = tokio::task::JoinSet::new();
+        let mut most = 0;
+        for _ in 0..JOBS {
+            let in_hand = flow.take().await;
+            most = most.max(flow.hands().jobs);
+            let flow = Arc::clone(&flow);
+            tasks.spawn(async move {
+                sleep(Duration::from_millis(around)).await;
+                let mut passage = flow.passage();
+                passage.begin_call().await;
+                sleep(Duration::from_millis(call)).await;
+                passage.end_call();
+                sleep(Duration::from_millis(around)).await;
+                drop(passage);
+                drop(in_hand);
+            });
+        }
+        while tasks.join_next().await.is_some() {}
+        let ideal = f64::from(JOBS) * call as f64 / 1e3 / concurrency as f64;
+        (ideal / started.elapsed().as_secs_f64(), most)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn short_calls_leave_no_place_empty() {
+        let (share, most) = life(100, 50, 5).await;
+        assert!(share > 0.97, "{share}");
+        assert!((110..150).contains(&most), "{most}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn long_calls_have_no_job_waiting() {
+        let (_, most) = life(10, 60_000, 5).await;
+        assert_eq!(most, 10);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_crash_loses_is_bounded() {
+        let flow = Flow::new(16);
+        let mut passages = Vec::new();
+        loop {
+            let mut passage = flow.passage();
+            if tokio::time::timeout(Duration::from_secs(1), passage.begin_call()).await.is_err() {
+                break;
+            }
+            passage.end_call();
+            passages.push(passage);
+        }
+        assert_eq!(passages.len(), 18);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn there_is_an_end_to_it() {
+        let (_, most) = life(10, 1, 100).await;
+        assert_eq!(most, 20);
+    }
+}

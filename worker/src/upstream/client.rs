@@ -1,0 +1,191 @@
+//! One client per upstream: pooled connections, limits, and what every call has in common.
+
+use std::error::Error as _;
+use std::time::{Instant, SystemTime};
+
+use fleetline_shared::domain::{CallContext, Feedback, JobError};
+use reqwest::header::HeaderMap;
+use reqwest::redirect::Policy;
+use reqwest::{Client, Method, Request, StatusCode, Url};
+use secrecy::SecretString;
+use serde::Serialize;
+
+use super::body::read;
+use super::secrets::{Secrets, reworded};
+use super::{UpstreamSettings, feedback, request_id, trace};
+
+/// Bytes of an answer.
+pub const MAX_ANSWER: usize = 4 * 1024 * 1024;
+/// Bytes of an error that are read. Less is shown.
+const MAX_ERROR: usize = 64 * 1024;
+
+/// Calls one upstream. Speaks HTTP/2 where the server offers it.
+///
+/// Errors and logs hold no secret, no query and no body.
+pub struct UpstreamClient {
+    name: String,
+    http: Client,
+    secrets: Secrets,
+}
+
+/// An answer, whatever its status.
+#[derive(Debug)]
+pub struct Answer {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Its body, of an error only the beginning.
+    pub body: Vec<u8>,
+    /// What its headers say about quota.
+    pub feedback: Feedback,
+    /// The upstream's name for the request.
+    pub request_id: Option<String>,
+}
+
+impl UpstreamClient {
+    /// A client that sends `headers` with every call. `secrets` are what no error may show.
+    /// The error says why there can be none.
+    ///
+    /// A process-wide TLS provider must be installed (`rustls::crypto`).
+    pub fn new(
+        name: &str,
+        settings: &UpstreamSettings,
+        headers: HeaderMap,
+        secrets: Vec<SecretString>,
+    ) -> Result<Self, String> {
+        let mut builder = Client::builder()
+            .default_headers(headers)
+            .user_agent(concat!("fleetline/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(settings.connect_timeout)
+            .timeout(settings.timeout)
+            .pool_max_idle_per_host(settings.idle_connections)
+            .pool_idle_timeout(settings.idle_timeout)
+            .gzip(true)
+            // The input and the key go to the configured server or nowhere.
+            .redirect(Policy::none())
+            // Every call that leaves is counted, so none leaves twice.
+            .retry(reqwest::retry::never());
+        if let Some(silence) = settings.read_timeout {
+            builder = builder.read_timeout(silence);
+        }
+        let http = builder.build().map_err(|error| chain(&error))?;
+        Ok(Self { name: name.to_owned(), http, secrets: Secrets::new(secrets) })
+    }
+
+    /// A call with a JSON body. Any status is an answer; an error means that there was none, or
+    /// that it has more than [`MAX_ANSWER`] bytes.
+    ///
+    /// The call and what is heard about quota are on the books of `context` whatever comes of it.
+    pub async fn post(
+        &self,
+        url: &Url,
+        body: &(impl Serialize + Sync),
+        context: &CallContext,
+    ) -> Result<Answer, JobError> {
+        let request = self.http.request(Method::POST, url.clone()).json(body);
+        let request = request.header("traceparent", trace::parent(context.job_id)).build();
+        let request = request.map_err(|error| JobError::Permanent(chain(&error.without_url())))?;
+        let call = CallLog::of(&self.name, &request, context);
+        let answer = self.send(request, context).await;
+        call.end(&answer);
+        answer
+    }
+
+    /// What an answer's error is to say: without secrets, and with the upstream's name for the
+    /// request, which its support asks for.
+    pub fn error(&self, error: JobError, answer: &Answer) -> JobError {
+        self.worded(error, answer.request_id.as_deref())
+    }
+
+    async fn send(&self, request: Request, context: &CallContext) -> Result<Answer, JobError> {
+        let host = request.url().origin().ascii_serialization();
+        context.call_sent();
+        let sent = self.http.execute(request).await;
+        let mut response = sent.map_err(|error| self.unanswered(&host, error, None))?;
+        let (status, headers) = (response.status(), response.headers().clone());
+        let feedback = heard(status, &headers);
+        context.heard(feedback.clone());
+        let request_id = request_id::of(&headers).map(|id| self.secrets.hide(id));
+        let most = if status.is_success() { MAX_ANSWER } else { MAX_ERROR };
+        let body = match read(&mut response, most).await {
+            Ok((body, cut)) if !(cut && status.is_success()) => body,
+            Ok(_) => {
+                let error = JobError::Retryable(format!("the answer has more than {MAX_ANSWER} bytes"));
+                return Err(self.worded(error, request_id.as_deref()));
+            }
+            Err(error) if status.is_success() => {
+                return Err(self.unanswered(&host, error, request_id.as_deref()));
+            }
+            // An error whose text cannot be read is told by its status.
+            Err(_) => Vec::new(),
+        };
+        Ok(Answer { status, headers, body, feedback, request_id })
+    }
+
+    fn unanswered(&self, host: &str, error: reqwest::Error, request_id: Option<&str>) -> JobError {
+        let what = match () {
+            () if error.is_connect() => "no connection",
+            () if error.is_timeout() => "no answer in time",
+            () => "the call failed",
+        };
+        let hint = if error.is_connect() { "; is base_url right, and does the server run?" } else { "" };
+        let message = format!("{what} ({host}): {}{hint}", chain(&error.without_url()));
+        self.worded(JobError::Retryable(message), request_id)
+    }
+
+    fn worded(&self, error: JobError, request_id: Option<&str>) -> JobError {
+        let id = request_id.map(|id| format!(" (request id {id})")).unwrap_or_default();
+        reworded(error, |message| self.secrets.hide(message + &id))
+    }
+}
+
+/// To a success, `retry-after` means something else: when to look for what was asked for.
+fn heard(status: StatusCode, headers: &HeaderMap) -> Feedback {
+    let feedback = feedback::of_headers(headers, SystemTime::now());
+    if status.is_success() { Feedback { retry_after: None, ..feedback } } else { feedback }
+}
+
+/// What the log says of one call.
+struct CallLog<'a> {
+    upstream: &'a str,
+    context: &'a CallContext,
+    method: Method,
+    host: String,
+    path: String,
+    started: Instant,
+}
+
+impl<'a> CallLog<'a> {
+    fn of(upstream: &'a str, request: &Request, context: &'a CallContext) -> Self {
+        let (method, url) = (request.method().clone(), request.url());
+        let (host, path) = (url.host_str().unwrap_or_default().to_owned(), url.path().to_owned());
+        Self { upstream, context, method, host, path, started: Instant::now() }
+    }
+
+    fn end(self, answer: &Result<Answer, JobError>) {
+        let Self { upstream, context, method, host, path, started } = self;
+        let (job, attempt) = (context.job_id, context.attempt);
+        let ms = started.elapsed().as_millis();
+        match answer {
+            Ok(Answer { status, request_id, .. }) => {
+                let (status, id) = (status.as_u16(), request_id.as_deref().unwrap_or("-"));
+                tracing::debug!(upstream, %job, attempt, %method, host, path, status, ms, request_id = id, "called");
+            }
+            Err(error) => {
+                tracing::debug!(upstream, %job, attempt, %method, host, path, ms, %error, "called in vain");
+            }
+        }
+    }
+}
+
+/// An error with its causes; the outermost alone often says nothing.
+fn chain(error: &reqwest::Error) -> String {
+    let mut said = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        said = format!("{said}: {cause}");
+        source = cause.source();
+    }
+    said
+}

@@ -1,0 +1,31 @@
+//! Limits of the connections to an upstream.
+
+use std::time::Duration;
+
+/// Timeouts and pool of a client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpstreamSettings {
+    /// For making a connection, TLS included.
+    pub connect_timeout: Duration,
+    /// For silence: without a byte for so long, the call has failed. `None`: only `timeout` counts,
+    /// as befits servers that think for long before they answer.
+    pub read_timeout: Option<Duration>,
+    /// For a whole call, from connecting to the last byte.
+    pub timeout: Duration,
+    /// Connections without a call that are kept open, per host.
+    pub idle_connections: usize,
+    /// How long each is kept.
+    pub idle_timeout: Duration,
+}
+
+impl Default for UpstreamSettings {
+    fn default() -> Self {
+        Self {
+            connect_timeout: Duration::from_secs(10),
+            read_timeout: None,
+            timeout: Duration::from_secs(90),
+            idle_connections: 100,
+            idle_timeout: Duration::from_secs(90),
+        }
+    }
+}
