@@ -74,7 +74,7 @@ fn around(overhead: Estimate, tokens: u64) -> Estimate {
 
 impl AnalyserRef {
     /// Whether the built-in rules do the work, which call nobody.
-    fn is_builtin(&self) -> bool {
+    pub fn is_builtin(&self) -> bool {
         self.name == "builtin"
     }
 

@@ -5,6 +5,7 @@ mod breaker;
 mod canonical;
 mod decide;
 mod dedup;
+mod old_result;
 mod quota;
 
 pub use backoff::Backoff;
@@ -12,4 +13,5 @@ pub use breaker::{Breaker, BreakerStanding, BreakerTerms, Passage};
 pub use canonical::canonical_json;
 pub use decide::{Standing, decide};
 pub use dedup::dedup_key;
+pub use old_result::old_result;
 pub use quota::{Lack, Pacing, QuotaState, Slot, SlotAsk, micros, too_large, why};
