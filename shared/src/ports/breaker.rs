@@ -23,7 +23,7 @@ pub struct BreakerOptions {
 
 impl Default for BreakerOptions {
     fn default() -> Self {
-        let minute = Duration::from_secs(60);
+        let minute = Duration::from_mins(1);
         Self { failures: 3, rate: None, open_for: minute, open_at_most: minute, jitter: 10 }
     }
 }
