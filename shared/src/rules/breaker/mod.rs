@@ -16,6 +16,9 @@
 //! What a call says about the upstream is as old as the call. So a closed breaker does not listen
 //! to calls from before it closed, and an open one to its probe alone.
 //!
+//! A state that is lost begins anew, closed: an upstream that is still down then costs as many failed
+//! calls as open the breaker, beside those that are under way by then.
+//!
 //! `breaker.lua` is the same in the quota script; a test holds the two together.
 
 mod tally;
