@@ -14,9 +14,7 @@ mod pipelines;
 mod postgres_ledger;
 mod rabbitmq;
 mod redis;
+mod simulator;
 mod sqlite_ledger;
-<<<<<<< HEAD
 mod sweeper;
-=======
 mod upstream;
->>>>>>> http
