@@ -27,7 +27,7 @@ fn template(analyser: &str) -> JobTemplate {
         fresh_for: None,
         appraiser: Appraiser::new(|json| {
             let args: NodeArgs = serde_json::from_str(json.get()).map_err(|error| error.to_string())?;
-            Ok(args.appraise(Estimate::default()))
+            Ok(args.appraise(Estimate { input_tokens: args.xml.len() as u64, output_tokens: 300 }))
         }),
     }
 }

@@ -38,9 +38,9 @@ async fn what_was_recorded_is_there_after_reopening() {
     assert_eq!((again.id, again.resumed), (run, true));
 
     ledger.sweep(Scope::All, Duration::ZERO, 3).await.unwrap();
+    let next = take(&ledger, 10).await;
     let late = ledger.finish(vec![finish_of(&taken[1], success("late"))]).await.unwrap();
     assert_eq!(late, [fleetline_shared::ports::Finished::Stale]);
-    let next = take(&ledger, 10).await;
     assert_eq!(next.iter().map(|envelope| envelope.fence).max(), Some(taken[1].fence + 1));
     for envelope in next {
         record(&ledger, &envelope, success("after")).await;
