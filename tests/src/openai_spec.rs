@@ -20,8 +20,7 @@ pub fn shared_folder() -> Option<PathBuf> {
 /// The published interface.
 fn spec() -> Option<Value> {
     let path = shared_folder()?.join("specs/openai.json");
-    let text =
-        std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     Some(serde_json::from_str(&text).expect("the interface is JSON"))
 }
 

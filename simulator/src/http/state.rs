@@ -93,7 +93,7 @@ impl State {
 
     /// Notes what became of a call.
     pub(super) fn close(&self, seq: u64, at: Duration, verdict: Verdict, status: Option<u16>) {
-        let latency = self.clock.now() - at;
+        let latency = self.clock.now().saturating_sub(at);
         self.books().ledger.close(seq, verdict, status, latency);
     }
 

@@ -44,7 +44,8 @@ async fn choices_and_limits_of_tokens_are_kept() {
     let mut request = chat();
     request["n"] = 2.into();
     request["max_completion_tokens"] = 3.into();
-    let answer = said(simulator.post("/v1/chat/completions", &request).send().await.expect("an answer")).await;
+    let answer =
+        said(simulator.post("/v1/chat/completions", &request).send().await.expect("an answer")).await;
     assert_eq!(answer["choices"].as_array().map(Vec::len), Some(2));
     assert_eq!(answer["choices"][1]["finish_reason"], "length");
     assert_eq!(answer["usage"]["completion_tokens"], 6);
@@ -53,7 +54,8 @@ async fn choices_and_limits_of_tokens_are_kept() {
 #[tokio::test]
 async fn any_json_comes_back() {
     let simulator = Running::start(|_| ()).await;
-    let answer = said(simulator.post("/v1/echo", &json!({ "a": [1] })).send().await.expect("an answer")).await;
+    let answer =
+        said(simulator.post("/v1/echo", &json!({ "a": [1] })).send().await.expect("an answer")).await;
     assert_eq!(answer, json!({ "call": 1, "echo": { "a": [1] } }));
 }
 
@@ -63,7 +65,9 @@ async fn what_is_wrong_is_said_as_openai_says_it() {
     let schema = json!({ "type": "object", "properties": { "a": { "type": "string" } }, "required": [] });
     let form = |form: Value| json!({ "response_format": form });
     let strict = |schema: &Value| {
-        form(json!({ "type": "json_schema", "json_schema": { "name": "n", "strict": true, "schema": schema } }))
+        form(
+            json!({ "type": "json_schema", "json_schema": { "name": "n", "strict": true, "schema": schema } }),
+        )
     };
     let mut open = schema.clone();
     open["additionalProperties"] = false.into();

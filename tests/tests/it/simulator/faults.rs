@@ -16,7 +16,10 @@ async fn outages_and_storms() {
     simulator.fails("0s.. storm retry-after=5s").await;
     let answer = simulator.chatted().await;
     assert_eq!(answer.status(), 429);
-    assert_eq!((&answer.headers()["retry-after"], &answer.headers()["retry-after-ms"]), (&"5".parse().expect("a value"), &"5000".parse().expect("a value")));
+    assert_eq!(
+        (&answer.headers()["retry-after"], &answer.headers()["retry-after-ms"]),
+        (&"5".parse().expect("a value"), &"5000".parse().expect("a value"))
+    );
     simulator.heals().await;
 
     simulator.fails("0s.. outage reset").await;
@@ -103,7 +106,8 @@ async fn faults_hit_as_often_as_they_should() {
 #[tokio::test]
 async fn faults_have_their_time() {
     let simulator = Running::start(|options| {
-        options.faults = vec!["0s..1h error".parse().expect("a fault"), "2h.. hang".parse().expect("a fault")];
+        options.faults =
+            vec!["0s..1h error".parse().expect("a fault"), "2h.. hang".parse().expect("a fault")];
     })
     .await;
     assert_eq!(simulator.chatted().await.status(), 500);

@@ -10,7 +10,8 @@ use super::Running;
 #[tokio::test]
 async fn a_call_is_written_down_whole() {
     let before = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
-    let simulator = Running::start(|options| options.latency = Distribution::Fixed(Duration::from_millis(30))).await;
+    let simulator =
+        Running::start(|options| options.latency = Distribution::Fixed(Duration::from_millis(30))).await;
     let chat = simulator.chat().bearer_auth("sk-secret").header("x-fleetline-job", "job-7");
     chat.send().await.expect("an answer");
     simulator.chat().bearer_auth("sk-other").send().await.expect("an answer");
@@ -48,9 +49,11 @@ async fn the_ledger_is_bounded_and_can_be_cleared() {
     assert_eq!(seqs().await, [4, 5, 6, 7, 8]);
     let summary = simulator.summary().await;
     assert_eq!((&summary["calls"], &summary["kept"]), (&json!(8), &json!(5)));
-    let rest = simulator.client.get(format!("{}/ledger?after=6", simulator.url)).send().await.expect("an answer");
+    let rest =
+        simulator.client.get(format!("{}/ledger?after=6", simulator.url)).send().await.expect("an answer");
     assert_eq!(rest.text().await.expect("a text").lines().count(), 2);
-    let cleared = simulator.client.delete(format!("{}/ledger", simulator.url)).send().await.expect("an answer");
+    let cleared =
+        simulator.client.delete(format!("{}/ledger", simulator.url)).send().await.expect("an answer");
     assert_eq!(cleared.status(), 204);
     assert_eq!(simulator.summary().await["calls"], 0);
     simulator.chatted().await;

@@ -14,7 +14,9 @@ fn header(headers: &HeaderMap, name: &str) -> Option<String> {
 }
 
 fn number(headers: &HeaderMap, name: &str) -> u64 {
-    header(headers, name).and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("{name} in {headers:?}"))
+    header(headers, name)
+        .and_then(|value| value.parse().ok())
+        .unwrap_or_else(|| panic!("{name} in {headers:?}"))
 }
 
 /// How many were let in.
@@ -29,7 +31,8 @@ async fn no_more_than_the_limit_gets_in_however_many_come_at_once() {
         let simulator = Running::with_limits(limits).await;
         let answers = join_all((0..100).map(|_| simulator.chatted())).await;
         assert_eq!(served(&answers), 20);
-        let limited = answers.into_iter().find(|answer| answer.status() == 429).expect("one that was not let in");
+        let limited =
+            answers.into_iter().find(|answer| answer.status() == 429).expect("one that was not let in");
         let error = said(limited).await["error"].clone();
         assert_eq!(error["code"], "rate_limit_exceeded");
         assert!(error["message"].as_str().is_some_and(|said| said.contains("Limit 20, Used 20")), "{error}");
@@ -42,7 +45,8 @@ async fn no_more_than_the_limit_gets_in_however_many_come_at_once() {
 #[tokio::test]
 async fn a_bucket_that_holds_less_than_a_window_lets_less_in_at_once() {
     let shape = Shape::TokenBucket { burst: Some(Duration::from_mins(6)) };
-    let simulator = Running::with_limits(Limits { requests: rate("100/h"), shape, ..Limits::default() }).await;
+    let simulator =
+        Running::with_limits(Limits { requests: rate("100/h"), shape, ..Limits::default() }).await;
     assert_eq!(served(&join_all((0..50).map(|_| simulator.chatted())).await), 10);
 }
 
@@ -124,7 +128,9 @@ async fn every_vendor_has_headers_of_its_own() {
 
     let (served, limited) = limited_in(HeaderStyle::Jira).await;
     assert_eq!(number(&served, "x-ratelimit-remaining"), 0);
-    assert!(header(&served, "x-ratelimit-reset").is_some_and(|date| date.ends_with('Z') && date.contains('T')));
+    assert!(
+        header(&served, "x-ratelimit-reset").is_some_and(|date| date.ends_with('Z') && date.contains('T'))
+    );
     assert_eq!(header(&served, "x-ratelimit-nearlimit").as_deref(), Some("true"));
     assert!(header(&limited, "ratelimit-reason").is_some() && number(&limited, "retry-after") > 3_500);
 

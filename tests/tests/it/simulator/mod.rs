@@ -72,7 +72,8 @@ impl Running {
     }
 
     async fn summary(&self) -> Value {
-        let answer = self.client.get(format!("{}/ledger?summary", self.control)).send().await.expect("an answer");
+        let answer =
+            self.client.get(format!("{}/ledger?summary", self.control)).send().await.expect("an answer");
         answer.json().await.expect("JSON")
     }
 }
