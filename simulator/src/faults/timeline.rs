@@ -22,7 +22,8 @@ impl Timeline {
 
     /// Adds faults whose times count from now. Of several that are in force, the first that hits counts.
     pub(crate) fn add(&self, faults: Vec<Fault>) {
-        let now = self.clock.now();
+        // Whole milliseconds, for those who list them.
+        let now = Duration::from_millis(u64::try_from(self.clock.now().as_millis()).unwrap_or(u64::MAX));
         let shifted = faults.into_iter().map(|fault| Fault {
             from: now + fault.from,
             until: fault.until.map(|until| now + until),

@@ -13,11 +13,9 @@ use super::headers::{self, Told};
 use super::line::Line;
 use super::misbehave;
 use super::state::{Fate, State};
-use crate::ledger::{Entry, Verdict};
+use crate::ledger::{Entry, Verdict, short};
 use crate::openai::{self, Asked, Endpoint, Refusal};
 
-/// Bytes of a caller's own name for its call that are kept.
-const MAX_MARKER: usize = 64;
 /// Headers in which callers name their calls, the first that is there counts.
 const MARKERS: [&str; 5] =
     ["x-fleetline-job", "idempotency-key", "x-client-request-id", "x-request-id", "traceparent"];
@@ -113,8 +111,8 @@ fn entry(endpoint: Endpoint, headers: &HeaderMap, asked: Option<&Asked>) -> Entr
         at_us: 0,
         endpoint: endpoint.as_str(),
         key: key.map(|key| blake3::hash(key.as_bytes()).to_hex()[..8].into()),
-        marker: marker.map(|marker| marker.chars().take(MAX_MARKER).collect::<String>().into()),
-        model: asked.and_then(Asked::model).map(Into::into),
+        marker: marker.map(short),
+        model: asked.and_then(Asked::model).map(short),
         content: asked.map(Asked::content).unwrap_or_default(),
         input_tokens: asked.map(Asked::input_tokens).unwrap_or_default(),
         output_tokens: 0,

@@ -64,7 +64,12 @@ pub(super) async fn clear_ledger(Shared(state): Shared<Arc<State>>) -> StatusCod
 }
 
 pub(super) async fn faults(Shared(state): Shared<Arc<State>>) -> String {
-    state.timeline.pending().iter().map(|fault| format!("{fault}\n")).collect()
+    let mut lines = String::new();
+    for fault in state.timeline.pending() {
+        lines.push_str(&fault.to_string());
+        lines.push('\n');
+    }
+    lines
 }
 
 pub(super) async fn add_faults(

@@ -1,5 +1,6 @@
 //! How vendors tell of their limits.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
@@ -47,7 +48,7 @@ pub(super) fn tell(headers: &mut HeaderMap, state: &State, told: &Told) {
     let standings = state.books().limiter.standings(now);
     let mut tell = Teller { headers };
     if let Some(request) = told.request {
-        tell.put("x-request-id", format!("req_{request:016x}"));
+        tell.put("x-request-id", &format!("req_{request:016x}"));
     }
     match state.options.headers {
         HeaderStyle::OpenAi => openai(&mut tell, standings, told.wait),
@@ -66,7 +67,7 @@ struct Teller<'a> {
 }
 
 impl Teller<'_> {
-    fn put(&mut self, name: &'static str, value: impl ToString) {
+    fn put(&mut self, name: &'static str, value: &dyn Display) {
         let value = HeaderValue::try_from(value.to_string()).expect("only visible characters");
         self.headers.insert(HeaderName::from_static(name), value);
     }
@@ -74,24 +75,24 @@ impl Teller<'_> {
     /// In whole seconds, not too early.
     fn retry_after(&mut self, wait: Option<Duration>) {
         if let Some(wait) = wait {
-            self.put("retry-after", whole_seconds(wait));
+            self.put("retry-after", &whole_seconds(wait));
         }
     }
 }
 
 fn openai(tell: &mut Teller, [requests, tokens]: [Option<Standing>; 2], wait: Option<Duration>) {
     if let Some(standing) = requests {
-        tell.put("x-ratelimit-limit-requests", standing.limit);
-        tell.put("x-ratelimit-remaining-requests", standing.remaining);
-        tell.put("x-ratelimit-reset-requests", span(standing.reset));
+        tell.put("x-ratelimit-limit-requests", &standing.limit);
+        tell.put("x-ratelimit-remaining-requests", &standing.remaining);
+        tell.put("x-ratelimit-reset-requests", &span(standing.reset));
     }
     if let Some(standing) = tokens {
-        tell.put("x-ratelimit-limit-tokens", standing.limit);
-        tell.put("x-ratelimit-remaining-tokens", standing.remaining);
-        tell.put("x-ratelimit-reset-tokens", span(standing.reset));
+        tell.put("x-ratelimit-limit-tokens", &standing.limit);
+        tell.put("x-ratelimit-remaining-tokens", &standing.remaining);
+        tell.put("x-ratelimit-reset-tokens", &span(standing.reset));
     }
     if let Some(wait) = wait {
-        tell.put("retry-after-ms", wait.as_nanos().div_ceil(1_000_000));
+        tell.put("retry-after-ms", &wait.as_nanos().div_ceil(1_000_000));
     }
     tell.retry_after(wait);
 }
@@ -103,36 +104,36 @@ fn azure(tell: &mut Teller, [requests, tokens]: [Option<Standing>; 2], wait: Opt
         (tokens, "x-ratelimit-limit-tokens", "x-ratelimit-remaining-tokens"),
     ] {
         let Some(standing) = standing else { continue };
-        tell.put(limit, standing.limit);
-        tell.put(remaining, odd.map_or(standing.remaining.to_string(), ToString::to_string));
+        tell.put(limit, &standing.limit);
+        tell.put(remaining, &odd.map_or(standing.remaining.to_string(), ToString::to_string));
     }
     let Some(wait) = wait else { return };
-    tell.put("retry-after-ms", wait.as_nanos().div_ceil(1_000_000));
-    tell.put("retry-after", odd.map_or(whole_seconds(wait).to_string(), ToString::to_string));
+    tell.put("retry-after-ms", &wait.as_nanos().div_ceil(1_000_000));
+    tell.put("retry-after", &odd.map_or(whole_seconds(wait).to_string(), ToString::to_string));
 }
 
 fn jira(tell: &mut Teller, standing: Option<Standing>, wait: Option<Duration>, now: Duration) {
     if let Some(standing) = standing {
-        tell.put("x-ratelimit-limit", standing.limit);
-        tell.put("x-ratelimit-remaining", standing.remaining);
-        tell.put("x-ratelimit-reset", date(now + standing.reset));
+        tell.put("x-ratelimit-limit", &standing.limit);
+        tell.put("x-ratelimit-remaining", &standing.remaining);
+        tell.put("x-ratelimit-reset", &date(now + standing.reset));
         if standing.remaining * 5 < standing.limit {
-            tell.put("x-ratelimit-nearlimit", true);
+            tell.put("x-ratelimit-nearlimit", &true);
         }
     }
     if wait.is_some() {
-        tell.put("ratelimit-reason", "jira-burst-based");
+        tell.put("ratelimit-reason", &"jira-burst-based");
     }
     tell.retry_after(wait);
 }
 
 fn datadog(tell: &mut Teller, standing: Option<Standing>, wait: Option<Duration>) {
     if let Some(standing) = standing {
-        tell.put("x-ratelimit-limit", standing.limit);
-        tell.put("x-ratelimit-period", whole_seconds(standing.window));
-        tell.put("x-ratelimit-remaining", standing.remaining);
-        tell.put("x-ratelimit-reset", whole_seconds(wait.unwrap_or(standing.reset)));
-        tell.put("x-ratelimit-name", "simulated");
+        tell.put("x-ratelimit-limit", &standing.limit);
+        tell.put("x-ratelimit-period", &whole_seconds(standing.window));
+        tell.put("x-ratelimit-remaining", &standing.remaining);
+        tell.put("x-ratelimit-reset", &whole_seconds(wait.unwrap_or(standing.reset)));
+        tell.put("x-ratelimit-name", &"simulated");
     }
     tell.retry_after(wait);
 }

@@ -8,7 +8,7 @@ use fastrand::Rng;
 use super::call::Call;
 use crate::clock::Clock;
 use crate::faults::{FaultKind, Timeline};
-use crate::ledger::{Entry, Ledger, Verdict};
+use crate::ledger::{Entry, Ledger, Verdict, short};
 use crate::limiter::{Limited, Limiter};
 use crate::openai::{Asked, Refusal};
 use crate::options::Options;
@@ -84,7 +84,7 @@ impl State {
                 }
                 Fate::Limited(limited) => entry.why = Some(limited.dimension.as_str().into()),
                 Fate::Lost(_) => entry.why = why,
-                Fate::Refused(refusal) => entry.why = Some(refusal.message.as_str().into()),
+                Fate::Refused(refusal) => entry.why = Some(short(&refusal.message)),
             }
         });
         drop(books);
@@ -93,7 +93,7 @@ impl State {
 
     /// Notes what became of a call.
     pub(super) fn close(&self, seq: u64, at: Duration, verdict: Verdict, status: Option<u16>) {
-        let latency = self.clock.now() - at;
+        let latency = self.clock.now().saturating_sub(at);
         self.books().ledger.close(seq, verdict, status, latency);
     }
 

@@ -36,6 +36,12 @@ fn hex<S: Serializer>(content: &u64, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(&format_args!("{content:016x}"))
 }
 
+/// The begin of a text from outside: lines of the ledger have a bounded size.
+pub(crate) fn short(text: &str) -> Box<str> {
+    const MOST: usize = 80;
+    text[..text.floor_char_boundary(MOST)].into()
+}
+
 /// What became of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]

@@ -6,7 +6,7 @@ mod summary;
 use std::collections::VecDeque;
 use std::time::Duration;
 
-pub(crate) use self::entry::{Entry, Verdict};
+pub(crate) use self::entry::{Entry, Verdict, short};
 pub(crate) use self::summary::Summary;
 use self::summary::Totals;
 

@@ -54,7 +54,7 @@ impl Bucket {
     }
 
     fn fill(&mut self, now: Duration) {
-        let gained = (now - self.filled_at).as_nanos() * u128::from(self.rate.amount);
+        let gained = now.saturating_sub(self.filled_at).as_nanos() * u128::from(self.rate.amount);
         self.level = self.capacity.min(self.level + gained);
         self.filled_at = now;
     }

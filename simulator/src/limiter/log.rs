@@ -31,7 +31,7 @@ impl Log {
         for (at, freed) in &self.uses {
             over = over.saturating_sub(*freed);
             if over == 0 {
-                return Err(Some(*at + self.rate.window - now));
+                return Err(Some((*at + self.rate.window).saturating_sub(now)));
             }
         }
         unreachable!("without any use everything up to the limit fits")
@@ -48,7 +48,10 @@ impl Log {
             limit: self.rate.amount,
             window: self.rate.window,
             remaining: self.rate.amount - self.used,
-            reset: self.uses.back().map_or(Duration::ZERO, |(at, _)| *at + self.rate.window - now),
+            reset: self
+                .uses
+                .back()
+                .map_or(Duration::ZERO, |(at, _)| (*at + self.rate.window).saturating_sub(now)),
         }
     }
 

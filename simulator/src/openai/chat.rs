@@ -163,11 +163,10 @@ fn message(message: &Value) -> Result<(&str, String), Refusal> {
 /// The text, and whether it met the limit of tokens.
 fn answer(format: &Format, messages: &[(&str, String)], max_tokens: Option<u64>) -> (String, bool) {
     let question = messages.last().map(|(_, text)| text.as_str()).unwrap_or_default();
-    let text = match (format.schema, &format.prompted) {
-        (Some(schema), _) => schema::example(schema, question).to_string(),
-        (None, Some(schema)) => schema::example(schema, question).to_string(),
-        (None, None) if format.is_json => json!({ "answer": "simulated" }).to_string(),
-        (None, None) => format!("A simulated answer to: {}", begin(question, QUOTED)),
+    let text = match format.schema.or(format.prompted.as_ref()) {
+        Some(schema) => schema::example(schema, question).to_string(),
+        None if format.is_json => json!({ "answer": "simulated" }).to_string(),
+        None => format!("A simulated answer to: {}", begin(question, QUOTED)),
     };
     match max_tokens.and_then(|most| usize::try_from(most.saturating_mul(4)).ok()) {
         Some(most) if text.len() > most => (begin(&text, most).to_owned(), true),
