@@ -9,18 +9,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fleetline_shared::domain::{
-    CallContext, DynKind, Envelope, ErasedDone, FailureClass, JobError, Outcome, PortError, Registry, Usage,
+    CallContext, DynKind, Envelope, ErasedDone, FailureClass, Feedback, JobError, Outcome, PortError, Registry,
+    Usage, Verdict,
 };
 use fleetline_shared::kill_point;
 use fleetline_shared::ports::{Delivery, Finish, Finished, Leases, Quotas, Validity};
-use fleetline_shared::rules::{Standing, decide};
+use fleetline_shared::rules::{Standing, decide, pause_after};
 use futures_util::FutureExt;
 use serde_json::value::RawValue;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::committer::Committer;
-use crate::gate::{self, Gate, Pass};
+use crate::gate::{Gate, Pass, Told};
 use crate::lease::{HeldLease, Loss, Taken};
 
 /// A lease or quota service that does not answer is asked again after this time.
@@ -141,30 +142,12 @@ impl Attempts {
             Err(error) => return not_now(PORT_PAUSE, &error.to_string()),
         };
         kill_point::reach("quota.admitted");
+        let begun = Instant::now();
         let called = call(kind, args, context, limit).await;
         kill_point::reach("call.returned");
-        pass.settle(context.usage()).await;
-        self.outcome_of(called, envelope).await
-    }
-
-    async fn outcome_of(&self, called: Called, envelope: &Envelope) -> Outcome {
-        let failed = |class, error| Outcome::Failed { class, error };
-        match called {
-            Called::Done(done) => Outcome::Success(done),
-            Called::TimedOut(limit) => {
-                failed(FailureClass::Timeout, format!("no answer within {} s", limit.as_secs_f64()))
-            }
-            Called::Panicked(message) => {
-                failed(FailureClass::Panic, format!("the handler panicked: {message}"))
-            }
-            Called::Error(JobError::Retryable(error)) => failed(FailureClass::Retryable, error),
-            Called::Error(JobError::Permanent(error)) => failed(FailureClass::Permanent, error),
-            Called::Error(JobError::Snooze { delay, why }) => not_now(delay, &why),
-            Called::Error(JobError::RateLimited { retry_after, message }) => {
-                let wait = gate::pause(&self.quotas, envelope, retry_after, &message).await;
-                not_now(wait, &message)
-            }
-        }
+        let told = Told { verdict: called.verdict(), took: begun.elapsed(), feedback: called.feedback() };
+        pass.settle(context.usage(), told).await;
+        called.outcome()
     }
 
     /// Decides, commits, acknowledges: in this order.
@@ -222,6 +205,46 @@ enum Called {
     Error(JobError),
     TimedOut(Duration),
     Panicked(String),
+}
+
+impl Called {
+    /// What it says about the upstream's health. A panic is the handler's own.
+    fn verdict(&self) -> Verdict {
+        match self {
+            Self::Done(_) | Self::Error(JobError::Permanent(_)) => Verdict::Healthy,
+            Self::TimedOut(_) | Self::Error(JobError::Retryable(_)) => Verdict::Failing,
+            Self::Error(JobError::RateLimited { .. }) => Verdict::RateLimited,
+            Self::Panicked(_) | Self::Error(JobError::Snooze { .. }) => Verdict::Unknown,
+        }
+    }
+
+    fn feedback(&self) -> Feedback {
+        match self {
+            Self::Error(JobError::RateLimited { retry_after, .. }) => {
+                Feedback { retry_after: *retry_after, ..Feedback::default() }
+            }
+            _ => Feedback::default(),
+        }
+    }
+
+    fn outcome(self) -> Outcome {
+        let failed = |class, error| Outcome::Failed { class, error };
+        match self {
+            Called::Done(done) => Outcome::Success(done),
+            Called::TimedOut(limit) => {
+                failed(FailureClass::Timeout, format!("no answer within {} s", limit.as_secs_f64()))
+            }
+            Called::Panicked(message) => {
+                failed(FailureClass::Panic, format!("the handler panicked: {message}"))
+            }
+            Called::Error(JobError::Retryable(error)) => failed(FailureClass::Retryable, error),
+            Called::Error(JobError::Permanent(error)) => failed(FailureClass::Permanent, error),
+            Called::Error(JobError::Snooze { delay, why }) => not_now(delay, &why),
+            Called::Error(JobError::RateLimited { retry_after, message }) => {
+                not_now(pause_after(retry_after), &message)
+            }
+        }
+    }
 }
 
 async fn call(kind: &Arc<dyn DynKind>, args: &RawValue, context: &CallContext, limit: Duration) -> Called {

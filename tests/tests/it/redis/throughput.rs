@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use fleetline_shared::domain::JobId;
-use fleetline_shared::ports::{Acquired, Admission, Ask, Holder, Leases, Limits, Quotas, Rate};
+use fleetline_shared::domain::{JobId, Spend};
+use fleetline_shared::ports::{Acquired, Admission, Ask, CallEnd, Holder, Leases, Limits, Quotas, Rate};
 use fleetline_shared::redis::{QuotaOptions, RedisLeases, RedisQuotas};
 use tokio::time::sleep;
 
@@ -80,7 +80,7 @@ async fn quotas() {
                     let (hold, slot_ttl) = (Duration::ZERO, Duration::from_mins(1));
                     let ask = Ask { upstream: "api".into(), tokens: 10, hold, slot_ttl };
                     if let Admission::Go { reservation, .. } = quotas.admit(ask).await.unwrap() {
-                        quotas.settle(reservation, Some(9)).await.unwrap();
+                        quotas.settle(reservation, CallEnd::unknown(Some(spend))).await.unwrap();
                     }
                 }
             })
