@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fleetline_shared::domain::{
-    CallContext, DynKind, Envelope, ErasedDone, FailureClass, Feedback, JobError, Outcome, PortError, Registry,
-    Usage, Verdict,
+    CallContext, DynKind, Envelope, ErasedDone, FailureClass, Feedback, JobError, Outcome, PortError,
+    Registry, Usage, Verdict,
 };
 use fleetline_shared::kill_point;
 use fleetline_shared::ports::{Delivery, Finish, Finished, Leases, Quotas, Validity};

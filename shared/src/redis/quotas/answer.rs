@@ -17,7 +17,7 @@ pub enum Answer {
     /// To a settlement or a pause: whether it changed anything.
     Changed(bool),
     /// To a report, with the limits in force. Times are those of the server's clock.
-    Report(QuotaStanding, Limits),
+    Report(QuotaStanding, Box<Limits>),
 }
 
 /// Answers to all ops of a call.
@@ -77,7 +77,7 @@ fn read_answer(value: &Value) -> Option<Answer> {
                 effective: u32::try_from(number(effective)?).ok()?,
                 used: items(used)?.chunks(4).map(read_use).collect::<Option<_>>()?,
             };
-            Some(Answer::Report(standing, read_limits(&text(limits)?)?))
+            Some(Answer::Report(standing, Box::new(read_limits(&text(limits)?)?)))
         }
         _ => None,
     }

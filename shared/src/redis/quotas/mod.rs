@@ -170,13 +170,10 @@ impl Quotas for RedisQuotas {
 }
 
 fn report(upstream: String, waiting: u32, answers: &Answers) -> Result<UpstreamReport, PortError> {
-    match answers.done.as_ref().map(|done| done.answers.as_slice()) {
-        Some([Answer::Report(standing, limits)]) => {
-            Ok(standing.clone().report(upstream, limits.clone(), waiting, answers.now))
-        }
-        _ => {
-            let message = format!("no report of {upstream}: {answers:?}");
-            Err(PortError::Broken { port: PORT, message })
-        }
-    }
+    let Some([Answer::Report(standing, limits)]) = answers.done.as_ref().map(|done| done.answers.as_slice())
+    else {
+        let message = format!("no report of {upstream}: {answers:?}");
+        return Err(PortError::Broken { port: PORT, message });
+    };
+    Ok(standing.clone().report(upstream, (**limits).clone(), waiting, answers.now))
 }

@@ -22,14 +22,18 @@ fn word(dimension: Dimension) -> &'static str {
 
 /// A tenant's or a model's name: never two lines.
 pub(super) fn name_text(name: &str) -> Cow<'_, str> {
-    if name.contains(['%', '\n']) { name.replace('%', "%25").replace('\n', "%0A").into() } else { name.into() }
+    if name.contains(['%', '\n']) {
+        name.replace('%', "%25").replace('\n', "%0A").into()
+    } else {
+        name.into()
+    }
 }
 
 /// The limits, a line each.
 pub(super) fn limits_text(limits: &Limits, pacing: Pacing) -> String {
     let mut lines = rates_text("u", &limits.rates(), pacing, "");
     if let Some(places) = limits.concurrency {
-        lines += &format!("u places {places} 0 0 0 \n");
+        lines.extend(["u places ", &places.to_string(), " 0 0 0 \n"]);
     }
     if let Some(rates) = &limits.per_tenant {
         lines += &rates_text("t", rates, pacing, "");
@@ -86,7 +90,8 @@ pub(super) fn read_limits(lines: &str) -> Option<Limits> {
 /// How a call ended: what it used, the verdict, a 429's pause, what it said of the quota.
 pub(super) fn end_args(end: &CallEnd) -> [String; 4] {
     let used = |Spend { input_tokens, output_tokens, money }| {
-        let [input, output, money] = [input_tokens, output_tokens, money].map(|units: u64| units.min(MOST_UNITS));
+        let [input, output, money] =
+            [input_tokens, output_tokens, money].map(|units: u64| units.min(MOST_UNITS));
         format!("{input} {output} {money}")
     };
     let verdict = match end.verdict {

@@ -32,7 +32,9 @@ impl Meters {
     /// Meters that know nothing of what was used before `from`.
     pub(super) fn new(rates: &Rates, pacing: Pacing, from: u64) -> Self {
         let limited = METERED.into_iter().filter_map(|dimension| Some((dimension, rates.get(dimension)?)));
-        Self(limited.map(|(dimension, rate)| (dimension, Meter::new(dimension, rate, pacing, from))).collect())
+        Self(
+            limited.map(|(dimension, rate)| (dimension, Meter::new(dimension, rate, pacing, from))).collect(),
+        )
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &(Dimension, Meter)> {
@@ -82,7 +84,8 @@ impl Meters {
 
     /// The call itself stays counted.
     pub(super) fn correct(&mut self, at: u64, reserved: Spend, used: Spend) {
-        for (dimension, meter) in self.0.iter_mut().filter(|(dimension, _)| *dimension != Dimension::Requests) {
+        for (dimension, meter) in self.0.iter_mut().filter(|(dimension, _)| *dimension != Dimension::Requests)
+        {
             meter.correct(at, units(reserved, *dimension), units(used, *dimension));
         }
     }

@@ -62,7 +62,11 @@ impl Parts {
 
     /// For each dimension the earliest time from `now` on that it allows.
     pub(super) fn earliest(&self, names: &[String], spend: Spend, now: u64) -> Vec<(u64, Dimension)> {
-        names.iter().filter_map(|name| self.by_name.get(name)).flat_map(|meters| meters.earliest(spend, now)).collect()
+        names
+            .iter()
+            .filter_map(|name| self.by_name.get(name))
+            .flat_map(|meters| meters.earliest(spend, now))
+            .collect()
     }
 
     pub(super) fn take(&mut self, names: &[String], spend: Spend, at: u64) {

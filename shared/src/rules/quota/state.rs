@@ -67,7 +67,8 @@ impl QuotaState {
         let hold = if before.is_some() { 0 } else { ask.hold };
         let too_far = at > now.saturating_add(hold);
         if before.is_none() {
-            self.claim = self.claimed(spend, lack, ask.hold).filter(|_| too_far).map(|of| Claim::new(spend, of, at));
+            self.claim =
+                self.claimed(spend, lack, ask.hold).filter(|_| too_far).map(|of| Claim::new(spend, of, at));
         }
         if too_far {
             return Slot::TooFar { at, lack: lack.lack() };

@@ -51,7 +51,13 @@ impl Throttle {
 
     /// Call `id` says 429; `last_id` was admitted last. Until when the upstream is paused, unless a
     /// pause that began after the call was admitted has answered it already.
-    pub(super) fn limited(&mut self, id: u64, last_id: u64, retry_after: Option<Duration>, now: u64) -> Option<u64> {
+    pub(super) fn limited(
+        &mut self,
+        id: u64,
+        last_id: u64,
+        retry_after: Option<Duration>,
+        now: u64,
+    ) -> Option<u64> {
         if id <= self.paused_at {
             return None;
         }

@@ -42,6 +42,10 @@ macro_rules! quotas_conformance {
                 places_are_given_in_the_order_of_asking,
                 the_place_of_a_dead_worker_gets_free,
                 reports_name_all_upstreams,
+                one_429_pauses_for_all,
+                others_who_use_the_quota_count,
+                tenants_and_models_have_limits,
+                a_budget_is_a_cap_and_no_pace,
                 no_window_is_over_the_limit,
                 the_limit_is_used_to_the_full,
                 a_restart_stays_within_the_limit,
@@ -380,7 +384,7 @@ pub async fn one_429_pauses_for_all(fixture: &dyn QuotasFixture) {
 /// What the upstream says is left is not more than what may be used.
 pub async fn others_who_use_the_quota_count(fixture: &dyn QuotasFixture) {
     let bench = Bench::new(fixture, requests(fixture, 100)).await;
-    bench.pace.pass(WINDOW + 1).await;
+    bench.pace.pass(2 * WINDOW).await;
     let says = |remaining| CallEnd {
         feedback: Feedback {
             retry_after: None,
@@ -412,7 +416,7 @@ pub async fn tenants_and_models_have_limits(fixture: &dyn QuotasFixture) {
         ..requests(fixture, 1_000)
     };
     let bench = Bench::new(fixture, limits.clone()).await;
-    bench.pace.pass(WINDOW + 1).await;
+    bench.pace.pass(2 * WINDOW).await;
     let ask = |tenant: &str, model: &str, tokens| Ask {
         tenant: tenant.into(),
         model: Some(model.into()),
@@ -435,7 +439,7 @@ pub async fn a_budget_is_a_cap_and_no_pace(fixture: &dyn QuotasFixture) {
     let ask = |money| Ask { spend: Spend { money, ..Spend::default() }, ..bench.ask(0, 0) };
     let admit = async |money| bench.quotas.admit(ask(money)).await.unwrap();
     assert!(matches!(admit(900).await, Admission::NotBefore { .. }));
-    bench.pace.pass(WINDOW + 1).await;
+    bench.pace.pass(2 * WINDOW).await;
     for _ in 0..2 {
         assert!(matches!(admit(500).await, Admission::Go { .. }));
     }
