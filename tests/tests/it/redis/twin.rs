@@ -111,8 +111,11 @@ fn limits() -> impl Strategy<Value = Limits> {
     let per_model = prop::collection::btree_map(prop::sample::select(vec!["1", "2"]), rates(6), 0..2);
     (rates(4), concurrency, per_tenant, per_model).prop_map(|(rates, concurrency, per_tenant, per_model)| {
         let Rates { requests, input_tokens, output_tokens, tokens, budget } = rates;
-        let per_model: BTreeMap<_, _> =
-            per_model.into_iter().map(|(model, rates)| (model_name(model), rates)).collect();
+        // A part without limits is none: the script does not hear of it.
+        let is_limited = |rates: &Rates| *rates != Rates::default();
+        let per_tenant = per_tenant.filter(is_limited);
+        let per_model = per_model.into_iter().filter(|(_, rates)| is_limited(rates));
+        let per_model: BTreeMap<_, _> = per_model.map(|(model, rates)| (model_name(model), rates)).collect();
         Limits { requests, input_tokens, output_tokens, tokens, budget, concurrency, per_tenant, per_model }
     })
 }
