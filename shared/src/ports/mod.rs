@@ -19,4 +19,6 @@ pub use ledger::{
     RedriveLedger, RunRow, Scope, Seal, SubmitLedger, Swept, Validity,
 };
 pub use outbox::{Event, OutboxLedger};
-pub use quotas::{Admission, Ask, Limits, Quotas, Rate, Reservation, UpstreamReport};
+pub use quotas::{
+    Admission, Ask, CallEnd, DimensionUse, Lack, Limits, Quotas, Rate, Rates, Reservation, UpstreamReport,
+};

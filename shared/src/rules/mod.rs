@@ -14,4 +14,6 @@ pub use canonical::canonical_json;
 pub use decide::{Standing, decide};
 pub use dedup::dedup_key;
 pub use old_result::old_result;
-pub use quota::{Lack, Pacing, QuotaState, Slot, SlotAsk, micros, too_large, why};
+pub use quota::{
+    METERED, Pacing, QuotaStanding, QuotaState, Slot, SlotAsk, micros, pause_after, too_large, why,
+};
