@@ -44,9 +44,7 @@ pub(super) async fn answer(fault: &FaultKind, mut call: Call, line: &Line, asked
             let mut body = asked.to_body(call.seq);
             body.truncate(body.len() / 2);
             call.close(Verdict::Fault, Some(200));
-            let breaks = Err(io::Error::from(io::ErrorKind::ConnectionReset));
-            let parts = [Ok(Bytes::from(body)), breaks];
-            json(StatusCode::OK, Body::from_stream(stream::iter(parts)))
+            json(StatusCode::OK, half(body))
         }
         FaultKind::Slow { pause } => {
             let body = asked.to_body(call.seq);
@@ -80,6 +78,19 @@ fn broken(call: &mut Call, line: &Line) -> Response {
     line.reset();
     // Never arrives.
     Response::new(Body::empty())
+}
+
+/// What there is, then an end that is none.
+fn half(body: Vec<u8>) -> Body {
+    /// An error that comes with the bytes would keep them from being sent.
+    const LEAD: Duration = Duration::from_millis(20);
+    Body::from_stream(stream::unfold(Some(body), move |rest| async move {
+        if let Some(bytes) = rest {
+            return Some((Ok(Bytes::from(bytes)), None));
+        }
+        sleep(LEAD).await;
+        Some((Err(io::Error::from(io::ErrorKind::ConnectionReset)), None))
+    }))
 }
 
 /// Byte by byte. The call is there until its body is.
