@@ -27,7 +27,7 @@ fn served(answers: &[Response]) -> usize {
 #[tokio::test]
 async fn no_more_than_the_limit_gets_in_however_many_come_at_once() {
     for shape in [Shape::SlidingWindow, Shape::TokenBucket { burst: None }] {
-        let limits = Limits { requests: rate("20/h"), shape, ..Limits::default() };
+        let limits = Limits { requests: Some(rate("20/h")), shape, ..Limits::default() };
         let simulator = Running::with_limits(limits).await;
         let answers = join_all((0..100).map(|_| simulator.chatted())).await;
         assert_eq!(served(&answers), 20);
@@ -46,13 +46,13 @@ async fn no_more_than_the_limit_gets_in_however_many_come_at_once() {
 async fn a_bucket_that_holds_less_than_a_window_lets_less_in_at_once() {
     let shape = Shape::TokenBucket { burst: Some(Duration::from_mins(6)) };
     let simulator =
-        Running::with_limits(Limits { requests: rate("100/h"), shape, ..Limits::default() }).await;
+        Running::with_limits(Limits { requests: Some(rate("100/h")), shape, ..Limits::default() }).await;
     assert_eq!(served(&join_all((0..50).map(|_| simulator.chatted())).await), 10);
 }
 
 #[tokio::test]
 async fn tokens_are_those_that_the_answer_reports() {
-    let limits = Limits { tokens: rate("1000/h"), ..Limits::default() };
+    let limits = Limits { tokens: Some(rate("1000/h")), ..Limits::default() };
     let simulator = Running::start(|options| {
         options.limits = limits;
         options.output_tokens = Some(Distribution::Fixed(300));
@@ -70,7 +70,7 @@ async fn tokens_are_those_that_the_answer_reports() {
 
 #[tokio::test]
 async fn what_never_fits_is_not_told_to_wait() {
-    let simulator = Running::with_limits(Limits { tokens: rate("5/h"), ..Limits::default() }).await;
+    let simulator = Running::with_limits(Limits { tokens: Some(rate("5/h")), ..Limits::default() }).await;
     let answer = simulator.chatted().await;
     assert_eq!((answer.status().as_u16(), header(answer.headers(), "retry-after")), (429, None));
     let error = said(answer).await;
@@ -101,7 +101,7 @@ async fn only_so_many_are_inside_at_once() {
 }
 
 async fn limited_in(style: HeaderStyle) -> (HeaderMap, HeaderMap) {
-    let limits = Limits { requests: rate("1/h"), tokens: rate("1M/h"), ..Limits::default() };
+    let limits = Limits { requests: Some(rate("1/h")), tokens: Some(rate("1M/h")), ..Limits::default() };
     let simulator = Running::start(|options| {
         options.limits = limits;
         options.headers = style;
@@ -145,7 +145,7 @@ async fn every_vendor_has_headers_of_its_own() {
 
 #[tokio::test]
 async fn azure_s_values_are_sometimes_odd() {
-    let limits = Limits { requests: rate("1000/h"), ..Limits::default() };
+    let limits = Limits { requests: Some(rate("1000/h")), ..Limits::default() };
     let simulator = Running::start(|options| {
         options.limits = limits;
         options.headers = HeaderStyle::Azure;

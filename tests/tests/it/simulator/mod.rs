@@ -88,8 +88,8 @@ fn chat() -> Value {
     json!({ "model": "gpt-4o-mini", "messages": [{ "role": "user", "content": "How much is the fish?" }] })
 }
 
-fn rate(text: &str) -> Option<Rate> {
-    Some(text.parse().expect("a rate"))
+fn rate(text: &str) -> Rate {
+    text.parse().expect("a rate")
 }
 
 async fn said(answer: Response) -> Value {
