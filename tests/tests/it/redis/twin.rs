@@ -58,12 +58,12 @@ fn step() -> impl Strategy<Value = Step> {
 fn feedback() -> impl Strategy<Value = Feedback> {
     let time = || {
         prop_oneof![
-            2 => Just(None), 4 => (0u64..10 * SECOND).prop_map(Some), 1 => Just(Some(86_400 * SECOND)), 1 => Just(Some(0)),
+            2 => Just(None), 4 => (0u64..10 * SECOND).prop_map(Some), 4 => (0u64..SECOND).prop_map(Some), 1 => Just(Some(86_400 * SECOND)), 1 => Just(Some(0)),
         ]
         .prop_map(|time| time.map(Duration::from_micros))
     };
     let dimensions = METERED.into_iter().chain([Dimension::Concurrency]).collect::<Vec<_>>();
-    let remaining = prop_oneof![1 => Just(None), 2 => Just(Some(0)), 5 => (0u64..4_000).prop_map(Some)];
+    let remaining = prop_oneof![1 => Just(None), 2 => Just(Some(0)), 3 => (0u64..4_000).prop_map(Some), 3 => (0u64..40).prop_map(Some)];
     let standing =
         (prop::sample::select(dimensions), remaining, time(), prop_oneof![4 => Just(None), 1 => time()])
             .prop_map(|(dimension, remaining, reset, window)| DimensionStanding {
@@ -73,7 +73,7 @@ fn feedback() -> impl Strategy<Value = Feedback> {
                 reset,
                 window,
             });
-    (time(), prop::collection::vec(standing, 0..3))
+    (time(), prop::collection::vec(standing, 0..6))
         .prop_map(|(retry_after, standings)| Feedback { retry_after, standings })
 }
 
