@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use crate::commands::simulate::SimulateArgs;
+
 /// Work through thousands of slow, paid calls: each distinct one once, within your quota, with
 /// one recorded result per job, whatever dies on the way.
 #[derive(Debug, Parser)]
@@ -107,6 +109,9 @@ Example:
         #[command(subcommand)]
         action: KeysAction,
     },
+    /// A provider to try things on: strict limits, faults on a time line, a book of every call
+    #[command(after_help = crate::commands::simulate::EXAMPLES)]
+    Simulate(Box<SimulateArgs>),
     /// Show runs and what became of them
     Status(StatusArgs),
     /// List the jobs of a run

@@ -86,15 +86,24 @@ fn run(cli: Cli) -> Result<u8, CliError> {
         present::write_text(config::DEFAULT_FILE)?;
         return Ok(exit::OK);
     }
+    // It needs no settings, so wrong ones don't stop it.
+    if let Command::Simulate(args) = cli.command {
+        runtime()?.block_on(commands::simulate(*args))?;
+        return Ok(exit::OK);
+    }
     let sources = ConfigSources::of_process(cli.global.config.clone(), overrides(&cli));
     let loaded = Config::load(&sources).map_err(|problems| CliError::Usage(problems.to_string()))?;
     let app = App::new(cli.global, loaded)?;
-    let runtime = tokio::runtime::Runtime::new()
-        .map_err(|error| CliError::Failure(format!("the runtime cannot be started: {error}")))?;
+    let runtime = runtime()?;
     let ended = runtime.block_on(commands::execute(&app, cli.command));
     // A splitter that reads a pipe nobody writes to must not keep the process alive.
     runtime.shutdown_background();
     ended
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, CliError> {
+    tokio::runtime::Runtime::new()
+        .map_err(|error| CliError::Failure(format!("the runtime cannot be started: {error}")))
 }
 
 /// Flags that stand for settings.

@@ -17,6 +17,13 @@ pub fn shared_folder() -> Option<PathBuf> {
     None
 }
 
+/// The published interface.
+fn spec() -> Option<Value> {
+    let path = shared_folder()?.join("specs/openai.json");
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    Some(serde_json::from_str(&text).expect("the interface is JSON"))
+}
+
 /// Checks requests for chat completions.
 pub struct RequestCheck {
     validator: Validator,
@@ -25,10 +32,7 @@ pub struct RequestCheck {
 impl RequestCheck {
     /// From the published interface; `None` if it is not at hand.
     pub fn load() -> Option<Self> {
-        let path = shared_folder()?.join("specs/openai.json");
-        let text =
-            std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        let spec: Value = serde_json::from_str(&text).expect("the interface is JSON");
+        let spec = spec()?;
         let schema = json!({
             "$schema": "https://json-schema.org/draft/2020-12/schema",
             "$ref": "#/components/schemas/CreateChatCompletionRequest",
@@ -43,6 +47,29 @@ impl RequestCheck {
     pub fn problems(&self, request: &Value) -> Vec<String> {
         let problem = |error: jsonschema::ValidationError| format!("{}: {error}", error.instance_path());
         self.validator.iter_errors(request).map(problem).collect()
+    }
+}
+
+/// Checks answers of one sort.
+pub struct ResponseCheck {
+    validator: Validator,
+}
+
+impl ResponseCheck {
+    /// From the published interface's schema of this name; `None` if it is not at hand.
+    pub fn load(schema: &str) -> Option<Self> {
+        let schema = json!({
+            "$schema": "https://json-schema.org/draft/2020-12/schema",
+            "$ref": format!("#/components/schemas/{schema}"),
+            "components": spec()?["components"],
+        });
+        Some(Self { validator: jsonschema::validator_for(&schema).expect("the interface is a schema") })
+    }
+
+    /// What is wrong with an answer; empty if nothing is.
+    pub fn problems(&self, answer: &Value) -> Vec<String> {
+        let problem = |error: jsonschema::ValidationError| format!("{}: {error}", error.instance_path());
+        self.validator.iter_errors(answer).map(problem).collect()
     }
 }
 

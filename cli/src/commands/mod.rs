@@ -13,6 +13,7 @@ mod migrate;
 mod results;
 pub mod run;
 mod serve;
+pub mod simulate;
 mod status;
 mod submit;
 mod topology;
@@ -24,6 +25,7 @@ use crate::args::Command;
 use crate::exit::{CliError, OK};
 
 pub use completions::completions;
+pub use simulate::simulate;
 
 /// Does what the command line asks for; returns the exit code.
 pub async fn execute(app: &App, command: Command) -> Result<u8, CliError> {
@@ -46,6 +48,7 @@ pub async fn execute(app: &App, command: Command) -> Result<u8, CliError> {
         Command::Fingerprint(args) => fingerprint::fingerprint(app, &args)?,
         Command::Config(args) => config::config(app, &args)?,
         Command::Completions { shell } => completions(shell)?,
+        Command::Simulate(args) => simulate(*args).await?,
     }
     Ok(OK)
 }

@@ -14,6 +14,7 @@ mod pipelines;
 mod postgres_ledger;
 mod rabbitmq;
 mod redis;
+mod simulator;
 mod sqlite_ledger;
 mod sweeper;
 mod upstream;

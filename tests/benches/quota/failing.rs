@@ -1,0 +1,103 @@
+//! A provider that is away, and one that wants to be left alone.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use sqlx::{Connection, PgConnection};
+use tokio::time::sleep;
+
+use super::calls::{Calls, us};
+use super::extent::Extent;
+use super::rig::{Limit, Rig, Site};
+
+const WORKERS: usize = 16;
+
+/// No answer for one window. Prints the calls that were made nevertheless, and the way back.
+pub(crate) async fn print_outage(site: &Site, extent: &Extent) {
+    /// Calls that were on their way when it began, and those that had to fail before anybody knew.
+    const OPENING: Duration = Duration::from_secs(2);
+    let limit = Limit::Requests(6_000);
+    let (rig, begin) = running(site, extent, limit).await;
+    let seconds = extent.window.as_secs();
+    rig.provider.fails(&format!("0s..{seconds}s outage reset")).await;
+    sleep(extent.window).await;
+    let patience = extent.window * 4 + Duration::from_mins(2);
+    let served_after = begin + us(extent.window * 2);
+    rig.provider
+        .reaches(patience, |summary| summary["last_at_us"].as_u64() >= Some(served_after + us(extent.window)))
+        .await;
+    let calls = rig.provider.calls().await;
+    let first = calls.first_of("fault", begin).expect("a call met the outage");
+    let end = first + us(extent.window);
+    let back = calls.first_of("served", end).map(|at| Duration::from_micros(at - end));
+    println!(
+        "outage of {seconds} s, {WORKERS} workers: calls in its first {} s {}, in the rest of it {}; first answer {} \
+         after its end; {}",
+        OPENING.as_secs(),
+        calls.within(first..first + us(OPENING)),
+        calls.within(first + us(OPENING)..end),
+        back.map_or("none".to_owned(), |back| format!("{:.1} s", back.as_secs_f64())),
+        jobs(rig.database()).await,
+    );
+    print_seconds(&calls, end, limit.amount(extent) as f64 / extent.window.as_secs_f64());
+    rig.clear().await;
+}
+
+/// One 429 with `Retry-After: 5` to each who calls within a second.
+pub(crate) async fn print_storm(site: &Site, extent: &Extent) {
+    const PAUSE: Duration = Duration::from_secs(5);
+    /// What was on its way when the 429 came; what comes later was sent although it was known.
+    const ON_ITS_WAY: Duration = Duration::from_millis(100);
+    let limit = Limit::Requests(6_000);
+    let (rig, begin) = running(site, extent, limit).await;
+    rig.provider.fails("0s..1s storm retry-after=5s").await;
+    sleep(PAUSE * 2).await;
+    let calls = rig.provider.calls().await;
+    let first = calls.first_of("fault", begin).expect("a call met the storm");
+    let (known, end) = (first + us(ON_ITS_WAY), first + us(PAUSE));
+    println!(
+        "storm of 429s with Retry-After 5 s, {WORKERS} workers: calls in the first {} ms {}, in the rest of the pause \
+         {}; in the 3 s after it {}; rejected by the limit {}; {}",
+        ON_ITS_WAY.as_millis(),
+        calls.within(first..known),
+        calls.within(known..end),
+        calls.within(end..end + us(Duration::from_secs(3))),
+        calls.rejected(),
+        jobs(rig.database()).await,
+    );
+    rig.clear().await;
+}
+
+/// A fleet that has called for a window, and the time.
+async fn running(site: &Site, extent: &Extent, limit: Limit) -> (Rig, u64) {
+    const WINDOWS: u64 = 6;
+    let jobs = usize::try_from(limit.amount(extent) * WINDOWS).expect("a few");
+    let rig = Rig::start(site, extent, limit, "sliding-window", WORKERS, jobs).await;
+    let patience = extent.window * 4 + Duration::from_mins(2);
+    let amount = limit.amount(extent);
+    let is_running = |summary: &Value| summary["charged_calls"].as_u64() >= Some(amount);
+    assert!(rig.provider.reaches(patience, is_running).await, "the fleet has not begun within {patience:?}");
+    let now = rig.provider.summary().await["last_at_us"].as_u64().expect("a time");
+    (rig, now)
+}
+
+/// Seconds after the end of the outage until one second had nine tenths of the full rate.
+fn print_seconds(calls: &Calls, end: u64, per_second: f64) {
+    const SECOND: u64 = 1_000_000;
+    let full = (0..120).find(|n| {
+        let from = end + n * SECOND;
+        calls.within(from..from + SECOND) as f64 >= per_second * 0.9
+    });
+    match full {
+        Some(second) => println!("  back at nine tenths of the full rate within {} s", second + 1),
+        None => println!("  never back at nine tenths of the full rate"),
+    }
+}
+
+/// What the ledger says of the jobs.
+async fn jobs(database: &str) -> String {
+    let mut connection = PgConnection::connect(database).await.expect("Postgres answers");
+    let count = "SELECT count(*) FILTER (WHERE state = 'dead'), count(*) FROM job_states";
+    let (dead, all): (i64, i64) = sqlx::query_as(count).fetch_one(&mut connection).await.expect("an answer");
+    format!("dead jobs {dead} of {all}")
+}
