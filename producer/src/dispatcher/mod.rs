@@ -124,9 +124,11 @@ impl Dispatcher {
         if publishing.is_troubled(&line.kind) {
             return Ok(true);
         }
+        // In this order: what lands in between is counted twice, and not as taken.
+        let under_way = publishing.under_way(&line.kind);
         let ready = self.broker.depth(&line.kind).await?.ready;
-        line.window.look(Instant::now(), ready);
-        let mut waiting = ready + publishing.under_way(&line.kind);
+        line.window.look(Instant::now(), ready, under_way);
+        let mut waiting = ready + under_way;
         // First what has no limit, then the others, each as far as it may.
         let limited: Vec<_> = allowed.some.keys().cloned().collect();
         for upstream in std::iter::once(None).chain(limited.into_iter().map(Some)) {

@@ -31,6 +31,7 @@ pub(super) struct Window {
     size: usize,
     /// Messages that workers take in a second.
     rate: f64,
+    /// When it was, and what then waited on the line or was on its way there.
     last: Option<(Instant, usize)>,
     published: usize,
 }
@@ -50,15 +51,16 @@ impl Window {
         self.published += messages;
     }
 
-    /// Notes what waits on the line.
-    pub(super) fn look(&mut self, now: Instant, ready: usize) {
+    /// Notes what waits on the line, and what is on its way there: workers have taken neither.
+    pub(super) fn look(&mut self, now: Instant, ready: usize, under_way: usize) {
+        let waiting = ready + under_way;
         if let Some((at, was)) = self.last {
-            let taken = (was + self.published).saturating_sub(ready);
+            let taken = (was + self.published).saturating_sub(waiting);
             let seconds = now.duration_since(at).as_secs_f64().max(1e-3);
             self.rate += NEWEST * (taken as f64 / seconds - self.rate);
             self.resize(ready, taken);
         }
-        self.last = Some((now, ready));
+        self.last = Some((now, waiting));
         self.published = 0;
     }
 
@@ -122,7 +124,7 @@ mod tests {
             let taken = due.floor().min(waiting);
             due -= due.floor();
             waiting -= taken;
-            window.look(now, waiting as usize);
+            window.look(now, waiting as usize, 0);
             let room = window.size().saturating_sub(waiting as usize);
             window.published(room);
             waiting += room as f64;
@@ -151,6 +153,19 @@ mod tests {
     }
 
     #[test]
+    fn what_is_on_its_way_was_not_taken() {
+        let mut window = Window::new(BOUNDS);
+        let mut now = Instant::now();
+        window.look(now, 0, 0);
+        window.published(BOUNDS.least);
+        for landed in [0, 0, 10, 20, BOUNDS.least] {
+            now += SOONEST;
+            window.look(now, landed, BOUNDS.least - landed);
+            assert_eq!(window.size(), BOUNDS.least, "nobody takes anything");
+        }
+    }
+
+    #[test]
     fn there_is_an_end_to_it() {
         assert_eq!(life(100_000.0, 5).last(), Some(&BOUNDS.most));
     }
@@ -162,7 +177,7 @@ mod tests {
         for ready in [0, 20, 5, 0, 0, 20] {
             now += Duration::from_millis(100);
             window.published(20);
-            window.look(now, ready);
+            window.look(now, ready, 0);
             assert_eq!(window.size(), 20);
         }
     }
