@@ -58,7 +58,7 @@ pub(crate) async fn print_storm(site: &Site, extent: &Extent) {
     let last = calls.0.iter().rev().map(|call| call.at_us).find(|at| (known..end).contains(at));
     println!(
         "storm of 429s with Retry-After 5 s, {WORKERS} workers: calls in the first {} ms {}, in the rest of the pause \
-         {}{}; in the 3 s after it {}; rejected by the limit {}; {}",
+         {}{}; in the 3 s after it {}; {}; {}",
         ON_ITS_WAY.as_millis(),
         calls.within(first..known),
         calls.within(known..end),
