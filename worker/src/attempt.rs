@@ -9,11 +9,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fleetline_shared::domain::{
-    CallContext, DynKind, Envelope, ErasedDone, FailureClass, JobError, Outcome, PortError, Registry, Usage,
+    CallContext, DynKind, Envelope, ErasedDone, FailureClass, Feedback, JobError, Outcome, PortError,
+    Registry, Usage, Verdict,
 };
 use fleetline_shared::kill_point;
 use fleetline_shared::ports::{Delivery, Finish, Finished, Leases, Quotas, Validity};
-use fleetline_shared::rules::{Standing, decide};
+use fleetline_shared::rules::{Standing, decide, pause_after};
 use futures_util::FutureExt;
 use serde_json::value::RawValue;
 use tokio::time::{Instant, timeout};
@@ -21,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::committer::Committer;
 use crate::flow::{Flow, Passage};
-use crate::gate::{self, Gate, Pass};
+use crate::gate::{Gate, Pass, Told};
 use crate::lease::{HeldLease, Loss, Taken};
 
 /// A lease or quota service that does not answer is asked again after this time.
@@ -149,31 +150,14 @@ impl Attempts {
             Err(error) => return not_now(PORT_PAUSE, &error.to_string()),
         };
         kill_point::reach("quota.admitted");
+        let begun = Instant::now();
         let called = call(kind, args, context, limit).await;
         kill_point::reach("call.returned");
         passage.end_call();
-        pass.settle(context.usage()).await;
-        self.outcome_of(called, envelope).await
-    }
-
-    async fn outcome_of(&self, called: Called, envelope: &Envelope) -> Outcome {
-        let failed = |class, error| Outcome::Failed { class, error };
-        match called {
-            Called::Done(done) => Outcome::Success(done),
-            Called::TimedOut(limit) => {
-                failed(FailureClass::Timeout, format!("no answer within {} s", limit.as_secs_f64()))
-            }
-            Called::Panicked(message) => {
-                failed(FailureClass::Panic, format!("the handler panicked: {message}"))
-            }
-            Called::Error(JobError::Retryable(error)) => failed(FailureClass::Retryable, error),
-            Called::Error(JobError::Permanent(error)) => failed(FailureClass::Permanent, error),
-            Called::Error(JobError::Snooze { delay, why }) => not_now(delay, &why),
-            Called::Error(JobError::RateLimited { retry_after, message }) => {
-                let wait = gate::pause(&self.quotas, envelope, retry_after, &message).await;
-                not_now(wait, &message)
-            }
-        }
+        let told =
+            Told { verdict: called.verdict(), took: begun.elapsed(), feedback: called.feedback(context) };
+        pass.settle(context.usage(), told).await;
+        called.outcome()
     }
 
     /// Decides, commits, acknowledges: in this order.
@@ -231,6 +215,48 @@ enum Called {
     Error(JobError),
     TimedOut(Duration),
     Panicked(String),
+}
+
+impl Called {
+    /// What it says about the upstream's health. A panic is the handler's own.
+    fn verdict(&self) -> Verdict {
+        match self {
+            Self::Done(_) | Self::Error(JobError::Permanent(_)) => Verdict::Healthy,
+            Self::TimedOut(_) | Self::Error(JobError::Retryable(_)) => Verdict::Failing,
+            Self::Error(JobError::RateLimited { .. }) => Verdict::RateLimited,
+            Self::Panicked(_) | Self::Error(JobError::Snooze { .. }) => Verdict::Unknown,
+        }
+    }
+
+    /// What the handler heard of its upstream's quota; the wait it named itself counts first.
+    fn feedback(&self, context: &CallContext) -> Feedback {
+        let heard = context.feedback();
+        match self {
+            Self::Error(JobError::RateLimited { retry_after: Some(wait), .. }) => {
+                Feedback { retry_after: Some(*wait), ..heard }
+            }
+            _ => heard,
+        }
+    }
+
+    fn outcome(self) -> Outcome {
+        let failed = |class, error| Outcome::Failed { class, error };
+        match self {
+            Called::Done(done) => Outcome::Success(done),
+            Called::TimedOut(limit) => {
+                failed(FailureClass::Timeout, format!("no answer within {} s", limit.as_secs_f64()))
+            }
+            Called::Panicked(message) => {
+                failed(FailureClass::Panic, format!("the handler panicked: {message}"))
+            }
+            Called::Error(JobError::Retryable(error)) => failed(FailureClass::Retryable, error),
+            Called::Error(JobError::Permanent(error)) => failed(FailureClass::Permanent, error),
+            Called::Error(JobError::Snooze { delay, why }) => not_now(delay, &why),
+            Called::Error(JobError::RateLimited { retry_after, message }) => {
+                not_now(pause_after(retry_after), &message)
+            }
+        }
+    }
 }
 
 async fn call(kind: &Arc<dyn DynKind>, args: &RawValue, context: &CallContext, limit: Duration) -> Called {

@@ -3,12 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use fleetline_shared::domain::{Envelope, PortError, Usage};
-use fleetline_shared::ports::{Admission, Ask, Quotas, Reservation};
+use fleetline_shared::domain::{Envelope, Feedback, PortError, Spend, Usage, Verdict};
+use fleetline_shared::ports::{Admission, Ask, CallEnd, Quotas, Reservation};
 use tokio::time::sleep;
-
-/// Upstreams that said 429 without saying for how long are paused for this long.
-const PAUSE_WITHOUT_WORD: Duration = Duration::from_secs(5);
 
 /// A call's admission to its upstream, or to none.
 pub(crate) struct Pass {
@@ -29,6 +26,16 @@ pub(crate) enum Gate {
     },
 }
 
+/// What the end of a call tells about its upstream.
+pub(crate) struct Told {
+    /// How it does.
+    pub(crate) verdict: Verdict,
+    /// How long the call took.
+    pub(crate) took: Duration,
+    /// What it says of its quota.
+    pub(crate) feedback: Feedback,
+}
+
 impl Pass {
     /// Sets quota aside and sleeps until the call's time has come, `hold` at most.
     pub(crate) async fn get(
@@ -41,42 +48,47 @@ impl Pass {
         let Some(upstream) = &envelope.upstream else {
             return Ok(Gate::Open(Self { quotas, reservation: None }));
         };
-        let ask = Ask { upstream: upstream.clone(), tokens: envelope.estimate.total(), hold, slot_ttl };
+        let ask = Ask {
+            upstream: upstream.clone(),
+            tenant: envelope.tenant.clone(),
+            model: None,
+            priority: 0,
+            spend: spend(envelope.estimate.input_tokens, envelope.estimate.output_tokens),
+            hold,
+            slot_ttl,
+        };
         Ok(match quotas.admit(ask).await? {
             Admission::Go { after, reservation } => {
+                // If the attempt ends while it sleeps, the call was never made, and its place
+                // frees itself.
                 if !after.is_zero() {
                     sleep(after).await;
                 }
                 Gate::Open(Self { quotas, reservation: Some(reservation) })
             }
-            Admission::NotBefore { wait, why } => Gate::Closed { wait, why },
+            Admission::NotBefore { wait, why, .. } => Gate::Closed { wait, why },
         })
     }
 
-    /// Frees the call's place and books what it really used.
-    pub(crate) async fn settle(self, used: Usage) {
+    /// Frees the call's place, books what it really used, and passes on what the upstream told.
+    pub(crate) async fn settle(self, usage: Usage, told: Told) {
         let Some(reservation) = self.reservation else { return };
-        let tokens = used.input_tokens + used.output_tokens;
-        // No tokens after a call means that the upstream did not say: the estimate stands.
-        let known = (used.calls == 0 || tokens > 0).then_some(tokens);
-        if let Err(error) = self.quotas.settle(reservation, known).await {
+        let used = spend(usage.input_tokens, usage.output_tokens);
+        let Told { verdict, took, feedback } = told;
+        let was_called = usage.calls > 0;
+        let end = CallEnd {
+            // No tokens after a call means that the upstream did not say: the estimate stands.
+            used: (!was_called || used.tokens() > 0).then_some(used),
+            verdict,
+            took: was_called.then_some(took),
+            feedback,
+        };
+        if let Err(error) = self.quotas.settle(reservation, end).await {
             tracing::debug!(%error, "quota could not be settled; the estimate stands");
         }
     }
 }
 
-/// Pauses the upstream that said 429, and says how long its job is to wait.
-pub(crate) async fn pause(
-    quotas: &Arc<dyn Quotas>,
-    envelope: &Envelope,
-    retry_after: Option<Duration>,
-    message: &str,
-) -> Duration {
-    let wait = retry_after.unwrap_or(PAUSE_WITHOUT_WORD);
-    if let Some(upstream) = &envelope.upstream
-        && let Err(error) = quotas.pause(upstream, wait, message).await
-    {
-        tracing::warn!(%error, upstream, "the upstream could not be paused");
-    }
-    wait
+fn spend(input_tokens: u64, output_tokens: u64) -> Spend {
+    Spend { input_tokens, output_tokens, money: 0 }
 }

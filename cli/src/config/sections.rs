@@ -187,6 +187,11 @@ pub struct Upstream {
 impl Upstream {
     /// The limits as the quotas take them.
     pub fn limits(&self) -> Limits {
-        Limits { requests: self.requests, tokens: self.tokens, concurrency: self.concurrency }
+        Limits {
+            requests: self.requests,
+            tokens: self.tokens,
+            concurrency: self.concurrency,
+            ..Limits::default()
+        }
     }
 }

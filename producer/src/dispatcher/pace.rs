@@ -115,7 +115,7 @@ impl Pace {
         let tokens = self.upstreams.get(&report.upstream).map_or(0.0, |handed| handed.tokens);
         let by_rate = jobs_per_second(&report.limits, tokens).map(|rate| {
             let ahead = self.lead.saturating_sub(report.next_in);
-            whole(rate * ahead.as_secs_f64())
+            whole(rate * f64::from(report.effective) / 1e3 * ahead.as_secs_f64())
         });
         // A quarter more than can run: the next ones are there when a place becomes free.
         let by_places = report.limits.concurrency.map(|places| {
@@ -157,10 +157,13 @@ mod tests {
 
     const HOLD: Duration = Duration::from_secs(1);
 
-    fn report(limits: Limits, in_flight: u32, next_in_ms: u64) -> UpstreamReport {
+    fn report(limits: &Limits, in_flight: u32, next_in_ms: u64) -> UpstreamReport {
         UpstreamReport {
             upstream: "api".into(),
-            limits,
+            limits: limits.clone(),
+            effective: 1_000,
+            used: Vec::new(),
+            waiting: 0,
             in_flight,
             paused: None,
             next_in: Duration::from_millis(next_in_ms),
@@ -176,21 +179,21 @@ mod tests {
     fn about_half_of_the_hold_is_handed_out_ahead() {
         let (requests, few) = (per_minute(6_000), per_minute(6));
         let places = Limits { concurrency: Some(8), ..Limits::default() };
-        let both = Limits { concurrency: Some(8), ..requests };
+        let both = Limits { concurrency: Some(8), ..requests.clone() };
         // limits, calls under way, next one in ms, jobs
         let table = [
-            (Limits::default(), 5, 0, None),
-            (requests, 5, 0, Some(50)),
-            (requests, 5, 400, Some(10)),
-            (requests, 5, 500, Some(0)),
-            (requests, 5, 9_000, Some(0)),
-            (few, 0, 0, Some(1)),
-            (few, 0, 500, Some(0)),
-            (places, 0, 0, Some(11)),
-            (places, 8, 0, Some(3)),
-            (places, 20, 0, Some(0)),
-            (both, 2, 0, Some(9)),
-            (both, 2, 480, Some(2)),
+            (&Limits::default(), 5, 0, None),
+            (&requests, 5, 0, Some(50)),
+            (&requests, 5, 400, Some(10)),
+            (&requests, 5, 500, Some(0)),
+            (&requests, 5, 9_000, Some(0)),
+            (&few, 0, 0, Some(1)),
+            (&few, 0, 500, Some(0)),
+            (&places, 0, 0, Some(11)),
+            (&places, 8, 0, Some(3)),
+            (&places, 20, 0, Some(0)),
+            (&both, 2, 0, Some(9)),
+            (&both, 2, 480, Some(2)),
         ];
         for (limits, in_flight, next_in, expected) in table {
             let room = Pace::new(HOLD).room(&report(limits, in_flight, next_in), Instant::now());
@@ -202,13 +205,13 @@ mod tests {
     fn a_pause_and_a_full_upstream_say_when_to_look_again() {
         let requests = per_minute(6_000);
         let wait = Duration::from_secs(7);
-        let paused = UpstreamReport { paused: Some((wait, "429".into())), ..report(requests, 0, 0) };
+        let paused = UpstreamReport { paused: Some((wait, "429".into())), ..report(&requests, 0, 0) };
         let look =
             |report: &UpstreamReport| Pace::new(HOLD).allowed(std::slice::from_ref(report), Instant::now());
         assert_eq!(look(&paused).none, ["api"]);
         assert_eq!(look(&paused).look_in, Some(wait));
-        assert_eq!(look(&report(requests, 0, 900)).look_in, Some(Duration::from_millis(400)));
-        assert_eq!(look(&report(requests, 0, 900)).none, ["api"]);
-        assert!(look(&report(requests, 0, 0)).none.is_empty());
+        assert_eq!(look(&report(&requests, 0, 900)).look_in, Some(Duration::from_millis(400)));
+        assert_eq!(look(&report(&requests, 0, 900)).none, ["api"]);
+        assert!(look(&report(&requests, 0, 0)).none.is_empty());
     }
 }

@@ -58,7 +58,7 @@ impl LogArgs {
 
 impl AnalyserRef {
     /// Whether the built-in rules do the work, which call nobody.
-    fn is_builtin(&self) -> bool {
+    pub fn is_builtin(&self) -> bool {
         self.name == "builtin"
     }
 

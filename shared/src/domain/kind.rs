@@ -34,6 +34,13 @@ pub trait Kind: Send + Sync + 'static {
         context: &CallContext,
     ) -> impl Future<Output = Result<Done<Self::Output>, JobError>> + Send;
 
+    /// Args for lesser work that calls nobody, in place of what these ask for: it may be done while
+    /// the upstream's breaker is open. By default there is none.
+    fn stand_in(&self, args: Self::Args) -> Option<Self::Args> {
+        let _ = args;
+        None
+    }
+
     /// Limits of one attempt and of all.
     fn policy(&self) -> KindPolicy {
         KindPolicy::default()
@@ -137,12 +144,22 @@ pub struct Done<Output> {
     pub model: Option<String>,
     /// Jobs to insert in the same transaction as the result.
     pub follow_ups: Vec<NewJob>,
+    /// Why this stands in for what the job asked for, if it does. Then this job gets it, and those
+    /// that wait for it, but none that comes later.
+    pub stand_in: Option<String>,
 }
 
 impl<Output> Done<Output> {
     /// An output without facts and follow-ups.
     pub fn new(output: Output) -> Self {
-        Self { output, facts: Vec::new(), analyser: String::new(), model: None, follow_ups: Vec::new() }
+        Self {
+            output,
+            facts: Vec::new(),
+            analyser: String::new(),
+            model: None,
+            follow_ups: Vec::new(),
+            stand_in: None,
+        }
     }
 }
 
@@ -159,6 +176,8 @@ pub trait DynKind: Send + Sync {
     fn policy(&self) -> KindPolicy;
     /// Parses the args and does the work. Args that do not parse are a permanent error.
     fn perform<'a>(&'a self, args: &'a RawValue, context: &'a CallContext) -> Performed<'a>;
+    /// The same with the args of [`Kind::stand_in`], if there are any.
+    fn perform_stand_in<'a>(&'a self, args: &'a RawValue, context: &'a CallContext) -> Option<Performed<'a>>;
     /// Parses the args and looks at them, see [`Kind::appraise`].
     fn appraise(&self, args: &RawValue) -> Result<Appraisal, String>;
     /// See [`Kind::locate`].
@@ -178,17 +197,13 @@ impl<K: Kind> DynKind for K {
         Box::pin(async move {
             let args = serde_json::from_str(args.get())
                 .map_err(|error| JobError::Permanent(format!("args of {} do not parse: {error}", K::NAME)))?;
-            let done = Kind::perform(self, args, context).await?;
-            let output = serde_json::value::to_raw_value(&done.output)
-                .map_err(|error| JobError::Permanent(format!("output of {} is no JSON: {error}", K::NAME)))?;
-            Ok(Done {
-                output,
-                facts: done.facts,
-                analyser: done.analyser,
-                model: done.model,
-                follow_ups: done.follow_ups,
-            })
+            erased::<K>(Kind::perform(self, args, context).await?)
         })
+    }
+
+    fn perform_stand_in<'a>(&'a self, args: &'a RawValue, context: &'a CallContext) -> Option<Performed<'a>> {
+        let args = self.stand_in(serde_json::from_str(args.get()).ok()?)?;
+        Some(Box::pin(async move { erased::<K>(Kind::perform(self, args, context).await?) }))
     }
 
     fn appraise(&self, json: &RawValue) -> Result<Appraisal, String> {
@@ -199,6 +214,19 @@ impl<K: Kind> DynKind for K {
     fn locate(&self, value: &mut Value, source: &Source) {
         Kind::locate(self, value, source);
     }
+}
+
+fn erased<K: Kind>(done: Done<K::Output>) -> Result<ErasedDone, JobError> {
+    let output = serde_json::value::to_raw_value(&done.output)
+        .map_err(|error| JobError::Permanent(format!("output of {} is no JSON: {error}", K::NAME)))?;
+    Ok(Done {
+        output,
+        facts: done.facts,
+        analyser: done.analyser,
+        model: done.model,
+        follow_ups: done.follow_ups,
+        stand_in: done.stand_in,
+    })
 }
 
 /// The kinds that a process knows, by name.

@@ -44,6 +44,13 @@ pub enum Outcome {
         /// What it waits for.
         why: String,
     },
+    /// It may not start, and the last result of its key will do, however old it is.
+    Old {
+        /// When to try again if there is no such result.
+        delay: Duration,
+        /// What it would wait for.
+        why: String,
+    },
     /// The process drains: the job goes back unharmed.
     Drained,
     /// Its lease went to another attempt, or the ledger knows a newer dispatch.
@@ -57,6 +64,14 @@ pub enum Outcome {
 pub enum Decision {
     /// Store the result: terminal.
     Succeed(ErasedDone),
+    /// Store the last result of its key as this job's, with its age, even if it is fresh no more:
+    /// terminal. No attempt counted. If there is none, do what `otherwise` says.
+    Reuse {
+        /// Why an old result will do, for people.
+        why: String,
+        /// To be done without an old result; not a reuse again.
+        otherwise: Box<Decision>,
+    },
     /// Back to ready after the delay; one attempt counted.
     Retry {
         /// From now, by the ledger's clock.

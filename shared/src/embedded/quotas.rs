@@ -1,6 +1,7 @@
 //! Quotas of this process. The arithmetic is [`QuotaState`]'s; here are the clock and the waiting.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -9,8 +10,8 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
 use crate::domain::PortError;
-use crate::ports::{Admission, Ask, Limits, Quotas, Reservation, UpstreamReport};
-use crate::rules::{Lack, Pacing, QuotaState, Slot, SlotAsk, micros, too_large, why};
+use crate::ports::{Admission, Ask, CallEnd, Lack, Limits, Quotas, Reservation, UpstreamReport};
+use crate::rules::{Pacing, QuotaState, Slot, SlotAsk, micros, too_large, why};
 
 /// When to ask again after the hold has passed without a free place. Nobody knows when a call
 /// under way ends.
@@ -26,16 +27,13 @@ pub struct MemoryQuotas {
 
 struct Upstream {
     limits: Limits,
-    book: Mutex<Book>,
+    state: Mutex<QuotaState>,
+    /// Asks without an answer yet.
+    waiting: AtomicU32,
     /// Whoever waits for a place holds the turn; the others queue for it in the order of asking.
     turn: tokio::sync::Mutex<()>,
     /// A place is free.
     freed: Notify,
-}
-
-struct Book {
-    state: QuotaState,
-    pause_why: String,
 }
 
 impl MemoryQuotas {
@@ -68,12 +66,17 @@ impl MemoryQuotas {
 
 impl Upstream {
     fn new(limits: Limits, pacing: Pacing) -> Self {
-        let book = Book { state: QuotaState::new(limits, pacing, 0), pause_why: String::new() };
-        Self { limits, book: Mutex::new(book), turn: tokio::sync::Mutex::default(), freed: Notify::new() }
+        Self {
+            state: Mutex::new(QuotaState::new(&limits, pacing, 0)),
+            limits,
+            waiting: AtomicU32::new(0),
+            turn: tokio::sync::Mutex::default(),
+            freed: Notify::new(),
+        }
     }
 
-    fn book(&self) -> MutexGuard<'_, Book> {
-        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, QuotaState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The answer to a slot, if it is one. `Err`: full; the time until a place is free by itself.
@@ -82,16 +85,32 @@ impl Upstream {
         Ok(match slot {
             Slot::Full { until: at } => return Err(until(at)),
             Slot::At { at, id } => {
-                let reservation = Reservation { id, upstream: ask.upstream.clone(), tokens: ask.tokens };
+                let reservation = Reservation { id, upstream: ask.upstream.clone(), spend: ask.spend };
                 Ok(Admission::Go { after: until(at), reservation })
             }
-            Slot::TooFar { at, lack } => Ok(Admission::NotBefore { wait: until(at), why: self.why(lack) }),
+            Slot::TooFar { at, lack } => Ok(self.refusal(until(at), lack)),
             Slot::Never { lack, limit } => Err(too_large(ask, lack, limit)),
         })
     }
 
-    fn why(&self, lack: Lack) -> String {
-        why(lack, &self.book().pause_why)
+    fn refusal(&self, wait: Duration, lack: Lack) -> Admission {
+        Admission::NotBefore { wait, lack, why: why(lack, self.state().pause_why()) }
+    }
+}
+
+/// An ask without an answer yet.
+struct Waiting<'a>(&'a AtomicU32);
+
+impl<'a> Waiting<'a> {
+    fn new(count: &'a AtomicU32) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -99,14 +118,14 @@ impl Upstream {
 impl Quotas for MemoryQuotas {
     async fn admit(&self, ask: Ask) -> Result<Admission, PortError> {
         let upstream = self.upstream(&ask.upstream);
-        let full = |wait| Ok(Admission::NotBefore { wait, why: upstream.why(Lack::Concurrency) });
+        let _waiting = Waiting::new(&upstream.waiting);
+        let full = |wait| Ok(upstream.refusal(wait, Lack::Concurrency));
         let latest = self.now().saturating_add(micros(ask.hold));
         let Ok(_turn) = timeout(ask.hold, upstream.turn.lock()).await else { return full(FULL_RETRY) };
         loop {
             let now = self.now();
             let hold = latest.saturating_sub(now);
-            let slot_ask = SlotAsk { tokens: ask.tokens, hold, ttl: micros(ask.slot_ttl) };
-            let slot = upstream.book().state.admit(slot_ask, now);
+            let slot = upstream.state().admit(&SlotAsk::of(&ask, hold), now);
             let free_in = match upstream.answer(&ask, slot, now) {
                 Ok(answer) => return answer,
                 Err(free_in) => free_in,
@@ -114,24 +133,21 @@ impl Quotas for MemoryQuotas {
             if hold == 0 {
                 return full(free_in.min(FULL_RETRY));
             }
-            // Whether a place was freed or the time is over: the book knows.
+            // Whether a place was freed or the time is over: the state knows.
             let _ = timeout(free_in.min(Duration::from_micros(hold)), upstream.freed.notified()).await;
         }
     }
 
-    async fn settle(&self, reservation: Reservation, tokens_used: Option<u64>) -> Result<(), PortError> {
+    async fn settle(&self, reservation: Reservation, end: CallEnd) -> Result<(), PortError> {
         let upstream = self.upstream(&reservation.upstream);
-        upstream.book().state.settle(reservation.id, tokens_used, self.now());
+        upstream.state().settle(reservation.id, &end, self.now());
         upstream.freed.notify_one();
         Ok(())
     }
 
     async fn pause(&self, upstream: &str, wait: Duration, why: &str) -> Result<(), PortError> {
         let upstream = self.upstream(upstream);
-        let mut book = upstream.book();
-        if book.state.pause(self.now().saturating_add(micros(wait))) {
-            why.clone_into(&mut book.pause_why);
-        }
+        upstream.state().pause(self.now().saturating_add(micros(wait)), why);
         Ok(())
     }
 
@@ -144,15 +160,7 @@ impl Quotas for MemoryQuotas {
 
 impl Upstream {
     fn report(&self, name: String, now: u64) -> UpstreamReport {
-        let mut book = self.book();
-        let until = |at: u64| Duration::from_micros(at.saturating_sub(now));
-        let pause = until(book.state.paused_until());
-        UpstreamReport {
-            upstream: name,
-            limits: self.limits,
-            in_flight: u32::try_from(book.state.in_flight(now)).unwrap_or(u32::MAX),
-            paused: (!pause.is_zero()).then(|| (pause, book.pause_why.clone())),
-            next_in: until(book.state.next_start(now)),
-        }
+        let standing = self.state().standing(now);
+        standing.report(name, self.limits.clone(), self.waiting.load(Ordering::Relaxed), now)
     }
 }

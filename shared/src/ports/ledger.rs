@@ -326,7 +326,8 @@ pub struct JobRow {
     pub usage: Usage,
     /// Counted attempts.
     pub attempts: u16,
-    /// Why it is dead, or why its last attempt failed.
+    /// Why it is dead, why its last attempt failed, or for what reason it got something else than
+    /// a fresh result.
     pub error: Option<String>,
     /// Class of reason, if it is dead.
     #[serde(skip_serializing_if = "Option::is_none")]

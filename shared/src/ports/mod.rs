@@ -1,6 +1,7 @@
 //! What the engine needs from the world, as small traits. Every adapter of a port passes the
 //! same conformance suite (crate `fleetline-tests`, folder `conformance`).
 
+mod breaker;
 mod broker;
 mod keys;
 mod leases;
@@ -8,6 +9,7 @@ mod ledger;
 mod outbox;
 mod quotas;
 
+pub use breaker::{BreakerOptions, BreakerReport, FailureRate};
 pub use broker::{Broker, Deliveries, Delivery, Depth, Message, Settle, Settlement};
 pub use keys::{ApiKey, KeyLedger, NewApiKey, Role};
 pub use leases::{Acquired, Holder, Leases};
@@ -17,4 +19,6 @@ pub use ledger::{
     RedriveLedger, RunRow, Scope, Seal, SubmitLedger, Swept, Validity,
 };
 pub use outbox::{Event, OutboxLedger};
-pub use quotas::{Admission, Ask, Limits, Quotas, Rate, Reservation, UpstreamReport};
+pub use quotas::{
+    Admission, Ask, CallEnd, DimensionUse, Lack, Limits, Quotas, Rate, Rates, Reservation, UpstreamReport,
+};

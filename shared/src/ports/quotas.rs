@@ -1,10 +1,11 @@
 //! Quotas keep the whole fleet within what each upstream allows, over any sliding window.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::domain::PortError;
+use crate::domain::{Dimension, Feedback, PortError, Spend, Verdict};
 
 /// So much per window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,14 +17,63 @@ pub struct Rate {
 }
 
 /// Limits of one upstream. `None`: unlimited.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Limits {
     /// Calls.
     pub requests: Option<Rate>,
+    /// Tokens of requests.
+    pub input_tokens: Option<Rate>,
+    /// Tokens of answers.
+    pub output_tokens: Option<Rate>,
     /// Tokens of requests and answers together.
     pub tokens: Option<Rate>,
+    /// Money, in millionths of the currency. A cap, not a pace: all of it may be spent in the
+    /// first hour of a day. Only while it is unknown what was spent before (at the first start,
+    /// after a loss of state), it is paced evenly over one window.
+    pub budget: Option<Rate>,
     /// Calls at the same time.
     pub concurrency: Option<u32>,
+    /// What each tenant may use of it.
+    pub per_tenant: Option<Rates>,
+    /// What may be used of it with a model, by the model's name.
+    pub per_model: BTreeMap<String, Rates>,
+}
+
+impl Limits {
+    /// What is limited per window.
+    pub fn rates(&self) -> Rates {
+        let Self { requests, input_tokens, output_tokens, tokens, budget, .. } = *self;
+        Rates { requests, input_tokens, output_tokens, tokens, budget }
+    }
+}
+
+/// Limits per window. `None`: unlimited.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rates {
+    /// Calls.
+    pub requests: Option<Rate>,
+    /// Tokens of requests.
+    pub input_tokens: Option<Rate>,
+    /// Tokens of answers.
+    pub output_tokens: Option<Rate>,
+    /// Tokens of requests and answers together.
+    pub tokens: Option<Rate>,
+    /// Money, in millionths of the currency: see [`Limits::budget`].
+    pub budget: Option<Rate>,
+}
+
+impl Rates {
+    /// The limit of one dimension; of concurrency none.
+    pub fn get(&self, dimension: Dimension) -> Option<Rate> {
+        match dimension {
+            Dimension::Requests => self.requests,
+            Dimension::InputTokens => self.input_tokens,
+            Dimension::OutputTokens => self.output_tokens,
+            Dimension::Tokens => self.tokens,
+            Dimension::Money => self.budget,
+            Dimension::Concurrency => None,
+        }
+    }
 }
 
 /// A request to make one call.
@@ -31,8 +81,15 @@ pub struct Limits {
 pub struct Ask {
     /// The upstream.
     pub upstream: String,
-    /// Tokens it will probably use.
-    pub tokens: u64,
+    /// For whom.
+    pub tenant: String,
+    /// With which of the upstream's models.
+    pub model: Option<String>,
+    /// Of asks that come at the same time, or wait for a place together, those with higher ones go
+    /// first; equal ones in the order of asking. A slot once given is never taken away.
+    pub priority: i16,
+    /// What it will probably use.
+    pub spend: Spend,
     /// The longest wait the caller will sleep through while it holds its delivery.
     pub hold: Duration,
     /// So long after its start the call's place in `concurrency` is free again, even if nobody
@@ -47,8 +104,28 @@ pub struct Reservation {
     pub id: u64,
     /// The upstream.
     pub upstream: String,
-    /// Tokens set aside.
-    pub tokens: u64,
+    /// What was set aside, beside the call itself.
+    pub spend: Spend,
+}
+
+/// How a call ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallEnd {
+    /// What it used; `None`: unknown, the estimate stands.
+    pub used: Option<Spend>,
+    /// What it says about the upstream's health.
+    pub verdict: Verdict,
+    /// How long it took, if it was made.
+    pub took: Option<Duration>,
+    /// What the answer said about the quota.
+    pub feedback: Feedback,
+}
+
+impl CallEnd {
+    /// The end of a call that tells nothing of its upstream.
+    pub fn unknown(used: Option<Spend>) -> Self {
+        Self { used, verdict: Verdict::Unknown, took: None, feedback: Feedback::default() }
+    }
 }
 
 /// Answer to an [`Ask`].
@@ -65,9 +142,32 @@ pub enum Admission {
     NotBefore {
         /// The earliest time at which asking makes sense.
         wait: Duration,
-        /// What is missing, for people: `requests`, `tokens`, `concurrency`, `paused: 429`.
+        /// What is missing.
+        lack: Lack,
+        /// The same for people: `requests`, `tokens`, `concurrency`, `paused: 429`.
         why: String,
     },
+}
+
+/// What keeps a call from starting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lack {
+    /// Calls in the window.
+    Requests,
+    /// Tokens of requests in the window.
+    InputTokens,
+    /// Tokens of answers in the window.
+    OutputTokens,
+    /// Tokens in the window.
+    Tokens,
+    /// Money in the window.
+    Money,
+    /// Calls at the same time.
+    Concurrency,
+    /// A pause.
+    Pause,
+    /// The breaker is open.
+    Breaker,
 }
 
 /// One upstream now.
@@ -77,13 +177,33 @@ pub struct UpstreamReport {
     pub upstream: String,
     /// Its limits.
     pub limits: Limits,
+    /// Share of the limits of calls and tokens that is in use since the upstream last said 429, in
+    /// per mille: 1000 is all.
+    pub effective: u32,
+    /// What was used in the windows until now, one entry for each dimension that is limited.
+    pub used: Vec<DimensionUse>,
     /// Calls under way.
     pub in_flight: u32,
+    /// Asks of this process that wait for an answer.
+    pub waiting: u32,
     /// Time until a pause ends, and why it was called.
     pub paused: Option<(Duration, String)>,
     /// Time until rates and pause let the next small call start. Whether a place is free for it,
     /// `in_flight` tells.
     pub next_in: Duration,
+}
+
+/// What was used of a limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DimensionUse {
+    /// What is counted.
+    pub dimension: Dimension,
+    /// Used by the fleet in the window until now, with what is set aside.
+    pub used: u64,
+    /// Used by others, as far as the upstream let us know.
+    pub others: u64,
+    /// The limit.
+    pub limit: u64,
 }
 
 /// Gives out the upstreams' quotas.
@@ -94,10 +214,12 @@ pub trait Quotas: Send + Sync {
     /// for one, the hold at most. A call larger than a whole limit is [`PortError::Invalid`].
     async fn admit(&self, ask: Ask) -> Result<Admission, PortError>;
 
-    /// Ends a call: frees its place, and corrects the tokens set aside to those used
-    /// (`None`: unknown, the estimate stands). What was used beyond the estimate delays later
-    /// calls.
-    async fn settle(&self, reservation: Reservation, tokens_used: Option<u64>) -> Result<(), PortError>;
+    /// Ends a call: frees its place, and corrects what was set aside to what was used. What was
+    /// used beyond the estimate delays later calls. [`Verdict::RateLimited`] pauses the upstream
+    /// for as long as the answer said (5 s if it said nothing, an hour at most), and lowers its
+    /// effective rate, which recovers by itself; calls that were admitted before such a pause do
+    /// not call another one.
+    async fn settle(&self, reservation: Reservation, end: CallEnd) -> Result<(), PortError>;
 
     /// Gives nobody a start within this time. A longer pause wins over a shorter one. Whoever
     /// was told to go before the pause, still goes.

@@ -20,6 +20,8 @@ pub(super) enum End<'a> {
     Success(&'a ErasedDone),
     /// With the result of another.
     Shared(i64),
+    /// With the result of another, which is not what was asked for, and why.
+    Lesser(i64, String),
     Dead(DeadReason, String),
     Cancelled,
 }
@@ -27,7 +29,7 @@ pub(super) enum End<'a> {
 impl End<'_> {
     pub(super) fn state(&self) -> i16 {
         match self {
-            Self::Success(_) | Self::Shared(_) => SUCCEEDED,
+            Self::Success(_) | Self::Shared(_) | Self::Lesser(..) => SUCCEEDED,
             Self::Dead(..) => DEAD,
             Self::Cancelled => CANCELLED,
         }
@@ -42,7 +44,8 @@ impl End<'_> {
 
     pub(super) fn error(&self) -> Option<&str> {
         match self {
-            Self::Dead(_, error) => Some(error),
+            Self::Dead(_, error) | Self::Lesser(_, error) => Some(error),
+            Self::Success(done) => done.stand_in.as_deref(),
             _ => None,
         }
     }
@@ -51,8 +54,12 @@ impl End<'_> {
     /// Where the request itself can never work they share its fate instead of paying for it again.
     fn for_attached(&self, n: i64) -> Option<End<'static>> {
         match self {
-            Self::Success(_) => Some(End::Shared(n)),
+            Self::Success(done) => Some(match &done.stand_in {
+                Some(why) => End::Lesser(n, why.clone()),
+                None => End::Shared(n),
+            }),
             Self::Shared(result) => Some(End::Shared(*result)),
+            Self::Lesser(result, why) => Some(End::Lesser(*result, why.clone())),
             Self::Dead(reason @ (DeadReason::Permanent | DeadReason::BadPayload), error) => {
                 Some(End::Dead(*reason, error.clone()))
             }
@@ -95,7 +102,9 @@ pub(super) async fn end_jobs(
         let job = &ending.job;
         let mut waiting = attached.remove(&job.n).unwrap_or_default();
         let mut change = KeyChange { key: job.key, live: None, waiting: false, result: None };
-        if let End::Success(_) = ending.end {
+        if let End::Success(done) = ending.end
+            && done.stand_in.is_none()
+        {
             change.result = Some((job.n, job.fresh_ms));
         }
         if let Some(end) = ending.end.for_attached(job.n) {
@@ -135,7 +144,7 @@ fn count(counters: &mut Counters, ending: &Ending<'_>) {
     let counts = counters.of(ending.job.run);
     match ending.end {
         End::Success(_) => counts.succeeded += 1,
-        End::Shared(_) => {
+        End::Shared(_) | End::Lesser(..) => {
             counts.succeeded += 1;
             counts.reused += 1;
         }

@@ -16,7 +16,7 @@ use crate::ports::Finish;
 /// The success, if it is a usual one.
 pub(super) fn plain(finish: &Finish) -> Option<&ErasedDone> {
     match &finish.decision {
-        Decision::Succeed(done) if done.follow_ups.is_empty() => Some(done),
+        Decision::Succeed(done) if done.follow_ups.is_empty() && done.stand_in.is_none() => Some(done),
         _ => None,
     }
 }

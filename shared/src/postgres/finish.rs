@@ -14,11 +14,13 @@ use super::end::{End, Ending, end_jobs};
 use super::fault::{Fault, Result};
 use super::live::{self, Live};
 use super::numbers::{bounded_usage, for_people, number_of, to_ms, uuid_of};
+use super::old::{self, OldResult};
 use super::put_back::{self, Back};
 use super::submit::{Birth, bear};
 use crate::domain::{DeadReason, Decision, NewJob};
 use crate::kill_point;
 use crate::ports::{Added, Finish, Finished};
+use crate::rules::old_result;
 
 /// A group's answers, and whether jobs may have become ready or a run finished.
 pub(super) struct Group {
@@ -106,13 +108,15 @@ async fn record(
     counters: &mut Counters,
 ) -> Result<(Vec<bool>, bool)> {
     let mut current = hold_current(connection, finishes).await?;
+    let old = old::results(connection, finishes, &current).await?;
     let mut gathered = Gathered::default();
     let mut recorded = Vec::with_capacity(finishes.len());
     for finish in finishes {
         let job = current.remove(&number_of(finish.job));
         recorded.push(job.is_some());
         if let Some(job) = job {
-            decide(finish, job, counters, &mut gathered);
+            let old = old.get(&job.n).copied();
+            decide(finish, old, job, counters, &mut gathered);
         }
     }
     let Gathered { endings, backs, failed, follow_ups } = gathered;
@@ -124,12 +128,22 @@ async fn record(
     Ok((recorded, news))
 }
 
-fn decide<'a>(finish: &'a Finish, mut job: Live, counters: &mut Counters, gathered: &mut Gathered<'a>) {
+fn decide<'a>(
+    finish: &'a Finish,
+    old: Option<OldResult>,
+    mut job: Live,
+    counters: &mut Counters,
+    gathered: &mut Gathered<'a>,
+) {
     let usage = bounded_usage(finish.usage);
     job.usage += usage;
     let counts = counters.of(job.run);
     counts.usage += usage;
-    let end = match &finish.decision {
+    let decision = match &finish.decision {
+        Decision::Reuse { otherwise, .. } if old.is_none() => otherwise,
+        decision => decision,
+    };
+    let end = match decision {
         Decision::Succeed(done) => {
             job.attempts += 1;
             gathered.follow_ups.extend(done.follow_ups.iter().map(|next| (job.run, next)));
@@ -145,7 +159,12 @@ fn decide<'a>(finish: &'a Finish, mut job: Live, counters: &mut Counters, gather
             }
             End::Cancelled
         }
-        Decision::Snooze { .. } if job.withdrawn => End::Cancelled,
+        Decision::Snooze { .. } | Decision::Reuse { .. } if job.withdrawn => End::Cancelled,
+        Decision::Reuse { why, .. } => match old {
+            Some(old) => End::Lesser(old.result, for_people(&old_result(why, old.age))),
+            // Not one in the other.
+            None => return,
+        },
         Decision::Snooze { delay, why } => {
             gathered.backs.push(Back::new(&job, to_ms(*delay), Some(for_people(why))));
             return;

@@ -23,6 +23,7 @@ mod lanes;
 mod live;
 mod migrate;
 mod numbers;
+mod old;
 mod options;
 mod outbox;
 mod pool;

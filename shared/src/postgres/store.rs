@@ -19,7 +19,7 @@ pub(super) async fn endings(connection: &mut PgConnection, endings: &[Ending<'_>
     }
     let result = |ending: &Ending<'_>| match ending.end {
         End::Success(_) => Some(ending.job.n),
-        End::Shared(result) => Some(result),
+        End::Shared(result) | End::Lesser(result, _) => Some(result),
         _ => None,
     };
     let usage = |of: fn(&crate::domain::Usage) -> u64| -> Vec<i64> {

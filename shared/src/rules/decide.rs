@@ -25,6 +25,7 @@ pub struct Standing {
 /// | crash | yes | the same; at the maximum: die (crash loop) |
 /// | permanent, bad payload | yes | die |
 /// | not now | no | snooze; past the deadline: die |
+/// | old result will do | no | reuse; if there is none: as not now |
 /// | drained | no | snooze for no time: back to ready |
 /// | superseded | no | ignore |
 /// | cancelled | - | cancel |
@@ -33,6 +34,9 @@ pub fn decide(outcome: Outcome, standing: Standing, backoff: &Backoff, random: f
         Outcome::Success(done) => Decision::Succeed(done),
         Outcome::Failed { class, error } => after_failure(class, error, standing, backoff, random),
         Outcome::NotNow { delay, why } => after_wait(delay, why, standing),
+        Outcome::Old { delay, why } => {
+            Decision::Reuse { why: why.clone(), otherwise: Box::new(after_wait(delay, why, standing)) }
+        }
         Outcome::Drained => Decision::Snooze { delay: Duration::ZERO, why: "worker drained".into() },
         Outcome::Superseded => Decision::Ignore,
         Outcome::Cancelled => Decision::Cancel,
@@ -91,6 +95,7 @@ mod tests {
             Decision::Retry { delay, .. } => format!("retry in {}s", delay.as_secs()),
             Decision::Snooze { delay, .. } => format!("snooze {}s", delay.as_secs()),
             Decision::Die { reason, .. } => format!("die {reason}"),
+            Decision::Reuse { otherwise, .. } => format!("reuse or {}", words(otherwise)),
             Decision::Cancel => "cancel".into(),
             Decision::Ignore => "ignore".into(),
         }
@@ -102,6 +107,10 @@ mod tests {
 
     fn wait(seconds: u64) -> Outcome {
         Outcome::NotNow { delay: Duration::from_secs(seconds), why: "quota".into() }
+    }
+
+    fn old(seconds: u64) -> Outcome {
+        Outcome::Old { delay: Duration::from_secs(seconds), why: "the breaker is open".into() }
     }
 
     #[test]
@@ -129,6 +138,8 @@ mod tests {
             (wait(30), 9, None, "snooze 30s"),
             (wait(30), 0, Some(30), "snooze 30s"),
             (wait(30), 0, Some(29), "die deadline_passed"),
+            (old(30), 9, Some(30), "reuse or snooze 30s"),
+            (old(30), 0, Some(29), "reuse or die deadline_passed"),
             (Outcome::Drained, 2, Some(0), "snooze 0s"),
             (Outcome::Superseded, 2, None, "ignore"),
             (Outcome::Cancelled, 0, None, "cancel"),

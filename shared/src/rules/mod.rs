@@ -1,13 +1,19 @@
 //! Pure rules: no clock, no randomness, no I/O of their own.
 
 mod backoff;
+mod breaker;
 mod canonical;
 mod decide;
 mod dedup;
+mod old_result;
 mod quota;
 
 pub use backoff::Backoff;
+pub use breaker::{Breaker, BreakerStanding, BreakerTerms, Passage};
 pub use canonical::canonical_json;
 pub use decide::{Standing, decide};
 pub use dedup::dedup_key;
-pub use quota::{Lack, Pacing, QuotaState, Slot, SlotAsk, micros, too_large, why};
+pub use old_result::old_result;
+pub use quota::{
+    METERED, Pacing, QuotaStanding, QuotaState, Slot, SlotAsk, micros, pause_after, too_large, why,
+};

@@ -79,6 +79,11 @@ impl Kind for LogAnalyze {
         Ok(Done { analyser: args.analyser.name, model: args.analyser.model, ..Done::new(output) })
     }
 
+    fn stand_in(&self, args: LogArgs) -> Option<LogArgs> {
+        let analyser = self.analysers.stand_in(&args.analyser)?;
+        Some(LogArgs { analyser, ..args })
+    }
+
     fn policy(&self) -> KindPolicy {
         super::lasting(self.policy, self.analysers.longest_call())
     }

@@ -206,6 +206,11 @@ impl Kind for NodeExtract {
         })
     }
 
+    fn stand_in(&self, args: NodeArgs) -> Option<NodeArgs> {
+        let analyser = self.analysers.stand_in(&args.analyser)?;
+        Some(NodeArgs { analyser, ..args })
+    }
+
     fn policy(&self) -> KindPolicy {
         super::lasting(self.policy, self.analysers.longest_call())
     }

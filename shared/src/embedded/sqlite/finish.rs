@@ -1,17 +1,20 @@
 //! Recording outcomes: fenced, in groups, each in a savepoint of its own.
 
+use std::time::Duration;
+
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::codes::{CANCELLED, DISPATCHED, READY, SUCCEEDED};
 use super::counters::Counters;
 use super::fault::is_about_the_row;
 use super::numbers::{bounded_usage, now_ms, to_ms};
-use super::results::store_result;
+use super::results::{last_result, store_result};
 use super::runs::RunRef;
 use super::submit::add_job;
 use super::twins::{die, give_to_attached, promote_attached};
 use crate::domain::{DeadReason, Decision, ErasedDone, Usage};
 use crate::ports::{Added, Finish, Finished};
+use crate::rules::old_result;
 
 /// What the rules below need to know of a job.
 pub(super) struct Target {
@@ -64,27 +67,49 @@ fn finish_one(
 ) -> rusqlite::Result<Finished> {
     let Some(job) = find_current(connection, finish)? else { return Ok(Finished::Stale) };
     record_usage(connection, &job, finish.usage, counters)?;
-    match &finish.decision {
-        Decision::Succeed(done) => succeed(connection, &job, done, now, counters)?,
+    apply(connection, finish, &finish.decision, &job, now, counters)?;
+    Ok(Finished::Recorded)
+}
+
+fn apply(
+    connection: &Connection,
+    finish: &Finish,
+    decision: &Decision,
+    job: &Target,
+    now: i64,
+    counters: &mut Counters,
+) -> rusqlite::Result<()> {
+    match decision {
+        Decision::Succeed(done) => succeed(connection, job, done, now, counters)?,
         Decision::Retry { error, .. } if job.withdrawn => {
             counters.of(job.run.n).retries += 1;
-            record_attempt(connection, &job, error, now)?;
+            record_attempt(connection, job, error, now)?;
             connection
                 .prepare_cached("UPDATE jobs SET attempts = attempts + 1 WHERE n = ?1")?
                 .execute([job.n])?;
-            cancel(connection, &job, now, counters)?;
+            cancel(connection, job, now, counters)?;
         }
-        Decision::Snooze { .. } if job.withdrawn => cancel(connection, &job, now, counters)?,
+        Decision::Snooze { .. } | Decision::Reuse { .. } if job.withdrawn => {
+            cancel(connection, job, now, counters)?;
+        }
+        Decision::Reuse { why, otherwise } => match last_result(connection, job)? {
+            Some((result, made_at)) => {
+                let age = Duration::from_millis((now - made_at).max(0).cast_unsigned());
+                let end = Success { result, counted: false, note: Some(old_result(why, age)) };
+                end_well(connection, job, &end, now, counters)?;
+            }
+            None => apply(connection, finish, otherwise, job, now, counters)?,
+        },
         Decision::Retry { delay, error } => {
             counters.of(job.run.n).retries += 1;
-            record_attempt(connection, &job, error, now)?;
-            put_back(connection, &job, now.saturating_add(to_ms(*delay)), true, error)?;
+            record_attempt(connection, job, error, now)?;
+            put_back(connection, job, now.saturating_add(to_ms(*delay)), true, error)?;
         }
         Decision::Snooze { delay, why } => {
-            put_back(connection, &job, now.saturating_add(to_ms(*delay)), false, why)?;
+            put_back(connection, job, now.saturating_add(to_ms(*delay)), false, why)?;
         }
         Decision::Die { reason, error } => {
-            record_attempt(connection, &job, error, now)?;
+            record_attempt(connection, job, error, now)?;
             // A deadline that passes while the job waits costs no attempt.
             let counted = *reason != DeadReason::DeadlinePassed || finish.usage.calls > 0;
             connection
@@ -92,10 +117,10 @@ fn finish_one(
                 .execute(params![job.n, counted])?;
             die(connection, job.n, *reason, error, now, counters)?;
         }
-        Decision::Cancel => cancel(connection, &job, now, counters)?,
+        Decision::Cancel => cancel(connection, job, now, counters)?,
         Decision::Ignore => {}
     }
-    Ok(Finished::Recorded)
+    Ok(())
 }
 
 /// Ends a job without a result.
@@ -189,18 +214,40 @@ fn succeed(
     counters: &mut Counters,
 ) -> rusqlite::Result<()> {
     let result = store_result(connection, job, done, now)?;
-    connection
-        .prepare_cached(
-            "UPDATE jobs SET state = ?2, result = ?3, attempts = attempts + 1, error = NULL, finished_at = ?4
-             WHERE n = ?1",
-        )?
-        .execute(params![job.n, SUCCEEDED, result, now])?;
-    counters.of(job.run.n).succeeded += 1;
-    give_to_attached(connection, job.n, result, now, counters)?;
-
+    let end = Success { result, counted: true, note: done.stand_in.clone() };
+    end_well(connection, job, &end, now, counters)?;
     let mut added = Added::default();
     for follow_up in &done.follow_ups {
         add_job(connection, &job.run, follow_up, counters, &mut added)?;
     }
     Ok(())
+}
+
+/// What a job gets that succeeds.
+struct Success {
+    result: i64,
+    /// Whether it was the job's own attempt that brought it.
+    counted: bool,
+    /// Why it is not what was asked for, if it is not.
+    note: Option<String>,
+}
+
+fn end_well(
+    connection: &Connection,
+    job: &Target,
+    end: &Success,
+    now: i64,
+    counters: &mut Counters,
+) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "UPDATE jobs SET state = ?2, result = ?3, attempts = attempts + ?4, reused = NOT ?4, error = ?5,
+               finished_at = ?6
+             WHERE n = ?1",
+        )?
+        .execute(params![job.n, SUCCEEDED, end.result, end.counted, end.note, now])?;
+    let counts = counters.of(job.run.n);
+    counts.succeeded += 1;
+    counts.reused += u64::from(!end.counted);
+    give_to_attached(connection, job.n, end.result, end.note.as_deref(), now, counters)
 }

@@ -5,6 +5,17 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::finish::Target;
 use crate::domain::ErasedDone;
 
+/// The last result of the job's key, however old, and when it was stored.
+pub(super) fn last_result(connection: &Connection, job: &Target) -> rusqlite::Result<Option<(i64, i64)>> {
+    connection
+        .prepare_cached(
+            "SELECT n, created_at FROM results
+             WHERE tenant = ?1 AND kind = ?2 AND dedup_key = ?3 AND current = 1",
+        )?
+        .query_row(params![job.run.tenant, job.kind, job.dedup_key], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()
+}
+
 /// Stores the result, or finds the one that another attempt of the same key has stored.
 pub(super) fn store_result(
     connection: &Connection,
@@ -42,8 +53,9 @@ fn insert_result(
 ) -> rusqlite::Result<Option<i64>> {
     let result = connection
         .prepare_cached(
-            "INSERT INTO results (job, tenant, kind, dedup_key, output, analyser, model, created_at, fresh_until)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+            "INSERT INTO results (job, tenant, kind, dedup_key, output, analyser, model, created_at, fresh_until,
+               current)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
              ON CONFLICT (tenant, kind, dedup_key) WHERE current = 1 DO NOTHING RETURNING n",
         )?
         .query_row(
@@ -57,6 +69,8 @@ fn insert_result(
                 done.model,
                 now,
                 job.fresh_for.map(|time| now.saturating_add(time)),
+                // What stands in is never the key's.
+                done.stand_in.is_none(),
             ],
             |row| row.get(0),
         )

@@ -9,7 +9,7 @@ use super::counters::Counters;
 use crate::domain::DeadReason;
 
 pub(super) const GIVE_TO_ATTACHED: &str =
-    "UPDATE jobs SET state = ?2, result = ?3, reused = 1, twin = NULL, finished_at = ?4
+    "UPDATE jobs SET state = ?2, result = ?3, reused = 1, twin = NULL, finished_at = ?4, error = ?5
      WHERE twin = ?1 AND state = 2 RETURNING run";
 const PARK: &str = "UPDATE jobs SET state = ?2, dead_reason = ?3, error = ?4, finished_at = ?5
      WHERE n = ?1 RETURNING run";
@@ -21,16 +21,17 @@ pub(super) const OLDEST_ATTACHED: &str =
 pub(super) const REATTACH: &str =
     "UPDATE jobs SET twin = ?2, twin_elsewhere = (run <> ?3) WHERE twin = ?1 AND state = 2";
 
-/// Every job attached to the twin succeeds with its result.
+/// Every job attached to the twin succeeds with its result, and with what is to be said about it.
 pub(super) fn give_to_attached(
     connection: &Connection,
     twin: i64,
     result: i64,
+    note: Option<&str>,
     now: i64,
     counters: &mut Counters,
 ) -> rusqlite::Result<()> {
     let mut update = connection.prepare_cached(GIVE_TO_ATTACHED)?;
-    let runs = update.query_map(params![twin, SUCCEEDED, result, now], |row| row.get(0))?;
+    let runs = update.query_map(params![twin, SUCCEEDED, result, now, note], |row| row.get(0))?;
     for run in runs {
         let counts = counters.of(run?);
         counts.succeeded += 1;

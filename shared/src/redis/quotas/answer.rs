@@ -1,14 +1,13 @@
 //! What the quota script returns; its own head says how.
 
-use std::time::Duration;
-
 use redis::Value;
 
 use super::call::PORT;
-use crate::domain::PortError;
-use crate::ports::{Limits, Rate};
+use super::text::read_limits;
+use crate::domain::{Dimension, PortError};
+use crate::ports::{DimensionUse, Lack, Limits};
 use crate::redis::script::unexpected;
-use crate::rules::{Lack, Slot};
+use crate::rules::{QuotaStanding, Slot};
 
 /// Answer to an [`Op`](super::call::Op).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,23 +16,8 @@ pub enum Answer {
     Slot(Slot, String),
     /// To a settlement or a pause: whether it changed anything.
     Changed(bool),
-    /// To a report.
-    Report(Standing),
-}
-
-/// How an upstream stands. Times are those of the server's clock, in microseconds.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Standing {
-    /// Calls under way.
-    pub in_flight: u32,
-    /// When the pause ends or ended.
-    pub paused_until: u64,
-    /// Why it was called.
-    pub pause_why: String,
-    /// When the next small call could start.
-    pub next_start: u64,
-    /// The limits in force.
-    pub limits: Limits,
+    /// To a report, with the limits in force. Times are those of the server's clock.
+    Report(QuotaStanding, Box<Limits>),
 }
 
 /// Answers to all ops of a call.
@@ -84,21 +68,32 @@ fn read_answer(value: &Value) -> Option<Answer> {
         }
         [Value::Int(3), until] => slot(Slot::Full { until: number(until)? }),
         [Value::Int(4), lack_of, limit] => slot(Slot::Never { lack: lack(lack_of)?, limit: number(limit)? }),
-        [in_flight, paused_until, why, next_start, requests, tokens, places] => {
-            Some(Answer::Report(Standing {
+        [in_flight, paused_until, why, next_start, effective, used, limits] => {
+            let standing = QuotaStanding {
                 in_flight: u32::try_from(number(in_flight)?).ok()?,
                 paused_until: number(paused_until)?,
                 pause_why: text(why)?,
                 next_start: number(next_start)?,
-                limits: Limits {
-                    requests: rate(&text(requests)?),
-                    tokens: rate(&text(tokens)?),
-                    concurrency: text(places)?.parse().ok(),
-                },
-            }))
+                effective: u32::try_from(number(effective)?).ok()?,
+                used: items(used)?.chunks(4).map(read_use).collect::<Option<_>>()?,
+            };
+            Some(Answer::Report(standing, Box::new(read_limits(&text(limits)?)?)))
         }
         _ => None,
     }
+}
+
+fn read_use(numbers: &[Value]) -> Option<DimensionUse> {
+    let [of, used, others, limit] = numbers else { return None };
+    let dimension = match lack(of)? {
+        Lack::Requests => Dimension::Requests,
+        Lack::InputTokens => Dimension::InputTokens,
+        Lack::OutputTokens => Dimension::OutputTokens,
+        Lack::Tokens => Dimension::Tokens,
+        Lack::Money => Dimension::Money,
+        Lack::Concurrency | Lack::Pause | Lack::Breaker => return None,
+    };
+    Some(DimensionUse { dimension, used: number(used)?, others: number(others)?, limit: number(limit)? })
 }
 
 fn items(value: &Value) -> Option<&[Value]> {
@@ -123,12 +118,9 @@ fn lack(value: &Value) -> Option<Lack> {
         2 => Lack::Tokens,
         3 => Lack::Concurrency,
         4 => Lack::Pause,
+        5 => Lack::InputTokens,
+        6 => Lack::OutputTokens,
+        7 => Lack::Money,
         _ => return None,
     })
-}
-
-fn rate(text: &str) -> Option<Rate> {
-    let mut numbers = text.split(' ').map(str::parse::<u64>);
-    let (amount, window) = (numbers.next()?.ok()?, numbers.nth(2)?.ok()?);
-    Some(Rate { amount, window: Duration::from_micros(window) })
 }

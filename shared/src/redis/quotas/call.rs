@@ -5,11 +5,12 @@ use std::sync::LazyLock;
 use redis::{Cmd, Value};
 
 use super::answer::{Answers, read};
+use super::text::{end_args, limits_text, name_text};
 use crate::domain::PortError;
-use crate::ports::{Limits, Rate};
+use crate::ports::{CallEnd, Limits};
 use crate::redis::Redis;
 use crate::redis::script::{self, Script};
-use crate::rules::{Pacing, SlotAsk, micros};
+use crate::rules::{Pacing, SlotAsk};
 
 pub(super) const PORT: &str = "quotas";
 
@@ -19,6 +20,9 @@ pub(super) static SCRIPT: LazyLock<Script> = LazyLock::new(|| {
         include_str!("lua/head.lua"),
         include_str!("lua/log.lua"),
         include_str!("lua/meter.lua"),
+        include_str!("lua/limits.lua"),
+        include_str!("lua/parts.lua"),
+        include_str!("lua/throttle.lua"),
         include_str!("lua/calls.lua"),
         include_str!("lua/state.lua"),
         include_str!("lua/main.lua"),
@@ -26,9 +30,9 @@ pub(super) static SCRIPT: LazyLock<Script> = LazyLock::new(|| {
 });
 
 /// Numbers above are taken for this one: the script's are exact below 2^53.
-const MOST: u64 = 1 << 47;
+pub(super) const MOST: u64 = 1 << 47;
 /// The same for amounts, which are multiplied.
-const MOST_UNITS: u64 = 1 << 40;
+pub(super) const MOST_UNITS: u64 = 1 << 40;
 
 /// One thing to do. Times in microseconds.
 #[derive(Clone, Debug)]
@@ -39,8 +43,8 @@ pub enum Op {
     Settle {
         /// Number of the call.
         id: u64,
-        /// What it used, if that is known.
-        used: Option<u64>,
+        /// How it ended.
+        end: CallEnd,
     },
     /// No slot within this time.
     Pause {
@@ -54,14 +58,14 @@ pub enum Op {
 }
 
 /// Which state a call is about, and under which limits.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct QuotaCall<'a> {
     /// What all keys begin with.
     pub prefix: &'a str,
     /// The upstream.
     pub upstream: &'a str,
     /// Its limits.
-    pub limits: Limits,
+    pub limits: &'a Limits,
     /// How closely they are approached.
     pub pacing: Pacing,
     /// The highest version's limits are in force. 0: those of the state.
@@ -87,33 +91,27 @@ impl QuotaCall<'_> {
     /// together.
     pub(super) fn command(&self, ops: &[Op]) -> Cmd {
         let Self { prefix, upstream, limits, pacing, .. } = self;
-        let mut call = SCRIPT.call(2);
-        call.arg(format!("{{{prefix}:{upstream}}}:quota")).arg(format!("{{{prefix}:{upstream}}}:calls"));
+        let mut call = SCRIPT.call(3);
+        for key in ["quota", "calls", "parts"] {
+            call.arg(format!("{{{prefix}:{upstream}}}:{key}"));
+        }
         call.arg(self.clock.map(|clock| clock.to_string()).unwrap_or_default());
         call.arg(self.valid_until).arg(self.version);
-        call.arg(rate_text(limits.requests, *pacing)).arg(rate_text(limits.tokens, *pacing));
-        call.arg(limits.concurrency.map(|places| places.to_string()).unwrap_or_default());
-        call.arg(self.lead.min(MOST));
+        call.arg(limits_text(limits, *pacing)).arg(self.lead.min(MOST));
         for op in ops {
             match op {
-                Op::Ask(SlotAsk { tokens, hold, ttl }) => {
-                    call.arg("ask").arg(tokens.min(&MOST_UNITS)).arg(hold.min(&MOST)).arg(ttl.min(&MOST))
+                Op::Ask(SlotAsk { spend, hold, ttl, tenant, model }) => {
+                    call.arg("ask");
+                    for units in [spend.input_tokens, spend.output_tokens, spend.money] {
+                        call.arg(units.min(MOST_UNITS));
+                    }
+                    call.arg(hold.min(&MOST)).arg(ttl.min(&MOST)).arg(name_text(tenant)).arg(name_text(model))
                 }
-                Op::Settle { id, used } => {
-                    let used = used.map(|used| used.min(MOST_UNITS).to_string()).unwrap_or_default();
-                    call.arg("settle").arg(id).arg(used)
-                }
+                Op::Settle { id, end } => call.arg("settle").arg(id).arg(&end_args(end)),
                 Op::Pause { wait, why } => call.arg("pause").arg(wait.min(&MOST)).arg(why),
                 Op::Report => call.arg("report"),
             };
         }
         call
     }
-}
-
-fn rate_text(rate: Option<Rate>, pacing: Pacing) -> String {
-    let Some(rate) = rate else { return String::new() };
-    let amount = rate.amount.min(MOST_UNITS);
-    let (metered, bucket) = (pacing.window(rate).min(MOST), pacing.bucket(rate).min(MOST_UNITS));
-    format!("{amount} {metered} {bucket} {}", micros(rate.window).min(MOST))
 }

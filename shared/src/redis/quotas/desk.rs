@@ -15,7 +15,7 @@ use super::call::{Op, PORT, SCRIPT};
 use super::granted::Granted;
 use super::lane::{Asked, Lane};
 use crate::domain::PortError;
-use crate::ports::{Admission, Reservation};
+use crate::ports::{Admission, CallEnd, Reservation};
 use crate::redis::script;
 use crate::rules::{Slot, SlotAsk, micros, too_large, why};
 
@@ -31,15 +31,17 @@ pub(super) enum Message {
         change: Option<Op>,
         done: Option<Done>,
     },
+    /// How many asks wait, by upstream.
+    Count(oneshot::Sender<BTreeMap<String, u32>>),
 }
 
 /// Told when a change is made.
 pub(super) type Done = oneshot::Sender<Result<(), PortError>>;
 
 impl Message {
-    pub(super) fn settle(reservation: Reservation, used: Option<u64>, done: Option<Done>) -> Self {
+    pub(super) fn settle(reservation: Reservation, end: CallEnd, done: Option<Done>) -> Self {
         let Reservation { id, upstream, .. } = reservation;
-        Self::Change { upstream, change: Some(Op::Settle { id, used }), done }
+        Self::Change { upstream, change: Some(Op::Settle { id, end }), done }
     }
 }
 
@@ -89,6 +91,10 @@ impl Desk {
         for message in messages {
             match message {
                 Message::Ask(asked) => self.lane(&asked.ask.upstream).push(asked),
+                Message::Count(answer) => {
+                    let waiting = self.lanes.iter().map(|(name, lane)| (name.clone(), lane.waiting()));
+                    let _ = answer.send(waiting.collect());
+                }
                 Message::Change { upstream, change, done } => {
                     self.lane(&upstream);
                     let (changes, dones) = by_name.entry(upstream).or_default();
@@ -165,7 +171,7 @@ impl Desk {
         let now = Instant::now();
         let asks = work.asks.iter().map(|Asked { ask, deadline, .. }| {
             let hold = micros(deadline.saturating_duration_since(now));
-            Op::Ask(SlotAsk { tokens: ask.tokens, hold, ttl: micros(ask.slot_ttl) })
+            Op::Ask(SlotAsk::of(ask, hold))
         });
         let ops: Vec<_> = work.changes.iter().cloned().chain(asks).collect();
         self.config.call(&work.upstream, valid_until).command(&ops)
@@ -192,12 +198,13 @@ impl Desk {
                 }
                 Slot::At { at, id } => {
                     let Asked { ask, .. } = &asked;
-                    let reservation = Reservation { id, upstream: ask.upstream.clone(), tokens: ask.tokens };
+                    let reservation = Reservation { id, upstream: ask.upstream.clone(), spend: ask.spend };
                     let go = Admission::Go { after: until(at), reservation };
                     Ok(Granted::new(go, self.own.clone()))
                 }
                 Slot::TooFar { at, lack } => {
-                    Ok(Granted::refused(Admission::NotBefore { wait: until(at), why: why(lack, &pause) }))
+                    let why = why(lack, &pause);
+                    Ok(Granted::refused(Admission::NotBefore { wait: until(at), lack, why }))
                 }
                 Slot::Never { lack, limit } => Err(too_large(&asked.ask, lack, limit)),
             };

@@ -3,7 +3,8 @@
 use tokio::sync::mpsc::WeakUnboundedSender;
 
 use super::desk::Message;
-use crate::ports::Admission;
+use crate::domain::Spend;
+use crate::ports::{Admission, CallEnd};
 
 /// An admission on its way to the caller. If nobody takes it, what it set aside is given back:
 /// the call was never made.
@@ -34,7 +35,7 @@ impl Drop for Granted {
         if let Some(Admission::Go { reservation, .. }) = self.admission.take()
             && let Some(desk) = self.desk.as_ref().and_then(WeakUnboundedSender::upgrade)
         {
-            let _ = desk.send(Message::settle(reservation, Some(0), None));
+            let _ = desk.send(Message::settle(reservation, CallEnd::unknown(Some(Spend::default())), None));
         }
     }
 }

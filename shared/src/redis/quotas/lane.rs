@@ -1,4 +1,4 @@
-//! Who waits for an upstream in this process, in the order of asking.
+//! Who waits for an upstream in this process: by priority, and then in the order of asking.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -8,8 +8,8 @@ use tokio::time::Instant;
 
 use super::granted::Granted;
 use crate::domain::PortError;
-use crate::ports::{Admission, Ask};
-use crate::rules::{Lack, why};
+use crate::ports::{Admission, Ask, Lack};
+use crate::rules::why;
 
 /// When to ask again after the hold has passed without a free place. Nobody knows when a call
 /// under way ends.
@@ -37,7 +37,7 @@ impl Asked {
     /// No place is free, nor will be within its hold.
     fn refuse_full(self, free_in: Duration) {
         let wait = free_in.min(FULL_RETRY);
-        let refused = Admission::NotBefore { wait, why: why(Lack::Concurrency, "") };
+        let refused = Admission::NotBefore { wait, lack: Lack::Concurrency, why: why(Lack::Concurrency, "") };
         let _ = self.answer.send(Ok(Granted::refused(refused)));
     }
 }
@@ -51,13 +51,20 @@ pub(super) struct Lane {
 }
 
 impl Lane {
-    /// Puts an ask at the end of the queue; one that cannot wait does not queue for a place.
+    /// Puts an ask behind those of its priority; one that cannot wait does not queue for a place.
     pub(super) fn push(&mut self, asked: Asked) {
         self.forget_gone();
         if self.full_until.is_some() && asked.ask.hold.is_zero() {
             return asked.refuse_full(FULL_RETRY);
         }
-        self.waiting.push_back(asked);
+        // Priority is for those who are here together; what was given out stays given out.
+        let behind = self.waiting.partition_point(|other| other.ask.priority >= asked.ask.priority);
+        self.waiting.insert(behind, asked);
+    }
+
+    /// How many there are.
+    pub(super) fn waiting(&self) -> u32 {
+        u32::try_from(self.waiting.len()).unwrap_or(u32::MAX)
     }
 
     /// Callers that gave up are not waited for.

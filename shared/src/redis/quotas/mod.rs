@@ -12,6 +12,7 @@ pub mod call;
 mod desk;
 mod granted;
 mod lane;
+mod text;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -30,7 +31,7 @@ use self::lane::Asked;
 use super::Redis;
 use super::script::{self, unexpected};
 use crate::domain::PortError;
-use crate::ports::{Admission, Ask, Limits, Quotas, Reservation, UpstreamReport};
+use crate::ports::{Admission, Ask, CallEnd, Limits, Quotas, Reservation, UpstreamReport};
 use crate::rules::{Pacing, micros};
 
 /// Quotas in Redis.
@@ -61,6 +62,7 @@ impl Default for QuotaOptions {
 struct Config {
     redis: Redis,
     limits: Arc<BTreeMap<String, Limits>>,
+    unlimited: Arc<Limits>,
     options: QuotaOptions,
     /// Raised by every later start of a process.
     version: u64,
@@ -68,11 +70,11 @@ struct Config {
 
 impl Config {
     fn call<'a>(&'a self, upstream: &'a str, valid_until: u64) -> QuotaCall<'a> {
-        let limits = self.limits.get(upstream).copied();
+        let limits = self.limits.get(upstream);
         QuotaCall {
             prefix: self.redis.prefix(),
             upstream,
-            limits: limits.unwrap_or_default(),
+            limits: limits.unwrap_or(&self.unlimited),
             pacing: self.options.pacing,
             // Who knows nothing of an upstream leaves its limits to those who do.
             version: if limits.is_some() { self.version } else { 0 },
@@ -98,7 +100,7 @@ impl RedisQuotas {
     /// Quotas with these limits by upstream. Must be called in a tokio runtime.
     pub fn with_options(redis: Redis, limits: BTreeMap<String, Limits>, options: QuotaOptions) -> Self {
         let version = SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, micros);
-        let config = Config { redis, limits: Arc::new(limits), options, version };
+        let config = Config { redis, limits: Arc::new(limits), unlimited: Arc::default(), options, version };
         let (desk, inbox) = unbounded_channel();
         tokio::spawn(Desk::new(config.clone(), desk.downgrade()).run(inbox));
         for upstream in config.limits.keys() {
@@ -112,6 +114,13 @@ impl RedisQuotas {
         let (done, answer) = oneshot::channel();
         self.desk.send(message(done)).map_err(|_| ended())?;
         answer.await.map_err(|_| ended())?
+    }
+
+    /// Asks of this process without an answer yet, by upstream.
+    async fn waiting(&self) -> Result<BTreeMap<String, u32>, PortError> {
+        let (answer, counted) = oneshot::channel();
+        self.desk.send(Message::Count(answer)).map_err(|_| ended())?;
+        counted.await.map_err(|_| ended())
     }
 
     async fn names(&self) -> Result<BTreeSet<String>, PortError> {
@@ -137,8 +146,8 @@ impl Quotas for RedisQuotas {
         Ok(granted.await.map_err(|_| ended())??.take())
     }
 
-    async fn settle(&self, reservation: Reservation, tokens_used: Option<u64>) -> Result<(), PortError> {
-        self.change(|done| Message::settle(reservation, tokens_used, Some(done))).await
+    async fn settle(&self, reservation: Reservation, end: CallEnd) -> Result<(), PortError> {
+        self.change(|done| Message::settle(reservation, end, Some(done))).await
     }
 
     async fn pause(&self, upstream: &str, wait: Duration, why: &str) -> Result<(), PortError> {
@@ -151,25 +160,20 @@ impl Quotas for RedisQuotas {
         let names = self.names().await?;
         let calls = names.iter().map(|name| self.config.call(name, 0).command(&[Op::Report]));
         let values = script::run(&self.config.redis, PORT, &[&SCRIPT], calls.collect()).await?;
-        names.into_iter().zip(values).map(|(name, value)| report(name, &read(&value?)?)).collect()
+        let waiting = self.waiting().await?;
+        let report_of = |(name, value): (String, Result<Value, PortError>)| {
+            let waiting = waiting.get(&name).copied().unwrap_or(0);
+            report(name, waiting, &read(&value?)?)
+        };
+        names.into_iter().zip(values).map(report_of).collect()
     }
 }
 
-fn report(upstream: String, answers: &Answers) -> Result<UpstreamReport, PortError> {
-    let now = answers.now;
-    let Some([Answer::Report(standing)]) = answers.done.as_ref().map(|done| done.answers.as_slice()) else {
-        return Err(PortError::Broken {
-            port: PORT,
-            message: format!("no report of {upstream}: {answers:?}"),
-        });
+fn report(upstream: String, waiting: u32, answers: &Answers) -> Result<UpstreamReport, PortError> {
+    let Some([Answer::Report(standing, limits)]) = answers.done.as_ref().map(|done| done.answers.as_slice())
+    else {
+        let message = format!("no report of {upstream}: {answers:?}");
+        return Err(PortError::Broken { port: PORT, message });
     };
-    let until = |at: u64| Duration::from_micros(at.saturating_sub(now));
-    let pause = until(standing.paused_until);
-    Ok(UpstreamReport {
-        upstream,
-        limits: standing.limits,
-        in_flight: standing.in_flight,
-        paused: (!pause.is_zero()).then(|| (pause, standing.pause_why.clone())),
-        next_in: until(standing.next_start),
-    })
+    Ok(standing.clone().report(upstream, (**limits).clone(), waiting, answers.now))
 }

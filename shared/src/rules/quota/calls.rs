@@ -1,6 +1,8 @@
-//! Calls under way: for concurrency, and to correct their tokens when they end.
+//! Calls under way: for concurrency, and to correct what they use when they end.
 
 use std::collections::{BTreeMap, BTreeSet};
+
+use crate::domain::Spend;
 
 /// The calls of one upstream that were given a slot and have not ended.
 #[derive(Clone, Debug)]
@@ -12,11 +14,13 @@ pub(super) struct Calls {
 }
 
 /// One call under way.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Call {
     pub(super) slot: u64,
-    pub(super) tokens: u64,
-    end: u64,
+    pub(super) spend: Spend,
+    /// The parts of the upstream whose limits it took from.
+    pub(super) parts: Vec<String>,
+    pub(super) end: u64,
 }
 
 impl Calls {
@@ -48,10 +52,15 @@ impl Calls {
         self.by_id.len()
     }
 
-    pub(super) fn begin(&mut self, slot: u64, tokens: u64, end: u64) -> u64 {
+    pub(super) fn begin(&mut self, call: Call) -> u64 {
         self.last_id += 1;
-        self.by_id.insert(self.last_id, Call { slot, tokens, end });
-        self.by_end.insert((end, self.last_id));
+        self.by_end.insert((call.end, self.last_id));
+        self.by_id.insert(self.last_id, call);
+        self.last_id
+    }
+
+    /// The number given last.
+    pub(super) fn last_id(&self) -> u64 {
         self.last_id
     }
 

@@ -32,6 +32,16 @@ impl SlidingLog {
         self.entries.is_empty()
     }
 
+    /// Units in the window that ends now, with what is ahead, after [`SlidingLog::forget`].
+    pub(super) fn sum(&self) -> u64 {
+        self.sum
+    }
+
+    /// When the last use leaves the window.
+    pub(super) fn until(&self) -> u64 {
+        self.entries.back().map_or(0, |latest| latest.last + self.window)
+    }
+
     /// Drops what no window ending at `now` or later contains.
     pub(super) fn forget(&mut self, now: u64) {
         while let Some(oldest) = self.entries.front()

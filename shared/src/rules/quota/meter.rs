@@ -2,17 +2,24 @@
 
 use super::Pacing;
 use super::log::SlidingLog;
+use super::others::Others;
+use crate::domain::{Dimension, DimensionStanding};
 use crate::ports::Rate;
 
 /// Meters one dimension. Two rules hold at once:
 ///
-/// - A bucket of size `burst` fills at `amount / window`, and a use must be paid from it before it
-///   starts. So uses are spread, and a process that knows nothing of the one before may go on at
-///   the same pace without going over.
+/// - A bucket of size `burst` fills at `effective / window`, and a use must be paid from it before
+///   it starts. So uses are spread, and a process that knows nothing of the one before may go on
+///   at the same pace without going over.
 /// - A log of the last window makes the bound exact: a bucket alone lets `burst + amount` through.
+///
+/// Money is not paced: its bucket is as large as the amount, and its log alone decides. Only a
+/// meter that does not know the past has an empty bucket, which fills evenly over one window.
 #[derive(Clone, Debug)]
 pub(super) struct Meter {
     amount: u64,
+    /// What of the amount may be used: less after the upstream said 429.
+    effective: u64,
     window: u64,
     /// Size of the bucket: at least the largest use seen.
     burst: u64,
@@ -26,30 +33,46 @@ pub(super) struct Meter {
     /// The part of `empty_at` that stands for that use, and is void after it.
     debt: u64,
     log: SlidingLog,
+    /// Who else uses the amount.
+    others: Others,
 }
 
 impl Meter {
-    /// Starts at `now`, knowing nothing of what was used before. The process before may have
+    /// Starts at `from`, knowing nothing of what was used before. The process before may have
     /// emptied a full bucket this moment, so this one starts owing it: all but the one unit that
     /// the window's margin covers.
-    pub(super) fn new(rate: Rate, pacing: Pacing, now: u64) -> Self {
-        let (window, burst) = (pacing.window(rate), pacing.bucket(rate));
+    pub(super) fn new(dimension: Dimension, rate: Rate, pacing: Pacing, from: u64) -> Self {
+        let (window, burst) = (pacing.window(rate), pacing.bucket(dimension, rate));
         let mut meter = Self {
             amount: rate.amount,
+            effective: rate.amount.max(1),
             window,
             burst,
-            empty_at: now,
+            empty_at: from,
             refunded: 0,
-            cold_until: now + window,
+            cold_until: from + window,
             debt: 0,
             log: SlidingLog::new(window),
+            others: Others::default(),
         };
-        meter.owe(meter.refill(burst - 1));
+        if dimension != Dimension::Money {
+            meter.owe(meter.refill(burst - 1));
+        }
         meter
     }
 
     pub(super) fn amount(&self) -> u64 {
         self.amount
+    }
+
+    pub(super) fn window(&self) -> u64 {
+        self.window
+    }
+
+    /// Lets so many thousandths of the amount be used.
+    pub(super) fn throttle(&mut self, per_mille: u64) {
+        let effective = u128::from(self.amount) * u128::from(per_mille) / 1_000;
+        self.effective = u64::try_from(effective).unwrap_or(u64::MAX).max(1);
     }
 
     /// Brings the meter to `now` for a use of `units`, which is at most the amount.
@@ -71,12 +94,13 @@ impl Meter {
 
     /// The earliest time from `from` on at which `units` may be used.
     pub(super) fn earliest(&self, units: u64, from: u64) -> u64 {
+        let units = units.min(self.amount);
         let mut paid = self.empty_at.saturating_add(self.refill(units));
         if self.log.is_empty() && from <= self.cold_until {
             // Nothing was used since the start: then one whole window is always enough.
             paid = paid.min(self.cold_until);
         }
-        self.log.earliest(units, self.amount, from.max(paid))
+        self.others.earliest(&self.log, units, self.effective, from.max(paid))
     }
 
     /// Uses `units` at `at`, which [`Meter::earliest`] gave.
@@ -102,9 +126,27 @@ impl Meter {
         }
     }
 
+    /// Hears from call `id` how the dimension stands; `last_id` was admitted last.
+    pub(super) fn heed(&mut self, standing: &DimensionStanding, id: u64, last_id: u64, now: u64) {
+        self.log.forget(now);
+        let left = self.amount.saturating_sub(self.log.sum());
+        self.others.heed(standing, left, self.window, (id, last_id), now);
+    }
+
+    /// Used in the window until now, and how much of it by others.
+    pub(super) fn used(&self, now: u64) -> (u64, u64) {
+        (self.log.sum(), self.others.units(now))
+    }
+
+    /// Whether it has nothing to tell that a new one, begun when this one began, would not.
+    pub(super) fn is_idle(&self, now: u64) -> bool {
+        let full = self.empty_at.saturating_add(self.refill(self.burst.saturating_add(self.refunded)));
+        now > self.cold_until.max(full).max(self.log.until())
+    }
+
     /// Time in which the bucket gains so much, rounded up.
     pub(super) fn refill(&self, units: u64) -> u64 {
         let exact = u128::from(units) * u128::from(self.window);
-        u64::try_from(exact.div_ceil(u128::from(self.amount.max(1)))).unwrap_or(u64::MAX / 4)
+        u64::try_from(exact.div_ceil(u128::from(self.effective))).unwrap_or(u64::MAX / 4)
     }
 }

@@ -20,6 +20,7 @@ pub mod redrive;
 pub mod reuse;
 pub mod scope;
 pub mod seal;
+pub mod stand_ins;
 pub mod submit;
 pub mod sweep;
 pub mod terminal;
@@ -45,6 +46,10 @@ macro_rules! ledger_conformance {
             reuse: [
                 a_fresh_result_is_reused_at_once, results_stay_within_tenant_and_kind,
                 an_expired_result_is_paid_for_again, a_result_is_fresh_for_its_time,
+            ];
+            stand_ins: [
+                an_old_result_is_given_where_one_will_do, without_an_old_result_the_other_decision_stands,
+                a_stand_in_is_given_once_and_never_reused, a_cancelled_job_takes_no_old_result,
             ];
             dispatch: [
                 a_message_says_all_a_worker_needs, each_dispatch_raises_the_fence, a_job_is_given_once,

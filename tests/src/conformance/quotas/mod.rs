@@ -12,7 +12,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use fleetline_shared::domain::PortError;
-use fleetline_shared::ports::{Admission, Ask, Limits, Quotas, Rate, Reservation, UpstreamReport};
+use fleetline_shared::domain::{Dimension, DimensionStanding, Feedback, Spend, Verdict};
+use fleetline_shared::ports::{
+    Admission, Ask, CallEnd, Limits, Quotas, Rate, Rates, Reservation, UpstreamReport,
+};
 use tokio::time::Instant;
 
 use super::Pace;
@@ -39,6 +42,10 @@ macro_rules! quotas_conformance {
                 places_are_given_in_the_order_of_asking,
                 the_place_of_a_dead_worker_gets_free,
                 reports_name_all_upstreams,
+                one_429_pauses_for_all,
+                others_who_use_the_quota_count,
+                tenants_and_models_have_limits,
+                a_budget_is_a_cap_and_no_pace,
                 no_window_is_over_the_limit,
                 the_limit_is_used_to_the_full,
                 a_restart_stays_within_the_limit,
@@ -81,7 +88,15 @@ impl Bench {
     /// An ask for tokens that may wait for so many units.
     fn ask(&self, tokens: u64, hold: u32) -> Ask {
         let unit = self.pace.unit;
-        Ask { upstream: "api".into(), tokens, hold: unit * hold, slot_ttl: unit * 1_000 }
+        Ask {
+            upstream: "api".into(),
+            tenant: "default".into(),
+            model: None,
+            priority: 0,
+            spend: guess(tokens),
+            hold: unit * hold,
+            slot_ttl: unit * 1_000,
+        }
     }
 
     async fn admit(&self, tokens: u64, hold: u32) -> Admission {
@@ -102,7 +117,7 @@ impl Bench {
     /// Asks, and is told to come back later.
     async fn refused(&self, tokens: u64, hold: u32) -> (Duration, String) {
         match self.admit(tokens, hold).await {
-            Admission::NotBefore { wait, why } => {
+            Admission::NotBefore { wait, why, .. } => {
                 assert!(!wait.is_zero(), "asking again at once makes no sense");
                 (wait, why)
             }
@@ -111,13 +126,22 @@ impl Bench {
     }
 
     async fn settle(&self, reservation: Reservation, used: Option<u64>) {
-        self.quotas.settle(reservation, used).await.unwrap();
+        self.end(reservation, CallEnd::unknown(used.map(guess))).await;
+    }
+
+    async fn end(&self, reservation: Reservation, end: CallEnd) {
+        self.quotas.settle(reservation, end).await.unwrap();
     }
 
     async fn report(&self) -> UpstreamReport {
         let reports = self.quotas.report().await.unwrap();
         reports.into_iter().find(|report| report.upstream == "api").expect("it was configured")
     }
+}
+
+/// So many tokens, a third of them of the answer.
+fn guess(tokens: u64) -> Spend {
+    Spend { input_tokens: tokens - tokens / 3, output_tokens: tokens / 3, money: 0 }
 }
 
 fn window_rate(pace: Pace, amount: u64) -> Rate {
@@ -324,12 +348,101 @@ pub async fn the_place_of_a_dead_worker_gets_free(fixture: &dyn QuotasFixture) {
 /// Those that were configured and those that were asked for, by name, with their limits.
 pub async fn reports_name_all_upstreams(fixture: &dyn QuotasFixture) {
     let limits = Limits { concurrency: Some(3), ..requests(fixture, 60) };
-    let bench = Bench::new(fixture, limits).await;
+    let bench = Bench::new(fixture, limits.clone()).await;
     let other = Ask { upstream: "a-first".into(), ..bench.ask(0, 0) };
     bench.quotas.admit(other).await.unwrap();
     let reports = bench.quotas.report().await.unwrap();
     let names: Vec<_> = reports.iter().map(|report| report.upstream.as_str()).collect();
     assert_eq!(names, ["a-first", "api"]);
-    assert_eq!((reports[0].limits, reports[0].in_flight), (Limits::default(), 1));
-    assert_eq!((reports[1].limits, reports[1].in_flight), (limits, 0));
+    assert_eq!((reports[0].limits.clone(), reports[0].in_flight), (Limits::default(), 1));
+    assert_eq!((reports[1].limits.clone(), reports[1].in_flight), (limits, 0));
+}
+
+/// The first of them counts; the others began before it.
+pub async fn one_429_pauses_for_all(fixture: &dyn QuotasFixture) {
+    let bench = Bench::new(fixture, requests(fixture, 1_000)).await;
+    let calls = [bench.go(0, 900).await, bench.go(0, 900).await, bench.go(0, 900).await];
+    let said = |units: u32| CallEnd {
+        verdict: Verdict::RateLimited,
+        feedback: Feedback { retry_after: Some(bench.pace.unit * units), ..Feedback::default() },
+        ..CallEnd::unknown(None)
+    };
+    for (call, units) in calls.into_iter().zip([4, 40, 2]) {
+        bench.end(call, said(units)).await;
+    }
+    let report = bench.report().await;
+    assert_eq!(report.effective, 700);
+    let (left, why) = report.paused.expect("it is paused");
+    assert!(left <= bench.pace.unit * 4 && why == "429", "{left:?} {why}");
+    assert_eq!(bench.refused(0, 0).await.1, "paused: 429");
+    let next = bench.go(0, 900).await;
+    bench.end(next, said(1)).await;
+    let effective = bench.report().await.effective;
+    assert!((490..560).contains(&effective), "{effective}: it has grown a little since the first");
+}
+
+/// What the upstream says is left is not more than what may be used.
+pub async fn others_who_use_the_quota_count(fixture: &dyn QuotasFixture) {
+    let bench = Bench::new(fixture, requests(fixture, 100)).await;
+    bench.pace.pass(2 * WINDOW).await;
+    let says = |remaining| CallEnd {
+        feedback: Feedback {
+            retry_after: None,
+            standings: vec![DimensionStanding {
+                dimension: Dimension::Requests,
+                limit: Some(100),
+                remaining: Some(remaining),
+                reset: Some(bench.pace.unit * 5),
+                window: None,
+            }],
+        },
+        ..CallEnd::unknown(None)
+    };
+    let (first, second) = (bench.go(0, 0).await, bench.go(0, 0).await);
+    bench.end(first, says(1_000)).await;
+    assert_eq!((bench.report().await.used[0].used, bench.report().await.used[0].others), (2, 0));
+    bench.end(second, says(0)).await;
+    assert_eq!(bench.report().await.used[0].others, 98);
+    assert_eq!(bench.refused(0, 1).await.1, "requests");
+    bench.go(0, 6).await;
+}
+
+/// A tenant and a model have limits of their own, and hold up nobody else.
+pub async fn tenants_and_models_have_limits(fixture: &dyn QuotasFixture) {
+    let rate = |amount| Some(window_rate(fixture.pace(), amount));
+    let limits = Limits {
+        per_tenant: Some(Rates { requests: rate(2), ..Rates::default() }),
+        per_model: BTreeMap::from([("small".into(), Rates { tokens: rate(1_000), ..Rates::default() })]),
+        ..requests(fixture, 1_000)
+    };
+    let bench = Bench::new(fixture, limits.clone()).await;
+    bench.pace.pass(2 * WINDOW).await;
+    let ask = |tenant: &str, model: &str, tokens| Ask {
+        tenant: tenant.into(),
+        model: Some(model.into()),
+        ..bench.ask(tokens, 0)
+    };
+    let goes = async |ask: Ask| matches!(bench.quotas.admit(ask).await.unwrap(), Admission::Go { .. });
+    assert!(goes(ask("a", "large", 5_000)).await);
+    assert!(!goes(ask("a", "large", 0)).await, "two in a window are one in half of it");
+    assert!(goes(ask("b", "small", 20)).await);
+    assert!(!goes(ask("c", "small", 900)).await);
+    assert!(goes(ask("c", "large", 900)).await, "the refusal took nothing of the tenant's");
+    assert!(bench.quotas.admit(ask("d", "small", 1_001)).await.is_err());
+    assert_eq!(bench.report().await.limits, limits);
+}
+
+/// All of it may be spent at once, but in the first window, whose past is unknown.
+pub async fn a_budget_is_a_cap_and_no_pace(fixture: &dyn QuotasFixture) {
+    let budget = Some(window_rate(fixture.pace(), 1_000));
+    let bench = Bench::new(fixture, Limits { budget, ..Limits::default() }).await;
+    let ask = |money| Ask { spend: Spend { money, ..Spend::default() }, ..bench.ask(0, 0) };
+    let admit = async |money| bench.quotas.admit(ask(money)).await.unwrap();
+    assert!(matches!(admit(900).await, Admission::NotBefore { .. }));
+    bench.pace.pass(2 * WINDOW).await;
+    for _ in 0..2 {
+        assert!(matches!(admit(500).await, Admission::Go { .. }));
+    }
+    let Admission::NotBefore { why, .. } = admit(1).await else { panic!("all is spent") };
+    assert_eq!(why, "budget");
 }

@@ -75,7 +75,7 @@ impl Demand {
 }
 
 /// Asserts that no window that ends with an arrival holds more than the limits.
-fn assert_within(arrivals: &[Arrival], limits: Limits, jitter: Duration) {
+fn assert_within(arrivals: &[Arrival], limits: &Limits, jitter: Duration) {
     for last in arrivals {
         let used = |window: Duration| {
             let inside = |arrival: &&Arrival| {
@@ -104,11 +104,11 @@ fn random_calls(guess: std::ops::Range<u64>, settled: impl Strategy<Value = Opti
 pub async fn no_window_is_over_the_limit(fixture: &dyn QuotasFixture) {
     let used = prop_oneof![4 => (0..=100u64).prop_map(Some), 1 => Just(None)];
     let limits = Limits { requests: Some(window_rate(fixture.pace(), 40)), ..tokens(fixture, 4_000) };
-    let bench = Bench::new(fixture, limits).await;
+    let bench = Bench::new(fixture, limits.clone()).await;
     let end = Instant::now() + bench.pace.unit * WINDOW * 4;
     let arrivals = Demand::run(bench, random_calls(0..400, used), 20, end).await;
     assert!(arrivals.len() > 40, "{} calls", arrivals.len());
-    assert_within(&arrivals, limits, fixture.jitter());
+    assert_within(&arrivals, &limits, fixture.jitter());
 }
 
 /// With demand all the time, and after the first window, whose past is unknown.
@@ -116,12 +116,12 @@ pub async fn the_limit_is_used_to_the_full(fixture: &dyn QuotasFixture) {
     let many: [(_, u64, _); 2] =
         [(requests(fixture, 500), 500, 0), (tokens(fixture, 200_000), 200_000, 1_000)];
     for (limits, amount, guess) in many {
-        let bench = Bench::new(fixture, limits).await;
+        let bench = Bench::new(fixture, limits.clone()).await;
         let window = bench.pace.unit * WINDOW;
         let start = Instant::now() + window;
         let calls = random_calls(guess / 10..guess + 1, Just(Some(100)));
         let arrivals = Demand::run(bench, calls, 300, start + window * 5).await;
-        assert_within(&arrivals, limits, fixture.jitter());
+        assert_within(&arrivals, &limits, fixture.jitter());
         let warm = arrivals.iter().filter(|arrival| arrival.latest >= start);
         let used: u64 =
             if guess == 0 { warm.count() as u64 } else { warm.map(|arrival| arrival.tokens).sum() };
@@ -138,12 +138,12 @@ pub async fn a_restart_stays_within_the_limit(fixture: &dyn QuotasFixture) {
     for (limits, guess) in many {
         let mut arrivals = Vec::new();
         for (quiet, busy) in [(WINDOW + 2, WINDOW / 2), (0, WINDOW / 3), (0, WINDOW * 2)] {
-            let bench = Bench::new(fixture, limits).await;
+            let bench = Bench::new(fixture, limits.clone()).await;
             bench.pace.pass(quiet).await;
             let end = Instant::now() + bench.pace.unit * busy;
             arrivals.extend(Demand::run(bench, vec![(guess, Some(100), 10)], 60, end).await);
         }
         assert!(arrivals.len() > 800, "{} calls", arrivals.len());
-        assert_within(&arrivals, limits, fixture.jitter());
+        assert_within(&arrivals, &limits, fixture.jitter());
     }
 }

@@ -54,7 +54,7 @@ async fn every_step(ledger: &Subject, name: &str) {
 
 fn decision(envelope: &Envelope, n: usize) -> Decision {
     let source = Source::FollowUp { follows: envelope.job_id };
-    match n % 6 {
+    match n % 7 {
         0 => retry(Duration::ZERO),
         1 => snooze(HOUR),
         2 => die(fleetline_shared::domain::DeadReason::Exhausted),
@@ -63,6 +63,7 @@ fn decision(envelope: &Envelope, n: usize) -> Decision {
             let next = NewJob { seq: None, source, ..job(0, &format!("after {}", envelope.job_id)) };
             Decision::Succeed(Done { follow_ups: vec![next], ..Done::new(raw("1")) })
         }
+        5 => Decision::Reuse { why: "will do".into(), otherwise: Box::new(snooze(HOUR)) },
         _ => success("done"),
     }
 }

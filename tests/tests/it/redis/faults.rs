@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use fleetline_shared::domain::{JobId, PortError};
-use fleetline_shared::ports::{Acquired, Admission, Ask, Holder, Leases, Limits, Quotas, Rate};
+use fleetline_shared::domain::{JobId, PortError, Spend};
+use fleetline_shared::ports::{Acquired, Admission, Ask, CallEnd, Holder, Leases, Limits, Quotas, Rate};
 use fleetline_shared::redis::{Redis, RedisLeases, RedisOptions, RedisQuotas};
 use fleetline_tests::conformance::Pace;
 use fleetline_tests::services::{PrivateServers, Server};
@@ -20,7 +20,15 @@ fn holder() -> Holder {
 }
 
 fn ask(hold: Duration) -> Ask {
-    Ask { upstream: "api".into(), tokens: 0, hold, slot_ttl: TTL }
+    Ask {
+        upstream: "api".into(),
+        tenant: "default".into(),
+        model: None,
+        priority: 0,
+        spend: Spend::default(),
+        hold,
+        slot_ttl: TTL,
+    }
 }
 
 fn impatient(servers: &PrivateServers) -> Redis {
@@ -76,7 +84,7 @@ async fn a_server_that_stands_still_is_unavailable_until_it_goes_on() {
     Pace::REAL.becomes(Some(true), async || leases.renew("key", holder, TTL).await.ok()).await;
     let in_flight = async || Some(quotas.report().await.ok()?[0].in_flight);
     Pace::REAL.becomes(Some(1), in_flight).await;
-    quotas.settle(reservation, None).await.unwrap();
+    quotas.settle(reservation, CallEnd::unknown(None)).await.unwrap();
     assert_eq!(quotas.report().await.unwrap()[0].in_flight, 0);
 }
 
@@ -114,7 +122,7 @@ async fn call_on(quotas: Arc<dyn Quotas>, starts: Arc<Mutex<Vec<Start>>>) {
                 let latest = Instant::now() + after;
                 sleep(after).await;
                 starts.lock().unwrap().push((asked + after, latest));
-                let _ = quotas.settle(reservation, None).await;
+                let _ = quotas.settle(reservation, CallEnd::unknown(None)).await;
             }
             Ok(Admission::NotBefore { wait, .. }) => sleep(wait).await,
             Err(PortError::Unavailable { .. }) => sleep(RATE.window / 100).await,
@@ -133,7 +141,7 @@ async fn no_window_is_over_the_limit_whatever_the_server_loses() {
     for _ in 0..2 {
         let redis = impatient(&servers);
         let quotas: Arc<dyn Quotas> =
-            Arc::new(RedisQuotas::new(redis, BTreeMap::from([("api".to_owned(), limits)])));
+            Arc::new(RedisQuotas::new(redis, BTreeMap::from([("api".to_owned(), limits.clone())])));
         for _ in 0..20 {
             callers.push(tokio::spawn(call_on(Arc::clone(&quotas), Arc::clone(&starts))));
         }

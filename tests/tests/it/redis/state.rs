@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use fleetline_shared::ports::{Limits, Rate};
+use fleetline_shared::ports::{CallEnd, Limits, Rate, Rates};
 use fleetline_shared::redis::Redis;
-use fleetline_shared::redis::quotas::answer::{Answer, Done, Standing};
+use fleetline_shared::redis::quotas::answer::{Answer, Done};
 use fleetline_shared::redis::quotas::call::{Op, QuotaCall};
 use fleetline_shared::rules::{Pacing, Slot, SlotAsk};
 use fleetline_tests::services;
@@ -39,7 +39,7 @@ impl Bench {
         format!("{{{}:api}}:{name}", self.redis.prefix())
     }
 
-    async fn run(&self, limits: Limits, version: u64, valid_until: u64, ops: &[Op]) -> Option<Done> {
+    async fn run(&self, limits: &Limits, version: u64, valid_until: u64, ops: &[Op]) -> Option<Done> {
         let call = QuotaCall {
             prefix: self.redis.prefix(),
             upstream: "api",
@@ -53,19 +53,20 @@ impl Bench {
         call.run(&self.redis, ops).await.unwrap().done
     }
 
-    async fn done(&self, limits: Limits, version: u64, ops: &[Op]) -> Done {
+    async fn done(&self, limits: &Limits, version: u64, ops: &[Op]) -> Done {
         self.run(limits, version, 0, ops).await.expect("it is never too late")
     }
 
-    async fn standing(&self) -> Standing {
-        let done = self.done(Limits::default(), 0, &[Op::Report]).await;
-        let [Answer::Report(standing)] = done.answers.as_slice() else { panic!("{done:?}") };
-        standing.clone()
+    /// Calls under way, and the limits in force.
+    async fn standing(&self) -> (u32, Limits) {
+        let done = self.done(&Limits::default(), 0, &[Op::Report]).await;
+        let [Answer::Report(standing, limits)] = done.answers.as_slice() else { panic!("{done:?}") };
+        (standing.in_flight, (**limits).clone())
     }
 }
 
 fn ask(hold: u64) -> Op {
-    Op::Ask(SlotAsk { tokens: 0, hold, ttl: 60 * SECOND })
+    Op::Ask(SlotAsk { hold, ttl: 60 * SECOND, tenant: "default".into(), ..SlotAsk::default() })
 }
 
 fn starts(done: &Done) -> usize {
@@ -76,12 +77,12 @@ fn starts(done: &Done) -> usize {
 async fn a_state_of_which_a_part_is_lost_starts_empty() {
     let mut bench = Bench::new();
     let limits = requests(100, 10);
-    assert!(bench.done(limits, 1, &[]).await.was_empty);
+    assert!(bench.done(&limits, 1, &[]).await.was_empty);
     for name in ["quota", "calls"] {
-        assert!(!bench.done(limits, 1, &[ask(SECOND)]).await.was_empty);
+        assert!(!bench.done(&limits, 1, &[ask(SECOND)]).await.was_empty);
         let key = bench.key(name);
         let _: () = bench.keys.del(&key).unwrap();
-        assert!(bench.done(limits, 1, &[ask(SECOND)]).await.was_empty, "{name} was lost");
+        assert!(bench.done(&limits, 1, &[ask(SECOND)]).await.was_empty, "{name} was lost");
     }
 }
 
@@ -90,66 +91,68 @@ async fn a_state_of_which_a_part_is_lost_starts_empty() {
 async fn a_state_of_another_run_of_the_server_starts_empty() {
     let mut bench = Bench::new();
     let limits = requests(100, 10);
-    bench.done(limits, 1, &[]).await;
+    bench.done(&limits, 1, &[]).await;
     bench.now += SECOND;
-    assert!(!bench.done(limits, 1, &[]).await.was_empty);
+    assert!(!bench.done(&limits, 1, &[]).await.was_empty);
     let key = bench.key("quota");
     let _: () = bench.keys.hset(&key, "run", "0123456789abcdef").unwrap();
     bench.now += SECOND;
-    assert!(bench.done(limits, 1, &[]).await.was_empty);
+    assert!(bench.done(&limits, 1, &[]).await.was_empty);
 }
 
 /// Else it would stand still until the clock is where it was.
 #[tokio::test]
 async fn a_state_of_the_future_starts_empty_and_its_calls_are_not_mistaken() {
     let mut bench = Bench::new();
-    let done = bench.done(Limits::default(), 1, &[ask(0)]).await;
+    let done = bench.done(&Limits::default(), 1, &[ask(0)]).await;
     let [Answer::Slot(Slot::At { id: old, .. }, _)] = done.answers[..] else { panic!("{done:?}") };
     bench.now -= SECOND / 2;
-    assert!(!bench.done(Limits::default(), 1, &[]).await.was_empty, "clocks are set a little all the time");
+    assert!(!bench.done(&Limits::default(), 1, &[]).await.was_empty, "clocks are set a little all the time");
     bench.now -= 60 * SECOND;
-    let done = bench.done(Limits::default(), 1, &[ask(0), Op::Settle { id: old, used: None }]).await;
+    let done = bench
+        .done(&Limits::default(), 1, &[ask(0), Op::Settle { id: old, end: CallEnd::unknown(None) }])
+        .await;
     assert!(done.was_empty);
     assert_eq!(done.answers[1], Answer::Changed(false), "a call of the lost state");
-    assert_eq!(bench.standing().await.in_flight, 1);
+    assert_eq!(bench.standing().await.0, 1);
 }
 
 #[tokio::test]
 async fn a_call_that_nobody_waits_for_does_nothing() {
     let bench = Bench::new();
-    assert!(bench.run(Limits::default(), 1, bench.now - 1, &[ask(0)]).await.is_none());
-    assert!(bench.run(Limits::default(), 1, bench.now, &[ask(0)]).await.is_some());
-    assert_eq!(bench.standing().await.in_flight, 1);
+    assert!(bench.run(&Limits::default(), 1, bench.now - 1, &[ask(0)]).await.is_none());
+    assert!(bench.run(&Limits::default(), 1, bench.now, &[ask(0)]).await.is_some());
+    assert_eq!(bench.standing().await.0, 1);
 }
 
 #[tokio::test]
 async fn the_limits_of_the_latest_version_are_in_force() {
     let bench = Bench::new();
-    bench.done(requests(100, 10), 5, &[]).await;
+    bench.done(&requests(100, 10), 5, &[]).await;
     for (limits, version) in [(requests(7, 10), 4), (Limits::default(), 0)] {
-        bench.done(limits, version, &[]).await;
-        assert_eq!(bench.standing().await.limits, requests(100, 10), "version {version} is older");
+        bench.done(&limits, version, &[]).await;
+        assert_eq!(bench.standing().await.1, requests(100, 10), "version {version} is older");
     }
     let newer = Limits { concurrency: Some(3), ..requests(7, 20) };
-    bench.done(newer, 6, &[]).await;
-    assert_eq!(bench.standing().await.limits, newer);
-    bench.done(Limits::default(), 7, &[]).await;
-    assert_eq!(bench.standing().await.limits, Limits::default());
+    bench.done(&newer, 6, &[]).await;
+    assert_eq!(bench.standing().await.1, newer);
+    bench.done(&Limits::default(), 7, &[]).await;
+    assert_eq!(bench.standing().await.1, Limits::default());
 }
 
 #[tokio::test]
 async fn what_was_used_under_the_old_limit_counts_under_the_new_one() {
     let mut bench = Bench::new();
     bench.pacing.burst = 1.0;
-    bench.done(requests(100, 10), 1, &[]).await;
+    bench.done(&requests(100, 10), 1, &[]).await;
     bench.now += 20 * SECOND;
     let asks = vec![ask(0); 200];
-    assert_eq!(starts(&bench.done(requests(100, 10), 1, &asks).await), 100);
+    assert_eq!(starts(&bench.done(&requests(100, 10), 1, &asks).await), 100);
     bench.now += 9 * SECOND;
     let asks = vec![ask(900_000); 200];
-    assert_eq!(starts(&bench.done(requests(150, 10), 2, &asks).await), 0, "150 could be used before");
+    assert_eq!(starts(&bench.done(&requests(150, 10), 2, &asks).await), 0, "150 could be used before");
     bench.now += 11 * SECOND + 1;
-    assert_eq!(starts(&bench.done(requests(150, 10), 2, &asks).await), 150);
+    assert_eq!(starts(&bench.done(&requests(150, 10), 2, &asks).await), 150);
 }
 
 /// Callers that live on start at their slots, whatever the server has lost meanwhile.
@@ -158,12 +161,12 @@ async fn slots_of_a_lost_state_count() {
     let mut bench = Bench::new();
     let limits = requests(500, 10);
     let mut starts = Vec::new();
-    bench.done(limits, 1, &[]).await;
+    bench.done(&limits, 1, &[]).await;
     // Lost when the window is full, and once more when the new state has given its first slots.
     for seconds in [15, 2, 15] {
         for _ in 0..seconds * 10 {
             bench.now += SECOND / 10;
-            let done = bench.done(limits, 1, &vec![ask(SECOND); 70]).await;
+            let done = bench.done(&limits, 1, &vec![ask(SECOND); 70]).await;
             starts.extend(done.answers.iter().filter_map(|answer| match answer {
                 Answer::Slot(Slot::At { at, .. }, _) => Some(*at),
                 _ => None,
@@ -185,12 +188,12 @@ async fn slots_of_a_lost_state_count() {
 async fn the_state_is_bounded_and_ends() {
     let mut bench = Bench::new();
     let limits = requests(1_000_000, 10);
-    bench.done(limits, 1, &[]).await;
+    bench.done(&limits, 1, &[]).await;
     bench.now += 20 * SECOND;
     for _ in 0..3_000 {
-        let done = bench.done(limits, 1, &[ask(SECOND)]).await;
+        let done = bench.done(&limits, 1, &[ask(SECOND)]).await;
         let [Answer::Slot(Slot::At { id, .. }, _)] = done.answers[..] else { panic!("{done:?}") };
-        bench.done(limits, 1, &[Op::Settle { id, used: None }]).await;
+        bench.done(&limits, 1, &[Op::Settle { id, end: CallEnd::unknown(None) }]).await;
         bench.now += 11_000;
     }
     let (quota, calls) = (bench.key("quota"), bench.key("calls"));
@@ -201,4 +204,27 @@ async fn the_state_is_bounded_and_ends() {
         let left: i64 = bench.keys.ttl(&key).unwrap();
         assert!((86_400..2 * 86_400).contains(&left), "{left} s");
     }
+}
+
+/// Tenants come and go; those who call no more cost no memory.
+#[tokio::test]
+async fn tenants_that_are_idle_are_forgotten() {
+    let mut bench = Bench::new();
+    let per_tenant = Rates { requests: requests(10, 10).requests, ..Rates::default() };
+    let limits = Limits { per_tenant: Some(per_tenant), ..Limits::default() };
+    bench.done(&limits, 1, &[]).await;
+    bench.now += 20 * SECOND;
+    let ask_of = |tenant: u64| {
+        let ask = SlotAsk { ttl: SECOND, tenant: tenant.to_string(), ..SlotAsk::default() };
+        Op::Ask(ask)
+    };
+    for tenant in 0..2_000 {
+        bench.now += SECOND / 10;
+        assert_eq!(starts(&bench.done(&limits, 1, &[ask_of(tenant)]).await), 1);
+    }
+    let (quota, parts) = (bench.key("quota"), bench.key("parts"));
+    assert!(bench.keys.zcard::<_, usize>(&parts).unwrap() < 150, "10 s of tenants");
+    assert!(bench.keys.hlen::<_, usize>(&quota).unwrap() < 400);
+    let again = bench.done(&limits, 1, &[ask_of(1_999), ask_of(0)]).await;
+    assert_eq!(starts(&again), 1, "who called just now waits, who was forgotten does not");
 }

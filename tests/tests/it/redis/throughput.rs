@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use fleetline_shared::domain::JobId;
-use fleetline_shared::ports::{Acquired, Admission, Ask, Holder, Leases, Limits, Quotas, Rate};
+use fleetline_shared::domain::{JobId, Spend};
+use fleetline_shared::ports::{Acquired, Admission, Ask, CallEnd, Holder, Leases, Limits, Quotas, Rate};
 use fleetline_shared::redis::{QuotaOptions, RedisLeases, RedisQuotas};
 use tokio::time::sleep;
 
@@ -68,19 +68,32 @@ async fn leases() {
 async fn quotas() {
     let wide = Rate { amount: 100_000_000, window: Duration::from_secs(10) };
     let narrow = Rate { amount: 10_000, window: Duration::from_secs(10) };
-    let limits = |requests| Limits { requests: Some(requests), tokens: Some(wide), concurrency: Some(5_000) };
+    let limits = |requests| Limits {
+        requests: Some(requests),
+        tokens: Some(wide),
+        concurrency: Some(5_000),
+        ..Limits::default()
+    };
     for (what, limits) in [("wide", limits(wide)), ("narrow", limits(narrow))] {
         for callers in [1, 100, 1_000] {
-            let limits = BTreeMap::from([("api".to_owned(), limits)]);
+            let limits = BTreeMap::from([("api".to_owned(), limits.clone())]);
             let options = QuotaOptions { longest_hold: Duration::ZERO, ..QuotaOptions::default() };
             let quotas = Arc::new(RedisQuotas::with_options(redis(), limits, options));
             rate(&format!("answer of a {what} quota, settled"), callers, move || {
                 let quotas = Arc::clone(&quotas);
                 async move {
-                    let (hold, slot_ttl) = (Duration::ZERO, Duration::from_mins(1));
-                    let ask = Ask { upstream: "api".into(), tokens: 10, hold, slot_ttl };
+                    let spend = Spend { input_tokens: 9, output_tokens: 1, money: 0 };
+                    let ask = Ask {
+                        upstream: "api".into(),
+                        tenant: "default".into(),
+                        model: None,
+                        priority: 0,
+                        spend,
+                        hold: Duration::ZERO,
+                        slot_ttl: Duration::from_mins(1),
+                    };
                     if let Admission::Go { reservation, .. } = quotas.admit(ask).await.unwrap() {
-                        quotas.settle(reservation, Some(9)).await.unwrap();
+                        quotas.settle(reservation, CallEnd::unknown(Some(spend))).await.unwrap();
                     }
                 }
             })

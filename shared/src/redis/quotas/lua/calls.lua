@@ -28,15 +28,18 @@ local function first_end()
   return calls.first_end
 end
 
-local function begin_call(id, slot, tokens, latest_end)
+-- `SLOT INPUT OUTPUT MONEY`, then a line for each part that limits it.
+local function begin_call(id, slot, spend, part_names, latest_end)
   calls.count = calls.count + 1
   calls.first_end = nil
   calls.begun[#calls.begun + 1] = text(latest_end)
   calls.begun[#calls.begun + 1] = text(id)
-  redis.call('HSET', STATE, 'call.' .. text(id), text(slot) .. ' ' .. text(tokens))
+  local numbers = { text(slot), text(spend.input), text(spend.output), text(spend.money) }
+  local lines = { table.concat(numbers, ' '), unpack(part_names) }
+  redis.call('HSET', STATE, 'call.' .. text(id), table.concat(lines, '\n'))
 end
 
--- Slot and tokens of a call that ends now; nil if there is none.
+-- Slot, spend and parts of a call that ends now; nil if there is none.
 local function end_call(id)
   write_calls()
   if redis.call('ZREM', ENDS, id) == 0 then
@@ -45,6 +48,11 @@ local function end_call(id)
   calls.count = calls.count - 1
   calls.first_end = nil
   removed[#removed + 1] = 'call.' .. id
-  local slot, tokens = string.match(redis.call('HGET', STATE, 'call.' .. id), '^(%d+) (%d+)$')
-  return tonumber(slot), tonumber(tokens)
+  local numbers, part_lines = string.match(redis.call('HGET', STATE, 'call.' .. id), '^([^\n]*)(.*)$')
+  local slot, input, output, money = string.match(numbers, '^(%d+) (%d+) (%d+) (%d+)$')
+  local part_names = {}
+  for name in string.gmatch(part_lines, '\n([^\n]*)') do
+    part_names[#part_names + 1] = name
+  end
+  return tonumber(slot), new_spend(tonumber(input), tonumber(output), tonumber(money)), part_names
 end

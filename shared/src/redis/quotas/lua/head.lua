@@ -1,20 +1,26 @@
 -- Quota of one upstream: gives slots, ends calls, pauses. The same arithmetic as `rules/quota` in
 -- Rust, where the reasons stand; a test holds the two together. The parts of this script are
--- head, log, meter, calls, state, main, in this order.
+-- head, log, meter, limits, parts, throttle, calls, state, main, in this order.
 --
--- KEYS[1]  hash: the state. Fields: single values (NAMES, METER), `call.ID` = slot and tokens of
---          a call under way, `requests.N` and `tokens.N` = entries of the logs
+-- KEYS[1]  hash: the state. Fields: single values (NAMES), for each meter NAME its numbers (METER),
+--          NAME.N = entries of its log, `call.ID` = a call under way (calls.lua)
 -- KEYS[2]  sorted set: ids of the calls under way by their latest end, and a mark `-`
+-- KEYS[3]  sorted set: tenants and models with meters by the time when those are idle
 -- ARGV[1]  time in microseconds, in tests only; else empty: the server's
 -- ARGV[2]  time from which on nobody waits for the answer any more: then nothing is done. 0: none
 -- ARGV[3]  version of the limits; the state keeps those with the highest. 0: the state's own
--- ARGV[4]  limit of requests: amount, metered window, bucket, configured window; empty: none
--- ARGV[5]  limit of tokens, likewise
--- ARGV[6]  limit of calls at the same time; empty: none
--- ARGV[7]  longest time for which anybody may have been given a slot ahead, microseconds
--- ARGV[8…] any number of these, done in their order:
---            ask TOKENS HOLD TTL
---            settle ID USED       (USED empty: unknown)
+-- ARGV[4]  the limits, a line each: SCOPE DIMENSION AMOUNT WINDOW BUCKET CONFIGURED NAME.
+--            SCOPE u (the upstream), t (each tenant), m (the model NAME, else empty);
+--            DIMENSION requests, input, output, tokens, money, or places: of those only AMOUNT
+--            counts; WINDOW as it is metered, BUCKET: units at once, CONFIGURED: window as it was
+--            configured; times in microseconds
+-- ARGV[5]  longest time for which anybody may have been given a slot ahead, microseconds
+-- ARGV[6…] any number of these, done in their order:
+--            ask INPUT OUTPUT MONEY HOLD TTL TENANT MODEL       (MODEL empty: none)
+--            settle ID USED VERDICT PAUSE STANDINGS
+--              USED: `INPUT OUTPUT MONEY`, or empty: unknown. VERDICT: h healthy, f failing,
+--              r rate limited, u unknown. PAUSE: for how long a 429 pauses. STANDINGS: any number
+--              of `DIMENSION REMAINING RESET WINDOW;`, -1: unknown
 --            pause WAIT WHY
 --            report
 --
@@ -22,18 +28,20 @@
 -- the above}:
 --   ask     {1, at, id}                go at this time
 --           {2, at, lack, why}         the next slot is then: nothing set aside. lack: 1 requests,
---                                      2 tokens, 3 concurrency, 4 pause, which says why
+--                                      2 tokens, 3 concurrency, 4 pause, which says why, 5 input
+--                                      tokens, 6 output tokens, 7 money
 --           {3, until}                 no place is free before, unless a call is settled
 --           {4, lack, limit}           larger than a whole limit
 --   settle  1, or 0 if the call is unknown or its time is over
 --   pause   1, or 0 if a pause that ends no earlier is on
---   report  {calls under way, paused until, why, next start, ARGV[4], ARGV[5], ARGV[6] in force}
+--   report  {calls under way, paused until, why, next start, share of the rates in use in
+--           thousandths, {lack of a dimension, used, by others, limit, and so on}, ARGV[4] in force}
 --
 -- Numbers are doubles here: exact below 2^53. `..` and tostring() keep 14 digits only, so times
 -- and ids become text by text().
 
-local STATE, ENDS = KEYS[1], KEYS[2]
-local MOST_TOKENS = 2 ^ 40
+local STATE, ENDS, IDLE = KEYS[1], KEYS[2], KEYS[3]
+local MOST_UNITS = 2 ^ 40
 
 local function text(number)
   return string.format('%.0f', number)

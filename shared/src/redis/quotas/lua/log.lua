@@ -31,6 +31,14 @@ local function entry_at(log, place, followers)
   return log.entries[place]
 end
 
+-- When the last use leaves the window.
+local function log_until(log)
+  if log.first > log.last then
+    return 0
+  end
+  return entry_at(log, log.last, 0).last + log.window
+end
+
 local function log_forget(log, now)
   while log.first <= log.last do
     local oldest = entry_at(log, log.first, 3)

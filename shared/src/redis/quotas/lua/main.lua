@@ -1,99 +1,117 @@
 
--- The answers: `mod.rs` and `claim.rs`.
+-- The answers: `state.rs` and `claim.rs`.
 
-local REQUESTS, TOKENS, CONCURRENCY, PAUSE = 1, 2, 3, 4
 local GRACE = 1000000
 
-local function never(tokens, limit)
-  local requests_meter, tokens_meter = meters.requests, meters.tokens
-  if requests_meter and requests_meter.amount < 1 then
-    return { 4, REQUESTS, requests_meter.amount }
+-- Lets the rates be used as far as the last 429 allows. The server's clock stands still in a script.
+local function throttle(now)
+  local share = share_at(state, recovery_window(meters), now)
+  for _, meter in ipairs(meters) do
+    if meter.dimension ~= 'money' then
+      meter_throttle(meter, share)
+    end
   end
-  if tokens_meter and tokens > tokens_meter.amount then
-    return { 4, TOKENS, tokens_meter.amount }
-  end
-  if limit and limit < 1 then
-    return { 4, CONCURRENCY, limit }
-  end
+  return share
 end
 
-local function prepare(tokens, now)
-  if meters.requests then
-    meter_prepare(meters.requests, 1, now)
+-- Names of the parts that limit an ask, and their meters.
+local function parts_of(tenant, model, now)
+  local names, opened = {}, {}
+  local rates = { limits.t or false, limits['m:' .. model] or false }
+  for i, part in ipairs({ 't:' .. tenant, 'm:' .. model }) do
+    if rates[i] then
+      local name = text(state.parts_since) .. part
+      names[#names + 1] = name
+      opened[#opened + 1] = open_part(name, rates[i], state.parts_since, now)
+    end
   end
-  if meters.tokens then
-    meter_prepare(meters.tokens, tokens, now)
-  end
+  return names, opened
 end
 
--- The earliest slot, and what decides it: of equal ones the last.
-local function next_slot(tokens, now)
-  local at, lack = math.max(state.slot, now), TOKENS
+-- The earliest slot, what decides it (of equal ones the last), and the upstream's meter if it does.
+local function next_slot(opened, spend, before, now)
+  local at, lack, whole = math.max(state.slot, now), LACKS.requests, nil
   if state.paused >= at then
     at, lack = state.paused, PAUSE
   end
-  if meters.tokens then
-    local earliest = meter_earliest(meters.tokens, math.min(tokens, meters.tokens.amount), now)
-    if earliest >= at then
-      at, lack = earliest, TOKENS
+  for _, part in ipairs(opened) do
+    for _, meter in ipairs(part) do
+      local earliest = meter_earliest(meter, spend[meter.dimension], now)
+      if earliest >= at then
+        at, lack = earliest, LACKS[meter.dimension]
+      end
     end
   end
-  if meters.requests then
-    local earliest = meter_earliest(meters.requests, 1, now)
+  for _, meter in ipairs(meters) do
+    local more = meter.dimension == 'requests' and 0 or before and before[meter.dimension] or 0
+    local earliest = meter_earliest(meter, spend[meter.dimension] + more, now)
     if earliest >= at then
-      at, lack = earliest, REQUESTS
+      at, lack, whole = earliest, LACKS[meter.dimension], meter
     end
   end
-  return at, lack
+  return at, lack, whole
 end
 
-local function take(tokens, at, ttl)
-  state.slot = at
-  if meters.requests then
-    meter_take(meters.requests, 1, at)
+-- What goes before an ask.
+local function claimed_before(spend, now)
+  if now >= state.claim_until then
+    return nil
   end
-  if meters.tokens then
-    meter_take(meters.tokens, tokens, at)
-  end
-  state.id = state.id + 1
-  state.last_end = math.max(state.last_end or 0, at + ttl)
-  begin_call(state.id, at, tokens, at + ttl)
-  return { 1, at, state.id }
+  local dimension, input, output, money = string.match(state.claim, '^(%a+) (%d+) (%d+) (%d+)$')
+  local claim = new_spend(tonumber(input), tonumber(output), tonumber(money))
+  return spend[dimension] < claim[dimension] and claim or nil
 end
 
-local function admit(tokens, hold, ttl, now)
-  tokens = math.min(tokens, MOST_TOKENS)
-  local limit = tonumber(state.concurrency)
-  local refused = never(tokens, limit)
+local function set_claim(meter, spend, hold, at)
+  state.claim, state.claim_until = '', 0
+  local dimension = meter and meter.dimension
+  if meter and dimension ~= 'requests' and dimension ~= 'money' and refill(meter, spend[dimension]) > hold then
+    local numbers = { dimension, text(spend.input), text(spend.output), text(spend.money) }
+    state.claim, state.claim_until = table.concat(numbers, ' '), at + GRACE
+  end
+end
+
+local function admit(spend, hold, ttl, tenant, model, now)
+  local names, opened = parts_of(tenant, model, now)
+  local refused = too_small(meters, spend)
+  for _, part in ipairs(opened) do
+    refused = refused or too_small(part, spend)
+  end
+  if not refused and limits.places and limits.places < 1 then
+    refused = { 4, CONCURRENCY, limits.places }
+  end
   if refused then
     return refused
   end
-  if limit and calls.count >= limit then
+  if limits.places and calls.count >= limits.places then
     return { 3, first_end() }
   end
-  prepare(tokens, now)
-  local behind = (now < state.claim_until and tokens < state.claim) and state.claim or 0
-  local at, lack = next_slot(tokens + behind, now)
-  local too_far = at > now + (behind > 0 and 0 or hold)
-  if behind == 0 then
-    local claims = too_far and lack == TOKENS and meters.tokens and refill(meters.tokens, tokens) > hold
-    state.claim, state.claim_until = claims and tokens or 0, claims and at + GRACE or 0
+  throttle(now)
+  prepare(meters, spend, now)
+  for _, part in ipairs(opened) do
+    prepare(part, spend, now)
+  end
+  local before = claimed_before(spend, now)
+  local at, lack, whole = next_slot(opened, spend, before, now)
+  local too_far = at > now + (before and 0 or hold)
+  if not before then
+    set_claim(too_far and whole, spend, hold, at)
+  end
+  for _, name in ipairs(names) do
+    parts.used[name] = true
   end
   if too_far then
     return { 2, at, lack, lack == PAUSE and state.why or '' }
   end
-  return take(tokens, at, ttl)
-end
-
-local function settle(id, used)
-  local slot, tokens = end_call(id)
-  if not slot then
-    return 0
+  state.slot = at
+  take(meters, spend, at)
+  for _, part in ipairs(opened) do
+    take(part, spend, at)
   end
-  if meters.tokens and used then
-    meter_correct(meters.tokens, slot, tokens, math.min(used, MOST_TOKENS))
-  end
-  return 1
+  state.id = state.id + 1
+  state.last_end = math.max(state.last_end or 0, at + ttl)
+  begin_call(state.id, at, spend, names, at + ttl)
+  return { 1, at, state.id }
 end
 
 local function pause(until_time, why)
@@ -104,10 +122,55 @@ local function pause(until_time, why)
   return 1
 end
 
+local function correct_part(name, slot, reserved, used, now)
+  local since, key = string.match(name, '^(%d+)(.*)$')
+  local rates = tonumber(since) == state.parts_since and limits[string.sub(key, 1, 2) == 't:' and 't' or key]
+  local part = rates and read_part(name, rates)
+  if part and now <= idle_at(part) then
+    correct(part, slot, reserved, used)
+    parts.used[name] = true
+  end
+end
+
+local function settle(id, used, verdict, pause_time, standings, now)
+  local slot, reserved, names = end_call(id)
+  if not slot then
+    return 0
+  end
+  throttle(now)
+  local input, output, money = string.match(used, '^(%d+) (%d+) (%d+)$')
+  if input then
+    local spend = new_spend(tonumber(input), tonumber(output), tonumber(money))
+    correct(meters, slot, reserved, spend)
+    for _, name in ipairs(names) do
+      correct_part(name, slot, reserved, spend, now)
+    end
+  end
+  for dimension, remaining, reset, window in string.gmatch(standings, '(%a+) (%-?%d+) (%-?%d+) (%-?%d+);') do
+    for _, meter in ipairs(meters) do
+      if meter.dimension == dimension then
+        meter_heed(meter, tonumber(remaining), tonumber(reset), tonumber(window), tonumber(id), state.id, now)
+      end
+    end
+  end
+  local until_time = verdict == 'r' and limited(state, recovery_window(meters), tonumber(id), pause_time, now)
+  if until_time then
+    pause(until_time, '429')
+  end
+  return 1
+end
+
 local function report(now)
-  prepare(0, now)
-  local next_start = next_slot(0, now)
-  return { calls.count, state.paused, state.why, next_start, state.requests, state.tokens, state.concurrency }
+  local share, nothing = throttle(now), new_spend(0, 0, 0)
+  prepare(meters, nothing, now)
+  local used = {}
+  for _, meter in ipairs(meters) do
+    for _, number in ipairs({ LACKS[meter.dimension], meter.log.sum, others_units(meter, now), meter.amount }) do
+      used[#used + 1] = number
+    end
+  end
+  local next_start = next_slot({}, nothing, nil, now)
+  return { calls.count, state.paused, state.why, next_start, share, used, state.limits }
 end
 
 local function server_time()
@@ -123,23 +186,29 @@ end
 local now, was_empty = open_state(clock)
 -- Whoever was given a slot ahead by a state that was lost still goes: meters that know nothing
 -- begin when the last of those has gone.
-adopt(tonumber(ARGV[3]), ARGV[4], ARGV[5], ARGV[6], now + tonumber(ARGV[7]))
+adopt(tonumber(ARGV[3]), ARGV[4], now + tonumber(ARGV[5]))
+forget_idle(now)
 local answers = { now, was_empty and 1 or 0 }
-local place = 8
+local place = 6
+-- The next arguments, as numbers if they are.
+local function argument()
+  place = place + 1
+  return ARGV[place - 1]
+end
+local function number()
+  return tonumber(argument())
+end
 while ARGV[place] do
-  local what, answer = ARGV[place], nil
+  local what, answer = argument(), nil
   if what == 'ask' then
-    answer = admit(tonumber(ARGV[place + 1]), tonumber(ARGV[place + 2]), tonumber(ARGV[place + 3]), now)
-    place = place + 4
+    local spend = new_spend(number(), number(), number())
+    answer = admit(spend, number(), number(), argument(), argument(), now)
   elseif what == 'settle' then
-    answer = settle(ARGV[place + 1], tonumber(ARGV[place + 2]))
-    place = place + 3
+    answer = settle(argument(), argument(), argument(), number(), argument(), now)
   elseif what == 'pause' then
-    answer = pause(now + tonumber(ARGV[place + 1]), ARGV[place + 2])
-    place = place + 3
+    answer = pause(now + number(), argument())
   else
     answer = report(now)
-    place = place + 1
   end
   answers[#answers + 1] = answer
 end

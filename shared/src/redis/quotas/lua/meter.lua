@@ -1,10 +1,13 @@
 
--- One dimension: `meter.rs`.
+-- One dimension: `meter.rs`, and its use by others: `others.rs`.
 
-local METER = { 'empty_at', 'burst', 'refunded', 'cold_until', 'debt', 'first', 'last', 'sum' }
+local METER = {
+  'empty_at', 'burst', 'refunded', 'cold_until', 'debt', 'first', 'last', 'sum',
+  'others', 'others_until', 'heard_of',
+}
 
 local function refill(meter, units)
-  return share_up(units, meter.window, math.max(meter.amount, 1))
+  return share_up(units, meter.window, meter.effective)
 end
 
 local function owe(meter, time)
@@ -13,14 +16,15 @@ local function owe(meter, time)
 end
 
 -- A meter that begins at a time and knows nothing but the uses of an older one, if there is one.
-local function new_meter(name, rate, older, from)
-  local amount, window, burst = string.match(rate, '^(%d+) (%d+) (%d+)')
+local function new_meter(name, dimension, rate, older, from)
   local meter = {
-    amount = tonumber(amount), window = tonumber(window), burst = tonumber(burst),
-    empty_at = from, refunded = 0, debt = 0,
+    name = name, dimension = dimension, amount = rate.amount, effective = math.max(rate.amount, 1),
+    window = rate.window, burst = rate.bucket, empty_at = from, refunded = 0, debt = 0,
+    others = 0, others_until = 0, heard_of = 0, cold_until = from + rate.window,
   }
-  meter.cold_until = from + meter.window
-  owe(meter, refill(meter, meter.burst - 1))
+  if dimension ~= 'money' then
+    owe(meter, refill(meter, meter.burst - 1))
+  end
   meter.log = new_log(name, meter.window, 1, 0, 0)
   if older then
     meter.log = older.log
@@ -29,33 +33,39 @@ local function new_meter(name, rate, older, from)
   return meter
 end
 
-local function read_meter(name, rate, values)
-  local amount, window = string.match(rate, '^(%d+) (%d+)')
-  local meter = { amount = tonumber(amount), window = tonumber(window) }
-  for i = 1, 5 do
-    meter[METER[i]] = tonumber(values[i])
+local function read_meter(name, dimension, rate, packed)
+  local meter = {
+    name = name, dimension = dimension, amount = rate.amount, effective = math.max(rate.amount, 1),
+    window = rate.window,
+  }
+  local place = 1
+  for number in string.gmatch(packed, '%d+') do
+    meter[METER[place]] = tonumber(number)
+    place = place + 1
   end
-  meter.log = new_log(name, meter.window, tonumber(values[6]), tonumber(values[7]), tonumber(values[8]))
+  meter.log = new_log(name, meter.window, meter.first, meter.last, meter.sum)
   return meter
 end
 
-local function write_meter(name, meter)
-  for i = 1, 5 do
-    write(name .. '.' .. METER[i], meter[METER[i]])
+local function write_meter(meter)
+  local numbers = {}
+  meter.first, meter.last, meter.sum = meter.log.first, meter.log.last, meter.log.sum
+  for i, field in ipairs(METER) do
+    numbers[i] = text(meter[field])
   end
-  write(name .. '.first', meter.log.first)
-  write(name .. '.last', meter.log.last)
-  write(name .. '.sum', meter.log.sum)
+  write(meter.name, table.concat(numbers, ' '))
   log_write(meter.log)
 end
 
-local function remove_meter(name, meter)
-  for i = 1, #METER do
-    removed[#removed + 1] = name .. '.' .. METER[i]
-  end
+local function remove_meter(meter)
+  removed[#removed + 1] = meter.name
   for place = meter.log.first, meter.log.last do
     removed[#removed + 1] = meter.log.name .. place
   end
+end
+
+local function meter_throttle(meter, per_mille)
+  meter.effective = math.max(math.floor(meter.amount * per_mille / 1000), 1)
 end
 
 local function meter_prepare(meter, units, now)
@@ -69,12 +79,29 @@ local function meter_prepare(meter, units, now)
   meter.burst = math.max(meter.burst, units)
 end
 
+local function others_units(meter, now)
+  return now < meter.others_until and meter.others or 0
+end
+
+local function others_earliest(meter, units, from)
+  local alone = log_earliest(meter.log, units, meter.effective, from)
+  if meter.others == 0 or from >= meter.others_until then
+    return alone
+  end
+  local without = math.max(alone, meter.others_until)
+  if units + meter.others > meter.effective then
+    return without
+  end
+  return math.min(log_earliest(meter.log, units, meter.effective - meter.others, from), without)
+end
+
 local function meter_earliest(meter, units, from)
+  units = math.min(units, meter.amount)
   local paid = meter.empty_at + refill(meter, units)
   if meter.log.first > meter.log.last and from <= meter.cold_until then
     paid = math.min(paid, meter.cold_until)
   end
-  return log_earliest(meter.log, units, meter.amount, math.max(from, paid))
+  return others_earliest(meter, units, math.max(from, paid))
 end
 
 local function meter_take(meter, units, at)
@@ -96,4 +123,27 @@ local function meter_correct(meter, at, reserved, used)
     meter.empty_at = math.max(meter.empty_at - refill(meter, reserved - used), 0)
     meter.refunded = meter.refunded + reserved - used
   end
+end
+
+-- Times of -1 are unknown.
+local function meter_heed(meter, remaining, reset, window, id, last_id, now)
+  if remaining < 0 or window > meter.window or (window >= 0 and window < math.floor(meter.window / 2)) then
+    return
+  end
+  if reset < 0 and remaining > 0 then
+    reset = meter.window
+  end
+  if reset <= 0 or reset > meter.window then
+    return
+  end
+  log_forget(meter.log, now)
+  local units = math.max(math.max(meter.amount - meter.log.sum, 0) - remaining, 0)
+  if units >= others_units(meter, now) or id > meter.heard_of then
+    meter.others, meter.others_until, meter.heard_of = units, now + reset, last_id
+  end
+end
+
+local function meter_idle_at(meter)
+  local full = meter.empty_at + refill(meter, meter.burst + meter.refunded)
+  return math.max(meter.cold_until, full, log_until(meter.log))
 end

@@ -2,15 +2,17 @@
 -- What is kept between two scripts.
 
 local NAMES = {
-  'since', 'run', 'seen', 'kept', 'requests', 'tokens', 'concurrency',
-  'id', 'slot', 'paused', 'why', 'claim', 'claim_until',
+  'since', 'run', 'seen', 'kept', 'limits', 'id', 'slot', 'paused', 'why', 'claim', 'claim_until',
+  'share', 'share_since', 'heard', 'parts_since',
 }
-local TEXTS = { run = true, requests = true, tokens = true, concurrency = true, why = true }
+local TEXTS = { run = true, limits = true, why = true, claim = true }
 local NOTE = 'State of one upstream\'s quota. Fleetline\'s quota script reads and writes it; do not edit it by hand.'
 local MICROS = 1000000
 local HOUR, DAY = 3600 * MICROS, 86400 * MICROS
 
-local state, meters, loaded = {}, {}, {}
+-- The state's single values as they are and as they were, the upstream's meters in the order of
+-- METERED, the limits in force.
+local state, loaded, meters, limits = {}, {}, {}, nil
 
 -- A restarted server may have read an old copy of the state from its disk: then this differs.
 local function this_run()
@@ -30,14 +32,16 @@ end
 
 -- Knows nothing. Ids go on with the clock, so that no call of a lost state is taken for a new one.
 local function start_empty(now, last_id)
-  redis.call('DEL', STATE, ENDS)
+  redis.call('DEL', STATE, ENDS, IDLE)
   redis.call('ZADD', ENDS, '+inf', '-')
   -- So long a value makes Redis find fields by hashing instead of looking through all of them.
   redis.call('HSET', STATE, 'note', NOTE)
   state = {
-    since = -1, run = this_run(), seen = now, kept = 0, requests = '', tokens = '', concurrency = '',
-    id = math.max(now, last_id), slot = now, paused = now, why = '', claim = 0, claim_until = 0,
+    since = -1, run = this_run(), seen = now, kept = 0, limits = '', id = math.max(now, last_id), slot = now,
+    paused = now, why = '', claim = '', claim_until = 0, share = ALL, share_since = 0, heard = 0,
+    parts_since = now,
   }
+  limits = parse_limits('')
 end
 
 local function read(values)
@@ -45,14 +49,11 @@ local function read(values)
     local value = TEXTS[name] and values[i] or tonumber(values[i])
     state[name], loaded[name] = value, value
   end
-  for d, name in ipairs({ 'requests', 'tokens' }) do
-    if state[name] ~= '' then
-      local from = #NAMES + (d - 1) * #METER
-      local own = {}
-      for i = 1, #METER do
-        own[i] = values[from + i]
-      end
-      meters[name] = read_meter(name, state[name], own)
+  limits = parse_limits(state.limits)
+  for i, dimension in ipairs(METERED) do
+    local rate = limits.u[dimension]
+    if rate then
+      meters[#meters + 1] = read_meter(dimension, dimension, rate, values[#NAMES + i])
     end
   end
 end
@@ -60,14 +61,12 @@ end
 -- Returns the time, and whether the state was empty.
 local function open_state(clock)
   local fields = { unpack(NAMES) }
-  for _, name in ipairs({ 'requests', 'tokens' }) do
-    for i = 1, #METER do
-      fields[#fields + 1] = name .. '.' .. METER[i]
-    end
+  for _, dimension in ipairs(METERED) do
+    fields[#fields + 1] = dimension
   end
   local values = redis.call('HMGET', STATE, unpack(fields))
   if not is_usable(values, clock) then
-    start_empty(clock, tonumber(values[8]) or 0)
+    start_empty(clock, tonumber(values[6]) or 0)
     return clock, true
   end
   read(values)
@@ -77,30 +76,41 @@ local function open_state(clock)
   return now, false
 end
 
+local function is_same(rate, other)
+  return rate and other and rate.amount == other.amount and rate.window == other.window
+    and rate.bucket == other.bucket
+end
+
 -- Takes the limits over if they are newer; meters of new rates begin at a time. What was used
--- before still counts.
-local function adopt(since, requests, tokens, concurrency, from)
+-- before still counts, but of tenants and models: their meters all begin anew.
+local function adopt(since, lines, from)
   if since <= state.since then
     return
   end
-  state.since, state.concurrency = since, concurrency
-  for name, rate in pairs({ requests = requests, tokens = tokens }) do
-    if rate ~= state[name] then
-      if rate == '' then
-        remove_meter(name, meters[name])
-        meters[name] = nil
-      else
-        meters[name] = new_meter(name, rate, meters[name], from)
-      end
-      state[name] = rate
+  local old, older = limits, {}
+  for _, meter in ipairs(meters) do
+    older[meter.dimension] = meter
+  end
+  state.since, state.limits, limits, meters = since, lines, parse_limits(lines), {}
+  for _, dimension in ipairs(METERED) do
+    local rate, before = limits.u[dimension], older[dimension]
+    if is_same(rate, old.u[dimension]) then
+      meters[#meters + 1] = before
+    elseif rate then
+      meters[#meters + 1] = new_meter(dimension, dimension, rate, before, from)
+    elseif before then
+      remove_meter(before)
     end
+  end
+  if limits.parts ~= old.parts then
+    state.parts_since = from
   end
 end
 
 -- Keeps the state for a day after its last use, and as long as anything in it lasts.
 local function keep(now)
   local needed = math.max(now, state.paused, state.last_end or 0) + DAY
-  for _, meter in pairs(meters) do
+  for _, meter in ipairs(meters) do
     needed = math.max(needed, now + DAY + 2 * meter.window)
   end
   if needed > state.kept then
@@ -108,6 +118,7 @@ local function keep(now)
     local left = text((state.kept - now) / 1000)
     redis.call('PEXPIRE', STATE, left)
     redis.call('PEXPIRE', ENDS, left)
+    redis.call('PEXPIRE', IDLE, left)
   end
 end
 
@@ -118,9 +129,10 @@ local function close_state()
       write(name, state[name])
     end
   end
-  for name, meter in pairs(meters) do
-    write_meter(name, meter)
+  for _, meter in ipairs(meters) do
+    write_meter(meter)
   end
+  close_parts()
   in_portions('HDEL', STATE, removed)
   in_portions('HSET', STATE, written)
 end

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 enum Step {
     Wait(u64),
     Ask(SlotAsk),
@@ -15,7 +15,7 @@ enum Step {
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let asks = (0u64..600, 0u64..3 * SECOND, 1u64..20 * SECOND)
-        .prop_map(|(tokens, hold, ttl)| Step::Ask(SlotAsk { tokens, hold, ttl }));
+        .prop_map(|(tokens, hold, ttl)| Step::Ask(SlotAsk { ttl, ..ask(tokens, hold) }));
     let percents = prop_oneof![Just(None), (0u64..=100).prop_map(Some), (100u64..400).prop_map(Some)];
     prop::collection::vec(
         prop_oneof![
@@ -37,7 +37,12 @@ fn limits() -> impl Strategy<Value = Limits> {
         prop_oneof![1 => Just(None), 3 => some_rate(600u64..5_000)],
         prop_oneof![Just(None), (1u32..20).prop_map(Some)],
     )
-        .prop_map(|(requests, tokens, concurrency)| Limits { requests, tokens, concurrency })
+        .prop_map(|(requests, tokens, concurrency)| Limits {
+            requests,
+            tokens,
+            concurrency,
+            ..Limits::default()
+        })
 }
 
 /// A history as it is lived, with a record of its own.
@@ -55,18 +60,18 @@ impl History {
     fn step(&mut self, step: Step) {
         match step {
             Step::Wait(time) => self.now += time,
-            Step::Ask(ask) => self.ask(ask),
+            Step::Ask(ask) => self.ask(&ask),
             Step::Settle(which, percent) => self.settle(which, percent),
             Step::Pause(time) => {
                 self.paused_until = self.paused_until.max(self.now + time);
-                self.state.pause(self.now + time);
+                self.state.pause(self.now + time, "");
             }
         }
         self.under_way.retain(|(_, _, end)| *end > self.now);
-        assert_eq!(self.state.in_flight(self.now), self.under_way.len());
+        assert_eq!(self.state.standing(self.now).in_flight as usize, self.under_way.len());
     }
 
-    fn ask(&mut self, ask: SlotAsk) {
+    fn ask(&mut self, ask: &SlotAsk) {
         self.under_way.retain(|(_, _, end)| *end > self.now);
         match self.state.admit(ask, self.now) {
             Slot::At { at, id } => {
@@ -75,7 +80,7 @@ impl History {
                 let last = self.starts.last().map_or(0, |start| start.at);
                 assert!(at >= last, "{at} goes before an earlier ask's {last}");
                 self.under_way.push((id, self.starts.len(), at + ask.ttl));
-                self.starts.push(Start { at, tokens: ask.tokens });
+                self.starts.push(Start { at, tokens: ask.spend.tokens() });
                 self.check(at);
             }
             Slot::TooFar { at, .. } => assert!(at > self.now, "asking again at once makes no sense"),
@@ -94,10 +99,10 @@ impl History {
         }
         let (id, place, _) = self.under_way.swap_remove(which.index(self.under_way.len()));
         let start = &mut self.starts[place];
-        let used = percent.map(|percent| start.tokens * percent / 100);
-        assert!(self.state.settle(id, used, self.now));
-        assert!(!self.state.settle(id, used, self.now), "a second settlement changes nothing");
-        start.tokens = used.unwrap_or(start.tokens);
+        let tokens = percent.map(|percent| start.tokens * percent / 100);
+        assert!(self.state.settle(id, &used(tokens), self.now));
+        assert!(!self.state.settle(id, &used(tokens), self.now), "a second settlement changes nothing");
+        start.tokens = tokens.unwrap_or(start.tokens);
     }
 
     /// No window that ends with the slot just given is over a limit, as far as known by now.
@@ -125,7 +130,7 @@ proptest! {
         limits in limits(), steps in steps(), margin in 0.0..0.02f64, burst in 0.0..=1.0f64, start: u32,
     ) {
         let now = u64::from(start);
-        let state = QuotaState::new(limits, Pacing { margin, burst }, now);
+        let state = QuotaState::new(&limits, Pacing { margin, burst }, now);
         let (starts, under_way) = (Vec::new(), Vec::new());
         let mut history = History { limits, state, now, starts, under_way, paused_until: 0 };
         for step in steps {

@@ -2,13 +2,15 @@
 
 mod answers;
 mod bound;
+mod limited;
 mod restart;
 mod use_of_limit;
 
 use std::time::Duration;
 
 use super::{Pacing, QuotaState, Slot, SlotAsk, micros};
-use crate::ports::{Limits, Rate};
+use crate::domain::Spend;
+use crate::ports::{CallEnd, Lack, Limits, Rate};
 
 const SECOND: u64 = 1_000_000;
 const MINUTE: u64 = 60 * SECOND;
@@ -25,13 +27,21 @@ fn tokens(amount: u64, window: u64) -> Limits {
     Limits { tokens: Some(rate(amount, window)), ..Limits::default() }
 }
 
+fn guess(tokens: u64) -> Spend {
+    Spend { input_tokens: tokens, ..Spend::default() }
+}
+
+fn used(tokens: Option<u64>) -> CallEnd {
+    CallEnd::unknown(tokens.map(guess))
+}
+
 fn ask(tokens: u64, hold: u64) -> SlotAsk {
-    SlotAsk { tokens, hold, ttl: MINUTE }
+    SlotAsk { spend: guess(tokens), hold, ttl: MINUTE, ..SlotAsk::default() }
 }
 
 /// The slot of an ask that may wait for ever.
 fn slot(state: &mut QuotaState, tokens: u64, now: u64) -> u64 {
-    match state.admit(ask(tokens, u64::MAX / 4), now) {
+    match state.admit(&ask(tokens, u64::MAX / 4), now) {
         Slot::At { at, .. } => at,
         refused => panic!("{refused:?}"),
     }
@@ -46,7 +56,7 @@ struct Start {
 
 /// Asserts that no closed window that ends with one of the starts holds more than the limits.
 /// The starts are in the order of time.
-fn assert_within(starts: &[Start], limits: Limits) {
+fn assert_within(starts: &[Start], limits: &Limits) {
     let check = |rate: Option<Rate>, units: fn(&Start) -> u64| {
         let Some(rate) = rate else { return };
         let (mut sum, mut oldest) = (0, 0);

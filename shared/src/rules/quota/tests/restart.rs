@@ -6,12 +6,12 @@ use super::*;
 
 /// Asks after random waits, until a crash; then a fresh state asks as greedily as it can.
 /// Returns what started: slots after the crash died with their process.
-fn with_restart(limits: Limits, pacing: Pacing, asks: &[(u64, u64)], rest: u64) -> Vec<Start> {
+fn with_restart(limits: &Limits, pacing: Pacing, asks: &[(u64, u64)], rest: u64) -> Vec<Start> {
     let mut state = QuotaState::new(limits, pacing, 0);
     let (mut now, mut starts) = (0, Vec::new());
     for &(wait, tokens) in asks {
         now += wait;
-        if let Slot::At { at, .. } = state.admit(ask(tokens, SECOND), now) {
+        if let Slot::At { at, .. } = state.admit(&ask(tokens, SECOND), now) {
             starts.push(Start { at, tokens });
         }
     }
@@ -38,7 +38,7 @@ proptest! {
     ) {
         let limits = requests(amount, 5 * SECOND);
         let asks: Vec<_> = waits.into_iter().map(|wait| (wait, 0)).collect();
-        assert_within(&with_restart(limits, Pacing { burst, ..Pacing::default() }, &asks, rest), limits);
+        assert_within(&with_restart(&limits, Pacing { burst, ..Pacing::default() }, &asks, rest), &limits);
     }
 
     #[test]
@@ -47,7 +47,7 @@ proptest! {
     ) {
         let limits = tokens(1_000, 5 * SECOND);
         let asks: Vec<_> = waits.into_iter().map(|wait| (wait, size)).collect();
-        assert_within(&with_restart(limits, Pacing { burst, ..Pacing::default() }, &asks, rest), limits);
+        assert_within(&with_restart(&limits, Pacing { burst, ..Pacing::default() }, &asks, rest), &limits);
     }
 
     #[test]
@@ -55,13 +55,13 @@ proptest! {
         asks in prop::collection::vec((waits(), 0u64..=1_000), 1..80), rest in 0..SECOND,
     ) {
         let limits = tokens(1_000, 5 * SECOND);
-        assert_within(&with_restart(limits, Pacing { burst: 1.0, ..Pacing::default() }, &asks, rest), limits);
+        assert_within(&with_restart(&limits, Pacing { burst: 1.0, ..Pacing::default() }, &asks, rest), &limits);
     }
 }
 
 #[test]
 fn a_fresh_state_starts_empty() {
-    let mut state = QuotaState::new(requests(600, MINUTE), Pacing::default(), 0);
+    let mut state = QuotaState::new(&requests(600, MINUTE), Pacing::default(), 0);
     let slots: Vec<_> = (0..3).map(|_| slot(&mut state, 0, 0) / 1_000).collect();
     assert_eq!(slots, [1_206, 1_306, 1_407], "milliseconds: no burst, and first the burst of the one before");
 }
@@ -71,7 +71,7 @@ fn even_the_largest_call_needs_to_wait_for_one_window_only() {
     for (limits, tokens) in
         [(requests(1, MINUTE), 0), (tokens(1_000, MINUTE), 1_000), (tokens(1_000, MINUTE), 700)]
     {
-        let mut state = QuotaState::new(limits, Pacing { margin: 0.0, ..Pacing::default() }, 0);
+        let mut state = QuotaState::new(&limits, Pacing { margin: 0.0, ..Pacing::default() }, 0);
         assert_eq!(slot(&mut state, tokens, 0), MINUTE);
     }
 }

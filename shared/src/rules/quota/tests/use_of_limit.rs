@@ -22,7 +22,7 @@ struct Demand<'a> {
 impl Demand<'_> {
     /// What starts until `end`. Whoever is refused asks again when it was told to.
     fn starts(&self, end: u64) -> Vec<Start> {
-        let mut state = QuotaState::new(self.limits, Pacing::default(), 0);
+        let mut state = QuotaState::new(&self.limits, Pacing::default(), 0);
         let mut sizes = self.sizes.iter().copied().cycle();
         let mut starts: Vec<Start> = Vec::new();
         let mut wishes: Vec<u64> = (0..self.callers).map(|_| sizes.next().unwrap()).collect();
@@ -34,9 +34,9 @@ impl Demand<'_> {
             if let Some((id, place)) = ended {
                 let start: &mut Start = &mut starts[place];
                 start.tokens = start.tokens * self.used / 100;
-                assert!(state.settle(id, Some(start.tokens), now));
+                assert!(state.settle(id, &used(Some(start.tokens)), now));
             }
-            match state.admit(ask(wishes[caller], SECOND), now) {
+            match state.admit(&ask(wishes[caller], SECOND), now) {
                 Slot::At { at, id } => {
                     starts.push(Start { at, tokens: wishes[caller] });
                     wishes[caller] = sizes.next().unwrap();
@@ -54,7 +54,7 @@ impl Demand<'_> {
 /// Used share of the limit over five minutes, after the one in which the state starts empty.
 fn share(demand: &Demand) -> f64 {
     let starts = demand.starts(6 * MINUTE);
-    assert_within(&starts, demand.limits);
+    assert_within(&starts, &demand.limits);
     let warm = starts.iter().filter(|start| start.at >= MINUTE);
     let (rate, used) = match (demand.limits.requests, demand.limits.tokens) {
         (Some(rate), None) => (rate, warm.count() as u64),
@@ -108,7 +108,7 @@ fn small_calls_do_not_starve_large_ones() {
     let demand =
         Demand { limits: tokens(30_000, MINUTE), callers: 40, sizes: &sizes, used: 100, latency: SECOND };
     let starts = demand.starts(5 * MINUTE);
-    assert_within(&starts, demand.limits);
+    assert_within(&starts, &demand.limits);
     let large = starts.iter().filter(|start| start.tokens == 5_000).count();
     assert!(large * 20 >= starts.len() / 2, "{large} of {}", starts.len());
 }

@@ -1,0 +1,139 @@
+
+-- The breaker: `rules/breaker`. In the state, `breaker` is its terms in a text, empty if there is
+-- none; BREAKER are the other fields.
+
+local BREAKER = {
+  'breaker.since', 'breaker.run', 'breaker.tally',
+  'breaker.until', 'breaker.length', 'breaker.probe', 'breaker.probe_end',
+}
+local FREE, PROBE, NOT_BEFORE = 1, 2, 3
+local PROBE_PATIENCE = 1000000
+local BREAKER_GRAINS = 10
+local terms
+
+-- The terms in force; nil if there is no breaker.
+local function breaker_terms()
+  if not terms and state.breaker and state.breaker ~= '' then
+    local failures, percent, of_at_least, grain, open_for, open_at_most, jitter =
+      string.match(state.breaker, '^(%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+)$')
+    terms = {
+      failures = tonumber(failures), percent = tonumber(percent), of_at_least = tonumber(of_at_least),
+      grain = tonumber(grain), open_for = tonumber(open_for), open_at_most = tonumber(open_at_most),
+      jitter = tonumber(jitter),
+    }
+  end
+  return terms
+end
+
+-- `until` is 0 in a closed breaker.
+local function breaker_close(now)
+  state['breaker.since'], state['breaker.run'], state['breaker.tally'] = now, 0, ''
+  state['breaker.until'], state['breaker.length'] = 0, 0
+  state['breaker.probe'], state['breaker.probe_end'] = 0, 0
+end
+
+local function breaker_open(length, now)
+  local thousandths = now % 2147483647 * 48271 % 2147483647 % 1001
+  local longer = math.floor(math.floor(length / 1000) * terms.jitter * thousandths / 100)
+  state['breaker.run'], state['breaker.tally'] = 0, ''
+  state['breaker.until'], state['breaker.length'] = now + length + longer, length
+  state['breaker.probe'], state['breaker.probe_end'] = 0, 0
+end
+
+-- Takes new terms over. An open breaker stays open until its time is over.
+local function breaker_adopt(text, now)
+  if text == (state.breaker or '') then
+    return
+  end
+  local was_open = state.breaker and state.breaker ~= '' and state['breaker.until'] > 0
+  state.breaker, terms = text, nil
+  if text == '' or not was_open then
+    breaker_close(now)
+  end
+end
+
+-- FREE, PROBE, or NOT_BEFORE and the time. Changes nothing.
+local function breaker_admit(now)
+  if not breaker_terms() or state['breaker.until'] == 0 then
+    return FREE
+  end
+  if now < state['breaker.until'] then
+    return NOT_BEFORE, state['breaker.until']
+  end
+  if now < state['breaker.probe_end'] then
+    return NOT_BEFORE, math.min(state['breaker.probe_end'], now + PROBE_PATIENCE)
+  end
+  return PROBE
+end
+
+local function breaker_probe(id, probe_end)
+  state['breaker.probe'], state['breaker.probe_end'] = id, probe_end
+end
+
+-- Whether the share of failures opens the breaker, with one more call that ended.
+local function breaker_tally(failed, now)
+  if terms.percent == 0 then
+    return false
+  end
+  local newest, calls, failures, kept, last = math.floor(now / terms.grain), 0, 0, {}, nil
+  for n, c, f in string.gmatch(state['breaker.tally'], '(%d+) (%d+) (%d+);') do
+    n, c, f = tonumber(n), tonumber(c), tonumber(f)
+    if n + BREAKER_GRAINS > newest then
+      last = { n, c, f }
+      kept[#kept + 1] = last
+      calls, failures = calls + c, failures + f
+    end
+  end
+  if not last or last[1] < newest then
+    last = { newest, 0, 0 }
+    kept[#kept + 1] = last
+  end
+  last[2], calls = last[2] + 1, calls + 1
+  if failed then
+    last[3], failures = last[3] + 1, failures + 1
+  end
+  for i, grain in ipairs(kept) do
+    kept[i] = string.format('%.0f %.0f %.0f;', grain[1], grain[2], grain[3])
+  end
+  state['breaker.tally'] = table.concat(kept)
+  return calls >= terms.of_at_least and 100 * failures >= terms.percent * calls
+end
+
+-- A call that was to start at a time has ended, with 'healthy', 'failing', or anything else.
+local function breaker_record(id, started, verdict, now)
+  if not breaker_terms() then
+    return
+  end
+  local failed, ended = verdict == 'failing', verdict == 'failing' or verdict == 'healthy'
+  if state['breaker.until'] > 0 then
+    if state['breaker.probe'] ~= id then
+      return
+    elseif failed then
+      local longer = math.min(terms.open_at_most, 2 * state['breaker.length'])
+      breaker_open(math.max(terms.open_for, longer), now)
+    elseif ended then
+      breaker_close(now)
+    else
+      state['breaker.probe'], state['breaker.probe_end'] = 0, 0
+    end
+  elseif ended and started >= state['breaker.since'] then
+    state['breaker.run'] = failed and state['breaker.run'] + 1 or 0
+    local over = breaker_tally(failed, now)
+    if failed and (over or state['breaker.run'] >= terms.failures) then
+      breaker_open(terms.open_for, now)
+    end
+  end
+end
+
+-- {0}: none. {1, failures in a row}: closed. {2, until}: open. {3, 1 or 0}: half-open, probing.
+local function breaker_report(now)
+  if not breaker_terms() then
+    return { 0 }
+  end
+  if state['breaker.until'] == 0 then
+    return { 1, state['breaker.run'] }
+  elseif now < state['breaker.until'] then
+    return { 2, state['breaker.until'] }
+  end
+  return { 3, now < state['breaker.probe_end'] and 1 or 0 }
+end

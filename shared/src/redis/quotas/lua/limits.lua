@@ -1,0 +1,70 @@
+
+-- What is limited, and meters of it: `meters.rs`.
+
+local METERED = { 'money', 'tokens', 'output', 'input', 'requests' }
+local LACKS = { requests = 1, tokens = 2, input = 5, output = 6, money = 7 }
+local CONCURRENCY, PAUSE = 3, 4
+
+-- Rates by scope (`u`, `t`, `m:NAME`) and dimension, the places, and the text of the parts.
+local function parse_limits(lines)
+  local limits, parts = { u = {} }, {}
+  local pattern = '(%a) (%a+) (%d+) (%d+) (%d+) %d+ ([^\n]*)\n'
+  for scope, dimension, amount, window, bucket, name in string.gmatch(lines, pattern) do
+    if dimension == 'places' then
+      limits.places = tonumber(amount)
+    else
+      local key = scope == 'm' and 'm:' .. name or scope
+      limits[key] = limits[key] or {}
+      limits[key][dimension] = {
+        amount = tonumber(amount), window = tonumber(window), bucket = tonumber(bucket),
+      }
+      if scope ~= 'u' then
+        parts[#parts + 1] = table.concat({ key, dimension, amount, window, bucket }, ' ')
+      end
+    end
+  end
+  limits.parts = table.concat(parts, '\n')
+  return limits
+end
+
+
+local function new_spend(input, output, money)
+  input, output = math.min(input, MOST_UNITS), math.min(output, MOST_UNITS)
+  return { requests = 1, input = input, output = output, tokens = input + output, money = math.min(money, MOST_UNITS) }
+end
+
+local function too_small(meters, spend)
+  for _, meter in ipairs(meters) do
+    if spend[meter.dimension] > meter.amount then
+      return { 4, LACKS[meter.dimension], meter.amount }
+    end
+  end
+end
+
+local function prepare(meters, spend, now)
+  for _, meter in ipairs(meters) do
+    meter_prepare(meter, spend[meter.dimension], now)
+  end
+end
+
+local function take(meters, spend, at)
+  for _, meter in ipairs(meters) do
+    meter_take(meter, spend[meter.dimension], at)
+  end
+end
+
+local function correct(meters, at, reserved, used)
+  for _, meter in ipairs(meters) do
+    if meter.dimension ~= 'requests' then
+      meter_correct(meter, at, reserved[meter.dimension], used[meter.dimension])
+    end
+  end
+end
+
+local function idle_at(meters)
+  local at = 0
+  for _, meter in ipairs(meters) do
+    at = math.max(at, meter_idle_at(meter))
+  end
+  return at
+end

@@ -1,0 +1,80 @@
+
+-- Limits of tenants and models: `parts.rs`. A part's name begins with the time since when the
+-- limits of parts are the same: those of older limits are forgotten when they are idle.
+
+local parts = { by_name = {}, used = {} }
+
+-- The meters that a part has in the state; nil if it has none.
+local function read_part(name, rates)
+  if parts.by_name[name] ~= nil then
+    return parts.by_name[name] or nil
+  end
+  local fields, dimensions = {}, {}
+  for _, dimension in ipairs(METERED) do
+    if rates[dimension] then
+      fields[#fields + 1] = name .. '/' .. dimension
+      dimensions[#dimensions + 1] = dimension
+    end
+  end
+  local values, meters = redis.call('HMGET', STATE, unpack(fields)), {}
+  for i, dimension in ipairs(dimensions) do
+    if not values[i] then
+      parts.by_name[name] = false
+      return nil
+    end
+    meters[i] = read_meter(fields[i], dimension, rates[dimension], values[i])
+  end
+  parts.by_name[name] = meters
+  return meters
+end
+
+local function remove_part(name)
+  for _, meter in ipairs(parts.by_name[name] or {}) do
+    remove_meter(meter)
+  end
+end
+
+-- The part's meters: new ones if it has none that are not idle.
+local function open_part(name, rates, since, now)
+  local meters = read_part(name, rates)
+  if not meters or now > idle_at(meters) then
+    remove_part(name)
+    meters = {}
+    for _, dimension in ipairs(METERED) do
+      if rates[dimension] then
+        meters[#meters + 1] = new_meter(name .. '/' .. dimension, dimension, rates[dimension], nil, since)
+      end
+    end
+    parts.by_name[name] = meters
+  end
+  return meters
+end
+
+local function close_parts()
+  local idle = {}
+  for name in pairs(parts.used) do
+    local meters = parts.by_name[name]
+    for _, meter in ipairs(meters) do
+      write_meter(meter)
+    end
+    idle[#idle + 1] = text(idle_at(meters))
+    idle[#idle + 1] = name
+  end
+  in_portions('ZADD', IDLE, idle)
+end
+
+-- Removes some that are idle, whatever limits they had.
+local function forget_idle(now)
+  local names = redis.call('ZRANGEBYSCORE', IDLE, '-inf', '(' .. text(now), 'LIMIT', 0, 8)
+  for _, name in ipairs(names) do
+    for _, dimension in ipairs(METERED) do
+      local field = name .. '/' .. dimension
+      local first, last = string.match(redis.call('HGET', STATE, field) or '', '^%d+ %d+ %d+ %d+ %d+ (%d+) (%d+)')
+      removed[#removed + 1] = field
+      for place = tonumber(first) or 1, tonumber(last) or 0 do
+        removed[#removed + 1] = field .. '.' .. place
+      end
+    end
+  end
+  in_portions('ZREM', IDLE, names)
+end

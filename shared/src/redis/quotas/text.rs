@@ -1,0 +1,112 @@
+//! What the quota script takes as text, and gives back so; its own head says how.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use super::call::{MOST, MOST_UNITS};
+use crate::domain::{Dimension, DimensionStanding, Spend, Verdict};
+use crate::ports::{CallEnd, Limits, Rate, Rates};
+use crate::rules::{METERED, Pacing, micros, pause_after};
+
+/// The script's word for what is metered.
+fn word(dimension: Dimension) -> &'static str {
+    match dimension {
+        Dimension::Requests => "requests",
+        Dimension::InputTokens => "input",
+        Dimension::OutputTokens => "output",
+        Dimension::Tokens => "tokens",
+        Dimension::Money => "money",
+        Dimension::Concurrency => "places",
+    }
+}
+
+/// A tenant's or a model's name: never two lines.
+pub(super) fn name_text(name: &str) -> Cow<'_, str> {
+    if name.contains(['%', '\n']) {
+        name.replace('%', "%25").replace('\n', "%0A").into()
+    } else {
+        name.into()
+    }
+}
+
+/// The limits, a line each.
+pub(super) fn limits_text(limits: &Limits, pacing: Pacing) -> String {
+    let mut lines = rates_text("u", &limits.rates(), pacing, "");
+    if let Some(places) = limits.concurrency {
+        lines.extend(["u places ", &places.to_string(), " 0 0 0 \n"]);
+    }
+    if let Some(rates) = &limits.per_tenant {
+        lines += &rates_text("t", rates, pacing, "");
+    }
+    for (model, rates) in &limits.per_model {
+        lines += &rates_text("m", rates, pacing, &name_text(model));
+    }
+    lines
+}
+
+fn rates_text(scope: &str, rates: &Rates, pacing: Pacing, name: &str) -> String {
+    let line = |dimension| {
+        let rate = rates.get(dimension)?;
+        let amount = rate.amount.min(MOST_UNITS);
+        let metered = pacing.window(rate).min(MOST);
+        let bucket = pacing.bucket(dimension, rate).min(MOST_UNITS);
+        let configured = micros(rate.window).min(MOST);
+        Some(format!("{scope} {} {amount} {metered} {bucket} {configured} {name}\n", word(dimension)))
+    };
+    METERED.into_iter().filter_map(line).collect()
+}
+
+/// The limits of which [`limits_text`] made the lines.
+pub(super) fn read_limits(lines: &str) -> Option<Limits> {
+    let mut limits = Limits::default();
+    let mut whole = Rates::default();
+    for line in lines.lines() {
+        let mut fields = line.splitn(7, ' ');
+        let (scope, word) = (fields.next()?, fields.next()?);
+        let numbers: Vec<u64> = fields.by_ref().take(4).map_while(|field| field.parse().ok()).collect();
+        let [amount, _, _, window] = numbers[..] else { return None };
+        let rate = Rate { amount, window: Duration::from_micros(window) };
+        let rates = match scope {
+            "u" => &mut whole,
+            "t" => limits.per_tenant.get_or_insert_default(),
+            _ => {
+                let name = fields.next()?.replace("%0A", "\n").replace("%25", "%");
+                limits.per_model.entry(name).or_default()
+            }
+        };
+        match word {
+            "requests" => rates.requests = Some(rate),
+            "input" => rates.input_tokens = Some(rate),
+            "output" => rates.output_tokens = Some(rate),
+            "tokens" => rates.tokens = Some(rate),
+            "money" => rates.budget = Some(rate),
+            _ => limits.concurrency = u32::try_from(amount).ok(),
+        }
+    }
+    let Rates { requests, input_tokens, output_tokens, tokens, budget } = whole;
+    Some(Limits { requests, input_tokens, output_tokens, tokens, budget, ..limits })
+}
+
+/// How a call ended: what it used, the verdict, a 429's pause, what it said of the quota.
+pub(super) fn end_args(end: &CallEnd) -> [String; 4] {
+    let used = |Spend { input_tokens, output_tokens, money }| {
+        let [input, output, money] =
+            [input_tokens, output_tokens, money].map(|units: u64| units.min(MOST_UNITS));
+        format!("{input} {output} {money}")
+    };
+    let verdict = match end.verdict {
+        Verdict::Healthy => "h",
+        Verdict::Failing => "f",
+        Verdict::RateLimited => "r",
+        Verdict::Unknown => "u",
+    };
+    let pause = micros(pause_after(end.feedback.retry_after));
+    let standings = end.feedback.standings.iter().filter_map(standing_text).collect();
+    [end.used.map(used).unwrap_or_default(), verdict.into(), pause.to_string(), standings]
+}
+
+fn standing_text(standing: &DimensionStanding) -> Option<String> {
+    let time = |time: Option<Duration>| time.map_or("-1".into(), |time| micros(time).min(MOST).to_string());
+    let (reset, window) = (time(standing.reset), time(standing.window));
+    Some(format!("{} {} {reset} {window};", word(standing.dimension), standing.remaining?.min(MOST_UNITS)))
+}

@@ -1,0 +1,96 @@
+//! All that is metered of an upstream, a tenant or a model: used together or not at all.
+
+use super::{Meter, Pacing};
+use crate::domain::{Dimension, Spend};
+use crate::ports::Rates;
+
+/// What is metered. Of two that let a call start at the same time, the later one here is named.
+pub const METERED: [Dimension; 5] = [
+    Dimension::Money,
+    Dimension::Tokens,
+    Dimension::OutputTokens,
+    Dimension::InputTokens,
+    Dimension::Requests,
+];
+
+/// What a call takes of a dimension.
+pub(super) fn units(spend: Spend, dimension: Dimension) -> u64 {
+    match dimension {
+        Dimension::Requests | Dimension::Concurrency => 1,
+        Dimension::InputTokens => spend.input_tokens,
+        Dimension::OutputTokens => spend.output_tokens,
+        Dimension::Tokens => spend.tokens(),
+        Dimension::Money => spend.money,
+    }
+}
+
+/// The limited dimensions, in the order of [`METERED`].
+#[derive(Clone, Debug)]
+pub(super) struct Meters(Vec<(Dimension, Meter)>);
+
+impl Meters {
+    /// Meters that know nothing of what was used before `from`.
+    pub(super) fn new(rates: &Rates, pacing: Pacing, from: u64) -> Self {
+        let limited = METERED.into_iter().filter_map(|dimension| Some((dimension, rates.get(dimension)?)));
+        Self(
+            limited.map(|(dimension, rate)| (dimension, Meter::new(dimension, rate, pacing, from))).collect(),
+        )
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &(Dimension, Meter)> {
+        self.0.iter()
+    }
+
+    pub(super) fn get(&self, wanted: Dimension) -> Option<&Meter> {
+        self.0.iter().find(|(dimension, _)| *dimension == wanted).map(|(_, meter)| meter)
+    }
+
+    pub(super) fn get_mut(&mut self, wanted: Dimension) -> Option<&mut Meter> {
+        self.0.iter_mut().find(|(dimension, _)| *dimension == wanted).map(|(_, meter)| meter)
+    }
+
+    /// Lets so many thousandths be used, but of money all.
+    pub(super) fn throttle(&mut self, per_mille: u64) {
+        for (_, meter) in self.0.iter_mut().filter(|(dimension, _)| *dimension != Dimension::Money) {
+            meter.throttle(per_mille);
+        }
+    }
+
+    /// A dimension whose whole limit is smaller than this, and the limit.
+    pub(super) fn too_small(&self, spend: Spend) -> Option<(Dimension, u64)> {
+        let limits = self.0.iter().map(|(dimension, meter)| (*dimension, meter.amount()));
+        limits.into_iter().find(|(dimension, limit)| units(spend, *dimension) > *limit)
+    }
+
+    pub(super) fn prepare(&mut self, spend: Spend, now: u64) {
+        for (dimension, meter) in &mut self.0 {
+            meter.prepare(units(spend, *dimension), now);
+        }
+    }
+
+    /// For each dimension the earliest time from `now` on that it allows.
+    pub(super) fn earliest(&self, spend: Spend, now: u64) -> impl Iterator<Item = (u64, Dimension)> {
+        let of = move |(dimension, meter): &(Dimension, Meter)| {
+            (meter.earliest(units(spend, *dimension), now), *dimension)
+        };
+        self.0.iter().map(of)
+    }
+
+    pub(super) fn take(&mut self, spend: Spend, at: u64) {
+        for (dimension, meter) in &mut self.0 {
+            meter.take(units(spend, *dimension), at);
+        }
+    }
+
+    /// The call itself stays counted.
+    pub(super) fn correct(&mut self, at: u64, reserved: Spend, used: Spend) {
+        for (dimension, meter) in self.0.iter_mut().filter(|(dimension, _)| *dimension != Dimension::Requests)
+        {
+            meter.correct(at, units(reserved, *dimension), units(used, *dimension));
+        }
+    }
+
+    pub(super) fn is_idle(&self, now: u64) -> bool {
+        self.0.iter().all(|(_, meter)| meter.is_idle(now))
+    }
+}

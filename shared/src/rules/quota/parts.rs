@@ -1,0 +1,86 @@
+//! Limits within an upstream's: each tenant's, and those of models.
+
+use std::collections::BTreeMap;
+
+use super::meters::Meters;
+use super::{Pacing, SlotAsk};
+use crate::domain::{Dimension, Spend};
+use crate::ports::{Limits, Rates};
+
+/// Fewer are never looked through for idle ones.
+const FEW: usize = 64;
+
+/// Meters of tenants and models by name: `t:TENANT`, `m:MODEL`. One that is absent was not used
+/// since `since`; one that is idle is the same as an absent one, and so makes place.
+#[derive(Clone, Debug)]
+pub(super) struct Parts {
+    per_tenant: Option<Rates>,
+    per_model: BTreeMap<String, Rates>,
+    pacing: Pacing,
+    since: u64,
+    by_name: BTreeMap<String, Meters>,
+    /// So many may be there before the idle ones go.
+    many: usize,
+}
+
+impl Parts {
+    pub(super) fn new(limits: &Limits, pacing: Pacing, since: u64) -> Self {
+        let (per_tenant, per_model) = (limits.per_tenant, limits.per_model.clone());
+        Self { per_tenant, per_model, pacing, since, by_name: BTreeMap::new(), many: FEW }
+    }
+
+    /// Names of the parts that limit an ask, whose meters are there after this.
+    pub(super) fn of(&mut self, ask: &SlotAsk, now: u64) -> Vec<String> {
+        self.forget_idle(now);
+        let tenant = self.per_tenant.map(|rates| (format!("t:{}", ask.tenant), rates));
+        let model = self.per_model.get(&ask.model).map(|rates| (format!("m:{}", ask.model), *rates));
+        let parts: Vec<_> = tenant.into_iter().chain(model).collect();
+        for (name, rates) in &parts {
+            if self.by_name.get(name).is_none_or(|meters| meters.is_idle(now)) {
+                self.by_name.insert(name.clone(), Meters::new(rates, self.pacing, self.since));
+            }
+        }
+        parts.into_iter().map(|(name, _)| name).collect()
+    }
+
+    fn forget_idle(&mut self, now: u64) {
+        if self.by_name.len() >= self.many {
+            self.by_name.retain(|_, meters| !meters.is_idle(now));
+            self.many = (2 * self.by_name.len()).max(FEW);
+        }
+    }
+
+    pub(super) fn too_small(&self, names: &[String], spend: Spend) -> Option<(Dimension, u64)> {
+        names.iter().find_map(|name| self.by_name.get(name)?.too_small(spend))
+    }
+
+    pub(super) fn prepare(&mut self, names: &[String], spend: Spend, now: u64) {
+        for name in names {
+            self.by_name.entry(name.clone()).and_modify(|meters| meters.prepare(spend, now));
+        }
+    }
+
+    /// For each dimension the earliest time from `now` on that it allows.
+    pub(super) fn earliest(&self, names: &[String], spend: Spend, now: u64) -> Vec<(u64, Dimension)> {
+        names
+            .iter()
+            .filter_map(|name| self.by_name.get(name))
+            .flat_map(|meters| meters.earliest(spend, now))
+            .collect()
+    }
+
+    pub(super) fn take(&mut self, names: &[String], spend: Spend, at: u64) {
+        for name in names {
+            self.by_name.entry(name.clone()).and_modify(|meters| meters.take(spend, at));
+        }
+    }
+
+    /// Of a part that is idle, the call has long left the window.
+    pub(super) fn correct(&mut self, names: &[String], at: u64, (reserved, used): (Spend, Spend), now: u64) {
+        for name in names {
+            if let Some(meters) = self.by_name.get_mut(name).filter(|meters| !meters.is_idle(now)) {
+                meters.correct(at, reserved, used);
+            }
+        }
+    }
+}

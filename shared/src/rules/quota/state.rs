@@ -1,0 +1,208 @@
+//! The state of one upstream.
+
+use super::calls::{Call, Calls};
+use super::claim::Claim;
+use super::meters::{Meters, units};
+use super::parts::Parts;
+use super::throttle::Throttle;
+use super::{Pacing, QuotaStanding, Slot, SlotAsk};
+use crate::domain::{Dimension, Spend, Verdict};
+use crate::ports::{CallEnd, DimensionUse, Lack, Limits};
+
+/// Everything that is known of one upstream's quota.
+#[derive(Clone, Debug)]
+pub struct QuotaState {
+    meters: Meters,
+    parts: Parts,
+    calls: Calls,
+    claim: Option<Claim>,
+    throttle: Throttle,
+    paused_until: u64,
+    pause_why: String,
+    last_slot: u64,
+}
+
+/// No call uses more of anything; larger numbers are taken for this one, so that sums cannot
+/// overflow.
+const MOST_UNITS: u64 = 1 << 40;
+
+/// Why an upstream is paused that said 429.
+const SAID_429: &str = "429";
+
+impl QuotaState {
+    /// A state that knows nothing of calls before `now`.
+    pub fn new(limits: &Limits, pacing: Pacing, now: u64) -> Self {
+        let meters = Meters::new(&limits.rates(), pacing, now);
+        let paced = meters.iter().filter(|(dimension, _)| *dimension != Dimension::Money);
+        let throttle = Throttle::new(paced.map(|(_, meter)| meter.window()).min());
+        Self {
+            meters,
+            parts: Parts::new(limits, pacing, now),
+            calls: Calls::new(limits.concurrency),
+            claim: None,
+            throttle,
+            paused_until: now,
+            pause_why: String::new(),
+            last_slot: now,
+        }
+    }
+
+    /// Gives a slot and sets aside what it takes in all dimensions, or sets nothing aside.
+    /// Slots are given in the order of asking.
+    pub fn admit(&mut self, ask: &SlotAsk, now: u64) -> Slot {
+        let spend = bounded(ask.spend);
+        let parts = self.parts.of(ask, now);
+        if let Some((lack, limit)) = self.too_small(&parts, spend) {
+            return Slot::Never { lack, limit };
+        }
+        if let Some(until) = self.calls.full_until(now) {
+            return Slot::Full { until };
+        }
+        self.meters.throttle(self.throttle.share(now));
+        self.meters.prepare(spend, now);
+        self.parts.prepare(&parts, spend, now);
+        let before = self.claim.and_then(|claim| claim.goes_before(spend, now));
+        let (at, lack) = self.next_slot(&parts, spend, before.unwrap_or_default(), now);
+        // What is behind a claim is not given a slot ahead of time: the claim would come after it.
+        let hold = if before.is_some() { 0 } else { ask.hold };
+        let too_far = at > now.saturating_add(hold);
+        if before.is_none() {
+            self.claim =
+                self.claimed(spend, lack, ask.hold).filter(|_| too_far).map(|of| Claim::new(spend, of, at));
+        }
+        if too_far {
+            return Slot::TooFar { at, lack: lack.lack() };
+        }
+        self.take(spend, &parts, at);
+        let end = at.saturating_add(ask.ttl);
+        Slot::At { at, id: self.calls.begin(Call { slot: at, spend, parts, end }) }
+    }
+
+    /// Ends a call: replaces what was set aside by what was used, if that is known, and heeds
+    /// what the upstream said. `false`: the call is unknown, or its time to live is over; what was
+    /// set aside stays used, and nothing is heeded.
+    pub fn settle(&mut self, id: u64, end: &CallEnd, now: u64) -> bool {
+        let Some(call) = self.calls.end(id, now) else { return false };
+        self.meters.throttle(self.throttle.share(now));
+        if let Some(used) = end.used.map(bounded) {
+            self.meters.correct(call.slot, call.spend, used);
+            self.parts.correct(&call.parts, call.slot, (call.spend, used), now);
+        }
+        let last_id = self.calls.last_id();
+        for standing in &end.feedback.standings {
+            if let Some(meter) = self.meters.get_mut(standing.dimension) {
+                meter.heed(standing, id, last_id, now);
+            }
+        }
+        if end.verdict == Verdict::RateLimited
+            && let Some(until) = self.throttle.limited(id, last_id, end.feedback.retry_after, now)
+        {
+            self.pause(until, SAID_429);
+        }
+        true
+    }
+
+    /// Gives no slot before `until`. `false`: a pause that ends no earlier is on already.
+    pub fn pause(&mut self, until: u64, why: &str) -> bool {
+        let longer = until > self.paused_until;
+        if longer {
+            self.paused_until = until;
+            why.clone_into(&mut self.pause_why);
+        }
+        longer
+    }
+
+    /// Why the pause was called.
+    pub fn pause_why(&self) -> &str {
+        &self.pause_why
+    }
+
+    /// How things stand.
+    pub fn standing(&mut self, now: u64) -> QuotaStanding {
+        let share = self.throttle.share(now);
+        self.meters.throttle(share);
+        self.meters.prepare(Spend::default(), now);
+        let used = self.meters.iter().map(|(dimension, meter)| {
+            let (used, others) = meter.used(now);
+            DimensionUse { dimension: *dimension, used, others, limit: meter.amount() }
+        });
+        QuotaStanding {
+            in_flight: u32::try_from(self.calls.under_way(now)).unwrap_or(u32::MAX),
+            paused_until: self.paused_until,
+            pause_why: self.pause_why.clone(),
+            next_start: self.next_slot(&[], Spend::default(), Spend::default(), now).0,
+            effective: u32::try_from(share).unwrap_or(u32::MAX),
+            used: used.collect(),
+        }
+    }
+
+    fn too_small(&self, parts: &[String], spend: Spend) -> Option<(Lack, u64)> {
+        let metered = self.meters.too_small(spend).or_else(|| self.parts.too_small(parts, spend));
+        let places = || self.calls.limit().filter(|limit| *limit < 1).map(|limit| (Lack::Concurrency, limit));
+        metered.map(|(dimension, limit)| (dimension.into(), limit)).or_else(places)
+    }
+
+    /// The earliest slot, and what decides it. Never before a slot that was given. `before`: what
+    /// the upstream must still have for a call that goes before this one.
+    fn next_slot(&self, parts: &[String], spend: Spend, before: Spend, now: u64) -> (u64, Decides) {
+        let all = Spend {
+            input_tokens: spend.input_tokens + before.input_tokens,
+            output_tokens: spend.output_tokens + before.output_tokens,
+            money: spend.money + before.money,
+        };
+        let order = (self.last_slot.max(now), Decides::Order);
+        let pause = (self.paused_until, Decides::Pause);
+        let parts = self.parts.earliest(parts, spend, now).into_iter();
+        let parts = parts.map(|(at, dimension)| (at, Decides::Part(dimension)));
+        let whole = self.meters.earliest(all, now).map(|(at, dimension)| (at, Decides::Whole(dimension)));
+        let later = |best: (u64, Decides), next: (u64, Decides)| if next.0 >= best.0 { next } else { best };
+        [pause].into_iter().chain(parts).chain(whole).fold(order, later)
+    }
+
+    /// The dimension that an ask claims if it is refused: one that can never be given a slot ahead
+    /// of time, as smaller asks are. Money is not paced: what is left goes to whoever asks.
+    fn claimed(&self, spend: Spend, decides: Decides, hold: u64) -> Option<Dimension> {
+        let Decides::Whole(dimension) = decides else { return None };
+        let is_tokens = !matches!(dimension, Dimension::Requests | Dimension::Money);
+        let refills_too_slowly = self.meters.get(dimension)?.refill(units(spend, dimension)) > hold;
+        (is_tokens && refills_too_slowly).then_some(dimension)
+    }
+
+    fn take(&mut self, spend: Spend, parts: &[String], at: u64) {
+        self.last_slot = at;
+        self.meters.take(spend, at);
+        self.parts.take(parts, spend, at);
+    }
+}
+
+/// What decides when a slot is.
+#[derive(Clone, Copy)]
+enum Decides {
+    /// The slots given before.
+    Order,
+    Pause,
+    /// A tenant's or a model's limit.
+    Part(Dimension),
+    /// The upstream's limit.
+    Whole(Dimension),
+}
+
+impl Decides {
+    fn lack(self) -> Lack {
+        match self {
+            // Whoever asked before asked with a longer hold.
+            Self::Order => Lack::Requests,
+            Self::Pause => Lack::Pause,
+            Self::Part(dimension) | Self::Whole(dimension) => dimension.into(),
+        }
+    }
+}
+
+fn bounded(spend: Spend) -> Spend {
+    let Spend { input_tokens, output_tokens, money } = spend;
+    Spend {
+        input_tokens: input_tokens.min(MOST_UNITS),
+        output_tokens: output_tokens.min(MOST_UNITS),
+        money: money.min(MOST_UNITS),
+    }
+}
