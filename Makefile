@@ -51,7 +51,7 @@ chaos: setup ## Crash and fault suite for MINUTES=30 with SEED=random; prints a 
 bench: setup ## Run the benchmarks; each prints a ratio
 	cargo bench --profile fast --workspace --bench embedded
 	scripts/services.sh with .dev/bench -- cargo bench --profile fast --workspace --bench fleet
-	cargo bench --profile fast --workspace --bench quota
+	WINDOW=$${WINDOW:-10s} cargo bench --profile fast --workspace --bench quota
 
 up: ## Start private PostgreSQL, Redis and RabbitMQ under .dev (installs them if missing)
 	@scripts/services.sh up

@@ -3,7 +3,7 @@
 //! whose ledger every figure is read.
 //!
 //! `cargo bench ... --bench quota -- storm` runs one part: 500, 6000, 200k (utilisation at that limit),
-//! churn, redis, burst, outage, storm. `WINDOW=10s` shortens the windows and the limits alike, `WINDOWS=2`
+//! churn, redis, burst, outage, storm, provider (how fast the simulator itself is). `WINDOW=10s` shortens the windows and the limits alike, `WINDOWS=2`
 //! says over how many is measured, `WORKERS=1,4,16` with how many processes, `JOBS=10000` how many are due
 //! at once.
 
@@ -15,6 +15,8 @@ mod calls;
 mod extent;
 #[path = "quota/failing.rs"]
 mod failing;
+#[path = "quota/load.rs"]
+mod load;
 #[path = "quota/provider.rs"]
 mod provider;
 #[path = "quota/rig.rs"]
@@ -31,9 +33,15 @@ fn main() {
     let wants = |part: &str| wanted.is_empty() || wanted.iter().any(|wanted| wanted == part);
     let _ = rustls::crypto::ring::default_provider().install_default();
     let extent = Extent::of_environment();
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime starts");
+    if wants("provider") {
+        runtime.block_on(load::print());
+    }
+    if wanted == ["provider"] {
+        return;
+    }
     // Servers of its own, since one of them is restarted.
     let site = Site::on(PrivateServers::start());
-    let runtime = tokio::runtime::Runtime::new().expect("a runtime starts");
     runtime.block_on(async {
         for limit in [Limit::Requests(500), Limit::Requests(6_000), Limit::Tokens(200_000)] {
             if wants(&limit.to_string()) {

@@ -28,11 +28,10 @@ pub(crate) async fn print(site: &Site, extent: &Extent) {
     let amount = limit.amount(extent);
     println!(
         "{jobs} jobs due at once, {amount} calls in {} s, {WORKERS} workers: fullest window {:.3} of the limit; \
-         rejected {} of {}{}",
+         {}{}",
         extent.window.as_secs(),
         calls.fullest(limit.unit(), extent.window) as f64 / amount as f64,
         calls.rejected(),
-        calls.0.len(),
         if done { "" } else { "; NOT ALL WERE CALLED in time" },
     );
     let made = calls.0.len().max(1) as f64;

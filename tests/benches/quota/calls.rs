@@ -74,9 +74,17 @@ impl Calls {
         most
     }
 
-    /// How many met a limit.
-    pub(crate) fn rejected(&self) -> usize {
-        self.0.iter().filter(|call| call.verdict == "limited").count()
+    /// How many met a limit, of how many, and when.
+    pub(crate) fn rejected(&self) -> String {
+        let limited = || self.0.iter().filter(|call| call.verdict == "limited").map(|call| call.at_us);
+        let said = format!("rejected {} of {}", limited().count(), self.0.len());
+        let seconds = |at: u64| at.saturating_sub(self.first_at().unwrap_or_default()) as f64 / 1e6;
+        match (limited().next(), limited().next_back()) {
+            (Some(first), Some(last)) => {
+                format!("{said} ({:.1} s to {:.1} s after the first call)", seconds(first), seconds(last))
+            }
+            _ => said,
+        }
     }
 
     /// The longest time without a call that used quota, within a time.

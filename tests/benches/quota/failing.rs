@@ -55,12 +55,14 @@ pub(crate) async fn print_storm(site: &Site, extent: &Extent) {
     let calls = rig.provider.calls().await;
     let first = calls.first_of("fault", begin).expect("a call met the storm");
     let (known, end) = (first + us(ON_ITS_WAY), first + us(PAUSE));
+    let last = calls.0.iter().rev().map(|call| call.at_us).find(|at| (known..end).contains(at));
     println!(
         "storm of 429s with Retry-After 5 s, {WORKERS} workers: calls in the first {} ms {}, in the rest of the pause \
-         {}; in the 3 s after it {}; rejected by the limit {}; {}",
+         {}{}; in the 3 s after it {}; {}; {}",
         ON_ITS_WAY.as_millis(),
         calls.within(first..known),
         calls.within(known..end),
+        last.map_or(String::new(), |at| format!(" (the last {} ms after the first)", (at - first) / 1_000)),
         calls.within(end..end + us(Duration::from_secs(3))),
         calls.rejected(),
         jobs(rig.database()).await,

@@ -21,7 +21,6 @@ pub(crate) struct Provider {
     pub(crate) url: String,
     control: String,
     client: Client,
-    #[expect(dead_code, reason = "dropped, it ends")]
     process: Process,
 }
 
@@ -41,6 +40,16 @@ impl Provider {
     pub(crate) async fn fails(&self, faults: &str) {
         let set = self.client.post(format!("{}/faults", self.control)).body(faults.to_owned()).send().await;
         assert!(set.expect("the simulator answers").status().is_success(), "{faults}");
+    }
+
+    /// Seconds of CPU time that it has used.
+    pub(crate) fn cpu_seconds(&self) -> f64 {
+        /// Clock ticks in a second on every Linux that Rust knows.
+        const TICKS: f64 = 100.0;
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id())).expect("it runs");
+        let (_, fields) = stat.rsplit_once(')').expect("a name in brackets");
+        let ticks = fields.split_whitespace().skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok());
+        ticks.sum::<f64>() / TICKS
     }
 
     /// All calls so far.

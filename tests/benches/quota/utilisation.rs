@@ -103,12 +103,11 @@ fn report(what: &str, calls: &Calls, extent: &Extent, limit: Limit, time: Range<
     let fullest = calls.fullest(limit.unit(), extent.window) as f64 / amount as f64;
     println!(
         "{what}: used / allowed {used} / {allowed} = {:.3} over {} windows of {} s; fullest window {fullest:.3} of \
-         the limit; rejected {} of {}{}",
+         the limit; {}{}",
         used as f64 / allowed as f64,
         extent.windows,
         extent.window.as_secs(),
         calls.rejected(),
-        calls.0.len(),
         if whole { "" } else { "; CALLS STOPPED before the end" },
     );
 }

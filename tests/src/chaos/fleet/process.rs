@@ -37,6 +37,11 @@ impl Process {
         Self { name: name.to_owned(), child, log }
     }
 
+    /// Its number in the system.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends a signal; nothing if it has ended.
     pub fn signal(&mut self, signal: Signal) {
         if self.is_running() {
