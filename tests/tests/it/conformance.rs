@@ -73,6 +73,11 @@ impl QuotasFixture for VirtualQuotas {
         Arc::new(MemoryQuotas::new(limits))
     }
 
+    async fn fleet(&self, limits: BTreeMap<String, Limits>) -> [Arc<dyn Quotas>; 2] {
+        let quotas = self.start(limits).await;
+        [Arc::clone(&quotas), quotas]
+    }
+
     /// Tokio's clock wakes sleepers up to two milliseconds late.
     fn jitter(&self) -> Duration {
         Duration::from_millis(2)

@@ -46,6 +46,12 @@ impl QuotasFixture for Fleets {
         Arc::new(RedisQuotas::new(redis(), limits))
     }
 
+    async fn fleet(&self, limits: BTreeMap<String, Limits>) -> [Arc<dyn Quotas>; 2] {
+        let redis = redis();
+        [redis.clone(), redis]
+            .map(|redis| Arc::new(RedisQuotas::new(redis, limits.clone())) as Arc<dyn Quotas>)
+    }
+
     /// Timers are rounded to milliseconds.
     fn jitter(&self) -> Duration {
         Duration::from_millis(2)

@@ -1,12 +1,9 @@
 
 -- The breaker: `rules/breaker`. In the state, `breaker` is its terms in a text, empty if there is
--- none; BREAKER are the other fields.
+-- none.
 
-local BREAKER = {
-  'breaker.since', 'breaker.run', 'breaker.tally',
-  'breaker.until', 'breaker.length', 'breaker.probe', 'breaker.probe_end',
-}
 local FREE, PROBE, NOT_BEFORE = 1, 2, 3
+local VERDICTS = { h = 'healthy', f = 'failing' }
 local PROBE_PATIENCE = 1000000
 local BREAKER_GRAINS = 10
 local terms
