@@ -1,6 +1,7 @@
 //! What the engine needs from the world, as small traits. Every adapter of a port passes the
 //! same conformance suite (crate `fleetline-tests`, folder `conformance`).
 
+mod adaptive;
 mod breaker;
 mod broker;
 mod keys;
@@ -9,6 +10,7 @@ mod ledger;
 mod outbox;
 mod quotas;
 
+pub use adaptive::AdaptiveOptions;
 pub use breaker::{BreakerOptions, BreakerReport, FailureRate};
 pub use broker::{Broker, Deliveries, Delivery, Depth, Message, Settle, Settlement};
 pub use keys::{ApiKey, KeyLedger, NewApiKey, Role};

@@ -3,7 +3,7 @@
 use fleetline_shared::domain::{Feedback, Verdict};
 use fleetline_shared::ports::{BreakerOptions, BreakerReport, CallEnd, Limits, Reservation};
 
-use super::{Admission, Arc, BTreeMap, Bench, Duration, QuotasFixture};
+use super::{Admission, BTreeMap, Bench, QuotasFixture};
 
 /// The open time, in units.
 const OPEN: u32 = 10;

@@ -21,6 +21,7 @@ local function new_meter(name, dimension, rate, older, from)
     name = name, dimension = dimension, amount = rate.amount, effective = math.max(rate.amount, 1),
     window = rate.window, burst = rate.bucket, empty_at = from, refunded = 0, debt = 0,
     others = 0, others_until = 0, heard_of = 0, cold_until = from + rate.window,
+    is_found = rate.stated_window ~= nil, learned = rate.learned,
   }
   if dimension ~= 'money' then
     owe(meter, refill(meter, meter.burst - 1))
@@ -36,7 +37,7 @@ end
 local function read_meter(name, dimension, rate, packed)
   local meter = {
     name = name, dimension = dimension, amount = rate.amount, effective = math.max(rate.amount, 1),
-    window = rate.window,
+    window = rate.window, is_found = rate.stated_window ~= nil, learned = rate.learned,
   }
   local place = 1
   for number in string.gmatch(packed, '%d+') do
@@ -64,7 +65,16 @@ local function remove_meter(meter)
   end
 end
 
+-- A found limit has changed.
+local function meter_adjust(meter, rate)
+  if rate.stated_window then
+    meter.amount, meter.effective, meter.learned = rate.amount, rate.amount, rate.learned
+    meter.burst = rate.learned and rate.bucket or math.max(rate.bucket, meter.burst)
+  end
+end
+
 local function meter_throttle(meter, per_mille)
+  per_mille = meter.learned and 1000 or per_mille
   meter.effective = math.max(math.floor(meter.amount * per_mille / 1000), 1)
 end
 
