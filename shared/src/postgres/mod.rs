@@ -14,6 +14,7 @@ mod due;
 mod end;
 mod examine;
 mod expire;
+mod fair;
 mod fast;
 mod fault;
 mod finish;
