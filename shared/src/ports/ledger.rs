@@ -8,6 +8,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use tokio::sync::watch;
 
+use super::BacklogLedger;
 use crate::domain::{
     DeadReason, Decision, DedupKey, Envelope, JobId, JobState, NewJob, NewRun, PortError, RunCounts, RunId,
     RunState, Source, Usage, Weights,
@@ -15,11 +16,17 @@ use crate::domain::{
 
 /// All of it, for the process that wires the parts together.
 pub trait Ledger:
-    SubmitLedger + DispatchLedger + FinishLedger + QueryLedger + RedriveLedger + CancelLedger
+    SubmitLedger + DispatchLedger + FinishLedger + QueryLedger + BacklogLedger + RedriveLedger + CancelLedger
 {
 }
 impl<T> Ledger for T where
-    T: SubmitLedger + DispatchLedger + FinishLedger + QueryLedger + RedriveLedger + CancelLedger
+    T: SubmitLedger
+        + DispatchLedger
+        + FinishLedger
+        + QueryLedger
+        + BacklogLedger
+        + RedriveLedger
+        + CancelLedger
 {
 }
 

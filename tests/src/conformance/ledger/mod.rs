@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use fleetline_shared::ports::Ledger;
 
+pub mod backlog;
 pub mod cancel;
 pub mod changes;
 pub mod dispatch;
@@ -120,6 +121,7 @@ macro_rules! ledger_conformance {
                 one_job_can_be_cancelled, terminal_jobs_stay_as_they_are, a_cancelled_run_takes_no_more_jobs,
                 other_tenants_work_cannot_be_cancelled,
             ];
+            backlog: [what_waits_is_counted, a_job_knows_its_place, a_job_says_what_it_waits_for];
             changes: [new_work_wakes, a_finish_wakes, a_sweep_wakes, a_dispatch_does_not_wake, an_expiry_wakes];
         );
 
