@@ -17,6 +17,7 @@ mod others;
 mod pacing;
 mod parts;
 mod state;
+mod tell;
 #[cfg(test)]
 mod tests;
 mod throttle;
@@ -26,6 +27,7 @@ use meter::Meter;
 pub use meters::METERED;
 pub use pacing::{Pacing, micros};
 pub use state::QuotaState;
+pub use tell::QuotaClosing;
 pub use throttle::pause_after;
 pub use words::{too_large, why};
 

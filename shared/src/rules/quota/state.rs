@@ -4,6 +4,7 @@ use super::calls::{Call, Calls};
 use super::claim::Claim;
 use super::meters::{Meters, units};
 use super::parts::Parts;
+use super::tell::QuotaClosing;
 use super::throttle::Throttle;
 use super::{Pacing, QuotaStanding, Slot, SlotAsk};
 use crate::domain::{Dimension, Spend, Verdict};
@@ -14,12 +15,13 @@ use crate::ports::{CallEnd, DimensionUse, Lack, Limits};
 pub struct QuotaState {
     meters: Meters,
     parts: Parts,
-    calls: Calls,
+    pub(super) calls: Calls,
     claim: Option<Claim>,
     throttle: Throttle,
     paused_until: u64,
     pause_why: String,
     last_slot: u64,
+    pub(super) closing: Option<QuotaClosing>,
 }
 
 /// No call uses more of anything; larger numbers are taken for this one, so that sums cannot
@@ -44,6 +46,7 @@ impl QuotaState {
             paused_until: now,
             pause_why: String::new(),
             last_slot: now,
+            closing: None,
         }
     }
 
@@ -102,12 +105,23 @@ impl QuotaState {
         true
     }
 
+    /// Ends a call that was not made: nothing of it counts. `false`: as of [`QuotaState::settle`].
+    pub fn give_back(&mut self, id: u64, now: u64) -> bool {
+        self.meters.throttle(self.throttle.share(now));
+        if let Some(call) = self.calls.get(id, now) {
+            self.meters.uncount(call.slot);
+            self.parts.uncount(&call.parts, call.slot, now);
+        }
+        self.settle(id, &CallEnd::unknown(Some(Spend::default())), now)
+    }
+
     /// Gives no slot before `until`. `false`: a pause that ends no earlier is on already.
     pub fn pause(&mut self, until: u64, why: &str) -> bool {
         let longer = until > self.paused_until;
         if longer {
             self.paused_until = until;
             why.clone_into(&mut self.pause_why);
+            self.tell(until, Lack::Pause);
         }
         longer
     }

@@ -1,7 +1,11 @@
 //! What all quotas must do. Single answers are here, what holds over windows is in [`windows`].
 
+mod turns;
 mod windows;
 
+pub use turns::{
+    what_is_given_back_is_free, who_sleeps_hears_of_a_pause, who_was_let_in_during_a_pause_sleeps_on,
+};
 pub use windows::{
     a_restart_stays_within_the_limit, no_window_is_over_the_limit, the_limit_is_used_to_the_full,
 };
@@ -46,6 +50,9 @@ macro_rules! quotas_conformance {
                 others_who_use_the_quota_count,
                 tenants_and_models_have_limits,
                 a_budget_is_a_cap_and_no_pace,
+                who_sleeps_hears_of_a_pause,
+                who_was_let_in_during_a_pause_sleeps_on,
+                what_is_given_back_is_free,
                 no_window_is_over_the_limit,
                 the_limit_is_used_to_the_full,
                 a_restart_stays_within_the_limit,
@@ -62,6 +69,9 @@ pub trait QuotasFixture: Send + Sync {
 
     /// Quotas that know nothing of earlier calls.
     async fn start(&self, limits: BTreeMap<String, Limits>) -> Arc<dyn Quotas>;
+
+    /// The same quotas, as another process of the fleet has them.
+    fn another(&self, quotas: &Arc<dyn Quotas>) -> Arc<dyn Quotas>;
 
     /// By how much slots may be measured wrong: what clocks and timers are rounded to.
     fn jitter(&self) -> Duration;

@@ -32,6 +32,8 @@ enum Step {
     },
     /// Ends one of the calls that were given out, perhaps again, with so many percent of its units.
     Settle(prop::sample::Index, Option<u64>, Verdict, Feedback),
+    /// One of them was not made.
+    GiveBack(prop::sample::Index),
     Pause(u64),
     Report,
 }
@@ -49,6 +51,7 @@ fn step() -> impl Strategy<Value = Step> {
         8 => ask.prop_map(|(units, hold, ttl, tenant, model)| Step::Ask { units, hold, ttl, tenant, model }),
         4 => (any::<prop::sample::Index>(), percents, verdict, feedback())
             .prop_map(|(which, used, verdict, feedback)| Step::Settle(which, used, verdict, feedback)),
+        1 => any::<prop::sample::Index>().prop_map(Step::GiveBack),
         1 => (0u64..3 * SECOND).prop_map(Step::Pause),
         1 => Just(Step::Report),
     ]
@@ -152,10 +155,7 @@ impl Twins {
                 Op::Ask(SlotAsk { spend, hold: *hold, ttl: *ttl, tenant, model })
             }
             Step::Settle(which, percent, verdict, feedback) => {
-                let (id, spend) = match self.given.len() {
-                    0 => (0, Spend::default()),
-                    many => self.given[which.index(many)],
-                };
+                let (id, spend) = self.one_given(*which);
                 let used = percent.map(|percent| {
                     let part = |units: u64| units / 100 * percent + units % 100;
                     let Spend { input_tokens, output_tokens, money } = spend;
@@ -168,8 +168,16 @@ impl Twins {
                 let end = CallEnd { used, verdict: *verdict, took: None, feedback: feedback.clone() };
                 Op::Settle { id: self.start + id, end }
             }
+            Step::GiveBack(which) => Op::GiveBack { id: self.start + self.one_given(*which).0 },
             Step::Pause(wait) => Op::Pause { wait: *wait, why: format!("{wait} from now") },
             Step::Report => Op::Report,
+        }
+    }
+
+    fn one_given(&self, which: prop::sample::Index) -> (u64, Spend) {
+        match self.given.len() {
+            0 => (0, Spend::default()),
+            many => self.given[which.index(many)],
         }
     }
 
@@ -187,6 +195,7 @@ impl Twins {
                 Answer::Slot(slot, why)
             }
             Op::Settle { id, end } => Answer::Changed(self.state.settle(id - self.start, end, self.now)),
+            Op::GiveBack { id } => Answer::Changed(self.state.give_back(id - self.start, self.now)),
             Op::Pause { wait, why } => Answer::Changed(self.state.pause(self.now + wait, why)),
             Op::Report => Answer::Report(self.state.standing(self.now), Box::new(self.limits.clone())),
         }

@@ -61,6 +61,14 @@ local function correct(meters, at, reserved, used)
   end
 end
 
+local function uncount(meters, at)
+  for _, meter in ipairs(meters) do
+    if meter.dimension == 'requests' then
+      meter_put_back(meter, at)
+    end
+  end
+end
+
 local function idle_at(meters)
   local at = 0
   for _, meter in ipairs(meters) do

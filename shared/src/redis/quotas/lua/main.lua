@@ -114,21 +114,37 @@ local function admit(spend, hold, ttl, tenant, model, now)
   return { 1, at, state.id }
 end
 
-local function pause(until_time, why)
+local function pause(until_time, why, now)
   if until_time <= state.paused then
     return 0
   end
   state.paused, state.why = until_time, why
+  tell(until_time, PAUSE, why, now)
   return 1
 end
 
-local function correct_part(name, slot, reserved, used, now)
+-- Meters of a part that a call took from, unless they have forgotten it.
+local function part_of_call(name, now)
   local since, key = string.match(name, '^(%d+)(.*)$')
   local rates = tonumber(since) == state.parts_since and limits[string.sub(key, 1, 2) == 't:' and 't' or key]
   local part = rates and read_part(name, rates)
   if part and now <= idle_at(part) then
-    correct(part, slot, reserved, used)
     parts.used[name] = true
+    return part
+  end
+end
+
+local function correct_part(name, slot, reserved, used, now)
+  local part = part_of_call(name, now)
+  if part then
+    correct(part, slot, reserved, used)
+  end
+end
+
+local function uncount_part(name, slot, now)
+  local part = part_of_call(name, now)
+  if part then
+    uncount(part, slot)
   end
 end
 
@@ -155,9 +171,22 @@ local function settle(id, used, verdict, pause_time, standings, now)
   end
   local until_time = verdict == 'r' and limited(state, recovery_window(meters), tonumber(id), pause_time, now)
   if until_time then
-    pause(until_time, '429')
+    pause(until_time, '429', now)
   end
   return 1
+end
+
+-- Ends a call that was not made: nothing of it counts.
+local function give_back(id, now)
+  local slot, names = slot_of(id)
+  if slot then
+    throttle(now)
+    uncount(meters, slot)
+    for _, name in ipairs(names) do
+      uncount_part(name, slot, now)
+    end
+  end
+  return settle(id, '0 0 0', 'u', 0, '', now)
 end
 
 local function report(now)
@@ -205,8 +234,10 @@ while ARGV[place] do
     answer = admit(spend, number(), number(), argument(), argument(), now)
   elseif what == 'settle' then
     answer = settle(argument(), argument(), argument(), number(), argument(), now)
+  elseif what == 'give-back' then
+    answer = give_back(argument(), now)
   elseif what == 'pause' then
-    answer = pause(now + number(), argument())
+    answer = pause(now + number(), argument(), now)
   else
     answer = report(now)
   end
