@@ -20,8 +20,8 @@ pub(crate) struct Closing {
     pub(crate) until: Instant,
     /// A pause or the breaker.
     pub(crate) lack: Lack,
-    /// Why there is a pause.
-    pub(crate) pause: String,
+    /// The same for people, beside `lack`.
+    pub(crate) note: String,
 }
 
 /// The latest closing of each upstream.
@@ -57,7 +57,7 @@ impl Closings {
         let told = async {
             let closing = news.wait_for(is_told).await.ok()?.clone()?;
             let wait = closing.until.saturating_duration_since(Instant::now());
-            Some(Turn::Closed { wait, lack: closing.lack, why: why(closing.lack, &closing.pause) })
+            Some(Turn::Closed { wait, lack: closing.lack, why: why(closing.lack, &closing.note) })
         };
         tokio::select! {
             biased;

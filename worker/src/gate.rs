@@ -57,7 +57,7 @@ impl Pass {
             slot_ttl,
         };
         Ok(match quotas.admit(ask).await? {
-            Admission::Go { after, reservation } => {
+            Admission::Go { after, reservation, .. } => {
                 // If the attempt ends while it sleeps, the call was never made, and its place
                 // frees itself.
                 match quotas.turn(&reservation, after).await {
