@@ -2,6 +2,7 @@
 //! same conformance suite (crate `fleetline-tests`, folder `conformance`).
 
 mod adaptive;
+mod backlog;
 mod breaker;
 mod broker;
 mod keys;
@@ -11,10 +12,11 @@ mod outbox;
 mod quotas;
 
 pub use adaptive::AdaptiveOptions;
+pub use backlog::{Backlog, BacklogLedger, JobStanding};
 pub use breaker::{BreakerOptions, BreakerReport, FailureRate};
 pub use broker::{Broker, Deliveries, Delivery, Depth, Message, Settle, Settlement};
 pub use keys::{ApiKey, KeyLedger, NewApiKey, Role};
-pub use leases::{Acquired, Holder, Leases};
+pub use leases::{Acquired, Held, Holder, Leases, lease_key};
 pub use ledger::{
     Added, CancelJobs, CancelLedger, Cancelled, DeadJobs, DispatchAsk, DispatchLedger, FailedAttempt, Finish,
     FinishLedger, Finished, JobDetail, JobFilter, JobRow, Ledger, OpenedRun, Page, QueryLedger,
@@ -22,5 +24,6 @@ pub use ledger::{
 };
 pub use outbox::{Event, OutboxLedger};
 pub use quotas::{
-    Admission, Ask, CallEnd, DimensionUse, Lack, Limits, Quotas, Rate, Rates, Reservation, UpstreamReport,
+    Admission, Ask, CallEnd, DimensionUse, Lack, Limits, Quotas, Rate, Rates, Reservation, Turn,
+    UpstreamReport,
 };

@@ -159,6 +159,22 @@ pub enum Admission {
     },
 }
 
+/// How the wait for a slot ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// The slot has come: call now.
+    Now,
+    /// The upstream closed meanwhile: give the reservation back.
+    Closed {
+        /// The earliest time at which asking makes sense.
+        wait: Duration,
+        /// What closed it: a pause or the breaker.
+        lack: Lack,
+        /// The same for people.
+        why: String,
+    },
+}
+
 /// What keeps a call from starting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lack {
@@ -226,6 +242,15 @@ pub trait Quotas: Send + Sync {
     /// for one, the hold at most. A call larger than a whole limit is [`PortError::Invalid`].
     async fn admit(&self, ask: Ask) -> Result<Admission, PortError>;
 
+    /// Sleeps for the slot of an [`Admission::Go`], and wakes sooner if the upstream closes after the
+    /// reservation was made: a pause begins or gets longer, the breaker opens. Whoever cannot hear of
+    /// that, because a server is out of reach, sleeps on.
+    async fn turn(&self, reservation: &Reservation, after: Duration) -> Turn;
+
+    /// Ends a reservation whose call was not made and will not be: all of it is free again, the call
+    /// itself included. It is no overrun to lose this: what was set aside then stays used.
+    fn give_back(&self, reservation: Reservation);
+
     /// Ends a call: frees its place, and corrects what was set aside to what was used. What was
     /// used beyond the estimate delays later calls. [`Verdict::RateLimited`] pauses the upstream
     /// for as long as the answer said (5 s if it said nothing, an hour at most), and lowers its
@@ -233,8 +258,8 @@ pub trait Quotas: Send + Sync {
     /// not call another one. The breaker hears of every verdict; a 429 is no failure to it.
     async fn settle(&self, reservation: Reservation, end: CallEnd) -> Result<(), PortError>;
 
-    /// Gives nobody a start within this time. A longer pause wins over a shorter one. Whoever
-    /// was told to go before the pause, still goes.
+    /// Gives nobody a start within this time. A longer pause wins over a shorter one. Whoever still
+    /// sleeps for its slot is told, see [`Quotas::turn`].
     async fn pause(&self, upstream: &str, wait: Duration, why: &str) -> Result<(), PortError>;
 
     /// All upstreams that were configured or asked for, by name.

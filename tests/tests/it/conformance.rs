@@ -73,9 +73,8 @@ impl QuotasFixture for VirtualQuotas {
         Arc::new(MemoryQuotas::new(limits))
     }
 
-    async fn fleet(&self, limits: BTreeMap<String, Limits>) -> [Arc<dyn Quotas>; 2] {
-        let quotas = self.start(limits).await;
-        [Arc::clone(&quotas), quotas]
+    fn another(&self, quotas: &Arc<dyn Quotas>) -> Arc<dyn Quotas> {
+        Arc::clone(quotas)
     }
 
     /// Tokio's clock wakes sleepers up to two milliseconds late.

@@ -14,7 +14,7 @@ use crate::rules::{BreakerStanding, QuotaStanding, Slot};
 pub enum Answer {
     /// To a wish. The text says why, if a pause or the breaker is what lacks.
     Slot(Slot, String),
-    /// To a settlement or a pause: whether it changed anything.
+    /// To a settlement, what is given back, or a pause: whether it changed anything.
     Changed(bool),
     /// To a report, with the limits in force. Times are those of the server's clock.
     Report(QuotaStanding, Box<Limits>),
@@ -64,12 +64,12 @@ fn read_answer(value: &Value) -> Option<Answer> {
         [Value::Int(1), at, id, probe] => {
             slot(Slot::At { at: number(at)?, id: number(id)?, probe: number(probe)? == 1 })
         }
-        [Value::Int(2), at, lack_of, why] => {
-            let refused = Slot::TooFar { at: number(at)?, lack: lack(lack_of)? };
+        [Value::Int(2), at, what, why] => {
+            let refused = Slot::TooFar { at: number(at)?, lack: lack_of(what)? };
             Some(Answer::Slot(refused, text(why)?))
         }
         [Value::Int(3), until] => slot(Slot::Full { until: number(until)? }),
-        [Value::Int(4), lack_of, limit] => slot(Slot::Never { lack: lack(lack_of)?, limit: number(limit)? }),
+        [Value::Int(4), what, limit] => slot(Slot::Never { lack: lack_of(what)?, limit: number(limit)? }),
         [in_flight, paused_until, why, next_start, effective, used, breaker, found, places, limits] => {
             let standing = QuotaStanding {
                 in_flight: u32::try_from(number(in_flight)?).ok()?,
@@ -93,7 +93,7 @@ fn read_answer(value: &Value) -> Option<Answer> {
 
 fn read_use(numbers: &[Value]) -> Option<DimensionUse> {
     let [of, used, others, limit] = numbers else { return None };
-    let dimension = match lack(of)? {
+    let dimension = match lack_of(of)? {
         Lack::Requests => Dimension::Requests,
         Lack::InputTokens => Dimension::InputTokens,
         Lack::OutputTokens => Dimension::OutputTokens,
@@ -129,8 +129,13 @@ fn text(value: &Value) -> Option<String> {
     }
 }
 
-fn lack(value: &Value) -> Option<Lack> {
-    Some(match number(value)? {
+fn lack_of(value: &Value) -> Option<Lack> {
+    lack(number(value)?)
+}
+
+/// What the script's numbers mean.
+pub(super) fn lack(number: u64) -> Option<Lack> {
+    Some(match number {
         1 => Lack::Requests,
         2 => Lack::Tokens,
         3 => Lack::Concurrency,

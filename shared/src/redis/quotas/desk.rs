@@ -43,6 +43,11 @@ impl Message {
         let Reservation { id, upstream, .. } = reservation;
         Self::Change { upstream, change: Some(Op::Settle { id, end }), done }
     }
+
+    pub(super) fn give_back(reservation: Reservation) -> Self {
+        let Reservation { id, upstream, .. } = reservation;
+        Self::Change { upstream, change: Some(Op::GiveBack { id }), done: None }
+    }
 }
 
 /// What goes to one upstream in one round trip.
@@ -108,7 +113,7 @@ impl Desk {
             lane.refuse_late(now);
             let has_changes = by_name.contains_key(upstream);
             let (changes, dones) = by_name.remove(upstream).unwrap_or_default();
-            let freed = changes.iter().filter(|change| matches!(change, Op::Settle { .. })).count();
+            let freed = changes.iter().filter(|change| change.ends_call()).count();
             let asks = lane.take(now, freed);
             let upstream = upstream.clone();
             (has_changes || !asks.is_empty()).then_some(Work { upstream, changes, dones, asks })

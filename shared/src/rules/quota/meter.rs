@@ -35,6 +35,8 @@ pub(super) struct Meter {
     debt: u64,
     log: SlidingLog,
     kind: Kind,
+    /// Calls up to this one were admitted before it was metered, and are not in the log.
+    after: u64,
     /// Who else uses the amount.
     others: Others,
 }
@@ -65,15 +67,16 @@ impl Meter {
         if dimension == Dimension::Money { meter } else { meter.owing() }
     }
 
-    /// A meter of a limit that was found just now. `older`: what it was metered by before.
-    pub(super) fn found(found: &Found, older: Option<&Self>, now: u64) -> Self {
+    /// A meter of a limit that was found just now, when `last_id` was admitted last. `older`: what
+    /// it was metered by before.
+    pub(super) fn found(found: &Found, older: Option<&Self>, last_id: u64, now: u64) -> Self {
         if let Some(older) = older.filter(|older| older.window == found.window) {
             let burst = if found.learned { found.bucket } else { found.bucket.max(older.burst) };
             let (amount, effective) = (found.amount, found.amount);
             return Self { amount, effective, burst, kind: Kind::of(found), ..older.clone() };
         }
         let mut meter = Self::empty(found.amount, found.window, found.bucket, now).owing();
-        meter.kind = Kind::of(found);
+        (meter.kind, meter.after) = (Kind::of(found), last_id);
         if let Some(older) = older {
             meter.log = older.log.with_window(found.window);
         }
@@ -92,6 +95,7 @@ impl Meter {
             debt: 0,
             log: SlidingLog::new(window),
             kind: Kind::Configured,
+            after: 0,
             others: Others::default(),
         }
     }
@@ -162,6 +166,11 @@ impl Meter {
         self.log.add(units, at);
     }
 
+    /// Whether what call `id` took was taken from it.
+    pub(super) fn counts(&self, id: u64) -> bool {
+        id > self.after
+    }
+
     /// Replaces what was taken at `at` by what was really used. Too much is paid back later.
     pub(super) fn correct(&mut self, at: u64, reserved: u64, used: u64) {
         self.log.correct(at, reserved, used);
@@ -171,6 +180,13 @@ impl Meter {
             self.empty_at = self.empty_at.saturating_sub(self.refill(reserved - used));
             self.refunded = self.refunded.saturating_add(reserved - used);
         }
+    }
+
+    /// Forgets one unit taken at `at`: it was not used at all. The bucket gets no larger for it, so
+    /// that what many give back at once does not go out at once.
+    pub(super) fn put_back(&mut self, at: u64) {
+        self.log.correct(at, 1, 0);
+        self.empty_at = self.empty_at.saturating_sub(self.refill(1));
     }
 
     /// Hears from call `id` how the dimension stands; `last_id` was admitted last.

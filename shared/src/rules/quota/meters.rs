@@ -65,9 +65,9 @@ impl Meters {
     }
 
     /// Meters what was found.
-    pub(super) fn find(&mut self, all: impl Iterator<Item = Found>, now: u64) {
+    pub(super) fn find(&mut self, all: impl Iterator<Item = Found>, last_id: u64, now: u64) {
         for found in all {
-            let meter = Meter::found(&found, self.get(found.dimension), now);
+            let meter = Meter::found(&found, self.get(found.dimension), last_id, now);
             self.0.retain(|(dimension, _)| *dimension != found.dimension);
             self.0.push((found.dimension, meter));
         }
@@ -101,10 +101,17 @@ impl Meters {
     }
 
     /// The call itself stays counted.
-    pub(super) fn correct(&mut self, at: u64, reserved: Spend, used: Spend) {
-        for (dimension, meter) in self.0.iter_mut().filter(|(dimension, _)| *dimension != Dimension::Requests)
-        {
+    pub(super) fn correct(&mut self, id: u64, at: u64, (reserved, used): (Spend, Spend)) {
+        let metered = self.0.iter_mut().filter(|(dimension, _)| *dimension != Dimension::Requests);
+        for (dimension, meter) in metered.filter(|(_, meter)| meter.counts(id)) {
             meter.correct(at, units(reserved, *dimension), units(used, *dimension));
+        }
+    }
+
+    /// The call of a slot was not made.
+    pub(super) fn uncount(&mut self, id: u64, at: u64) {
+        if let Some(meter) = self.get_mut(Dimension::Requests).filter(|meter| meter.counts(id)) {
+            meter.put_back(at);
         }
     }
 

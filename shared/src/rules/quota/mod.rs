@@ -23,6 +23,7 @@ mod pacing;
 mod parts;
 mod settle;
 mod state;
+mod tell;
 #[cfg(test)]
 mod tests;
 mod throttle;
@@ -34,6 +35,7 @@ use meter::Meter;
 pub use meters::METERED;
 pub use pacing::{Pacing, micros};
 pub use state::QuotaState;
+pub use tell::QuotaClosing;
 pub use throttle::pause_after;
 pub use words::{too_large, why};
 

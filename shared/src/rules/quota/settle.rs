@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::{QuotaState, micros};
 use crate::domain::{Dimension, Feedback, Spend, Verdict};
-use crate::ports::CallEnd;
+use crate::ports::{CallEnd, Lack};
+use crate::rules::Breaker;
 
 /// No call uses more of anything; larger numbers are taken for this one, so that sums cannot
 /// overflow.
@@ -21,11 +22,12 @@ impl QuotaState {
         let Some(call) = self.calls.end(id, now) else { return false };
         self.meters.throttle(self.throttle.share(now));
         if let Some(used) = end.used.map(bounded) {
-            self.meters.correct(call.slot, call.spend, used);
+            self.meters.correct(id, call.slot, (call.spend, used));
             self.parts.correct(&call.parts, call.slot, (call.spend, used), now);
         }
-        if let Some(breaker) = &mut self.breaker {
-            breaker.record(id, call.slot, end.verdict, now);
+        let opened = |breaker: &mut Breaker| breaker.record(id, call.slot, end.verdict, now);
+        if let Some(until) = self.breaker.as_mut().and_then(opened) {
+            self.tell(until, Lack::Breaker);
         }
         let last_id = self.calls.last_id();
         if let (Some(adaptive), Some(took)) = (&mut self.adaptive, end.took) {
@@ -62,12 +64,23 @@ impl QuotaState {
         }
     }
 
+    /// Ends a call that was not made: nothing of it counts. `false`: as of [`QuotaState::settle`].
+    pub fn give_back(&mut self, id: u64, now: u64) -> bool {
+        self.meters.throttle(self.throttle.share(now));
+        if let Some(call) = self.calls.get(id, now) {
+            self.meters.uncount(id, call.slot);
+            self.parts.uncount(&call.parts, call.slot, now);
+        }
+        self.settle(id, &CallEnd::unknown(Some(Spend::default())), now)
+    }
+
     /// Gives no slot before `until`. `false`: a pause that ends no earlier is on already.
     pub fn pause(&mut self, until: u64, why: &str) -> bool {
         let longer = until > self.paused_until;
         if longer {
             self.paused_until = until;
             why.clone_into(&mut self.pause_why);
+            self.tell(until, Lack::Pause);
         }
         longer
     }

@@ -7,6 +7,7 @@ use super::discovery::Discovery;
 use super::meters::Meters;
 use super::parts::Parts;
 use super::settle::bounded;
+use super::tell::QuotaClosing;
 use super::throttle::Throttle;
 use super::{Pacing, QuotaStanding, Slot, SlotAsk};
 use crate::domain::Spend;
@@ -27,6 +28,7 @@ pub struct QuotaState {
     pub(super) paused_until: u64,
     pub(super) pause_why: String,
     pub(super) last_slot: u64,
+    pub(super) closing: Option<QuotaClosing>,
 }
 
 impl QuotaState {
@@ -46,6 +48,7 @@ impl QuotaState {
             paused_until: now,
             pause_why: String::new(),
             last_slot: now,
+            closing: None,
         };
         state.meter_found(now);
         state
@@ -54,7 +57,7 @@ impl QuotaState {
     /// Meters what was found until now.
     pub(super) fn meter_found(&mut self, now: u64) {
         if let Some(discovery) = &self.discovery {
-            self.meters.find(discovery.found(), now);
+            self.meters.find(discovery.found(), self.calls.last_id(), now);
             self.throttle.set_window(self.meters.shortest_window());
         }
     }

@@ -1,11 +1,16 @@
 //! What all quotas must do. Single answers are here, what holds over windows is in [`windows`].
 
 mod breaker;
+mod turns;
 mod windows;
 
 pub use breaker::{
     a_429_never_opens_the_breaker, a_failing_upstream_is_left_alone, a_lost_state_has_a_closed_breaker,
     one_call_of_the_fleet_tries,
+};
+pub use turns::{
+    what_is_given_back_is_free, who_sleeps_hears_of_a_pause, who_sleeps_hears_of_an_open_breaker,
+    who_was_let_in_during_a_pause_sleeps_on,
 };
 pub use windows::{
     a_restart_stays_within_the_limit, no_window_is_over_the_limit, the_limit_is_used_to_the_full,
@@ -45,12 +50,17 @@ macro_rules! quotas_conformance {
                 the_longer_pause_wins,
                 a_full_upstream_waits_for_a_place,
                 places_are_given_in_the_order_of_asking,
+                places_are_given_by_priority,
                 the_place_of_a_dead_worker_gets_free,
                 reports_name_all_upstreams,
                 one_429_pauses_for_all,
                 others_who_use_the_quota_count,
                 tenants_and_models_have_limits,
                 a_budget_is_a_cap_and_no_pace,
+                who_sleeps_hears_of_a_pause,
+                who_sleeps_hears_of_an_open_breaker,
+                who_was_let_in_during_a_pause_sleeps_on,
+                what_is_given_back_is_free,
                 a_failing_upstream_is_left_alone,
                 a_429_never_opens_the_breaker,
                 one_call_of_the_fleet_tries,
@@ -72,9 +82,15 @@ pub trait QuotasFixture: Send + Sync {
     /// Quotas that know nothing of earlier calls.
     async fn start(&self, limits: BTreeMap<String, Limits>) -> Arc<dyn Quotas>;
 
-    /// The same for two users at once who share one state: two processes of a fleet, if the
-    /// adapter has any, else one user twice.
-    async fn fleet(&self, limits: BTreeMap<String, Limits>) -> [Arc<dyn Quotas>; 2];
+    /// The same quotas, as another process of the fleet has them.
+    fn another(&self, quotas: &Arc<dyn Quotas>) -> Arc<dyn Quotas>;
+
+    /// The same for two users at once who share one state.
+    async fn fleet(&self, limits: BTreeMap<String, Limits>) -> [Arc<dyn Quotas>; 2] {
+        let quotas = self.start(limits).await;
+        let other = self.another(&quotas);
+        [quotas, other]
+    }
 
     /// By how much slots may be measured wrong: what clocks and timers are rounded to.
     fn jitter(&self) -> Duration;
@@ -338,6 +354,32 @@ pub async fn places_are_given_in_the_order_of_asking(fixture: &dyn QuotasFixture
     waiting[0].abort();
     waiting[2].abort();
     for expected in [1, 3, 4] {
+        bench.settle(place, None).await;
+        let (number, reservation) = bench.pace.soon(order.recv()).await.unwrap();
+        assert_eq!(number, expected);
+        place = reservation;
+    }
+}
+
+/// Of those who wait, the most important go first, and equal ones in the order of asking.
+pub async fn places_are_given_by_priority(fixture: &dyn QuotasFixture) {
+    let bench = Arc::new(Bench::new(fixture, places(1)).await);
+    let mut place = bench.go(0, 0).await;
+    let (started, mut order) = tokio::sync::mpsc::unbounded_channel();
+    let mut waiting = Vec::new();
+    for (number, priority) in [0, -5, 9, 0, 9, 3].into_iter().enumerate() {
+        let (bench, started) = (Arc::clone(&bench), started.clone());
+        waiting.push(tokio::spawn(async move {
+            let ask = Ask { priority, ..bench.ask(0, 900) };
+            let Admission::Go { reservation, .. } = bench.quotas.admit(ask).await.unwrap() else {
+                panic!("the hold is long enough for all");
+            };
+            started.send((number, reservation)).unwrap();
+        }));
+        fixture.pace().pass(1).await;
+    }
+    waiting[4].abort();
+    for expected in [2, 5, 0, 3, 1] {
         bench.settle(place, None).await;
         let (number, reservation) = bench.pace.soon(order.recv()).await.unwrap();
         assert_eq!(number, expected);

@@ -35,6 +35,8 @@ enum Step {
     /// percent of its units.
     /// It took so long.
     Settle(prop::sample::Index, Option<u64>, Verdict, Option<u64>, Feedback),
+    /// One of them was not made.
+    GiveBack(prop::sample::Index),
     Pause(u64),
     Report,
 }
@@ -53,6 +55,7 @@ fn step() -> impl Strategy<Value = Step> {
         8 => ask.prop_map(|(units, hold, ttl, tenant, model)| Step::Ask { units, hold, ttl, tenant, model }),
         6 => (any::<prop::sample::Index>(), percents, verdict, took, feedback())
             .prop_map(|(which, used, verdict, took, feedback)| Step::Settle(which, used, verdict, took, feedback)),
+        1 => any::<prop::sample::Index>().prop_map(Step::GiveBack),
         1 => (0u64..3 * SECOND).prop_map(Step::Pause),
         1 => Just(Step::Report),
     ]
@@ -195,11 +198,7 @@ impl Twins {
                 Op::Ask(SlotAsk { spend, hold: *hold, ttl: *ttl, tenant, model })
             }
             Step::Settle(which, percent, verdict, took, feedback) => {
-                let (id, spend) = match self.given.len() {
-                    0 => (0, Spend::default()),
-                    many if which.index(4) > 0 => self.given[many - 1 - which.index(many.min(6))],
-                    many => self.given[which.index(many)],
-                };
+                let (id, spend) = self.one_given(*which);
                 let used = percent.map(|percent| {
                     let part = |units: u64| units / 100 * percent + units % 100;
                     let Spend { input_tokens, output_tokens, money } = spend;
@@ -213,8 +212,17 @@ impl Twins {
                 let end = CallEnd { used, verdict: *verdict, took, feedback: feedback.clone() };
                 Op::Settle { id: self.start + id, end }
             }
+            Step::GiveBack(which) => Op::GiveBack { id: self.start + self.one_given(*which).0 },
             Step::Pause(wait) => Op::Pause { wait: *wait, why: format!("{wait} from now") },
             Step::Report => Op::Report,
+        }
+    }
+
+    fn one_given(&self, which: prop::sample::Index) -> (u64, Spend) {
+        match self.given.len() {
+            0 => (0, Spend::default()),
+            many if which.index(4) > 0 => self.given[many - 1 - which.index(many.min(6))],
+            many => self.given[which.index(many)],
         }
     }
 
@@ -235,6 +243,7 @@ impl Twins {
                 }
             }
             Op::Settle { id, end } => Answer::Changed(self.state.settle(id - self.start, end, self.now)),
+            Op::GiveBack { id } => Answer::Changed(self.state.give_back(id - self.start, self.now)),
             Op::Pause { wait, why } => Answer::Changed(self.state.pause(self.now + wait, why)),
             Op::Report => Answer::Report(self.state.standing(self.now), Box::new(self.limits.clone())),
         }

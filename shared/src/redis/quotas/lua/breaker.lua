@@ -35,6 +35,7 @@ local function breaker_open(length, now)
   state['breaker.run'], state['breaker.tally'] = 0, ''
   state['breaker.until'], state['breaker.length'] = now + length + longer, length
   state['breaker.probe'], state['breaker.probe_end'] = 0, 0
+  return state['breaker.until']
 end
 
 -- Takes new terms over. An open breaker stays open until its time is over.
@@ -96,7 +97,8 @@ local function breaker_tally(failed, now)
   return calls >= terms.of_at_least and 100 * failures >= terms.percent * calls
 end
 
--- A call that was to start at a time has ended, with 'healthy', 'failing', or anything else.
+-- A call that was to start at a time has ended, with 'healthy', 'failing', or anything else. Returns
+-- until when the breaker is open if this has opened it.
 local function breaker_record(id, started, verdict, now)
   if not breaker_terms() then
     return
@@ -107,7 +109,7 @@ local function breaker_record(id, started, verdict, now)
       return
     elseif failed then
       local longer = math.min(terms.open_at_most, 2 * state['breaker.length'])
-      breaker_open(math.max(terms.open_for, longer), now)
+      return breaker_open(math.max(terms.open_for, longer), now)
     elseif ended then
       breaker_close(now)
     else
@@ -117,7 +119,7 @@ local function breaker_record(id, started, verdict, now)
     state['breaker.run'] = failed and state['breaker.run'] + 1 or 0
     local over = breaker_tally(failed, now)
     if failed and (over or state['breaker.run'] >= terms.failures) then
-      breaker_open(terms.open_for, now)
+      return breaker_open(terms.open_for, now)
     end
   end
 end

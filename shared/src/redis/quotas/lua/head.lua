@@ -1,7 +1,7 @@
 -- Quota of one upstream: gives slots, ends calls, pauses. The same arithmetic as `rules/quota` in
 -- Rust, where the reasons stand; a test holds the two together. The parts of this script are
--- head, log, meter, limits, parts, throttle, calls, breaker, discovery, adaptive, state, next,
--- settle, main, in this order.
+-- head, log, meter, limits, parts, throttle, calls, breaker, discovery, adaptive, state, tell,
+-- next, settle, main, in this order.
 --
 -- KEYS[1]  hash: the state. Fields: single values (NAMES), for each meter NAME its numbers (METER),
 --          NAME.N = entries of its log, `call.ID` = a call under way (calls.lua)
@@ -25,6 +25,7 @@
 --              r rate limited, u unknown. PAUSE: for how long a 429 pauses. TOOK: the call's
 --              time. STANDINGS: any number of `DIMENSION LIMIT REMAINING RESET WINDOW;`. In the
 --              last two -1: unknown
+--            give-back ID                   (the call was not made)
 --            pause WAIT WHY
 --            report
 --
@@ -36,7 +37,7 @@
 --                                      tokens, 6 output tokens, 7 money, 8 breaker, which says why
 --           {3, until}                 no place is free before, unless a call is settled
 --           {4, lack, limit}           larger than a whole limit
---   settle  1, or 0 if the call is unknown or its time is over
+--   settle, give-back  1, or 0 if the call is unknown or its time is over
 --   pause   1, or 0 if a pause that ends no earlier is on
 --   report  {calls under way, paused until, why, next start, share of the rates in use in
 --           thousandths, {lack of a dimension, used, by others, limit, and so on}, how the breaker

@@ -64,10 +64,18 @@ local function take(meters, spend, at)
   end
 end
 
-local function correct(meters, at, reserved, used)
+local function correct(meters, id, at, reserved, used)
   for _, meter in ipairs(meters) do
-    if meter.dimension ~= 'requests' then
+    if meter.dimension ~= 'requests' and id > meter.after then
       meter_correct(meter, at, reserved[meter.dimension], used[meter.dimension])
+    end
+  end
+end
+
+local function uncount(meters, id, at)
+  for _, meter in ipairs(meters) do
+    if meter.dimension == 'requests' and id > meter.after then
+      meter_put_back(meter, at)
     end
   end
 end

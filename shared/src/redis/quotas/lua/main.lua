@@ -118,8 +118,10 @@ while ARGV[place] do
     answer = admit(spend, number(), number(), argument(), argument(), now)
   elseif what == 'settle' then
     answer = settle(argument(), argument(), argument(), number(), number(), argument(), now)
+  elseif what == 'give-back' then
+    answer = give_back(argument(), now)
   elseif what == 'pause' then
-    answer = pause(now + number(), argument())
+    answer = pause(now + number(), argument(), now)
   else
     answer = report(now)
   end

@@ -3,7 +3,7 @@
 
 local METER = {
   'empty_at', 'burst', 'refunded', 'cold_until', 'debt', 'first', 'last', 'sum',
-  'others', 'others_until', 'heard_of',
+  'others', 'others_until', 'heard_of', 'after',
 }
 
 local function refill(meter, units)
@@ -16,12 +16,13 @@ local function owe(meter, time)
 end
 
 -- A meter that begins at a time and knows nothing but the uses of an older one, if there is one.
-local function new_meter(name, dimension, rate, older, from)
+-- Calls up to `after` were admitted before.
+local function new_meter(name, dimension, rate, older, from, after)
   local meter = {
     name = name, dimension = dimension, amount = rate.amount, effective = math.max(rate.amount, 1),
     window = rate.window, burst = rate.bucket, empty_at = from, refunded = 0, debt = 0,
     others = 0, others_until = 0, heard_of = 0, cold_until = from + rate.window,
-    is_found = rate.stated_window ~= nil, learned = rate.learned,
+    is_found = rate.stated_window ~= nil, learned = rate.learned, after = after,
   }
   if dimension ~= 'money' then
     owe(meter, refill(meter, meter.burst - 1))
@@ -44,6 +45,7 @@ local function read_meter(name, dimension, rate, packed)
     meter[METER[place]] = tonumber(number)
     place = place + 1
   end
+  meter.after = meter.after or 0
   meter.log = new_log(name, meter.window, meter.first, meter.last, meter.sum)
   return meter
 end
@@ -133,6 +135,11 @@ local function meter_correct(meter, at, reserved, used)
     meter.empty_at = math.max(meter.empty_at - refill(meter, reserved - used), 0)
     meter.refunded = meter.refunded + reserved - used
   end
+end
+
+local function meter_put_back(meter, at)
+  log_correct(meter.log, at, 1, 0)
+  meter.empty_at = math.max(meter.empty_at - refill(meter, 1), 0)
 end
 
 -- Times of -1 are unknown.

@@ -97,7 +97,7 @@ local function meter_found(now)
       meter_adjust(before, rate)
       meters[#meters + 1] = before
     elseif rate then
-      meters[#meters + 1] = new_meter(dimension, dimension, rate, before, now)
+      meters[#meters + 1] = new_meter(dimension, dimension, rate, before, now, state.id)
     end
   end
 end
@@ -126,7 +126,7 @@ local function adopt(since, lines, now, from)
     if is_same(rate, old.u[dimension]) then
       meters[#meters + 1] = before
     elseif rate then
-      meters[#meters + 1] = new_meter(dimension, dimension, rate, before, from)
+      meters[#meters + 1] = new_meter(dimension, dimension, rate, before, from, state.id)
     elseif before then
       remove_meter(before)
     end
