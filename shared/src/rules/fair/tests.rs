@@ -10,8 +10,9 @@ fn claim(weight: u32, tokens: &[u64]) -> Claim {
 
 #[test]
 fn turns_follow_weights_and_tokens() {
+    type Tenant = (u32, &'static [u64]);
     // weights with tokens of jobs, limit, turns
-    let table: [(&[(u32, &[u64])], usize, &[usize]); 7] = [
+    let table: [(&[Tenant], usize, &[usize]); 7] = [
         (&[(1, &[5, 5, 5]), (1, &[5, 5, 5])], 4, &[0, 1, 0, 1]),
         (&[(3, &[6; 9]), (1, &[6; 9])], 8, &[0, 1, 0, 0, 0, 1, 0, 0]),
         (&[(1, &[30, 30]), (1, &[10; 9])], 5, &[0, 1, 1, 1, 0]),
@@ -111,7 +112,7 @@ proptest! {
         limits in prop::collection::vec(1_usize..20, 1..40),
         size in 1_u64..100_000,
     ) {
-        let mut claims: Vec<_> = weights.iter().map(|weight| claim(*weight, &vec![size; 20])).collect();
+        let mut claims: Vec<_> = weights.iter().map(|weight| claim(*weight, &[size; 20])).collect();
         for limit in limits {
             take_turns(&mut claims, limit);
             for claim in &claims {
