@@ -4,8 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fleetline_shared::domain::{Envelope, Feedback, PortError, Spend, Usage, Verdict};
-use fleetline_shared::ports::{Admission, Ask, CallEnd, Quotas, Reservation};
-use tokio::time::sleep;
+use fleetline_shared::ports::{Admission, Ask, CallEnd, Quotas, Reservation, Turn};
 
 /// A call's admission to its upstream, or to none.
 pub(crate) struct Pass {
@@ -58,13 +57,16 @@ impl Pass {
             slot_ttl,
         };
         Ok(match quotas.admit(ask).await? {
-            Admission::Go { after, reservation } => {
+            Admission::Go { after, reservation, .. } => {
                 // If the attempt ends while it sleeps, the call was never made, and its place
                 // frees itself.
-                if !after.is_zero() {
-                    sleep(after).await;
+                match quotas.turn(&reservation, after).await {
+                    Turn::Now => Gate::Open(Self { quotas, reservation: Some(reservation) }),
+                    Turn::Closed { wait, why, .. } => {
+                        quotas.give_back(reservation);
+                        Gate::Closed { wait, why }
+                    }
                 }
-                Gate::Open(Self { quotas, reservation: Some(reservation) })
             }
             Admission::NotBefore { wait, why, .. } => Gate::Closed { wait, why },
         })

@@ -208,8 +208,8 @@ fn each_kind_of_problem_in_a_file() {
             "FILE: tenants.Team A.weight: expected a whole number from 1 to 1000, found 0",
         ),
         (
-            "[tenants.acme]\nwait = 3",
-            "FILE: tenants.acme.wait: unknown key; did you mean tenants.acme.weight?",
+            "[tenants.acme]\nwieght = 3",
+            "FILE: tenants.acme.wieght: unknown key; did you mean tenants.acme.weight?",
         ),
         (
             "[worker]\nconcurrency = 'ten'",

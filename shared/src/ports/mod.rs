@@ -22,5 +22,6 @@ pub use ledger::{
 };
 pub use outbox::{Event, OutboxLedger};
 pub use quotas::{
-    Admission, Ask, CallEnd, DimensionUse, Lack, Limits, Quotas, Rate, Rates, Reservation, UpstreamReport,
+    Admission, Ask, CallEnd, DimensionUse, Lack, Limits, Quotas, Rate, Rates, Reservation, Turn,
+    UpstreamReport,
 };

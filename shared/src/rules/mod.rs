@@ -17,5 +17,6 @@ pub use dedup::dedup_key;
 pub use fair::{Claim, Turns, take_turns};
 pub use old_result::old_result;
 pub use quota::{
-    METERED, Pacing, QuotaStanding, QuotaState, Slot, SlotAsk, micros, pause_after, too_large, why,
+    METERED, Pacing, QuotaClosing, QuotaStanding, QuotaState, Slot, SlotAsk, micros, pause_after, too_large,
+    why,
 };

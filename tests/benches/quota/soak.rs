@@ -99,9 +99,9 @@ pub(crate) async fn print(site: &Site, extent: &Extent) {
     let Extent { soak: time, seed, .. } = *extent;
     let mut random = Rng::with_seed(seed);
     let mut rig = Rig::start(site, extent, LIMIT, "sliding-window", WORKERS, jobs_for(extent, time)).await;
-    let called =
+    let first_call =
         rig.provider.reaches(Duration::from_mins(3), |calls| calls["charged_calls"].as_u64() > Some(0));
-    assert!(called.await, "no call within three minutes");
+    assert!(first_call.await, "no call within three minutes");
     let begin = now_us();
     let until = Instant::now() + time;
     let mut mishaps = Vec::new();
