@@ -285,7 +285,7 @@ impl<'p> World<'p> {
             model: String::new(),
         };
         match self.state.admit(&ask, self.now) {
-            Slot::At { at, id } => {
+            Slot::At { at, id, .. } => {
                 self.start(place, at, id);
                 true
             }
