@@ -18,3 +18,4 @@ mod simulator;
 mod sqlite_ledger;
 mod sweeper;
 mod upstream;
+mod week;
