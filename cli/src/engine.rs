@@ -12,7 +12,7 @@ use fleetline_producer::sweeper::{self, SweepOptions};
 use fleetline_shared::domain::{Decision, Envelope, PortError, Registry, Usage};
 use fleetline_shared::embedded::{MemoryBroker, MemoryLeases, MemoryQuotas, SqliteLedger};
 use fleetline_shared::ports::{Broker, DispatchLedger, Finish, FinishLedger, Limits, Quotas, Scope};
-use fleetline_worker::{Worker, WorkerError, WorkerOptions};
+use fleetline_worker::{Terms, Worker, WorkerError, WorkerOptions};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -28,6 +28,8 @@ pub struct EngineOptions {
     pub sweep: SweepOptions,
     /// Quotas by upstream.
     pub limits: BTreeMap<String, Limits>,
+    /// What is settled about their calls.
+    pub terms: BTreeMap<String, Terms>,
 }
 
 /// An open database that this process alone works on.
@@ -75,6 +77,7 @@ impl Embedded {
             broker: Arc::clone(&broker),
             leases: Arc::new(MemoryLeases::new()),
             quotas: Arc::clone(&quotas),
+            terms: options.terms,
             options: options.worker,
         };
         let kinds = dispatcher.kinds.clone();

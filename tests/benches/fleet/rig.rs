@@ -131,6 +131,7 @@ impl Rig {
             broker: self.broker.clone(),
             leases: Arc::new(RedisLeases::new(self.redis.clone())) as Arc<dyn Leases>,
             quotas: self.quotas(),
+            terms: BTreeMap::new(),
             options: WorkerOptions {
                 concurrency,
                 grace: Duration::from_secs(10),
