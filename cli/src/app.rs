@@ -8,7 +8,7 @@ use fleetline_producer::discovery::DiscoveryOptions;
 use fleetline_producer::logs::LogOptions;
 use fleetline_producer::pipelines::JobTemplate;
 use fleetline_producer::sweeper::SweepOptions;
-use fleetline_shared::domain::Registry;
+use fleetline_shared::domain::{Registry, Weights};
 use fleetline_worker::kinds::Kinds;
 use fleetline_worker::{Terms, WorkerOptions};
 
@@ -164,7 +164,13 @@ impl App {
             sweep: self.sweep_options(),
             limits: self.upstreams(config::Upstream::limits),
             terms: self.terms(),
+            weights: self.weights(),
         }
+    }
+
+    /// How tenants share an upstream.
+    pub fn weights(&self) -> Weights {
+        self.config().tenants.iter().map(|(name, tenant)| (name.clone(), tenant.weight)).collect()
     }
 }
 

@@ -116,6 +116,21 @@ Example:
     Status(StatusArgs),
     /// List the jobs of a run
     Jobs(JobsArgs),
+    /// Show how the upstreams stand: limits, use, pauses, and how long their backlog will take
+    #[command(after_help = "\
+Examples:
+  fleetline upstreams --fleet
+  fleetline upstreams --fleet --watch
+  fleetline upstreams --fleet --json | jq '.upstreams[].finish_in_ms'
+
+Of a database file, only limits and backlog are known: the rest is in the process that works on it.")]
+    Upstreams(UpstreamsArgs),
+    /// Say what a job waits for, and when it will probably run
+    #[command(after_help = "\
+Examples:
+  fleetline explain 41e0 --fleet
+  fleetline jobs latest --state ready --json | head -1 | jq -r .job_id | xargs fleetline explain")]
+    Explain(ExplainArgs),
     /// Print a run's results, one JSON line per job
     Results(ResultsArgs),
     /// List what a run found: one row per fact
@@ -376,6 +391,22 @@ pub struct JobsArgs {
     /// Rows at most; 0 for all
     #[arg(long, default_value_t = 50)]
     pub limit: usize,
+}
+
+/// Options of `upstreams`.
+#[derive(Clone, Debug, Args)]
+pub struct UpstreamsArgs {
+    /// Show them again every second, until Ctrl-C
+    #[arg(long)]
+    pub watch: bool,
+}
+
+/// Options of `explain`.
+#[derive(Clone, Debug, Args)]
+pub struct ExplainArgs {
+    /// Id of the job, or its first or last digits
+    #[arg(value_name = "JOB")]
+    pub job: String,
 }
 
 /// Options of `results`.

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use fleetline_producer::amqp::AmqpIntake;
 use fleetline_producer::http::{Access, HttpOptions, HttpParts};
+use fleetline_producer::insight::{FleetPorts, Insight};
 use fleetline_producer::intake::{JobLimits, Pipelines};
 use fleetline_shared::domain::PortError;
-use fleetline_shared::ports::{Leases, Ledger, Quotas};
+use fleetline_shared::ports::{Leases, Ledger, Limits as QuotaLimits, Quotas};
 use fleetline_shared::postgres::{PostgresLedger, PostgresOptions};
 use fleetline_shared::rabbitmq::topology::{Limits, Management, Topology};
 use fleetline_shared::rabbitmq::{RabbitBroker, RabbitOptions};
@@ -137,14 +138,33 @@ pub fn leases(redis: &Redis) -> Arc<dyn Leases> {
 
 /// The upstreams' quotas, counted over the fleet.
 pub fn quotas(app: &App, redis: &Redis) -> Arc<dyn Quotas> {
+    Arc::new(RedisQuotas::new(redis.clone(), limits(app)))
+}
+
+/// The same to look at only: the limits of the processes that work stay in force.
+fn quotas_to_look_at(redis: &Redis) -> Arc<dyn Quotas> {
+    Arc::new(RedisQuotas::new(redis.clone(), BTreeMap::new()))
+}
+
+/// The upstreams' limits, as configured here.
+pub fn limits(app: &App) -> BTreeMap<String, QuotaLimits> {
     let upstreams = app.config().upstreams.iter();
-    let limits: BTreeMap<_, _> =
-        upstreams.map(|(name, upstream)| (name.clone(), upstream.limits())).collect();
-    Arc::new(RedisQuotas::new(redis.clone(), limits))
+    upstreams.map(|(name, upstream)| (name.clone(), upstream.limits())).collect()
+}
+
+/// Answers about upstreams and jobs, for a command.
+pub fn insight(app: &App, ledger: Arc<dyn Ledger>) -> Result<Insight, CliError> {
+    let redis = redis(app)?;
+    let fleet = FleetPorts {
+        quotas: quotas_to_look_at(&redis),
+        broker: Arc::new(broker(app, Role::Producer)?),
+        leases: leases(&redis),
+    };
+    Ok(Insight { ledger, limits: limits(app), fleet: Some(fleet) })
 }
 
 /// What the HTTP intake works with.
-pub fn http_parts(app: &App, ledger: &Arc<PostgresLedger>) -> Result<HttpParts, CliError> {
+pub fn http_parts(app: &App, ledger: &Arc<PostgresLedger>, fleet: FleetPorts) -> Result<HttpParts, CliError> {
     let config = &app.config().serve;
     let access = if config.open { Access::Open } else { Access::Keys(ledger.clone()) };
     Ok(HttpParts {
@@ -157,6 +177,7 @@ pub fn http_parts(app: &App, ledger: &Arc<PostgresLedger>) -> Result<HttpParts, 
             log_options: app.log_options(),
             spool: std::env::temp_dir(),
         },
+        insight: Insight { ledger: ledger.clone(), limits: limits(app), fleet: Some(fleet) },
         access,
         options: HttpOptions {
             jobs: job_limits(app),

@@ -3,6 +3,7 @@
 //! - [`amqp`]: intake, events and dead letters on the broker.
 //! - [`discovery`]: cutting XML documents into nodes.
 //! - [`http`]: the HTTP intake.
+//! - [`insight`]: how upstreams stand, and what a job waits for.
 //! - [`intake`]: what every way in has in common.
 //! - [`logs`]: reading logs, and which events are the same.
 //! - [`pipelines`]: how an input becomes jobs.
@@ -16,6 +17,7 @@ pub mod amqp;
 pub mod discovery;
 pub mod dispatcher;
 pub mod http;
+pub mod insight;
 pub mod intake;
 pub mod logs;
 pub mod pipelines;

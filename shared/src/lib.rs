@@ -12,6 +12,7 @@
 //! `domain` and `rules` import no adapter.
 
 pub mod batcher;
+mod closings;
 pub mod domain;
 pub mod embedded;
 pub mod kill_point;

@@ -91,7 +91,10 @@ impl Attempts {
         let outcome = self.under_lease(&envelope, kind, &lease, &context, &mut passage).await?;
         passage.end_call();
         let recorded = self.record(delivery, &envelope, kind, outcome, context.usage(), started).await;
-        drop(passage);
+        match recorded {
+            Ok(()) => drop(passage),
+            Err(_) => passage.never_recorded(),
+        }
         lease.release().await;
         recorded
     }

@@ -130,6 +130,14 @@ impl Passage<'_> {
         self.place = Some(self.flow.places.acquire().await.expect("the semaphore is never closed"));
     }
 
+    /// The outcome will not be recorded by this worker: nobody calls in its place, for that call's
+    /// outcome would be lost as well.
+    pub(crate) fn never_recorded(mut self) {
+        if let Some(open) = self.open.take() {
+            open.forget();
+        }
+    }
+
     /// The next one may call.
     pub(crate) fn end_call(&mut self) {
         self.place = None;
@@ -208,6 +216,19 @@ mod tests {
             passages.push(passage);
         }
         assert_eq!(passages.len(), 18);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_calls_in_place_of_what_was_not_recorded() {
+        let flow = Flow::new(4);
+        for _ in 0..4 {
+            let mut passage = flow.passage();
+            passage.begin_call().await;
+            passage.end_call();
+            passage.never_recorded();
+        }
+        let mut next = flow.passage();
+        assert!(tokio::time::timeout(Duration::from_secs(1), next.begin_call()).await.is_err());
     }
 
     #[tokio::test(start_paused = true)]

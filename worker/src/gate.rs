@@ -4,8 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fleetline_shared::domain::{Envelope, Feedback, PortError, Spend, Usage, Verdict};
-use fleetline_shared::ports::{Admission, Ask, CallEnd, Lack, Quotas, Reservation};
-use tokio::time::sleep;
+use fleetline_shared::ports::{Admission, Ask, CallEnd, Lack, Quotas, Reservation, Turn};
 
 use crate::Terms;
 
@@ -81,10 +80,13 @@ impl<'a> Pass<'a> {
             Admission::Go { after, reservation, .. } => {
                 // If the attempt ends while it sleeps, the call was never made, and its place
                 // frees itself.
-                if !after.is_zero() {
-                    sleep(after).await;
+                match quotas.turn(&reservation, after).await {
+                    Turn::Now => Gate::Open(Self { quotas, reservation: Some(reservation), model, terms }),
+                    Turn::Closed { wait, lack, why } => {
+                        quotas.give_back(reservation);
+                        Gate::Closed { wait, lack, why }
+                    }
                 }
-                Gate::Open(Self { quotas, reservation: Some(reservation), model, terms })
             }
             Admission::NotBefore { wait, lack, why } => Gate::Closed { wait, lack, why },
         })

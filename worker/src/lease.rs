@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use fleetline_shared::domain::{DedupKey, Envelope, PortError};
-use fleetline_shared::ports::{Acquired, Holder, Leases};
+use fleetline_shared::domain::{Envelope, PortError};
+use fleetline_shared::ports::{Acquired, Holder, Leases, lease_key};
 use tokio::time::{Instant, sleep};
 
 /// A lease this process holds.
@@ -88,8 +88,4 @@ impl HeldLease {
 fn token(redelivered: bool) -> u64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     if redelivered { u64::try_from(since.as_micros()).unwrap_or(u64::MAX) } else { 0 }
-}
-
-fn lease_key(tenant: &str, kind: &str, key: &DedupKey) -> String {
-    format!("{tenant}/{kind}/{key}")
 }

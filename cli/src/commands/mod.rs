@@ -5,6 +5,7 @@ mod completions;
 mod config;
 mod dead;
 mod doctor;
+mod explain;
 mod facts;
 mod fingerprint;
 mod jobs;
@@ -17,6 +18,7 @@ pub mod simulate;
 mod status;
 mod submit;
 mod topology;
+mod upstreams;
 mod watch;
 mod work;
 
@@ -39,6 +41,8 @@ pub async fn execute(app: &App, command: Command) -> Result<u8, CliError> {
         Command::Doctor => return doctor::doctor(app).await,
         Command::Topology { action } => return topology::topology(app, action).await,
         Command::Cancel(args) => cancel::cancel(app, args).await?,
+        Command::Upstreams(args) => upstreams::upstreams(app, args).await?,
+        Command::Explain(args) => explain::explain(app, args).await?,
         Command::Migrate => migrate::migrate(app).await?,
         Command::Keys { action } => keys::keys(app, action).await?,
         Command::Status(args) => status::status(app, args).await?,

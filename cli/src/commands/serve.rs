@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use fleetline_producer::amqp::{BrokerEvents, record_crash_loops};
 use fleetline_producer::dispatcher::{DispatchOptions, Dispatcher, WindowBounds};
+use fleetline_producer::insight::FleetPorts;
 use fleetline_producer::relay::Relay;
 use fleetline_producer::sweeper::{self, SweepOptions};
-use fleetline_shared::ports::{DispatchLedger, Scope};
+use fleetline_shared::ports::{DispatchLedger, Quotas, Scope};
 use fleetline_shared::postgres::PostgresLedger;
 use fleetline_shared::rabbitmq::RabbitBroker;
 use fleetline_shared::rules::Backoff;
@@ -16,6 +17,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
+use crate::engine::detours;
 use crate::exit::{CliError, INTERRUPTED};
 use crate::fleet::{self, Role};
 use crate::signals::Signals;
@@ -32,8 +34,11 @@ pub(super) async fn serve(app: &App) -> Result<(), CliError> {
     let ledger = Arc::new(ledger);
     let broker = Arc::new(fleet::broker(app, Role::Producer)?);
     let drain = CancellationToken::new();
-    let mut parts = start(app, &ledger, &broker, &drain)?;
-    let parts_of_http = fleet::http_parts(app, &ledger)?;
+    let redis = fleet::redis(app)?;
+    let quotas = fleet::quotas(app, &redis);
+    let mut parts = start(app, &ledger, &broker, &quotas, &drain);
+    let shared = FleetPorts { quotas, broker: broker.clone(), leases: fleet::leases(&redis) };
+    let parts_of_http = fleet::http_parts(app, &ledger, shared)?;
     if let Ok(address) = listener.local_addr() {
         app.say(&format!("listening on http://{address}"));
     }
@@ -86,16 +91,16 @@ fn start(
     app: &App,
     ledger: &Arc<PostgresLedger>,
     broker: &Arc<RabbitBroker>,
+    quotas: &Arc<dyn Quotas>,
     drain: &CancellationToken,
-) -> Result<JoinSet<()>, CliError> {
+) -> JoinSet<()> {
     let config = app.config();
-    let redis = fleet::redis(app)?;
     let mut parts = JoinSet::new();
     let dispatcher = Dispatcher {
         ledger: ledger.clone(),
         finishes: ledger.clone(),
         broker: broker.clone(),
-        quotas: fleet::quotas(app, &redis),
+        quotas: Arc::clone(quotas),
         kinds: app.registry().names().map(ToOwned::to_owned).collect(),
         options: DispatchOptions {
             scope: Scope::All,
@@ -105,6 +110,8 @@ fn start(
                 .map_or(WINDOW, |most| WindowBounds { least: WINDOW.least.min(most), most }),
             poll: config.dispatch.poll,
             hold: app.worker_options().hold,
+            weights: app.weights(),
+            detours: detours(&app.terms()),
         },
     };
     parts.spawn(dispatcher.run(drain.clone()));
@@ -122,5 +129,5 @@ fn start(
     let backoff = Backoff { base: config.jobs.backoff_base, cap: config.jobs.backoff_cap };
     parts.spawn(record_crash_loops(broker.clone(), ledger.clone(), backoff, drain.clone()));
     parts.spawn(fleet::amqp_intake(app, ledger, broker).run(drain.clone()));
-    Ok(parts)
+    parts
 }

@@ -4,6 +4,8 @@ use figment::providers::{Format, Toml};
 use figment::value::{Dict, Value};
 use figment::{Profile, Provider};
 
+use super::tenants;
+
 /// The built-in settings with their comments; the one place where every key is described.
 pub const DEFAULT_FILE: &str = include_str!("default.toml");
 
@@ -37,6 +39,9 @@ impl Schema {
         let path = match path {
             [FREE, _, MODELS, _, rest @ ..] => [&[FREE, TEMPLATE, OF_MODEL], rest].concat(),
             [FREE, _, rest @ ..] => [&[FREE, TEMPLATE], rest].concat(),
+            [section, _, rest @ ..] if *section == tenants::SECTION => {
+                [&[tenants::SECTION, tenants::TEMPLATE], rest].concat()
+            }
             _ => path.to_vec(),
         };
         let (first, rest) = path.split_first()?;

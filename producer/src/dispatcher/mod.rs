@@ -7,10 +7,11 @@ mod pace;
 mod publishing;
 mod window;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fleetline_shared::domain::{Envelope, PortError};
+use fleetline_shared::domain::{Envelope, PortError, Weights};
 use fleetline_shared::kill_point;
 use fleetline_shared::ports::{Broker, DispatchAsk, DispatchLedger, FinishLedger, Quotas, Scope};
 use tokio::time::{Instant, sleep};
@@ -35,6 +36,11 @@ pub struct DispatchOptions {
     pub poll: Duration,
     /// The longest wait for quota that workers sleep through.
     pub hold: Duration,
+    /// How tenants share the lines.
+    pub weights: Weights,
+    /// Upstreams whose jobs are handed out while the breaker is open: workers do something else with
+    /// them than to call.
+    pub detours: BTreeSet<String>,
 }
 
 /// Moves ready jobs to their lines. Several may run on one ledger.
@@ -70,7 +76,7 @@ impl Dispatcher {
             .iter()
             .map(|kind| Line { kind: kind.clone(), window: Window::new(self.options.window) })
             .collect();
-        let mut pace = Pace::new(self.options.hold);
+        let mut pace = Pace::new(self.options.hold, self.options.detours.clone());
         let mut publishing = Publishing::new(&self.broker, &self.finishes, drain.clone());
         while !drain.is_cancelled() {
             changes.mark_unchanged();
@@ -163,7 +169,13 @@ impl Dispatcher {
         limit: usize,
         skip_upstreams: Vec<String>,
     ) -> Result<Vec<Envelope>, PortError> {
-        let ask = DispatchAsk { scope: self.options.scope, kind: kind.to_owned(), limit, skip_upstreams };
+        let ask = DispatchAsk {
+            scope: self.options.scope,
+            kind: kind.to_owned(),
+            limit,
+            skip_upstreams,
+            weights: self.options.weights.clone(),
+        };
         let envelopes = self.ledger.dispatch(ask).await?;
         kill_point::reach("dispatch.after_commit");
         Ok(envelopes)

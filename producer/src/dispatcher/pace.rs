@@ -4,17 +4,19 @@
 //! nothing. So the dispatcher keeps about half of the hold's calls given out ahead, as the quotas
 //! report it, and no more.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use fleetline_shared::domain::Envelope;
-use fleetline_shared::ports::{Limits, Rate, UpstreamReport};
+use fleetline_shared::ports::{BreakerReport, Limits, Rate, UpstreamReport};
 use tokio::time::Instant;
 
 /// Jobs handed out so lately may not have asked for their quota yet.
 const ON_THE_WAY: Duration = Duration::from_millis(200);
 /// Bounds of the time between two looks at an upstream that is used to the full.
 const SOONEST: Duration = Duration::from_millis(20);
+/// When to look again while a breaker's probe is under way.
+const PROBED: Duration = Duration::from_millis(200);
 /// Weight of the newest job in the mean of tokens.
 const NEWEST: f64 = 0.1;
 
@@ -22,6 +24,8 @@ const NEWEST: f64 = 0.1;
 pub(super) struct Pace {
     /// Half of what workers hold.
     lead: Duration,
+    /// Upstreams whose jobs have another way while the breaker is open.
+    detours: BTreeSet<String>,
     upstreams: BTreeMap<String, Handed>,
 }
 
@@ -67,16 +71,19 @@ impl Allowed {
 }
 
 impl Pace {
-    pub(super) fn new(hold: Duration) -> Self {
-        Self { lead: hold / 2, upstreams: BTreeMap::new() }
+    pub(super) fn new(hold: Duration, detours: BTreeSet<String>) -> Self {
+        Self { lead: hold / 2, detours, upstreams: BTreeMap::new() }
     }
 
     /// What the upstreams allow now.
     pub(super) fn allowed(&mut self, reports: &[UpstreamReport], now: Instant) -> Allowed {
         let mut allowed = Allowed::default();
         for report in reports {
-            let wait = match (&report.paused, self.room(report, now)) {
-                (Some((wait, _)), _) => *wait,
+            if self.takes_detour(report) {
+                continue;
+            }
+            let wait = match (closed_for(report), self.room(report, now)) {
+                (Some(wait), _) => wait,
                 (None, None) => continue,
                 (None, Some(0)) => report.next_in.saturating_sub(self.lead).max(SOONEST),
                 (None, Some(jobs)) => {
@@ -90,6 +97,13 @@ impl Pace {
             }
         }
         allowed
+    }
+
+    /// Whether jobs go on without a call, as fast as they can.
+    fn takes_detour(&self, report: &UpstreamReport) -> bool {
+        let is_open =
+            matches!(report.breaker, Some(BreakerReport::Open { .. } | BreakerReport::HalfOpen { .. }));
+        is_open && report.paused.is_none() && self.detours.contains(&report.upstream)
     }
 
     /// Notes what was handed out.
@@ -122,7 +136,8 @@ impl Pace {
             let places = places as usize;
             (places + places / 4 + 1).saturating_sub(report.in_flight as usize)
         });
-        let room = [by_rate, by_places].into_iter().flatten().min()?;
+        let by_breaker = matches!(report.breaker, Some(BreakerReport::HalfOpen { .. })).then_some(1);
+        let room = [by_rate, by_places, by_breaker].into_iter().flatten().min()?;
         let lately = self.upstreams.get_mut(&report.upstream).map_or(0, |handed| handed.lately(now));
         Some(room.saturating_sub(lately))
     }
@@ -135,6 +150,18 @@ impl Handed {
         }
         self.lately.iter().map(|(_, jobs)| jobs).sum()
     }
+}
+
+/// Time until a pause and an open breaker let anybody go, if they hold all up now.
+fn closed_for(report: &UpstreamReport) -> Option<Duration> {
+    let paused = report.paused.as_ref().map(|(wait, _)| *wait);
+    let open = match report.breaker {
+        Some(BreakerReport::Open { probe_in }) => Some(probe_in),
+        // Its end is told to nobody: the next look is soon enough.
+        Some(BreakerReport::HalfOpen { probing: true }) => Some(PROBED),
+        _ => None,
+    };
+    paused.max(open)
 }
 
 /// How many jobs the rates allow, if a job takes so many tokens.
@@ -167,7 +194,12 @@ mod tests {
             in_flight,
             paused: None,
             next_in: Duration::from_millis(next_in_ms),
+            breaker: None,
         }
+    }
+
+    fn pace() -> Pace {
+        Pace::new(HOLD, BTreeSet::new())
     }
 
     fn per_minute(amount: u64) -> Limits {
@@ -196,9 +228,43 @@ mod tests {
             (&both, 2, 480, Some(2)),
         ];
         for (limits, in_flight, next_in, expected) in table {
-            let room = Pace::new(HOLD).room(&report(limits, in_flight, next_in), Instant::now());
+            let room = pace().room(&report(limits, in_flight, next_in), Instant::now());
             assert_eq!(room, expected, "{limits:?}, {in_flight} under way, next in {next_in} ms");
         }
+    }
+
+    #[test]
+    fn nobody_is_sent_to_an_open_breaker_and_one_to_a_half_open_one() {
+        let look = |breaker| {
+            let report = UpstreamReport { breaker: Some(breaker), ..report(&Limits::default(), 0, 0) };
+            pace().allowed(&[report], Instant::now())
+        };
+        let probe_in = Duration::from_secs(40);
+        let open = look(BreakerReport::Open { probe_in });
+        assert_eq!((open.none.as_slice(), open.look_in), (&["api".to_owned()][..], Some(probe_in)));
+        assert_eq!(look(BreakerReport::HalfOpen { probing: true }).none, ["api"]);
+        assert_eq!(look(BreakerReport::HalfOpen { probing: false }).jobs(Some("api")), 1);
+        assert_eq!(look(BreakerReport::Closed { failures: 2 }), Allowed::default());
+    }
+
+    #[test]
+    fn jobs_that_have_another_way_are_not_held_up_by_a_breaker() {
+        let detours = || BTreeSet::from(["api".to_owned()]);
+        let allowed = |report: UpstreamReport| Pace::new(HOLD, detours()).allowed(&[report], Instant::now());
+        let requests = per_minute(6);
+        for breaker in
+            [BreakerReport::Open { probe_in: HOLD }, BreakerReport::HalfOpen { probing: true }].map(Some)
+        {
+            let open = UpstreamReport { breaker, ..report(&requests, 0, 9_000) };
+            assert_eq!(allowed(open.clone()), Allowed::default());
+            let paused = UpstreamReport { paused: Some((HOLD, "429".into())), ..open };
+            assert_eq!(allowed(paused).none, ["api"]);
+        }
+        let closed = UpstreamReport {
+            breaker: Some(BreakerReport::Closed { failures: 2 }),
+            ..report(&requests, 0, 9_000)
+        };
+        assert_eq!(allowed(closed).none, ["api"]);
     }
 
     #[test]
@@ -206,8 +272,7 @@ mod tests {
         let requests = per_minute(6_000);
         let wait = Duration::from_secs(7);
         let paused = UpstreamReport { paused: Some((wait, "429".into())), ..report(&requests, 0, 0) };
-        let look =
-            |report: &UpstreamReport| Pace::new(HOLD).allowed(std::slice::from_ref(report), Instant::now());
+        let look = |report: &UpstreamReport| pace().allowed(std::slice::from_ref(report), Instant::now());
         assert_eq!(look(&paused).none, ["api"]);
         assert_eq!(look(&paused).look_in, Some(wait));
         assert_eq!(look(&report(&requests, 0, 900)).look_in, Some(Duration::from_millis(400)));

@@ -25,6 +25,16 @@ pub(super) struct Reader(pub(super) String);
 /// Somebody who may submit and cancel. Holds the tenant.
 pub(super) struct Submitter(pub(super) String);
 
+/// Somebody who may see and do what concerns the whole fleet.
+pub(super) struct Admin;
+
+impl FromRequestParts<Shared> for Admin {
+    type Rejection = Problem;
+    async fn from_request_parts(parts: &mut Parts, app: &Shared) -> Result<Self, Problem> {
+        app.tenant(&parts.headers, Role::Admin).await.map(|_| Self)
+    }
+}
+
 impl FromRequestParts<Shared> for Reader {
     type Rejection = Problem;
     async fn from_request_parts(parts: &mut Parts, app: &Shared) -> Result<Self, Problem> {

@@ -95,6 +95,6 @@ async fn find_job(app: &Shared, tenant: String, id: JobId) -> Result<JobRow, Pro
     found.pop().ok_or_else(|| no_job(id))
 }
 
-fn no_job(id: JobId) -> Problem {
+pub(super) fn no_job(id: JobId) -> Problem {
     Problem::not_found(format!("there is no job {id}"))
 }

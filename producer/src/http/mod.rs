@@ -2,7 +2,7 @@
 //!
 //! A request's way: [`connection`] ends what is too slow, [`around`] gives it an id and catches
 //! panics, [`caller`] says whose it is, a handler ([`jobs`], [`runs`], [`upload`], [`results`],
-//! [`events`]) does it. Whatever goes wrong is a [`problem::Problem`]. `docs/http.md` is the page
+//! [`events`], [`insight`]) does it. Whatever goes wrong is a [`problem::Problem`]. `docs/http.md` is the page
 //! for users; `GET /openapi.json` is made of the handlers.
 
 mod around;
@@ -12,6 +12,7 @@ mod connection;
 mod cursor;
 mod events;
 mod health;
+mod insight;
 mod jobs;
 pub mod keys;
 mod openapi;
@@ -37,6 +38,7 @@ use tokio_util::sync::CancellationToken;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::insight::Insight;
 use crate::intake::Pipelines;
 use caller::Keys;
 use connection::{Connection, Guarded};
@@ -53,6 +55,8 @@ pub struct HttpParts {
     pub kinds: Registry,
     /// How files become jobs.
     pub pipelines: Pipelines,
+    /// How upstreams stand, and what jobs wait for.
+    pub insight: Insight,
     /// Who may call.
     pub access: Access,
     /// Limits and times.
@@ -64,6 +68,7 @@ struct App {
     ledger: Arc<dyn Ledger>,
     kinds: Registry,
     pipelines: Arc<Pipelines>,
+    insight: Insight,
     /// `None`: everybody may do everything.
     keys: Option<Keys>,
     options: HttpOptions,
@@ -114,6 +119,7 @@ fn router(parts: HttpParts, shutdown: CancellationToken) -> Router {
         ledger: parts.ledger,
         kinds: parts.kinds,
         pipelines: Arc::new(parts.pipelines),
+        insight: parts.insight,
         keys,
         options: parts.options,
         shutdown,
@@ -139,6 +145,8 @@ fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(jobs::create_jobs))
         .routes(routes!(jobs::get_job))
         .routes(routes!(jobs::cancel_job))
+        .routes(routes!(insight::explain_job))
+        .routes(routes!(insight::get_upstreams))
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))
         .routes(routes!(openapi::get_openapi))

@@ -24,6 +24,7 @@ use super::Shared;
         (name = "runs", description = "One submission and its counters"),
         (name = "jobs", description = "Single jobs"),
         (name = "results", description = "What a run brought"),
+        (name = "insight", description = "How things stand, and what a job waits for"),
         (name = "health", description = "For probes; no key needed"),
     )
 )]

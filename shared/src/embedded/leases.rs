@@ -8,17 +8,17 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 
 use crate::domain::PortError;
-use crate::ports::{Acquired, Holder, Leases};
+use crate::ports::{Acquired, Held, Holder, Leases};
 
 /// Entries are looked through for expired ones each time their number has doubled.
 const FIRST_CLEANUP: usize = 1_024;
 
 /// Leases of this process.
 #[derive(Default)]
-pub struct MemoryLeases(Mutex<Held>);
+pub struct MemoryLeases(Mutex<ByKey>);
 
 #[derive(Default)]
-struct Held {
+struct ByKey {
     by_key: HashMap<String, Lease>,
     clean_at: usize,
 }
@@ -35,12 +35,12 @@ impl MemoryLeases {
         Self::default()
     }
 
-    fn held(&self) -> MutexGuard<'_, Held> {
+    fn held(&self) -> MutexGuard<'_, ByKey> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Held {
+impl ByKey {
     /// The live lease on a key.
     fn live(&self, key: &str, now: Instant) -> Option<Lease> {
         self.by_key.get(key).copied().filter(|lease| lease.until > now)
@@ -91,5 +91,11 @@ impl Leases for MemoryLeases {
             held.by_key.remove(key);
         }
         Ok(is_ours)
+    }
+
+    async fn holder(&self, key: &str) -> Result<Option<Held>, PortError> {
+        let now = Instant::now();
+        let lease = self.held().live(key, now);
+        Ok(lease.map(|Lease { holder, until }| Held { holder, expires_in: until - now }))
     }
 }

@@ -9,9 +9,10 @@ use async_trait::async_trait;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
+use crate::closings::{Closing, Closings};
 use crate::domain::PortError;
-use crate::ports::{Admission, Ask, CallEnd, Lack, Limits, Quotas, Reservation, UpstreamReport};
-use crate::rules::{Pacing, QuotaState, Slot, SlotAsk, micros, too_large, why};
+use crate::ports::{Admission, Ask, CallEnd, Lack, Limits, Quotas, Reservation, Turn, UpstreamReport};
+use crate::rules::{Pacing, QuotaClosing, QuotaState, Slot, SlotAsk, micros, too_large, why};
 
 /// When to ask again after the hold has passed without a free place. Nobody knows when a call
 /// under way ends.
@@ -22,6 +23,7 @@ pub struct MemoryQuotas {
     /// Time zero of all states.
     started: Instant,
     pacing: Pacing,
+    closings: Closings,
     upstreams: Mutex<BTreeMap<String, Arc<Upstream>>>,
 }
 
@@ -46,11 +48,26 @@ impl MemoryQuotas {
     pub fn with_pacing(limits: BTreeMap<String, Limits>, pacing: Pacing) -> Self {
         let upstreams =
             limits.into_iter().map(|(name, limits)| (name, Arc::new(Upstream::new(limits, pacing))));
-        Self { started: Instant::now(), pacing, upstreams: Mutex::new(upstreams.collect()) }
+        let closings = Closings::default();
+        Self { started: Instant::now(), pacing, closings, upstreams: Mutex::new(upstreams.collect()) }
     }
 
     fn now(&self) -> u64 {
         micros(self.started.elapsed())
+    }
+
+    /// Changes an upstream's state, and tells those who wait for their slots if that closes it.
+    fn change(&self, name: &str, change: impl FnOnce(&mut QuotaState, u64)) {
+        let upstream = self.upstream(name);
+        let mut state = upstream.state();
+        change(&mut state, self.now());
+        if let Some(QuotaClosing { last_id, until, lack }) = state.take_closing() {
+            let until = self.started + Duration::from_micros(until);
+            let note = state.note(lack, self.now()).to_owned();
+            self.closings.tell(name, Closing { last_id, until, lack, note });
+        }
+        drop(state);
+        upstream.freed.notify_one();
     }
 
     fn upstream(&self, name: &str) -> Arc<Upstream> {
@@ -84,17 +101,17 @@ impl Upstream {
         let until = |at: u64| Duration::from_micros(at.saturating_sub(now));
         Ok(match slot {
             Slot::Full { until: at } => return Err(until(at)),
-            Slot::At { at, id } => {
+            Slot::At { at, id, probe } => {
                 let reservation = Reservation { id, upstream: ask.upstream.clone(), spend: ask.spend };
-                Ok(Admission::Go { after: until(at), reservation })
+                Ok(Admission::Go { after: until(at), reservation, probe })
             }
-            Slot::TooFar { at, lack } => Ok(self.refusal(until(at), lack)),
+            Slot::TooFar { at, lack } => Ok(self.refusal(until(at), lack, now)),
             Slot::Never { lack, limit } => Err(too_large(ask, lack, limit)),
         })
     }
 
-    fn refusal(&self, wait: Duration, lack: Lack) -> Admission {
-        Admission::NotBefore { wait, lack, why: why(lack, self.state().pause_why()) }
+    fn refusal(&self, wait: Duration, lack: Lack, now: u64) -> Admission {
+        Admission::NotBefore { wait, lack, why: why(lack, self.state().note(lack, now)) }
     }
 }
 
@@ -119,7 +136,7 @@ impl Quotas for MemoryQuotas {
     async fn admit(&self, ask: Ask) -> Result<Admission, PortError> {
         let upstream = self.upstream(&ask.upstream);
         let _waiting = Waiting::new(&upstream.waiting);
-        let full = |wait| Ok(upstream.refusal(wait, Lack::Concurrency));
+        let full = |wait| Ok(upstream.refusal(wait, Lack::Concurrency, 0));
         let latest = self.now().saturating_add(micros(ask.hold));
         let Ok(_turn) = timeout(ask.hold, upstream.turn.lock()).await else { return full(FULL_RETRY) };
         loop {
@@ -138,16 +155,27 @@ impl Quotas for MemoryQuotas {
         }
     }
 
+    async fn turn(&self, reservation: &Reservation, after: Duration) -> Turn {
+        self.closings.turn(reservation, after).await
+    }
+
+    fn give_back(&self, reservation: Reservation) {
+        self.change(&reservation.upstream, |state, now| {
+            state.give_back(reservation.id, now);
+        });
+    }
+
     async fn settle(&self, reservation: Reservation, end: CallEnd) -> Result<(), PortError> {
-        let upstream = self.upstream(&reservation.upstream);
-        upstream.state().settle(reservation.id, &end, self.now());
-        upstream.freed.notify_one();
+        self.change(&reservation.upstream, |state, now| {
+            state.settle(reservation.id, &end, now);
+        });
         Ok(())
     }
 
     async fn pause(&self, upstream: &str, wait: Duration, why: &str) -> Result<(), PortError> {
-        let upstream = self.upstream(upstream);
-        upstream.state().pause(self.now().saturating_add(micros(wait)), why);
+        self.change(upstream, |state, now| {
+            state.pause(now.saturating_add(micros(wait)), why);
+        });
         Ok(())
     }
 

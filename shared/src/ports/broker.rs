@@ -18,6 +18,9 @@ pub trait Broker: Send + Sync {
     /// How much a line holds.
     async fn depth(&self, line: &str) -> Result<Depth, PortError>;
 
+    /// How many consumers take from a line, of all processes.
+    async fn consumers(&self, line: &str) -> Result<usize, PortError>;
+
     /// Resolves when a line may have become shorter since the last call. May resolve early; a
     /// broker that cannot tell never resolves, and the caller's slow poll does the work. For one
     /// caller in a process.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::domain::{JobId, PortError};
+use crate::domain::{DedupKey, JobId, PortError};
 
 /// Who holds a lease: one delivery of one dispatch of one job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +17,20 @@ pub struct Holder {
     /// Which delivery of the dispatch: 0 for a first one, larger for one that comes after it because
     /// the broker took the message back. Two first ones are the same message published twice.
     pub token: u64,
+}
+
+/// The key of the lease that a call needs: one for all jobs that ask for the same thing.
+pub fn lease_key(tenant: &str, kind: &str, key: &DedupKey) -> String {
+    format!("{tenant}/{kind}/{key}")
+}
+
+/// A lease that somebody has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// Who.
+    pub holder: Holder,
+    /// Time until it ends, unless renewed.
+    pub expires_in: Duration,
 }
 
 /// Answer to a request for a lease.
@@ -47,4 +61,7 @@ pub trait Leases: Send + Sync {
 
     /// Gives the lease up. `false`: it was no longer this holder's, and is left alone.
     async fn release(&self, key: &str, holder: Holder) -> Result<bool, PortError>;
+
+    /// Who has the lease; `None`: nobody.
+    async fn holder(&self, key: &str) -> Result<Option<Held>, PortError>;
 }

@@ -1,6 +1,7 @@
 //! What the engine needs from the world, as small traits. Every adapter of a port passes the
 //! same conformance suite (crate `fleetline-tests`, folder `conformance`).
 
+mod backlog;
 mod breaker;
 mod broker;
 mod keys;
@@ -9,10 +10,11 @@ mod ledger;
 mod outbox;
 mod quotas;
 
+pub use backlog::{Backlog, BacklogLedger, JobStanding};
 pub use breaker::{BreakerOptions, BreakerReport, FailureRate};
 pub use broker::{Broker, Deliveries, Delivery, Depth, Message, Settle, Settlement};
 pub use keys::{ApiKey, KeyLedger, NewApiKey, Role};
-pub use leases::{Acquired, Holder, Leases};
+pub use leases::{Acquired, Held, Holder, Leases, lease_key};
 pub use ledger::{
     Added, CancelJobs, CancelLedger, Cancelled, DeadJobs, DispatchAsk, DispatchLedger, FailedAttempt, Finish,
     FinishLedger, Finished, JobDetail, JobFilter, JobRow, Ledger, OpenedRun, Page, QueryLedger,
@@ -20,5 +22,6 @@ pub use ledger::{
 };
 pub use outbox::{Event, OutboxLedger};
 pub use quotas::{
-    Admission, Ask, CallEnd, DimensionUse, Lack, Limits, Quotas, Rate, Rates, Reservation, UpstreamReport,
+    Admission, Ask, CallEnd, DimensionUse, Lack, Limits, Quotas, Rate, Rates, Reservation, Turn,
+    UpstreamReport,
 };

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use super::{BreakerOptions, BreakerReport};
 use crate::domain::{Dimension, Feedback, PortError, Spend, Verdict};
 
 /// So much per window.
@@ -37,6 +38,8 @@ pub struct Limits {
     pub per_tenant: Option<Rates>,
     /// What may be used of it with a model, by the model's name.
     pub per_model: BTreeMap<String, Rates>,
+    /// When it is left alone because it fails; `None`: never.
+    pub breaker: Option<BreakerOptions>,
 }
 
 impl Limits {
@@ -137,6 +140,8 @@ pub enum Admission {
         after: Duration,
         /// What was set aside.
         reservation: Reservation,
+        /// The call tries whether the upstream is well again; the whole fleet waits for its end.
+        probe: bool,
     },
     /// Nothing was set aside; ask again after this wait.
     NotBefore {
@@ -144,7 +149,23 @@ pub enum Admission {
         wait: Duration,
         /// What is missing.
         lack: Lack,
-        /// The same for people: `requests`, `tokens`, `concurrency`, `paused: 429`.
+        /// The same for people: `requests`, `tokens`, `concurrency`, `paused: 429`, `breaker: open`.
+        why: String,
+    },
+}
+
+/// How the wait for a slot ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// The slot has come: call now.
+    Now,
+    /// The upstream closed meanwhile: give the reservation back.
+    Closed {
+        /// The earliest time at which asking makes sense.
+        wait: Duration,
+        /// What closed it: a pause or the breaker.
+        lack: Lack,
+        /// The same for people.
         why: String,
     },
 }
@@ -166,7 +187,7 @@ pub enum Lack {
     Concurrency,
     /// A pause.
     Pause,
-    /// The breaker is open.
+    /// The breaker is open, or half-open and its probe is under way.
     Breaker,
 }
 
@@ -188,9 +209,11 @@ pub struct UpstreamReport {
     pub waiting: u32,
     /// Time until a pause ends, and why it was called.
     pub paused: Option<(Duration, String)>,
-    /// Time until rates and pause let the next small call start. Whether a place is free for it,
-    /// `in_flight` tells.
+    /// Time until rates, pause and breaker let the next small call start. Whether a place is free
+    /// for it, `in_flight` tells.
     pub next_in: Duration,
+    /// How its breaker stands, if it has one.
+    pub breaker: Option<BreakerReport>,
 }
 
 /// What was used of a limit.
@@ -214,15 +237,24 @@ pub trait Quotas: Send + Sync {
     /// for one, the hold at most. A call larger than a whole limit is [`PortError::Invalid`].
     async fn admit(&self, ask: Ask) -> Result<Admission, PortError>;
 
+    /// Sleeps for the slot of an [`Admission::Go`], and wakes sooner if the upstream closes after the
+    /// reservation was made: a pause begins or gets longer, the breaker opens. Whoever cannot hear of
+    /// that, because a server is out of reach, sleeps on.
+    async fn turn(&self, reservation: &Reservation, after: Duration) -> Turn;
+
+    /// Ends a reservation whose call was not made and will not be: all of it is free again, the call
+    /// itself included. It is no overrun to lose this: what was set aside then stays used.
+    fn give_back(&self, reservation: Reservation);
+
     /// Ends a call: frees its place, and corrects what was set aside to what was used. What was
     /// used beyond the estimate delays later calls. [`Verdict::RateLimited`] pauses the upstream
     /// for as long as the answer said (5 s if it said nothing, an hour at most), and lowers its
     /// effective rate, which recovers by itself; calls that were admitted before such a pause do
-    /// not call another one.
+    /// not call another one. The breaker hears of every verdict; a 429 is no failure to it.
     async fn settle(&self, reservation: Reservation, end: CallEnd) -> Result<(), PortError>;
 
-    /// Gives nobody a start within this time. A longer pause wins over a shorter one. Whoever
-    /// was told to go before the pause, still goes.
+    /// Gives nobody a start within this time. A longer pause wins over a shorter one. Whoever still
+    /// sleeps for its slot is told, see [`Quotas::turn`].
     async fn pause(&self, upstream: &str, wait: Duration, why: &str) -> Result<(), PortError>;
 
     /// All upstreams that were configured or asked for, by name.

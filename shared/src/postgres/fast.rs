@@ -23,17 +23,19 @@ pub(super) fn plain(finish: &Finish) -> Option<&ErasedDone> {
 
 /// Locks are taken in the order that all steps keep: rows of the queue in order of numbers (`mine`),
 /// the keys' rows in order of keys, and the runs last. A key that others wait for is left alone with its job, for
-/// only a later statement sees who waits; `kept` says which jobs are done.
+/// only a later statement sees who waits; `kept` says which jobs are done. Which dispatch counts: see
+/// [`HOLD_CURRENT`](super::finish::HOLD_CURRENT).
 pub(super) const FINISH: &str = "
     WITH mine AS MATERIALIZED (
-      SELECT q.n, q.run, q.key, q.fence, q.fresh_ms, q.attempts + 1 AS attempts, q.calls + f.calls AS calls,
+      SELECT q.n, q.run, q.key, f.fence, q.fresh_ms, q.attempts + 1 AS attempts, q.calls + f.calls AS calls,
         q.input_tokens + f.input_tokens AS input_tokens, q.output_tokens + f.output_tokens AS output_tokens,
         f.calls AS more_calls, f.input_tokens AS more_input, f.output_tokens AS more_output,
         f.output, f.analyser, f.model
       FROM unnest($1::bigint[], $2::uuid[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::text[],
           $8::text[], $9::text[])
         f (n, id, fence, calls, input_tokens, output_tokens, output, analyser, model), LATERAL (
-          SELECT * FROM queue WHERE n = f.n AND fence = f.fence AND settled_fence < fence AND id = f.id FOR UPDATE) q
+          SELECT * FROM queue WHERE n = f.n AND (fence = f.fence OR fence + 1 = f.fence AND state + 0 = 0)
+            AND settled_fence < f.fence AND id = f.id FOR UPDATE) q
     ), kept AS (
       INSERT INTO dedup AS d (key, result, fresh_until)
       SELECT key, n, now() + fresh_ms * interval '1 ms' FROM mine ORDER BY key

@@ -4,6 +4,7 @@
 //! `docs/postgres.md` tells the tables, the order of locks, and what happens when connections break.
 
 mod admin;
+mod backlog;
 mod cancel;
 mod changes;
 mod codes;
@@ -14,6 +15,7 @@ mod due;
 mod end;
 mod examine;
 mod expire;
+mod fair;
 mod fast;
 mod fault;
 mod finish;

@@ -9,6 +9,7 @@ use crate::domain::Usage;
 /// A job that was handed out and is to live on. Attempts and usage are as they are from now on.
 pub(super) struct Back {
     n: i64,
+    fence: i64,
     delay_ms: i64,
     attempts: i32,
     usage: Usage,
@@ -19,7 +20,15 @@ pub(super) struct Back {
 
 impl Back {
     pub(super) fn new(job: &Live, delay_ms: i64, error: Option<String>) -> Self {
-        Self { n: job.n, delay_ms, attempts: job.attempts, usage: job.usage, error, stays: false }
+        Self {
+            n: job.n,
+            fence: job.fence,
+            delay_ms,
+            attempts: job.attempts,
+            usage: job.usage,
+            error,
+            stays: false,
+        }
     }
 
     /// Another attempt owns the job.
@@ -35,9 +44,10 @@ pub(super) const PUT_BACK: &str = "
       run_at = CASE WHEN b.stays THEN q.run_at ELSE now() + b.delay_ms * interval '1 ms' END,
       dispatched_at = CASE WHEN b.stays THEN q.dispatched_at END,
       waits = NOT b.stays AND b.delay_ms > 0, attempts = b.attempts, error = coalesce(b.error, q.error),
-      settled_fence = CASE WHEN b.stays THEN q.settled_fence ELSE q.fence END
+      fence = CASE WHEN b.stays THEN q.fence ELSE b.fence END,
+      settled_fence = CASE WHEN b.stays THEN q.settled_fence ELSE b.fence END
     FROM unnest($1::bigint[], $2::bigint[], $3::integer[], $4::bigint[], $5::bigint[], $6::bigint[], $7::text[],
-      $8::boolean[]) b (n, delay_ms, attempts, calls, input_tokens, output_tokens, error, stays)
+      $8::boolean[], $9::bigint[]) b (n, delay_ms, attempts, calls, input_tokens, output_tokens, error, stays, fence)
     WHERE q.n = ANY(ARRAY[b.n])";
 
 pub(super) async fn put_back(connection: &mut PgConnection, backs: &[Back]) -> Result<()> {
@@ -56,6 +66,7 @@ pub(super) async fn put_back(connection: &mut PgConnection, backs: &[Back]) -> R
         .bind(usage(|usage| usage.output_tokens))
         .bind(backs.iter().map(|back| back.error.as_deref()).collect::<Vec<_>>())
         .bind(backs.iter().map(|back| back.stays).collect::<Vec<_>>())
+        .bind(backs.iter().map(|back| back.fence).collect::<Vec<_>>())
         .execute(connection)
         .await?;
     Ok(())

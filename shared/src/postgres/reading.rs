@@ -4,9 +4,11 @@ use async_trait::async_trait;
 
 use super::fault::Fault;
 use super::retry::perform;
-use super::{PostgresLedger, detail, query};
+use super::{PostgresLedger, backlog, detail, query};
 use crate::domain::{DedupKey, JobId, PortError, RunId};
-use crate::ports::{JobDetail, JobFilter, JobRow, Page, QueryLedger, RunRow};
+use crate::ports::{
+    Backlog, BacklogLedger, JobDetail, JobFilter, JobRow, JobStanding, Page, QueryLedger, RunRow,
+};
 
 #[async_trait]
 impl QueryLedger for PostgresLedger {
@@ -38,5 +40,18 @@ impl QueryLedger for PostgresLedger {
     ) -> Result<Vec<bool>, PortError> {
         let found = perform!(self, connection => detail::have_results(&mut connection, tenant, kind, &keys));
         found.map_err(Fault::in_words)
+    }
+}
+
+#[async_trait]
+impl BacklogLedger for PostgresLedger {
+    async fn backlog(&self) -> Result<Vec<Backlog>, PortError> {
+        let rows = perform!(self, connection => backlog::backlog(&mut connection));
+        rows.map_err(Fault::in_words)
+    }
+
+    async fn standing(&self, job: JobId) -> Result<Option<JobStanding>, PortError> {
+        let standing = perform!(self, connection => backlog::standing(&mut connection, job));
+        standing.map_err(Fault::in_words)
     }
 }

@@ -31,7 +31,8 @@ impl Taken {
 /// a range of the index. What another dispatcher holds at this moment is passed over.
 ///
 /// The commit does not wait for the disk: if a crash of the server undoes it, the jobs are ready
-/// again under the same fence, and of two finishes of one fence the ledger takes the first.
+/// again under the same fence, and of two finishes of one fence the ledger takes the first, even
+/// before the second dispatch.
 pub(super) const TAKE: &str = "
     WITH RECURSIVE settings AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true)),
     lane AS MATERIALIZED (

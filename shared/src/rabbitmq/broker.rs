@@ -119,8 +119,8 @@ impl RabbitBroker {
         any
     }
 
-    /// Messages in the queue that nobody has. An unknown queue has none.
-    async fn ready(&self, queue: &str) -> Result<usize, PortError> {
+    /// Messages in the queue that nobody has, and its consumers. An unknown queue has none.
+    async fn counts(&self, queue: &str) -> Result<(usize, usize), PortError> {
         let doing = format!("asking how much `{queue}` holds");
         let name = short(queue)?;
         let mut asking = self.asking.lock().await;
@@ -133,10 +133,10 @@ impl RabbitBroker {
         match answered(self.link.patience, asked).await {
             Ok(queue) => {
                 *asking = Some((live, channel));
-                Ok(queue.message_count() as usize)
+                Ok((queue.message_count() as usize, queue.consumer_count() as usize))
             }
             // The refusal closed the channel.
-            Err(failure) if failure.code() == Some(NOT_FOUND) => Ok(0),
+            Err(failure) if failure.code() == Some(NOT_FOUND) => Ok((0, 0)),
             Err(failure) => Err(self.link.failed(&live, &failure, &doing)),
         }
     }
@@ -174,8 +174,12 @@ impl Broker for RabbitBroker {
     /// other processes' deliveries are not counted, nor is what lies in a consumer's buffer.
     async fn depth(&self, line: &str) -> Result<Depth, PortError> {
         let queue = Queue::of_line(line).name;
-        let ready = self.ready(&queue).await?;
+        let (ready, _) = self.counts(&queue).await?;
         Ok(Depth { ready, unsettled: self.held.count(&queue) })
+    }
+
+    async fn consumers(&self, line: &str) -> Result<usize, PortError> {
+        Ok(self.counts(&Queue::of_line(line).name).await?.1)
     }
 
     /// Resolves when a delivery of this process was settled; in one without consumers, never.

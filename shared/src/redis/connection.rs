@@ -5,9 +5,9 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use redis::aio::MultiplexedConnection;
+use redis::aio::{MultiplexedConnection, PubSubSink, PubSubStream};
 use redis::{AsyncConnectionConfig, Client, Pipeline, RedisError, Value};
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use super::RedisOptions;
 use crate::domain::PortError;
@@ -84,6 +84,23 @@ impl Redis {
             answered => answered,
         };
         answers.map_err(|failed| self.unavailable(port, &failed))
+    }
+
+    /// A connection that hears what is published on the channels of a pattern; none if that failed.
+    pub(super) async fn listen(&self, pattern: &str) -> Option<(PubSubSink, PubSubStream)> {
+        let subscribed = async {
+            let (mut sink, stream) = self.0.client.get_async_pubsub().await?.split();
+            sink.psubscribe(pattern).await?;
+            Ok::<_, RedisError>((sink, stream))
+        };
+        match timeout(self.0.options.connect_timeout, subscribed).await {
+            Ok(Ok(subscribed)) => Some(subscribed),
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "cannot listen to Redis: pauses are heard of at the next call only");
+                None
+            }
+            Err(_) => None,
+        }
     }
 
     async fn once(&self, deadline: Instant, commands: &Pipeline) -> Result<Vec<Value>, Failed> {

@@ -127,6 +127,7 @@ fn options() -> EngineOptions {
         },
         limits: std::collections::BTreeMap::new(),
         terms: std::collections::BTreeMap::new(),
+        weights: fleetline_shared::domain::Weights::default(),
     }
 }
 

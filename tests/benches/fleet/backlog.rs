@@ -5,28 +5,37 @@ use std::time::{Duration, Instant};
 use fleetline_producer::dispatcher::WindowBounds;
 use fleetline_shared::ports::QueryLedger;
 
+use crate::cpu::Cpu;
 use crate::rig::{Rig, Work};
+use crate::throughput::median;
 
 const WINDOW: WindowBounds = WindowBounds { least: 64, most: 10_000 };
-/// Jobs that are timed at each size of the backlog.
-const TIMED: u64 = 20_000;
+/// Jobs that are timed at each size of the backlog, and how often.
+const TIMED: u64 = 10_000;
+const ROUNDS: u64 = 5;
 
 /// The rate of jobs with ever more jobs waiting behind them.
 pub(crate) async fn print(largest: u64) {
-    println!("cost of a job by backlog: the rate of {TIMED} jobs while so many wait");
+    println!("cost of a job by backlog: the rate of {TIMED} jobs while so many wait, median of {ROUNDS}");
     let mut first = None;
     for backlog in [1_000, 100_000, 1_000_000].into_iter().filter(|size| *size <= largest) {
         let rig = Rig::new().await;
-        let run = rig.submit(Work::Noop, backlog + TIMED).await;
+        // The first ones are not timed.
+        let run = rig.submit(Work::Noop, backlog + TIMED * (ROUNDS + 1)).await;
         let dispatcher = rig.dispatcher(Work::Noop, WINDOW);
         let worker = rig.worker(Work::Noop, 1_000);
-        until(&rig, run, 2_000).await;
-        let started = Instant::now();
-        let from = until(&rig, run, 2_000).await;
-        let to = until(&rig, run, TIMED).await;
-        let rate = (to - from) as f64 / started.elapsed().as_secs_f64();
+        let from = until(&rig, run, TIMED).await;
+        let (mut rates, cpu) = (Vec::new(), Cpu::now());
+        let mut done = from;
+        for round in 2..=ROUNDS + 1 {
+            let (started, before) = (Instant::now(), done);
+            done = until(&rig, run, TIMED * round).await;
+            rates.push((done - before) as f64 / started.elapsed().as_secs_f64());
+        }
+        let used = cpu.since(done - from);
+        let rate = median(rates);
         let base = *first.get_or_insert(rate);
-        println!("  {backlog:>9} waiting   {rate:>8.0} jobs/s   {:.2} of the first", rate / base);
+        println!("  {backlog:>9} waiting   {rate:>8.0} jobs/s   {:.2} of the first; {used}", rate / base);
         if backlog == largest {
             fairness(&rig).await;
         }
@@ -36,7 +45,7 @@ pub(crate) async fn print(largest: u64) {
     }
 }
 
-/// A run of ten jobs behind what is left of the backlog, and ten jobs alone.
+/// A run of ten jobs behind what is left of the backlog.
 async fn fairness(rig: &Rig) {
     let started = Instant::now();
     let run = rig.submit(Work::Noop, 10).await;

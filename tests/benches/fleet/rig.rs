@@ -1,13 +1,13 @@
 //! A fleet in one process: real servers, the same dispatcher and worker as in production.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use fleetline_producer::dispatcher::{DispatchOptions, Dispatcher, WindowBounds};
 use fleetline_producer::submit::submit;
 use fleetline_shared::domain::{
-    CallContext, Done, Estimate, JobError, Kind, NewJob, NewRun, Registry, RunId, RunState, Source,
+    CallContext, Done, Estimate, JobError, Kind, NewJob, NewRun, Registry, RunId, RunState, Source, Weights,
 };
 use fleetline_shared::ports::{
     Broker, DispatchLedger, Leases, Limits, QueryLedger, Quotas, Rate, RunRow, Scope, Seal, SubmitLedger,
@@ -158,6 +158,8 @@ impl Rig {
                 window,
                 poll: Duration::from_secs(1),
                 hold: Duration::from_secs(1),
+                weights: Weights::default(),
+                detours: BTreeSet::new(),
             },
         };
         let drain = CancellationToken::new();

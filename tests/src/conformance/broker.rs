@@ -22,6 +22,7 @@ macro_rules! broker_conformance {
                 what_is_published_is_delivered_once,
                 one_consumer_gets_messages_in_order,
                 prefetch_bounds_what_is_unsettled,
+                consumers_are_counted,
                 an_acknowledged_message_is_gone,
                 a_dropped_delivery_comes_back_first_and_marked,
                 the_delivery_of_a_task_that_panicked_comes_back,
@@ -127,6 +128,23 @@ pub async fn one_consumer_gets_messages_in_order(fixture: &dyn BrokerFixture) {
         assert_eq!(number(&delivery), expected);
         delivery.ack().await.unwrap();
     }
+}
+
+/// Whoever takes from a line is counted, from its first look on until it is gone.
+pub async fn consumers_are_counted(fixture: &dyn BrokerFixture) {
+    let bench = Bench::new(fixture);
+    let consumers = || async { bench.broker.consumers(&bench.line).await.expect("the broker is there") };
+    assert_eq!(consumers().await, 0);
+    bench.publish([1]).await;
+    let mut first = bench.consumer(1).await;
+    bench.next(&mut first).await.ack().await.unwrap();
+    bench.pace.becomes(1, consumers).await;
+    let second = bench.consumer(1).await;
+    bench.pace.becomes(2, consumers).await;
+    drop(first);
+    bench.pace.becomes(1, consumers).await;
+    drop(second);
+    bench.pace.becomes(0, consumers).await;
 }
 
 /// No more than `prefetch` are out; each settlement lets one more come. None is refused.

@@ -28,6 +28,7 @@ macro_rules! leases_conformance {
                 a_lease_that_nobody_has_is_renewed,
                 a_released_lease_is_free,
                 only_the_holder_releases,
+                the_holder_can_be_read,
                 a_newer_dispatch_takes_over,
                 an_older_dispatch_does_not_take_back,
                 a_second_delivery_of_a_dispatch_takes_over,
@@ -154,6 +155,20 @@ pub async fn a_released_lease_is_free(fixture: &dyn LeasesFixture) {
     assert!(bench.release(first).await);
     assert!(!bench.release(first).await, "it was released");
     assert!(bench.acquire(holder()).await);
+}
+
+/// Who holds a lease and for how long is told, and that nobody does.
+pub async fn the_holder_can_be_read(fixture: &dyn LeasesFixture) {
+    let bench = Bench::new(fixture);
+    let holder_of = || async { bench.leases.holder(&bench.key).await.unwrap() };
+    assert_eq!(holder_of().await, None);
+    let ours = Holder { fence: 7, token: u64::MAX, ..holder() };
+    assert!(bench.acquire(ours).await);
+    let held = holder_of().await.expect("it is held");
+    assert_eq!(held.holder, ours);
+    assert!(held.expires_in <= bench.ttl, "{held:?}");
+    assert!(bench.release(ours).await);
+    assert_eq!(holder_of().await, None);
 }
 
 /// Others leave it alone, whatever they have in common with the holder.

@@ -73,6 +73,10 @@ impl QuotasFixture for VirtualQuotas {
         Arc::new(MemoryQuotas::new(limits))
     }
 
+    fn another(&self, quotas: &Arc<dyn Quotas>) -> Arc<dyn Quotas> {
+        Arc::clone(quotas)
+    }
+
     /// Tokio's clock wakes sleepers up to two milliseconds late.
     fn jitter(&self) -> Duration {
         Duration::from_millis(2)

@@ -44,14 +44,14 @@ async fn perform(url: &str, vendor: Vendor, args: &Value) -> (Result<ErasedDone,
 }
 
 fn echo() -> Value {
-    json!({ "upstream": "api", "path": "/echo", "body": { "x": [1.50, "ü"] } })
+    json!({ "upstream": "api", "path": "/echo", "body": { "x": [1.5, "ü"] } })
 }
 
 #[tokio::test]
 async fn the_answer_is_the_result() {
     let simulator = Running::start(|_| {}).await;
     let (done, context) = perform(&simulator.url, Vendor::Plain, &echo()).await;
-    assert_eq!(done.expect("an answer").output.get(), r#"{"call":1,"echo":{"x":[1.50,"ü"]}}"#);
+    assert_eq!(done.expect("an answer").output.get(), r#"{"call":1,"echo":{"x":[1.5,"ü"]}}"#);
     assert_eq!(context.usage().calls, 1);
     let calls = simulator.ledger().await;
     assert_eq!(calls[0]["marker"], context.job_id.to_string(), "a POST can be told from its repetition");
@@ -141,15 +141,9 @@ async fn each_upstream_has_its_own_quota() {
         Running::start(|options| options.headers = HeaderStyle::Datadog).await,
     );
     let apis = vec![("jira", api(&jira.url, Vendor::Jira)), ("datadog", api(&datadog.url, Vendor::Datadog))];
-    let per_hour = |amount| Known {
-        limits: Limits {
-            requests: Some(Rate { amount, window: Duration::from_hours(1) }),
-            ..Limits::default()
-        },
-        ..Known::default()
-    };
-    let upstreams =
-        BTreeMap::from([("jira".to_owned(), per_hour(2)), ("datadog".to_owned(), per_hour(36_000))]);
+    let requests = Some(Rate { amount: 2, window: Duration::from_hours(1) });
+    let few = Known { limits: Limits { requests, ..Limits::default() }, ..Known::default() };
+    let upstreams = BTreeMap::from([("jira".to_owned(), few), ("datadog".to_owned(), Known::default())]);
     let world = World::start(&registry(apis, policy()), upstreams).await;
     let job = |upstream: &str, number: u32| {
         let args = json!({ "upstream": upstream, "path": "/echo", "body": { "number": number } });

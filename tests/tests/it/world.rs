@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use fleetline::engine::{Embedded, EngineOptions, RunningEngine};
 use fleetline_producer::sweeper::SweepOptions;
-use fleetline_shared::domain::{KindPolicy, NewJob, NewRun, Registry, RunId, RunState, Source};
+use fleetline_shared::domain::{KindPolicy, NewJob, NewRun, Registry, RunId, RunState, Source, Weights};
 use fleetline_shared::embedded::SqliteLedger;
 use fleetline_shared::ports::{
     DispatchLedger, JobFilter, JobRow, Limits, Page, QueryLedger, Scope, Seal, SubmitLedger,
@@ -60,6 +60,7 @@ impl World {
             },
             limits,
             terms,
+            weights: Weights::default(),
         };
         let engine = embedded.start(registry.clone(), options, Scope::All);
         let ledger = embedded.ledger.clone();

@@ -128,6 +128,7 @@ impl Upstream {
             concurrency: self.concurrency,
             per_tenant: self.per_tenant.rates(),
             per_model: self.rates_per_model(),
+            breaker: self.breaker.options(),
         }
     }
 

@@ -18,7 +18,14 @@ pub(super) struct Consumer {
 
 impl Consumer {
     pub(super) fn new(line: Arc<Line>, prefetch: usize) -> Self {
+        line.join();
         Self { line, slots: Arc::new(Semaphore::new(prefetch.min(Semaphore::MAX_PERMITS))) }
+    }
+}
+
+impl Drop for Consumer {
+    fn drop(&mut self) {
+        self.line.leave();
     }
 }
 

@@ -32,6 +32,7 @@ pub(super) struct Line {
 struct State {
     ready: BTreeMap<u64, Queued>,
     unsettled: usize,
+    consumers: usize,
     last_place: u64,
 }
 
@@ -85,6 +86,20 @@ impl Line {
         state.ready.insert(queued.place, queued);
         drop(state);
         self.permits.add_permits(1);
+    }
+
+    /// Somebody takes from the line from now on.
+    pub(super) fn join(&self) {
+        lock(&self.state).consumers += 1;
+    }
+
+    /// Somebody does so no more.
+    pub(super) fn leave(&self) {
+        lock(&self.state).consumers -= 1;
+    }
+
+    pub(super) fn consumers(&self) -> usize {
+        lock(&self.state).consumers
     }
 
     pub(super) fn depth(&self) -> Depth {

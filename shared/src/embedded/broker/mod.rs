@@ -109,6 +109,11 @@ impl Broker for MemoryBroker {
         Ok(line.map_or(Depth::default(), |line| line.depth()))
     }
 
+    async fn consumers(&self, line: &str) -> Result<usize, PortError> {
+        let line = lock(&self.lines).get(line).map(Arc::clone);
+        Ok(line.map_or(0, |line| line.consumers()))
+    }
+
     async fn line_moved(&self) {
         self.shared.moved.notified().await;
     }

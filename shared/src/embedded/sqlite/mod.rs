@@ -2,6 +2,7 @@
 //!
 //! It survives `kill -9` and power cuts: what a call answered is in the file.
 
+mod backlog;
 mod cancel;
 mod codes;
 mod connection;
@@ -22,6 +23,7 @@ mod results;
 mod runs;
 mod submit;
 mod sweep;
+mod turns;
 mod twins;
 mod validity;
 mod writer;
@@ -38,9 +40,9 @@ use tokio::task::spawn_blocking;
 
 use crate::domain::{DedupKey, Envelope, JobId, NewJob, NewRun, PortError, RunId};
 use crate::ports::{
-    Added, CancelJobs, CancelLedger, Cancelled, DeadJobs, DispatchAsk, DispatchLedger, Finish, FinishLedger,
-    Finished, JobDetail, JobFilter, JobRow, OpenedRun, Page, QueryLedger, RedriveLedger, RunRow, Scope, Seal,
-    SubmitLedger, Swept, Validity,
+    Added, Backlog, BacklogLedger, CancelJobs, CancelLedger, Cancelled, DeadJobs, DispatchAsk,
+    DispatchLedger, Finish, FinishLedger, Finished, JobDetail, JobFilter, JobRow, JobStanding, OpenedRun,
+    Page, QueryLedger, RedriveLedger, RunRow, Scope, Seal, SubmitLedger, Swept, Validity,
 };
 use dispatch::{Dispatched, LastTurns};
 use fault::Fault;
@@ -208,6 +210,17 @@ impl QueryLedger for SqliteLedger {
     ) -> Result<Vec<bool>, PortError> {
         let (tenant, kind) = (tenant.to_owned(), kind.to_owned());
         self.read(move |connection| detail::have_results(connection, &tenant, &kind, &keys)).await
+    }
+}
+
+#[async_trait]
+impl BacklogLedger for SqliteLedger {
+    async fn backlog(&self) -> Result<Vec<Backlog>, PortError> {
+        self.read(backlog::backlog).await
+    }
+
+    async fn standing(&self, job: JobId) -> Result<Option<JobStanding>, PortError> {
+        self.read(move |connection| backlog::standing(connection, job)).await
     }
 }
 

@@ -7,14 +7,14 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use redis::Value;
+use redis::{Pipeline, Value, cmd};
 
 use super::Redis;
 use super::script::{self, Script, unexpected};
 use crate::batcher::Batcher;
-use crate::domain::PortError;
+use crate::domain::{JobId, PortError};
 use crate::kill_point;
-use crate::ports::{Acquired, Holder, Leases};
+use crate::ports::{Acquired, Held, Holder, Leases};
 
 const PORT: &str = "leases";
 
@@ -28,6 +28,7 @@ static SCRIPT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lea
 /// Leases in Redis. Requests that come while others are under way go together, in one call of the
 /// script.
 pub struct RedisLeases {
+    redis: Redis,
     prefix: String,
     batcher: Batcher<Request, Result<i64, PortError>>,
 }
@@ -45,8 +46,9 @@ impl RedisLeases {
     pub fn new(redis: Redis) -> Self {
         // One hash tag for all, so that Redis Cluster keeps together what goes together.
         let prefix = format!("{{{}:lease}}:", redis.prefix());
+        let for_batches = redis.clone();
         let batcher = Batcher::start(BATCH, move |requests: Vec<Request>| {
-            let redis = redis.clone();
+            let redis = for_batches.clone();
             async move {
                 let number = requests.len();
                 match run(&redis, requests).await {
@@ -55,7 +57,7 @@ impl RedisLeases {
                 }
             }
         });
-        Self { prefix, batcher }
+        Self { redis, prefix, batcher }
     }
 
     async fn ask(
@@ -111,6 +113,22 @@ impl Leases for RedisLeases {
     async fn release(&self, key: &str, holder: Holder) -> Result<bool, PortError> {
         Ok(self.ask("drop", key, holder, Duration::ZERO).await? == 1)
     }
+
+    async fn holder(&self, key: &str) -> Result<Option<Held>, PortError> {
+        let key = format!("{}{key}", self.prefix);
+        let mut look = Pipeline::new();
+        look.add_command(cmd("GET").arg(&key).clone()).add_command(cmd("PTTL").arg(&key).clone());
+        let answers = self.redis.run(PORT, &look).await?;
+        match answers.as_slice() {
+            [Value::Nil, _] => Ok(None),
+            [Value::BulkString(holder), Value::Int(left)] => {
+                let expires_in = Duration::from_millis(u64::try_from(*left).unwrap_or(0));
+                // Somebody else's key under our name is nobody's lease.
+                Ok(read_holder(&String::from_utf8_lossy(holder)).map(|holder| Held { holder, expires_in }))
+            }
+            _ => Err(unexpected(PORT, &Value::Array(answers))),
+        }
+    }
 }
 
 /// The holder as the scripts compare it.
@@ -119,6 +137,15 @@ fn text(Holder { job, fence, token }: Holder) -> String {
         return "anybody".into();
     }
     format!("{job}:{fence:020}:{token:016x}")
+}
+
+/// Reads what [`text`] wrote.
+fn read_holder(text: &str) -> Option<Holder> {
+    let mut parts = text.split(':');
+    let job: JobId = parts.next()?.parse().ok()?;
+    let fence = parts.next()?.parse().ok()?;
+    let token = u64::from_str_radix(parts.next()?, 16).ok()?;
+    Some(Holder { job, fence, token })
 }
 
 /// Redis counts whole milliseconds, and refuses none.

@@ -24,7 +24,10 @@ pub(super) static SCRIPT: LazyLock<Script> = LazyLock::new(|| {
         include_str!("lua/parts.lua"),
         include_str!("lua/throttle.lua"),
         include_str!("lua/calls.lua"),
+        include_str!("lua/breaker.lua"),
         include_str!("lua/state.lua"),
+        include_str!("lua/tell.lua"),
+        include_str!("lua/next.lua"),
         include_str!("lua/main.lua"),
     ))
 });
@@ -46,6 +49,11 @@ pub enum Op {
         /// How it ended.
         end: CallEnd,
     },
+    /// A call was not made.
+    GiveBack {
+        /// Number of the call.
+        id: u64,
+    },
     /// No slot within this time.
     Pause {
         /// From now on.
@@ -55,6 +63,13 @@ pub enum Op {
     },
     /// How things stand.
     Report,
+}
+
+impl Op {
+    /// Whether it frees a place.
+    pub(super) fn ends_call(&self) -> bool {
+        matches!(self, Self::Settle { .. } | Self::GiveBack { .. })
+    }
 }
 
 /// Which state a call is about, and under which limits.
@@ -108,6 +123,7 @@ impl QuotaCall<'_> {
                     call.arg(hold.min(&MOST)).arg(ttl.min(&MOST)).arg(name_text(tenant)).arg(name_text(model))
                 }
                 Op::Settle { id, end } => call.arg("settle").arg(id).arg(&end_args(end)),
+                Op::GiveBack { id } => call.arg("give-back").arg(id),
                 Op::Pause { wait, why } => call.arg("pause").arg(wait.min(&MOST)).arg(why),
                 Op::Report => call.arg("report"),
             };

@@ -43,6 +43,11 @@ impl Message {
         let Reservation { id, upstream, .. } = reservation;
         Self::Change { upstream, change: Some(Op::Settle { id, end }), done }
     }
+
+    pub(super) fn give_back(reservation: Reservation) -> Self {
+        let Reservation { id, upstream, .. } = reservation;
+        Self::Change { upstream, change: Some(Op::GiveBack { id }), done: None }
+    }
 }
 
 /// What goes to one upstream in one round trip.
@@ -108,7 +113,7 @@ impl Desk {
             lane.refuse_late(now);
             let has_changes = by_name.contains_key(upstream);
             let (changes, dones) = by_name.remove(upstream).unwrap_or_default();
-            let freed = changes.iter().filter(|change| matches!(change, Op::Settle { .. })).count();
+            let freed = changes.iter().filter(|change| change.ends_call()).count();
             let asks = lane.take(now, freed);
             let upstream = upstream.clone();
             (has_changes || !asks.is_empty()).then_some(Work { upstream, changes, dones, asks })
@@ -189,21 +194,21 @@ impl Desk {
         let mut free_in = Duration::MAX;
         for (asked, answer) in work.asks.into_iter().zip(answers.into_iter().skip(work.changes.len())) {
             let until = |at: u64| Duration::from_micros(at.saturating_sub(now));
-            let Answer::Slot(slot, pause) = answer else { continue };
+            let Answer::Slot(slot, note) = answer else { continue };
             let admission = match slot {
                 Slot::Full { until: at } => {
                     free_in = until(at);
                     full.push(asked);
                     continue;
                 }
-                Slot::At { at, id } => {
+                Slot::At { at, id, probe } => {
                     let Asked { ask, .. } = &asked;
                     let reservation = Reservation { id, upstream: ask.upstream.clone(), spend: ask.spend };
-                    let go = Admission::Go { after: until(at), reservation };
+                    let go = Admission::Go { after: until(at), reservation, probe };
                     Ok(Granted::new(go, self.own.clone()))
                 }
                 Slot::TooFar { at, lack } => {
-                    let why = why(lack, &pause);
+                    let why = why(lack, &note);
                     Ok(Granted::refused(Admission::NotBefore { wait: until(at), lack, why }))
                 }
                 Slot::Never { lack, limit } => Err(too_large(&asked.ask, lack, limit)),

@@ -3,8 +3,7 @@
 use tokio::sync::mpsc::WeakUnboundedSender;
 
 use super::desk::Message;
-use crate::domain::Spend;
-use crate::ports::{Admission, CallEnd};
+use crate::ports::Admission;
 
 /// An admission on its way to the caller. If nobody takes it, what it set aside is given back:
 /// the call was never made.
@@ -35,7 +34,7 @@ impl Drop for Granted {
         if let Some(Admission::Go { reservation, .. }) = self.admission.take()
             && let Some(desk) = self.desk.as_ref().and_then(WeakUnboundedSender::upgrade)
         {
-            let _ = desk.send(Message::settle(reservation, CallEnd::unknown(Some(Spend::default())), None));
+            let _ = desk.send(Message::give_back(reservation));
         }
     }
 }

@@ -12,10 +12,11 @@ pub mod call;
 mod desk;
 mod granted;
 mod lane;
+mod listening;
 mod text;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
@@ -28,16 +29,21 @@ use self::answer::{Answer, Answers, read};
 use self::call::{Op, PORT, QuotaCall, SCRIPT};
 use self::desk::{Desk, Message};
 use self::lane::Asked;
+use self::listening::Listening;
 use super::Redis;
 use super::script::{self, unexpected};
+use crate::closings::Closings;
 use crate::domain::PortError;
-use crate::ports::{Admission, Ask, CallEnd, Limits, Quotas, Reservation, UpstreamReport};
+use crate::ports::{Admission, Ask, CallEnd, Limits, Quotas, Reservation, Turn, UpstreamReport};
 use crate::rules::{Pacing, micros};
 
 /// Quotas in Redis.
 pub struct RedisQuotas {
     config: Config,
     desk: UnboundedSender<Message>,
+    closings: Arc<Closings>,
+    /// Begins with the first ask: who only reads reports has nothing to hear.
+    listening: OnceLock<Listening>,
 }
 
 /// How limits are kept.
@@ -107,7 +113,7 @@ impl RedisQuotas {
             // A state that begins now has its first window behind it when it is needed.
             let _ = desk.send(Message::Change { upstream: upstream.clone(), change: None, done: None });
         }
-        Self { config, desk }
+        Self { config, desk, closings: Arc::default(), listening: OnceLock::new() }
     }
 
     async fn change(&self, message: impl FnOnce(desk::Done) -> Message) -> Result<(), PortError> {
@@ -140,10 +146,20 @@ fn ended() -> PortError {
 #[async_trait]
 impl Quotas for RedisQuotas {
     async fn admit(&self, ask: Ask) -> Result<Admission, PortError> {
+        self.listening
+            .get_or_init(|| Listening::start(self.config.redis.clone(), Arc::clone(&self.closings)));
         let (answer, granted) = oneshot::channel();
         let deadline = Instant::now() + ask.hold;
         self.desk.send(Message::Ask(Asked { ask, deadline, answer })).map_err(|_| ended())?;
         Ok(granted.await.map_err(|_| ended())??.take())
+    }
+
+    async fn turn(&self, reservation: &Reservation, after: Duration) -> Turn {
+        self.closings.turn(reservation, after).await
+    }
+
+    fn give_back(&self, reservation: Reservation) {
+        let _ = self.desk.send(Message::give_back(reservation));
     }
 
     async fn settle(&self, reservation: Reservation, end: CallEnd) -> Result<(), PortError> {

@@ -64,6 +64,12 @@ impl Calls {
         self.last_id
     }
 
+    /// A call under way.
+    pub(super) fn get(&mut self, id: u64, now: u64) -> Option<&Call> {
+        self.under_way(now);
+        self.by_id.get(&id)
+    }
+
     pub(super) fn end(&mut self, id: u64, now: u64) -> Option<Call> {
         self.under_way(now);
         let call = self.by_id.remove(&id)?;

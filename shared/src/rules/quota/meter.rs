@@ -126,6 +126,13 @@ impl Meter {
         }
     }
 
+    /// Forgets one unit taken at `at`: it was not used at all. The bucket gets no larger for it, so
+    /// that what many give back at once does not go out at once.
+    pub(super) fn put_back(&mut self, at: u64) {
+        self.log.correct(at, 1, 0);
+        self.empty_at = self.empty_at.saturating_sub(self.refill(1));
+    }
+
     /// Hears from call `id` how the dimension stands; `last_id` was admitted last.
     pub(super) fn heed(&mut self, standing: &DimensionStanding, id: u64, last_id: u64, now: u64) {
         self.log.forget(now);

@@ -90,6 +90,13 @@ impl Meters {
         }
     }
 
+    /// The call of a slot was not made.
+    pub(super) fn uncount(&mut self, at: u64) {
+        if let Some(meter) = self.get_mut(Dimension::Requests) {
+            meter.put_back(at);
+        }
+    }
+
     pub(super) fn is_idle(&self, now: u64) -> bool {
         self.0.iter().all(|(_, meter)| meter.is_idle(now))
     }

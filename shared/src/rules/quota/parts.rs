@@ -83,4 +83,13 @@ impl Parts {
             }
         }
     }
+
+    /// The call of a slot was not made.
+    pub(super) fn uncount(&mut self, names: &[String], at: u64, now: u64) {
+        for name in names {
+            if let Some(meters) = self.by_name.get_mut(name).filter(|meters| !meters.is_idle(now)) {
+                meters.uncount(at);
+            }
+        }
+    }
 }

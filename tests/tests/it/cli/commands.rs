@@ -120,3 +120,23 @@ fn a_closed_pipe_is_no_error() {
         assert_eq!(ended.status.code(), Some(0), "{args:?}: {stderr}");
     }
 }
+
+#[test]
+fn of_a_file_limits_and_backlog_are_shown() {
+    let place = analysed();
+    place.write("fleetline.toml", "[upstreams.openai]\nrequests = \"500/min\"\nconcurrency = 7\n");
+    place.run(&["upstreams"]).exits(0).prints(&["openai", "?/500 requests/min", "?/7 concurrency"]);
+    let view = place.run(&["upstreams", "--json"]).exits(0).json();
+    assert_eq!(view["upstreams"][0]["limits"][0]["limit"], 500, "{view}");
+    assert_eq!((&view["upstreams"][0]["is_known"], &view["without"]["due"]), (&false.into(), &0.into()));
+}
+
+#[test]
+fn a_job_of_a_file_is_explained() {
+    let place = analysed();
+    let job = place.run(&["jobs", "--json", "--limit", "1"]).exits(0).rows()[0]["job_id"].clone();
+    let job = job.as_str().expect("an id");
+    place.run(&["explain", &job[job.len() - 12..]]).exits(0).prints(&[job, "it has its result"]);
+    assert_eq!(place.run(&["explain", job, "--json"]).exits(0).json()["state"], "succeeded");
+    place.run(&["explain", "ffff-none"]).exits(1).says(&["there is no job `ffff-none`", "fleetline jobs"]);
+}

@@ -1,5 +1,6 @@
 //! A served intake with keys, a kind of its own, and somebody who does the work.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,11 +10,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use fleetline_producer::discovery::DiscoveryOptions;
 use fleetline_producer::http::{Access, HttpOptions, HttpParts, keys, serve};
+use fleetline_producer::insight::Insight;
 use fleetline_producer::intake::Pipelines;
 use fleetline_producer::logs::LogOptions;
 use fleetline_producer::pipelines::{Appraiser, JobTemplate};
 use fleetline_shared::domain::{
-    CallContext, Decision, Done, JobError, Kind, KindPolicy, PortError, Registry, Usage,
+    CallContext, Decision, Done, JobError, Kind, KindPolicy, PortError, Registry, Usage, Weights,
 };
 use fleetline_shared::ports::{
     ApiKey, DispatchAsk, DispatchLedger, Finish, FinishLedger, KeyLedger, NewApiKey, Role, Scope,
@@ -113,7 +115,7 @@ pub(super) fn parts(folder: &TempDir, ledger: PostgresLedger, keys: Arc<KeyStore
     let spool = folder.path().join("spool");
     std::fs::create_dir_all(&spool).expect("a folder");
     HttpParts {
-        ledger: Arc::new(ledger),
+        ledger: Arc::new(ledger.clone()),
         kinds: registry(),
         pipelines: Pipelines {
             discovery: template(&kinds, "node.extract", "builtin"),
@@ -122,6 +124,7 @@ pub(super) fn parts(folder: &TempDir, ledger: PostgresLedger, keys: Arc<KeyStore
             log_options: LogOptions::default(),
             spool,
         },
+        insight: Insight { ledger: Arc::new(ledger), limits: BTreeMap::new(), fleet: None },
         access: Access::Keys(keys),
         options: HttpOptions { events_spacing: Duration::from_millis(20), ..HttpOptions::default() },
     }
@@ -230,6 +233,7 @@ impl Site {
                 kind: name.into(),
                 limit: most - done,
                 skip_upstreams: Vec::new(),
+                weights: Weights::default(),
             };
             let mut finishes = Vec::new();
             for envelope in self.ledger.dispatch(ask).await.expect("the ledger works") {

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::fixture::Site;
 
-const ROUTES: [(&str, &str); 14] = [
+const ROUTES: [(&str, &str); 16] = [
     ("post", "/v1/runs"),
     ("get", "/v1/runs"),
     ("get", "/v1/runs/{run}"),
@@ -19,6 +19,8 @@ const ROUTES: [(&str, &str); 14] = [
     ("post", "/v1/jobs"),
     ("get", "/v1/jobs/{job}"),
     ("post", "/v1/jobs/{job}/cancel"),
+    ("get", "/v1/jobs/{job}/explain"),
+    ("get", "/v1/upstreams"),
     ("get", "/healthz"),
     ("get", "/readyz"),
     ("get", "/openapi.json"),

@@ -87,6 +87,42 @@ async fn a_server_that_dies_loses_nothing() {
     assert_all_is_recorded_once(&ledger, run).await;
 }
 
+/// A crash of the server may undo a dispatch whose messages are out already. The calls are paid for:
+/// their outcomes count, whether the jobs were handed out again meanwhile or not.
+#[tokio::test]
+async fn outcomes_of_a_dispatch_that_was_undone_are_recorded() {
+    let database = Database::new().await;
+    let ledger: Subject = Arc::new(database.open().await);
+    let run = run_of(&ledger, (1..=6).map(|n| job(n, &format!("key-{n}"))).collect()).await;
+    let taken = take(&ledger, 6).await;
+    let mut connection = PgConnection::connect(&database.url).await.unwrap();
+    sqlx::raw_sql("UPDATE queue SET state = 0, fence = fence - 1, dispatched_at = NULL")
+        .execute(&mut connection)
+        .await
+        .unwrap();
+
+    let decisions = [success("done"), retry(Duration::ZERO), success("done")];
+    let finishes: Vec<_> =
+        taken.iter().zip(decisions.iter().cycle()).map(|(one, end)| finish_of(one, end.clone())).collect();
+    let recorded = vec![Finished::Recorded; 3];
+    assert_eq!(ledger.finish(finishes[..3].to_vec()).await.unwrap(), recorded);
+    assert_eq!(ledger.finish(finishes[..3].to_vec()).await.unwrap(), vec![Finished::Stale; 3]);
+
+    let again = take(&ledger, 6).await;
+    assert_eq!(again.len(), 4, "one to be tried again, and those without an outcome so far");
+    assert_eq!(ledger.finish(finishes[3..].to_vec()).await.unwrap(), recorded);
+    let retried: Vec<_> = again.iter().filter(|one| one.fence == 2).collect();
+    assert_eq!(retried.len(), 1, "{again:?}");
+    let last: Vec<_> = retried.iter().map(|one| finish_of(one, success("done"))).collect();
+    assert_eq!(ledger.finish(last).await.unwrap(), [Finished::Recorded]);
+    let last: Vec<_> = take(&ledger, 6).await.iter().map(|one| finish_of(one, success("done"))).collect();
+    assert_eq!(ledger.finish(last).await.unwrap(), [Finished::Recorded]);
+    check_counters(&ledger).await;
+    let rows = rows(&ledger, run).await;
+    assert!(rows.iter().all(|row| row.state == JobState::Succeeded), "{rows:?}");
+    assert_eq!(rows.iter().map(|row| row.attempts).max(), Some(2));
+}
+
 /// Each connection is cut again and again, wherever its statement or its commit is. The caller
 /// notices nothing: every finish is recorded, once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -1,12 +1,12 @@
 //! The suites of the ports.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use fleetline_shared::ports::{Leases, Limits, Quotas};
-use fleetline_shared::redis::{RedisLeases, RedisQuotas};
+use fleetline_shared::redis::{Redis, RedisLeases, RedisQuotas};
 use fleetline_tests::conformance::Pace;
 use fleetline_tests::conformance::leases::LeasesFixture;
 use fleetline_tests::conformance::quotas::QuotasFixture;
@@ -34,7 +34,8 @@ mod leases {
 }
 
 /// Each start has a prefix, and so a state, of its own: the one before is lost.
-struct Fleets;
+#[derive(Default)]
+struct Fleets(Mutex<Option<Redis>>);
 
 #[async_trait]
 impl QuotasFixture for Fleets {
@@ -43,7 +44,14 @@ impl QuotasFixture for Fleets {
     }
 
     async fn start(&self, limits: BTreeMap<String, Limits>) -> Arc<dyn Quotas> {
-        Arc::new(RedisQuotas::new(redis(), limits))
+        let redis = redis();
+        *self.0.lock().unwrap() = Some(redis.clone());
+        Arc::new(RedisQuotas::new(redis, limits))
+    }
+
+    fn another(&self, _: &Arc<dyn Quotas>) -> Arc<dyn Quotas> {
+        let redis = self.0.lock().unwrap().clone().expect("one was started");
+        Arc::new(RedisQuotas::new(redis, BTreeMap::new()))
     }
 
     /// Timers are rounded to milliseconds.
@@ -60,6 +68,6 @@ mod quotas {
     use super::*;
     fleetline_tests::quotas_conformance!(
         #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-        Fleets
+        Fleets::default()
     );
 }

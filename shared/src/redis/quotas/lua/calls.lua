@@ -39,6 +39,25 @@ local function begin_call(id, slot, spend, part_names, latest_end)
   redis.call('HSET', STATE, 'call.' .. text(id), table.concat(lines, '\n'))
 end
 
+local function read_call(id)
+  local numbers, part_lines = string.match(redis.call('HGET', STATE, 'call.' .. id), '^([^\n]*)(.*)$')
+  local slot, input, output, money = string.match(numbers, '^(%d+) (%d+) (%d+) (%d+)$')
+  local part_names = {}
+  for name in string.gmatch(part_lines, '\n([^\n]*)') do
+    part_names[#part_names + 1] = name
+  end
+  return tonumber(slot), new_spend(tonumber(input), tonumber(output), tonumber(money)), part_names
+end
+
+-- Slot and parts of a call under way; nil if there is none.
+local function slot_of(id)
+  write_calls()
+  if redis.call('ZSCORE', ENDS, id) then
+    local slot, _, part_names = read_call(id)
+    return slot, part_names
+  end
+end
+
 -- Slot, spend and parts of a call that ends now; nil if there is none.
 local function end_call(id)
   write_calls()
@@ -48,11 +67,5 @@ local function end_call(id)
   calls.count = calls.count - 1
   calls.first_end = nil
   removed[#removed + 1] = 'call.' .. id
-  local numbers, part_lines = string.match(redis.call('HGET', STATE, 'call.' .. id), '^([^\n]*)(.*)$')
-  local slot, input, output, money = string.match(numbers, '^(%d+) (%d+) (%d+) (%d+)$')
-  local part_names = {}
-  for name in string.gmatch(part_lines, '\n([^\n]*)') do
-    part_names[#part_names + 1] = name
-  end
-  return tonumber(slot), new_spend(tonumber(input), tonumber(output), tonumber(money)), part_names
+  return read_call(id)
 end

@@ -125,6 +125,11 @@ local function meter_correct(meter, at, reserved, used)
   end
 end
 
+local function meter_put_back(meter, at)
+  log_correct(meter.log, at, 1, 0)
+  meter.empty_at = math.max(meter.empty_at - refill(meter, 1), 0)
+end
+
 -- Times of -1 are unknown.
 local function meter_heed(meter, remaining, reset, window, id, last_id, now)
   if remaining < 0 or window > meter.window or (window >= 0 and window < math.floor(meter.window / 2)) then

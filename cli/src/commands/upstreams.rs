@@ -1,0 +1,148 @@
+//! `fleetline upstreams`: how the upstreams stand.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fleetline_producer::insight::{Insight, LimitView, Unknown, UpstreamView, UpstreamsView};
+use fleetline_shared::ports::Ledger;
+use tokio::time::sleep;
+
+use crate::app::App;
+use crate::args::UpstreamsArgs;
+use crate::exit::CliError;
+use crate::fleet;
+use crate::lookup;
+use crate::present::{write_line, write_text};
+use crate::ui::format;
+use crate::ui::table::{Column, Look, Table, Tone};
+
+/// Time between two looks of `--watch`.
+const AGAIN: Duration = Duration::from_secs(1);
+/// Clears a terminal and goes to its top.
+const CLEAR: &str = "\u{1b}[2J\u{1b}[H";
+
+/// Shows all upstreams, once or until Ctrl-C.
+pub(super) async fn upstreams(app: &App, args: UpstreamsArgs) -> Result<(), CliError> {
+    let insight = insight(app, lookup::open(app).await?)?;
+    loop {
+        let view = insight.upstreams().await?;
+        if app.json() {
+            write_line(&mut io::stdout(), &view)?;
+        } else {
+            let look = Look::of_stdout();
+            let clear = if args.watch && look.width.is_some() { CLEAR } else { "" };
+            write_text(&format!("{clear}{}", in_words(&view, look)))?;
+            tell_unknown(app, &view.unknown);
+        }
+        if !args.watch {
+            return Ok(());
+        }
+        sleep(AGAIN).await;
+    }
+}
+
+/// Who can be asked: of the fleet its servers, of a file the file.
+pub(super) fn insight(app: &App, ledger: Arc<dyn Ledger>) -> Result<Insight, CliError> {
+    if app.fleet() {
+        return fleet::insight(app, ledger);
+    }
+    Ok(Insight { ledger, limits: fleet::limits(app), fleet: None })
+}
+
+/// Says what could not be asked.
+pub(super) fn tell_unknown(app: &App, unknown: &[Unknown]) {
+    for Unknown { what, error } in unknown {
+        app.say(&format!("not known: {what}: {}", error.as_deref().unwrap_or("no answer")));
+    }
+}
+
+fn in_words(view: &UpstreamsView, look: Look) -> String {
+    let mut table = Table::new(
+        look,
+        &[
+            Column::Left("upstream"),
+            Column::Text("used of limits"),
+            Column::Right("rate"),
+            Column::Left("state"),
+            Column::Right("calling"),
+            Column::Right("waiting"),
+            Column::Right("finished in"),
+        ],
+    );
+    for upstream in &view.upstreams {
+        table.row(cells(upstream));
+    }
+    let without = view.without.calls();
+    let more = if without > 0 {
+        format!("{} more jobs wait that call nobody\n", format::count(without))
+    } else {
+        String::new()
+    };
+    format!("{table}\n{more}")
+}
+
+fn cells(of: &UpstreamView) -> [(String, Tone); 7] {
+    let (state, tone) = state(of);
+    let waiting = of.backlog.calls() - of.backlog.dispatched;
+    let finished = match of.finish_in_ms {
+        Some(0) => "-".to_owned(),
+        Some(ms) => format::duration(Duration::from_millis(ms)),
+        None => "no rate".to_owned(),
+    };
+    [
+        (of.name.clone(), Tone::Plain),
+        (limits(&of.limits), Tone::Plain),
+        (
+            rate(of),
+            if of.effective_percent.is_some_and(|share| share < 100.0) { Tone::Warn } else { Tone::Plain },
+        ),
+        (state, tone),
+        (of.in_flight.map_or("?".to_owned(), |calls| format::count(calls.into())), Tone::Plain),
+        (format::count(waiting), Tone::Plain),
+        (finished, Tone::Plain),
+    ]
+}
+
+fn state(of: &UpstreamView) -> (String, Tone) {
+    match &of.paused {
+        Some(pause) => {
+            let left = format::duration(Duration::from_millis(pause.for_ms));
+            (format!("paused {left}: {}", pause.why), Tone::Bad)
+        }
+        None if of.is_known => ("open".to_owned(), Tone::Good),
+        None => ("?".to_owned(), Tone::Dim),
+    }
+}
+
+/// `482/500 requests/1m, 3/10 concurrency`
+fn limits(limits: &[LimitView]) -> String {
+    if limits.is_empty() {
+        return "no limit".to_owned();
+    }
+    let one = |limit: &LimitView| {
+        let used = limit.used.map_or("?".to_owned(), |used| format::short(used + limit.others.unwrap_or(0)));
+        let window = limit.window_ms.map(window).unwrap_or_default();
+        format!("{used}/{} {}{window}", format::short(limit.limit), limit.of)
+    };
+    limits.iter().map(one).collect::<Vec<_>>().join(", ")
+}
+
+fn window(ms: u64) -> String {
+    match ms {
+        1_000 => "/s".to_owned(),
+        60_000 => "/min".to_owned(),
+        3_600_000 => "/h".to_owned(),
+        86_400_000 => "/day".to_owned(),
+        ms => format!("/{}", format::duration(Duration::from_millis(ms))),
+    }
+}
+
+/// `8.3/s`, or `5.8/s (70%)` after a 429.
+fn rate(of: &UpstreamView) -> String {
+    let Some(rate) = of.calls_per_second else { return "-".to_owned() };
+    match of.effective_percent {
+        Some(share) if share < 100.0 => format!("{} ({share:.0}%)", format::per_second(rate)),
+        _ => format::per_second(rate),
+    }
+}

@@ -1,0 +1,212 @@
+//! What is said of a job, by its state and what is around it.
+
+use std::time::Duration;
+
+use fleetline_shared::domain::{DedupKey, Dimension, Estimate, JobId, JobState, RunId};
+use fleetline_shared::ports::{
+    Backlog, DimensionUse, Held, Holder, JobStanding, Limits, Rate, UpstreamReport,
+};
+
+use super::explain::explain;
+use super::upstreams::view;
+use super::{Explanation, Scene, WaitsFor};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn ready() -> JobStanding {
+    JobStanding {
+        job: JobId::new(),
+        run: RunId::new(),
+        tenant: "acme".into(),
+        kind: "node.extract".into(),
+        upstream: Some("api".into()),
+        dedup_key: DedupKey::from_bytes([1; 32]),
+        estimate: Estimate::default(),
+        state: JobState::Ready,
+        attempts: 0,
+        max_attempts: 3,
+        error: None,
+        due_in: None,
+        dispatched: None,
+        deadline_in: None,
+        withdrawn: false,
+        twin: None,
+        ahead: 0,
+        lanes: 0,
+        turns: 0,
+    }
+}
+
+fn dispatched() -> JobStanding {
+    JobStanding { state: JobState::Dispatched, dispatched: Some(SECOND), ..ready() }
+}
+
+fn limits() -> Limits {
+    Limits {
+        requests: Some(Rate { amount: 600, window: Duration::from_mins(1) }),
+        concurrency: Some(5),
+        ..Limits::default()
+    }
+}
+
+fn report() -> UpstreamReport {
+    let used = DimensionUse { dimension: Dimension::Requests, used: 580, others: 20, limit: 600 };
+    UpstreamReport {
+        breaker: None,
+        upstream: "api".into(),
+        limits: limits(),
+        effective: 1_000,
+        used: vec![used],
+        in_flight: 2,
+        waiting: 0,
+        paused: None,
+        next_in: Duration::ZERO,
+    }
+}
+
+fn fleet(report: UpstreamReport) -> Scene {
+    let backlog = vec![Backlog {
+        upstream: Some("api".into()),
+        kind: "node.extract".into(),
+        due: 90,
+        later: 10,
+        dispatched: 20,
+        attached: 5,
+        tokens: 100.0,
+    }];
+    let limits = report.limits.clone();
+    Scene {
+        backlog,
+        limits,
+        report: Some(report),
+        consumers: Some(4),
+        on_line: Some(3),
+        lease: None,
+        is_fleet: true,
+    }
+}
+
+fn what(explanation: &Explanation) -> Vec<WaitsFor> {
+    explanation.waits_for.iter().map(|wait| wait.what).collect()
+}
+
+#[test]
+fn a_ready_job_names_all_that_bars_its_way() {
+    use WaitsFor::{Concurrency, Nothing, Pause, Quota, Time, Turn, Worker};
+    let paused = UpstreamReport { paused: Some((SECOND * 4, "429".into())), ..report() };
+    let used_up = UpstreamReport { next_in: SECOND, ..report() };
+    let full = UpstreamReport { in_flight: 5, ..report() };
+    let behind = JobStanding { ahead: 3, lanes: 2, turns: 7, ..ready() };
+    let later = JobStanding { due_in: Some(SECOND), error: Some("requests".into()), ahead: 3, ..ready() };
+    let table = [
+        ("nothing", ready(), report(), Some(4), vec![Nothing]),
+        ("a pause", ready(), paused.clone(), Some(4), vec![Pause]),
+        ("quota", ready(), used_up, Some(4), vec![Quota]),
+        ("places", ready(), full, Some(4), vec![Concurrency]),
+        ("others", behind.clone(), report(), Some(4), vec![Turn]),
+        ("its time", later, report(), Some(4), vec![Time]),
+        ("workers", ready(), report(), Some(0), vec![Worker]),
+        ("who knows which workers", ready(), report(), None, vec![Nothing]),
+        ("several", behind, paused, Some(0), vec![Pause, Turn, Worker]),
+    ];
+    for (name, job, report, consumers, expected) in table {
+        let explanation = explain(&job, &Scene { consumers, ..fleet(report) });
+        assert_eq!(what(&explanation), expected, "{name}: {explanation:?}");
+        assert!(explanation.summary.contains(&explanation.waits_for[0].detail), "{name}");
+        assert_eq!(explanation.expected.is_none(), consumers == Some(0), "{name}");
+    }
+}
+
+#[test]
+fn what_lacks_is_said_in_numbers() {
+    let tokens = DimensionUse { dimension: Dimension::Tokens, used: 100, others: 0, limit: 1_000 };
+    let used_up = UpstreamReport { next_in: SECOND, used: vec![tokens, report().used[0]], ..report() };
+    let explanation = explain(&ready(), &fleet(used_up));
+    assert_eq!(
+        explanation.summary,
+        "it waits for quota of upstream `api`: 600 of 600 requests in the window are used or given out, 20 of them by others"
+    );
+    let behind = JobStanding { ahead: 3, lanes: 2, turns: 7, ..ready() };
+    assert_eq!(
+        explain(&behind, &fleet(report())).summary,
+        "it waits for 3 jobs of its run that go before it, and up to 7 of 2 other runs, which take turns with it"
+    );
+}
+
+#[test]
+fn an_estimate_is_what_goes_before_at_the_effective_rate() {
+    let behind = JobStanding { ahead: 30, lanes: 2, turns: 50, ..ready() };
+    let expected = |report| explain(&behind, &fleet(report)).expected.expect("it is limited");
+    let at_once = expected(report());
+    assert_eq!(
+        (at_once.in_ms, at_once.why.as_str()),
+        (10_000, "100 jobs before it at 10.0 calls/s (600 requests in 60s)")
+    );
+    let paused = UpstreamReport { paused: Some((SECOND * 4, "429".into())), effective: 500, ..report() };
+    let later = expected(paused);
+    assert_eq!(later.in_ms, 24_000);
+    assert!(later.why.starts_with("after 4.0 s") && later.why.contains("50% since a 429"), "{}", later.why);
+    let unlimited = Scene { limits: Limits::default(), report: None, ..fleet(report()) };
+    assert_eq!(explain(&behind, &unlimited).expected, None, "how fast it goes, nobody knows");
+}
+
+#[test]
+fn a_job_handed_out_is_with_somebody() {
+    let held = |job| {
+        let holder = Holder { job, fence: 1, token: 0 };
+        Some(Held { holder, expires_in: SECOND * 30 })
+    };
+    let job = dispatched();
+    let with = |lease| explain(&job, &Scene { lease, ..fleet(report()) });
+    let own = with(held(job.job));
+    assert_eq!(what(&own), [WaitsFor::Outcome]);
+    assert!(own.summary.contains("attempt 1") && own.summary.contains("1.0 s ago"), "{}", own.summary);
+    let other = JobId::new();
+    let others = with(held(other));
+    assert_eq!(what(&others), [WaitsFor::Lease]);
+    assert!(others.summary.contains(&other.to_string()), "{}", others.summary);
+    assert!(with(None).summary.contains("where 3 wait"), "{}", with(None).summary);
+    let nobody = explain(&job, &Scene { consumers: Some(0), ..fleet(report()) });
+    assert!(nobody.summary.contains("none takes `node.extract`"), "{}", nobody.summary);
+    let withdrawn = JobStanding { withdrawn: true, ..job.clone() };
+    assert!(explain(&withdrawn, &fleet(report())).summary.contains("it was cancelled"));
+}
+
+#[test]
+fn terminal_jobs_wait_for_nothing() {
+    for state in [JobState::Succeeded, JobState::Dead, JobState::Cancelled] {
+        let job = JobStanding { state, error: Some("it broke".into()), deadline_in: Some(SECOND), ..ready() };
+        let explanation = explain(&job, &Scene::default());
+        assert!(explanation.waits_for.is_empty() && explanation.expected.is_none(), "{explanation:?}");
+        assert_eq!(explanation.deadline_in_ms, None);
+        assert_eq!(explanation.summary.contains("it broke"), state == JobState::Dead);
+    }
+}
+
+#[test]
+fn an_attached_job_waits_for_what_its_twin_waits_for() {
+    let twin = JobStanding { ahead: 3, ..ready() };
+    let attached = JobStanding { state: JobState::Attached, twin: Some(twin.job), ..ready() };
+    let explanation = explain(&twin, &fleet(report())).for_attached(&attached);
+    assert_eq!(what(&explanation), [WaitsFor::Twin, WaitsFor::Turn]);
+    assert_eq!((explanation.job_id, explanation.state), (attached.job, JobState::Attached));
+    assert!(explanation.summary.contains(&twin.job.to_string()), "{}", explanation.summary);
+    assert!(explanation.expected.is_some());
+}
+
+#[test]
+fn upstreams_are_those_configured_known_or_waited_for() {
+    let backlog = fleet(report()).backlog;
+    let reported =
+        UpstreamReport { upstream: "other".into(), paused: Some((SECOND, "429".into())), ..report() };
+    let configured = [("api".to_owned(), limits()), ("quiet".to_owned(), Limits::default())].into();
+    let shown = view(&backlog, Some(vec![reported]), &configured, Vec::new());
+    let names: Vec<_> = shown.upstreams.iter().map(|upstream| upstream.name.as_str()).collect();
+    assert_eq!(names, ["api", "other", "quiet"]);
+    let [api, other, quiet] = shown.upstreams.as_slice() else { panic!("three") };
+    assert_eq!((api.is_known, api.backlog.calls(), api.finish_in_ms), (false, 120, Some(12_000)));
+    assert_eq!(api.limits[0].used, None, "what nobody said is not made up");
+    assert!(other.is_known && other.paused.is_some());
+    assert_eq!((other.limits[0].used, other.limits[1].used), (Some(580), Some(2)));
+    assert_eq!((quiet.finish_in_ms, quiet.limits.len()), (Some(0), 0));
+}

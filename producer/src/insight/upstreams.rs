@@ -1,0 +1,203 @@
+//! How the upstreams stand.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use fleetline_shared::domain::Dimension;
+use fleetline_shared::ports::{Backlog, Limits, UpstreamReport};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::Unknown;
+use super::pace::{Pace, dimension_name};
+
+/// What is limited, in the order in which it is shown.
+const DIMENSIONS: [Dimension; 5] = [
+    Dimension::Requests,
+    Dimension::Tokens,
+    Dimension::InputTokens,
+    Dimension::OutputTokens,
+    Dimension::Money,
+];
+
+/// All upstreams, and what is not known of them.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(title = "Upstreams")]
+pub struct UpstreamsView {
+    /// By name.
+    pub upstreams: Vec<UpstreamView>,
+    /// Jobs that call nobody.
+    pub without: BacklogView,
+    /// What could not be asked.
+    pub unknown: Vec<Unknown>,
+}
+
+/// One upstream now.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(title = "Upstream")]
+pub struct UpstreamView {
+    /// Its name.
+    pub name: String,
+    /// What it allows, and what of it is used. Empty: no limit.
+    pub limits: Vec<LimitView>,
+    /// Whether use, pause and calls under way are known. If not, limits are those configured here.
+    pub is_known: bool,
+    /// Share of the rates that is in use since the upstream last said 429, in percent.
+    pub effective_percent: Option<f64>,
+    /// Calls that its rates let start in a second now, as large as those that wait.
+    pub calls_per_second: Option<f64>,
+    /// Calls under way.
+    pub in_flight: Option<u32>,
+    /// The pause, if it is paused.
+    pub paused: Option<PauseView>,
+    /// What waits for it in the ledger.
+    pub backlog: BacklogView,
+    /// Milliseconds until the last of the backlog is called, by rates and pause; null: no rate limits it.
+    pub finish_in_ms: Option<u64>,
+}
+
+/// One dimension of a limit.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(title = "Limit")]
+pub struct LimitView {
+    /// `requests`, `tokens`, `input_tokens`, `output_tokens`, `budget` (millionths), `concurrency`.
+    #[schema(value_type = String, example = "requests")]
+    pub of: &'static str,
+    /// How much.
+    pub limit: u64,
+    /// In any window of so many milliseconds; null: at the same time.
+    pub window_ms: Option<u64>,
+    /// Used by the fleet in the window until now, with what is set aside.
+    pub used: Option<u64>,
+    /// Used by others, as far as the upstream let us know.
+    pub others: Option<u64>,
+}
+
+/// A pause.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(title = "Pause")]
+pub struct PauseView {
+    /// Milliseconds until it ends.
+    pub for_ms: u64,
+    /// Why it was called.
+    pub why: String,
+}
+
+/// Jobs that are not terminal.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(title = "Backlog")]
+pub struct BacklogView {
+    /// May be handed out now.
+    pub due: u64,
+    /// Ready, but only later.
+    pub later: u64,
+    /// Handed out, without an outcome yet.
+    pub dispatched: u64,
+    /// Wait for a twin's result.
+    pub attached: u64,
+}
+
+impl BacklogView {
+    pub(super) fn of<'a>(rows: impl Iterator<Item = &'a Backlog>) -> Self {
+        rows.fold(Self::default(), |sum, row| Self {
+            due: sum.due + row.due,
+            later: sum.later + row.later,
+            dispatched: sum.dispatched + row.dispatched,
+            attached: sum.attached + row.attached,
+        })
+    }
+
+    /// Those that will call.
+    pub fn calls(self) -> u64 {
+        self.due + self.later + self.dispatched
+    }
+}
+
+/// Tokens of a job, over all kinds.
+pub(super) fn mean_tokens<'a>(rows: impl Iterator<Item = &'a Backlog>) -> f64 {
+    let (jobs, tokens) = rows.fold((0.0, 0.0), |(jobs, tokens), row| {
+        let ready = (row.due + row.later) as f64;
+        (jobs + ready, tokens + ready * row.tokens)
+    });
+    if jobs > 0.0 { tokens / jobs } else { 0.0 }
+}
+
+pub(super) fn view(
+    backlog: &[Backlog],
+    reports: Option<Vec<UpstreamReport>>,
+    configured: &BTreeMap<String, Limits>,
+    unknown: Vec<Unknown>,
+) -> UpstreamsView {
+    let reports: BTreeMap<String, UpstreamReport> =
+        reports.into_iter().flatten().map(|report| (report.upstream.clone(), report)).collect();
+    let waited_for = backlog.iter().filter_map(|row| row.upstream.as_ref());
+    let names: BTreeSet<&String> = reports.keys().chain(configured.keys()).chain(waited_for).collect();
+    let of = |name: &&String| {
+        let rows = backlog.iter().filter(|row| row.upstream.as_ref() == Some(*name));
+        let limits = configured.get(*name).cloned().unwrap_or_default();
+        one((*name).clone(), reports.get(*name), &limits, &rows.collect::<Vec<_>>())
+    };
+    UpstreamsView {
+        upstreams: names.iter().map(of).collect(),
+        without: BacklogView::of(backlog.iter().filter(|row| row.upstream.is_none())),
+        unknown,
+    }
+}
+
+fn one(
+    name: String,
+    report: Option<&UpstreamReport>,
+    configured: &Limits,
+    backlog: &[&Backlog],
+) -> UpstreamView {
+    let limits = report.map_or(configured, |report| &report.limits);
+    let waits = BacklogView::of(backlog.iter().copied());
+    let effective = report.map_or(1_000, |report| report.effective);
+    let pace = Pace::of(limits, mean_tokens(backlog.iter().copied()), effective);
+    let paused = report.and_then(|report| report.paused.clone());
+    let pause = paused.as_ref().map_or(Duration::ZERO, |(wait, _)| *wait);
+    UpstreamView {
+        limits: limit_views(limits, report),
+        is_known: report.is_some(),
+        effective_percent: report.map(|report| f64::from(report.effective) / 10.0),
+        calls_per_second: pace.map(|pace| pace.per_second),
+        in_flight: report.map(|report| report.in_flight),
+        paused: paused.map(|(wait, why)| PauseView { for_ms: ms(wait), why }),
+        finish_in_ms: match waits.calls() {
+            0 => Some(0),
+            calls => pace.map(|pace| ms(pause + pace.time_for(calls))),
+        },
+        backlog: waits,
+        name,
+    }
+}
+
+fn limit_views(limits: &Limits, report: Option<&UpstreamReport>) -> Vec<LimitView> {
+    let rates = limits.rates();
+    let mut views: Vec<_> = DIMENSIONS
+        .into_iter()
+        .filter_map(|dimension| {
+            let rate = rates.get(dimension)?;
+            let used = report.and_then(|report| report.used.iter().find(|used| used.dimension == dimension));
+            Some(LimitView {
+                of: dimension_name(dimension),
+                limit: rate.amount,
+                window_ms: Some(ms(rate.window)),
+                used: used.map(|used| used.used),
+                others: used.map(|used| used.others),
+            })
+        })
+        .collect();
+    views.extend(limits.concurrency.map(|places| LimitView {
+        of: dimension_name(Dimension::Concurrency),
+        limit: places.into(),
+        window_ms: None,
+        used: report.map(|report| report.in_flight.into()),
+        others: None,
+    }));
+    views
+}
+
+pub(super) fn ms(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}

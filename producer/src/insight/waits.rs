@@ -1,0 +1,140 @@
+//! The things that a job may wait for, one after the other.
+
+use std::time::Duration;
+
+use fleetline_shared::domain::Dimension;
+use fleetline_shared::ports::{JobStanding, UpstreamReport};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::Scene;
+use super::pace::dimension_name;
+use super::upstreams::ms;
+
+/// One thing that a job waits for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Wait {
+    /// What it is.
+    pub what: WaitsFor,
+    /// The same for people.
+    pub detail: String,
+    /// Milliseconds until it is over, if that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub for_ms: Option<u64>,
+}
+
+/// What a job waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum WaitsFor {
+    /// Its time: it was put back until then.
+    Time,
+    /// The end of its upstream's pause.
+    Pause,
+    /// Its upstream's breaker.
+    Breaker,
+    /// Its upstream's quota per window.
+    Quota,
+    /// A place among its upstream's calls.
+    Concurrency,
+    /// Jobs that go before it.
+    Turn,
+    /// A worker that takes its kind.
+    Worker,
+    /// The end of another job's call for the same thing.
+    Lease,
+    /// Another job's result.
+    Twin,
+    /// The end of the attempt that is under way.
+    Outcome,
+    /// Nothing: it goes at the next look.
+    Nothing,
+}
+
+impl Wait {
+    pub(super) fn new(what: WaitsFor, detail: impl Into<String>, time: Option<Duration>) -> Self {
+        Self { what, detail: detail.into(), for_ms: time.map(ms) }
+    }
+}
+
+/// Of a ready job, what bars its way first.
+pub(super) fn of_ready(job: &JobStanding, scene: &Scene) -> Vec<Wait> {
+    let time = job.due_in.map(|wait| {
+        let why = job.error.as_deref().unwrap_or("nothing was recorded");
+        Wait::new(WaitsFor::Time, format!("its time, since it was put back: {why}"), Some(wait))
+    });
+    let mut waits: Vec<_> = time.into_iter().collect();
+    if let Some(report) = &scene.report {
+        waits.extend(of_upstream(report));
+    }
+    if job.ahead + job.turns > 0 && job.due_in.is_none() {
+        waits.push(Wait::new(WaitsFor::Turn, turn(job), None));
+    }
+    waits.extend(of_workers(job, scene));
+    waits
+}
+
+/// What an upstream lacks now.
+fn of_upstream(report: &UpstreamReport) -> Vec<Wait> {
+    let name = &report.upstream;
+    let mut waits = Vec::new();
+    if let Some((wait, why)) = &report.paused {
+        waits.push(Wait::new(
+            WaitsFor::Pause,
+            format!("the end of the pause of upstream `{name}`: {why}"),
+            Some(*wait),
+        ));
+    } else if !report.next_in.is_zero() {
+        waits.push(Wait::new(WaitsFor::Quota, quota(report), Some(report.next_in)));
+    }
+    if let Some(places) = report.limits.concurrency.filter(|places| report.in_flight >= *places) {
+        let detail = format!("a place at upstream `{name}`: {places} calls are under way, as many as may be");
+        waits.push(Wait::new(WaitsFor::Concurrency, detail, None));
+    }
+    waits
+}
+
+/// The dimension that is used the most: that is the one that lacks.
+fn quota(report: &UpstreamReport) -> String {
+    let name = &report.upstream;
+    let share = |used: u64, limit: u64| used as f64 / (limit as f64).max(1.0);
+    let fullest =
+        report.used.iter().filter(|used| used.dimension != Dimension::Concurrency).max_by(|one, other| {
+            share(one.used + one.others, one.limit).total_cmp(&share(other.used + other.others, other.limit))
+        });
+    let Some(used) = fullest else { return format!("quota of upstream `{name}`") };
+    let others = if used.others > 0 { format!(", {} of them by others", used.others) } else { String::new() };
+    format!(
+        "quota of upstream `{name}`: {} of {} {} in the window are used or given out{others}",
+        used.used + used.others,
+        used.limit,
+        dimension_name(used.dimension)
+    )
+}
+
+fn turn(job: &JobStanding) -> String {
+    let own = match job.ahead {
+        1 => "1 job of its run that goes before it".to_owned(),
+        jobs => format!("{jobs} jobs of its run that go before it"),
+    };
+    match job.lanes {
+        0 => own,
+        1 => format!("{own}, and up to {} of another run, which takes turns with it", job.turns),
+        runs => format!("{own}, and up to {} of {runs} other runs, which take turns with it", job.turns),
+    }
+}
+
+/// Who would take it.
+pub(super) fn of_workers(job: &JobStanding, scene: &Scene) -> Option<Wait> {
+    let kind = &job.kind;
+    if !scene.is_fleet {
+        let detail = "a process that works on this database: the command that began the run, or \
+                      `fleetline run --resume RUN`; if one runs, it will";
+        return Some(Wait::new(WaitsFor::Worker, detail, None));
+    }
+    scene.consumers.filter(|consumers| *consumers == 0).map(|_| {
+        let detail =
+            format!("a worker, for none takes `{kind}`: start one with `fleetline work --kinds {kind}`");
+        Wait::new(WaitsFor::Worker, detail, None)
+    })
+}
