@@ -4,23 +4,43 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fleetline_shared::domain::{Envelope, Feedback, PortError, Spend, Usage, Verdict};
-use fleetline_shared::ports::{Admission, Ask, CallEnd, Quotas, Reservation, Turn};
+use fleetline_shared::ports::{Admission, Ask, CallEnd, Lack, Quotas, Reservation, Turn};
+
+use crate::Terms;
+
+/// A wish to call.
+pub(crate) struct Permission<'a> {
+    /// The job, which says whom it calls.
+    pub(crate) envelope: &'a Envelope,
+    /// With which of the upstream's models.
+    pub(crate) model: Option<String>,
+    /// What is settled about the upstream's calls.
+    pub(crate) terms: &'a Terms,
+    /// The longest sleep before the call.
+    pub(crate) hold: Duration,
+    /// The longest time that the call can take.
+    pub(crate) slot_ttl: Duration,
+}
 
 /// A call's admission to its upstream, or to none.
-pub(crate) struct Pass {
+pub(crate) struct Pass<'a> {
     quotas: Arc<dyn Quotas>,
     reservation: Option<Reservation>,
+    model: Option<String>,
+    terms: &'a Terms,
 }
 
 /// Answer of [`Pass::get`].
-pub(crate) enum Gate {
+pub(crate) enum Gate<'a> {
     /// Go.
-    Open(Pass),
+    Open(Pass<'a>),
     /// Not now; nothing is set aside.
     Closed {
         /// When to come back.
         wait: Duration,
         /// What is missing.
+        lack: Lack,
+        /// The same for people.
         why: String,
     },
 }
@@ -35,24 +55,24 @@ pub(crate) struct Told {
     pub(crate) feedback: Feedback,
 }
 
-impl Pass {
+impl<'a> Pass<'a> {
     /// Sets quota aside and sleeps until the call's time has come, `hold` at most.
     pub(crate) async fn get(
         quotas: &Arc<dyn Quotas>,
-        envelope: &Envelope,
-        hold: Duration,
-        slot_ttl: Duration,
-    ) -> Result<Gate, PortError> {
+        permission: Permission<'a>,
+    ) -> Result<Gate<'a>, PortError> {
+        let Permission { envelope, model, terms, hold, slot_ttl } = permission;
         let quotas = Arc::clone(quotas);
         let Some(upstream) = &envelope.upstream else {
-            return Ok(Gate::Open(Self { quotas, reservation: None }));
+            return Ok(Gate::Open(Self { quotas, reservation: None, model, terms }));
         };
+        let estimate = envelope.estimate;
         let ask = Ask {
             upstream: upstream.clone(),
             tenant: envelope.tenant.clone(),
-            model: None,
+            model: model.clone(),
             priority: 0,
-            spend: spend(envelope.estimate.input_tokens, envelope.estimate.output_tokens),
+            spend: spend(terms, model.as_deref(), estimate.input_tokens, estimate.output_tokens),
             hold,
             slot_ttl,
         };
@@ -61,21 +81,21 @@ impl Pass {
                 // If the attempt ends while it sleeps, the call was never made, and its place
                 // frees itself.
                 match quotas.turn(&reservation, after).await {
-                    Turn::Now => Gate::Open(Self { quotas, reservation: Some(reservation) }),
-                    Turn::Closed { wait, why, .. } => {
+                    Turn::Now => Gate::Open(Self { quotas, reservation: Some(reservation), model, terms }),
+                    Turn::Closed { wait, lack, why } => {
                         quotas.give_back(reservation);
-                        Gate::Closed { wait, why }
+                        Gate::Closed { wait, lack, why }
                     }
                 }
             }
-            Admission::NotBefore { wait, why, .. } => Gate::Closed { wait, why },
+            Admission::NotBefore { wait, lack, why } => Gate::Closed { wait, lack, why },
         })
     }
 
     /// Frees the call's place, books what it really used, and passes on what the upstream told.
     pub(crate) async fn settle(self, usage: Usage, told: Told) {
         let Some(reservation) = self.reservation else { return };
-        let used = spend(usage.input_tokens, usage.output_tokens);
+        let used = spend(self.terms, self.model.as_deref(), usage.input_tokens, usage.output_tokens);
         let Told { verdict, took, feedback } = told;
         let was_called = usage.calls > 0;
         let end = CallEnd {
@@ -91,6 +111,6 @@ impl Pass {
     }
 }
 
-fn spend(input_tokens: u64, output_tokens: u64) -> Spend {
-    Spend { input_tokens, output_tokens, money: 0 }
+fn spend(terms: &Terms, model: Option<&str>, input_tokens: u64, output_tokens: u64) -> Spend {
+    Spend { input_tokens, output_tokens, money: terms.money(model, input_tokens, output_tokens) }
 }

@@ -1,5 +1,6 @@
 //! The worker's loop: room, delivery, task.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use crate::Terms;
 use crate::attempt::Attempts;
 use crate::committer::Committer;
 use crate::flow::Flow;
@@ -51,6 +53,8 @@ pub struct Worker {
     pub leases: Arc<dyn Leases>,
     /// Quotas of the upstreams.
     pub quotas: Arc<dyn Quotas>,
+    /// What is settled about the upstreams' calls; those that are missing have the usual terms.
+    pub terms: BTreeMap<String, Terms>,
     /// Limits.
     pub options: WorkerOptions,
 }
@@ -81,6 +85,7 @@ impl Worker {
             committer: Committer::start(&self.ledger, self.options.patience, stop.clone()),
             leases: Arc::clone(&self.leases),
             quotas: Arc::clone(&self.quotas),
+            terms: self.terms.clone(),
             lease_ttl: self.options.lease_ttl,
             hold: self.options.hold,
             stop,

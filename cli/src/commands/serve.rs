@@ -17,6 +17,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
+use crate::engine::detours;
 use crate::exit::{CliError, INTERRUPTED};
 use crate::fleet::{self, Role};
 use crate::signals::Signals;
@@ -110,6 +111,7 @@ fn start(
             poll: config.dispatch.poll,
             hold: app.worker_options().hold,
             weights: app.weights(),
+            detours: detours(&app.terms()),
         },
     };
     parts.spawn(dispatcher.run(drain.clone()));

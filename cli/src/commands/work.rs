@@ -32,6 +32,7 @@ pub(super) async fn work(app: &App, args: WorkArgs) -> Result<(), CliError> {
         broker: Arc::clone(&broker) as Arc<dyn Broker>,
         leases: fleet::leases(&redis),
         quotas: fleet::quotas(app, &redis),
+        terms: app.terms(),
         options: WorkerOptions { patience: PATIENCE, ..app.worker_options() },
     };
     app.say(&format!(
