@@ -8,7 +8,7 @@ use fleetline_producer::discovery::DiscoveryOptions;
 use fleetline_producer::logs::LogOptions;
 use fleetline_producer::pipelines::JobTemplate;
 use fleetline_producer::sweeper::SweepOptions;
-use fleetline_shared::domain::Registry;
+use fleetline_shared::domain::{Registry, Weights};
 use fleetline_worker::WorkerOptions;
 use fleetline_worker::kinds::Kinds;
 
@@ -158,7 +158,13 @@ impl App {
                 .iter()
                 .map(|(name, upstream)| (name.clone(), upstream.limits()))
                 .collect::<BTreeMap<_, _>>(),
+            weights: self.weights(),
         }
+    }
+
+    /// How tenants share an upstream.
+    pub fn weights(&self) -> Weights {
+        self.config().tenants.iter().map(|(name, tenant)| (name.clone(), tenant.weight)).collect()
     }
 }
 

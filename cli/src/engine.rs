@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use fleetline_producer::dispatcher::{DispatchOptions, Dispatcher, WindowBounds};
 use fleetline_producer::sweeper::{self, SweepOptions};
-use fleetline_shared::domain::{Decision, Envelope, PortError, Registry, Usage};
+use fleetline_shared::domain::{Decision, Envelope, PortError, Registry, Usage, Weights};
 use fleetline_shared::embedded::{MemoryBroker, MemoryLeases, MemoryQuotas, SqliteLedger};
 use fleetline_shared::ports::{Broker, DispatchLedger, Finish, FinishLedger, Limits, Quotas, Scope};
 use fleetline_worker::{Worker, WorkerError, WorkerOptions};
@@ -28,6 +28,8 @@ pub struct EngineOptions {
     pub sweep: SweepOptions,
     /// Quotas by upstream.
     pub limits: BTreeMap<String, Limits>,
+    /// How tenants share the lines.
+    pub weights: Weights,
 }
 
 /// An open database that this process alone works on.
@@ -67,7 +69,13 @@ impl Embedded {
             broker: Arc::clone(&broker),
             quotas: Arc::clone(&quotas),
             kinds: registry.names().map(ToOwned::to_owned).collect(),
-            options: DispatchOptions { scope, window, poll: options.poll, hold: options.worker.hold },
+            options: DispatchOptions {
+                scope,
+                window,
+                poll: options.poll,
+                hold: options.worker.hold,
+                weights: options.weights,
+            },
         };
         let worker = Worker {
             registry,

@@ -20,8 +20,8 @@ pub(crate) struct Closing {
     pub(crate) until: Instant,
     /// A pause or the breaker.
     pub(crate) lack: Lack,
-    /// Why there is a pause.
-    pub(crate) pause: String,
+    /// The same for people, beside `lack`.
+    pub(crate) note: String,
 }
 
 /// The latest closing of each upstream.
@@ -63,7 +63,7 @@ impl Closings {
         let told = async {
             let closing = news.wait_for(is_told).await.ok()?.clone()?;
             let wait = closing.until.saturating_duration_since(Instant::now());
-            Some(Turn::Closed { wait, lack: closing.lack, why: why(closing.lack, &closing.pause) })
+            Some(Turn::Closed { wait, lack: closing.lack, why: why(closing.lack, &closing.note) })
         };
         tokio::select! {
             biased;
@@ -73,5 +73,49 @@ impl Closings {
             }
             () = ready(()), if after.is_zero() => Turn::Now,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+    use crate::domain::Spend;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    fn reservation(id: u64) -> Reservation {
+        Reservation { id, upstream: "api".into(), spend: Spend::default() }
+    }
+
+    fn pause(last_id: u64, wait: Duration) -> Closing {
+        Closing { last_id, until: Instant::now() + wait, lack: Lack::Pause, pause: "429".into() }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_wakes_too_late_missed_its_slot() {
+        for (woken, expected) in [(130, Turn::Now), (180, Turn::Missed)] {
+            let closings = Closings::default();
+            let reservation = reservation(1);
+            let turn = closings.turn(&reservation, 100 * MS, Some(50 * MS));
+            let busy = async { advance(woken * MS).await };
+            assert_eq!(tokio::join!(biased; turn, busy).0, expected);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_closing_is_for_those_before_it() {
+        let closings = Closings::default();
+        closings.tell("api", pause(7, 900 * MS));
+        closings.tell("api", pause(8, 300 * MS));
+        closings.tell("other", pause(100, 900 * MS));
+        let Turn::Closed { wait, why, .. } = closings.turn(&reservation(8), 50 * MS, None).await else {
+            panic!("it was given before");
+        };
+        assert_eq!((wait, why.as_str()), (900 * MS, "paused: 429"), "the longer one counts");
+        assert_eq!(closings.turn(&reservation(9), 50 * MS, None).await, Turn::Now);
+        advance(900 * MS).await;
+        assert_eq!(closings.turn(&reservation(8), 50 * MS, None).await, Turn::Now);
     }
 }

@@ -3,9 +3,10 @@
 //! whose ledger every figure is read.
 //!
 //! `cargo bench ... --bench quota -- storm` runs one part: 500, 6000, 200k (utilisation at that limit),
-//! churn, redis, burst, outage, storm, provider (how fast the simulator itself is). `WINDOW=10s` shortens the windows and the limits alike, `WINDOWS=2`
+//! churn, redis, burst, outage, storm, tenants (3:1), soak, provider (how fast the
+//! simulator itself is). `WINDOW=10s` shortens the windows and the limits alike, `WINDOWS=2`
 //! says over how many is measured, `WORKERS=1,4,16` with how many processes, `JOBS=10000` how many are due
-//! at once.
+//! at once, `MINUTES=10` how long the soak is and `SEED=1` what happens in it.
 
 #[path = "quota/burst.rs"]
 mod burst;
@@ -21,6 +22,10 @@ mod load;
 mod provider;
 #[path = "quota/rig.rs"]
 mod rig;
+#[path = "quota/soak.rs"]
+mod soak;
+#[path = "quota/tenants.rs"]
+mod tenants;
 #[path = "quota/utilisation.rs"]
 mod utilisation;
 
@@ -62,6 +67,12 @@ fn main() {
         }
         if wants("storm") {
             failing::print_storm(&site, &extent).await;
+        }
+        if wants("soak") {
+            soak::print(&site, &extent).await;
+        }
+        if wants("tenants") {
+            tenants::print(&site, &extent).await;
         }
     });
 }

@@ -109,6 +109,7 @@ fn start(
                 .map_or(WINDOW, |most| WindowBounds { least: WINDOW.least.min(most), most }),
             poll: config.dispatch.poll,
             hold: app.worker_options().hold,
+            weights: app.weights(),
         },
     };
     parts.spawn(dispatcher.run(drain.clone()));

@@ -9,6 +9,7 @@ use figment::{Metadata, Profile, Provider};
 use super::problems::Problem;
 use super::schema::{Schema, Unfit, is_misnamed_upstream, join};
 use super::suggest::suggest;
+use super::tenants;
 use super::text::is_none;
 
 /// Where settings come from; later ones win.
@@ -49,6 +50,11 @@ impl Layer {
     /// Defaults of the upstreams that a layer names.
     pub(super) fn upstream_defaults(schema: &Schema, layer: &Self) -> Self {
         Self { from: "default".to_owned(), rank: Rank::Default, dict: schema.upstreams_of(&layer.dict) }
+    }
+
+    /// Defaults of the tenants that a layer names.
+    pub(super) fn tenant_defaults(schema: &Schema, layer: &Self) -> Self {
+        Self { from: "default".to_owned(), rank: Rank::Default, dict: tenants::defaults(schema, &layer.dict) }
     }
 
     /// One value.

@@ -18,6 +18,7 @@ mod rate;
 mod schema;
 mod sections;
 mod suggest;
+mod tenants;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -34,6 +35,7 @@ pub use origins::{Origin, Origins};
 pub use problems::{ConfigProblems, Problem};
 pub use schema::DEFAULT_FILE;
 pub use sections::{Analyser, AnalyserChoice, Config, Dispatch, Jobs, Leases, Run, Upstream, Worker};
+pub use tenants::Tenant;
 
 use layers::{Layer, Rank, Setting};
 use schema::Schema;
@@ -197,6 +199,7 @@ fn merge(schema: &Schema, layers: &[Layer]) -> Figment {
     let mut figment = Figment::from(Layer::defaults(schema));
     for layer in layers {
         figment = figment.merge(Layer::upstream_defaults(schema, layer));
+        figment = figment.merge(Layer::tenant_defaults(schema, layer));
     }
     layers.iter().fold(figment, |figment, layer| figment.merge(layer))
 }

@@ -4,6 +4,8 @@ use figment::providers::{Format, Toml};
 use figment::value::{Dict, Value};
 use figment::{Profile, Provider};
 
+use super::tenants;
+
 /// The built-in settings with their comments; the one place where every key is described.
 pub const DEFAULT_FILE: &str = include_str!("default.toml");
 
@@ -32,6 +34,9 @@ impl Schema {
         let mut path = path.to_vec();
         if path.len() > 1 && path[0] == FREE {
             path[1] = TEMPLATE;
+        }
+        if path.len() > 1 && path[0] == tenants::SECTION {
+            path[1] = tenants::TEMPLATE;
         }
         let (first, rest) = path.split_first()?;
         rest.iter().try_fold(self.defaults.get(*first)?, |value, step| value.as_dict()?.get(*step))

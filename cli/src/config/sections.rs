@@ -12,6 +12,7 @@ use serde::Deserialize;
 use super::fleet::{Postgres, RabbitMq, Redis, Serve};
 use super::inputs::{Discovery, Logs};
 use super::openai::OpenAi;
+use super::tenants::Tenant;
 use super::{numbers, text};
 
 /// All settings.
@@ -40,6 +41,8 @@ pub struct Config {
     pub openai: OpenAi,
     /// What each upstream allows, by name.
     pub upstreams: BTreeMap<String, Upstream>,
+    /// What is said of tenants, by name.
+    pub tenants: BTreeMap<String, Tenant>,
     /// How XML is split.
     pub discovery: Discovery,
     /// How logs are read.

@@ -24,11 +24,12 @@ pub(super) fn suggest(schema: &Schema, unknown: &str, sections_too: bool) -> Opt
         .map(|(_, candidate)| candidate)
 }
 
-/// The keys of all upstreams are the same.
+/// The keys of all upstreams are the same, and those of all tenants.
 fn for_same_upstream(unknown: &str, candidate: String) -> String {
     let (unknown, key): (Vec<_>, Vec<_>) = (unknown.split('.').collect(), candidate.split('.').collect());
     match (&unknown[..], &key[..]) {
         (["upstreams", upstream, _], ["upstreams", _, name]) => format!("upstreams.{upstream}.{name}"),
+        (["tenants", tenant, _], ["tenants", _, name]) => format!("tenants.{tenant}.{name}"),
         _ => candidate,
     }
 }

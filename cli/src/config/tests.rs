@@ -160,6 +160,7 @@ fn the_environment_spells_every_kind_of_value() {
             ("FLEETLINE_UPSTREAMS__OPENAI__REQUESTS", "500/min"),
             ("FLEETLINE_UPSTREAMS__OPENAI__CONCURRENCY", "8"),
             ("FLEETLINE_UPSTREAMS__JIRA__REQUESTS", "10/s"),
+            ("FLEETLINE_TENANTS__ACME__WEIGHT", "3"),
             ("FLEETLINE_LOGS__FIELDS__LEVEL", "a.level, level"),
             ("FLEETLINE_LOGS__MIN_LEVEL", "warn"),
             ("FLEETLINE_SERVICE_HOST", "10.0.0.1"),
@@ -177,6 +178,7 @@ fn the_environment_spells_every_kind_of_value() {
     assert_eq!(config.upstreams["openai"].requests.map(|rate| rate.amount), Some(500));
     assert_eq!(config.upstreams["jira"].requests.map(|rate| rate.amount), Some(10));
     assert_eq!(config.upstreams["jira"].hold, Duration::from_secs(1));
+    assert_eq!((config.tenants["acme"].weight, config.tenants["default"].weight), (3, 1));
     assert_eq!(config.logs.fields.level, ["a.level", "level"]);
     assert_eq!(config.logs.min_level, Some(Level::Warn));
 }
@@ -200,6 +202,14 @@ fn each_kind_of_problem_in_a_file() {
         (
             "[upstreams.jira]\nrequest = '1/s'",
             "FILE: upstreams.jira.request: unknown key; did you mean upstreams.jira.requests?",
+        ),
+        (
+            "[tenants.'Team A']\nweight = 0",
+            "FILE: tenants.Team A.weight: expected a whole number from 1 to 1000, found 0",
+        ),
+        (
+            "[tenants.acme]\nwieght = 3",
+            "FILE: tenants.acme.wieght: unknown key; did you mean tenants.acme.weight?",
         ),
         (
             "[worker]\nconcurrency = 'ten'",

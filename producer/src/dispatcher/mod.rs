@@ -10,7 +10,7 @@ mod window;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fleetline_shared::domain::{Envelope, PortError};
+use fleetline_shared::domain::{Envelope, PortError, Weights};
 use fleetline_shared::kill_point;
 use fleetline_shared::ports::{Broker, DispatchAsk, DispatchLedger, FinishLedger, Quotas, Scope};
 use tokio::time::{Instant, sleep};
@@ -35,6 +35,8 @@ pub struct DispatchOptions {
     pub poll: Duration,
     /// The longest wait for quota that workers sleep through.
     pub hold: Duration,
+    /// How tenants share the lines.
+    pub weights: Weights,
 }
 
 /// Moves ready jobs to their lines. Several may run on one ledger.
@@ -102,7 +104,7 @@ impl Dispatcher {
         // Asked before the lines are filled: a job that becomes due in between is either filled in
         // or waited for.
         let due = self.ledger.next_due(self.options.scope).await?;
-        let mut allowed = pace.allowed(&self.quotas.report().await?, Instant::now());
+        let mut allowed = pace.look(&*self.quotas).await?;
         let look_in = allowed.look_in.into_iter().chain(due).min();
         let mut pause = look_in.map_or(self.options.poll, |wait| wait.min(self.options.poll));
         for line in lines {
@@ -163,7 +165,13 @@ impl Dispatcher {
         limit: usize,
         skip_upstreams: Vec<String>,
     ) -> Result<Vec<Envelope>, PortError> {
-        let ask = DispatchAsk { scope: self.options.scope, kind: kind.to_owned(), limit, skip_upstreams };
+        let ask = DispatchAsk {
+            scope: self.options.scope,
+            kind: kind.to_owned(),
+            limit,
+            skip_upstreams,
+            weights: self.options.weights.clone(),
+        };
         let envelopes = self.ledger.dispatch(ask).await?;
         kill_point::reach("dispatch.after_commit");
         Ok(envelopes)

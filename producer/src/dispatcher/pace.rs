@@ -7,14 +7,19 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use fleetline_shared::domain::Envelope;
-use fleetline_shared::ports::{Limits, Rate, UpstreamReport};
+use fleetline_shared::domain::{Envelope, PortError};
+use fleetline_shared::ports::{BreakerReport, Limits, Quotas, Rate, UpstreamReport};
 use tokio::time::Instant;
 
 /// Jobs handed out so lately may not have asked for their quota yet.
 const ON_THE_WAY: Duration = Duration::from_millis(200);
+/// A look at the quotas is good for so long: a fraction of the time for which is handed out ahead, and of
+/// [`ON_THE_WAY`], so that nothing handed out since is forgotten.
+const FRESH: Duration = Duration::from_millis(50);
 /// Bounds of the time between two looks at an upstream that is used to the full.
 const SOONEST: Duration = Duration::from_millis(20);
+/// When to look again while a breaker's probe is under way.
+const PROBED: Duration = Duration::from_millis(200);
 /// Weight of the newest job in the mean of tokens.
 const NEWEST: f64 = 0.1;
 
@@ -23,6 +28,8 @@ pub(super) struct Pace {
     /// Half of what workers hold.
     lead: Duration,
     upstreams: BTreeMap<String, Handed>,
+    /// The latest look at the quotas.
+    reports: Option<(Instant, Vec<UpstreamReport>)>,
 }
 
 /// What was handed out for one upstream.
@@ -68,15 +75,28 @@ impl Allowed {
 
 impl Pace {
     pub(super) fn new(hold: Duration) -> Self {
-        Self { lead: hold / 2, upstreams: BTreeMap::new() }
+        Self { lead: hold / 2, upstreams: BTreeMap::new(), reports: None }
+    }
+
+    /// What the upstreams allow now. Every move of a line leads here: between two looks at the quotas,
+    /// what was handed out since the first is what changes.
+    pub(super) async fn look(&mut self, quotas: &dyn Quotas) -> Result<Allowed, PortError> {
+        let now = Instant::now();
+        let reports = match self.reports.take() {
+            Some((at, reports)) if now < at + FRESH => (at, reports),
+            _ => (now, quotas.report().await?),
+        };
+        let allowed = self.allowed(&reports.1, Instant::now());
+        self.reports = Some(reports);
+        Ok(allowed)
     }
 
     /// What the upstreams allow now.
     pub(super) fn allowed(&mut self, reports: &[UpstreamReport], now: Instant) -> Allowed {
         let mut allowed = Allowed::default();
         for report in reports {
-            let wait = match (&report.paused, self.room(report, now)) {
-                (Some((wait, _)), _) => *wait,
+            let wait = match (closed_for(report), self.room(report, now)) {
+                (Some(wait), _) => wait,
                 (None, None) => continue,
                 (None, Some(0)) => report.next_in.saturating_sub(self.lead).max(SOONEST),
                 (None, Some(jobs)) => {
@@ -122,7 +142,8 @@ impl Pace {
             let places = places as usize;
             (places + places / 4 + 1).saturating_sub(report.in_flight as usize)
         });
-        let room = [by_rate, by_places].into_iter().flatten().min()?;
+        let by_breaker = matches!(report.breaker, Some(BreakerReport::HalfOpen { .. })).then_some(1);
+        let room = [by_rate, by_places, by_breaker].into_iter().flatten().min()?;
         let lately = self.upstreams.get_mut(&report.upstream).map_or(0, |handed| handed.lately(now));
         Some(room.saturating_sub(lately))
     }
@@ -135,6 +156,18 @@ impl Handed {
         }
         self.lately.iter().map(|(_, jobs)| jobs).sum()
     }
+}
+
+/// Time until a pause and an open breaker let anybody go, if they hold all up now.
+fn closed_for(report: &UpstreamReport) -> Option<Duration> {
+    let paused = report.paused.as_ref().map(|(wait, _)| *wait);
+    let open = match report.breaker {
+        Some(BreakerReport::Open { probe_in }) => Some(probe_in),
+        // Its end is told to nobody: the next look is soon enough.
+        Some(BreakerReport::HalfOpen { probing: true }) => Some(PROBED),
+        _ => None,
+    };
+    paused.max(open)
 }
 
 /// How many jobs the rates allow, if a job takes so many tokens.
@@ -167,6 +200,7 @@ mod tests {
             in_flight,
             paused: None,
             next_in: Duration::from_millis(next_in_ms),
+            breaker: None,
         }
     }
 
@@ -199,6 +233,20 @@ mod tests {
             let room = Pace::new(HOLD).room(&report(limits, in_flight, next_in), Instant::now());
             assert_eq!(room, expected, "{limits:?}, {in_flight} under way, next in {next_in} ms");
         }
+    }
+
+    #[test]
+    fn nobody_is_sent_to_an_open_breaker_and_one_to_a_half_open_one() {
+        let look = |breaker| {
+            let report = UpstreamReport { breaker: Some(breaker), ..report(&Limits::default(), 0, 0) };
+            Pace::new(HOLD).allowed(&[report], Instant::now())
+        };
+        let probe_in = Duration::from_secs(40);
+        let open = look(BreakerReport::Open { probe_in });
+        assert_eq!((open.none.as_slice(), open.look_in), (&["api".to_owned()][..], Some(probe_in)));
+        assert_eq!(look(BreakerReport::HalfOpen { probing: true }).none, ["api"]);
+        assert_eq!(look(BreakerReport::HalfOpen { probing: false }).jobs(Some("api")), 1);
+        assert_eq!(look(BreakerReport::Closed { failures: 2 }), Allowed::default());
     }
 
     #[test]

@@ -52,6 +52,7 @@ fn limits() -> Limits {
 fn report() -> UpstreamReport {
     let used = DimensionUse { dimension: Dimension::Requests, used: 580, others: 20, limit: 600 };
     UpstreamReport {
+        breaker: None,
         upstream: "api".into(),
         limits: limits(),
         effective: 1_000,

@@ -12,6 +12,7 @@ mod kind;
 mod outcome;
 mod run;
 mod source;
+mod weights;
 
 pub use appraisal::Appraisal;
 pub use args::{
@@ -27,3 +28,4 @@ pub use kind::{CallContext, Done, DynKind, ErasedDone, Kind, KindPolicy, Registr
 pub use outcome::{DeadReason, Decision, FailureClass, Outcome};
 pub use run::{NewRun, RunCounts, RunState};
 pub use source::Source;
+pub use weights::Weights;

@@ -63,8 +63,8 @@ impl MemoryQuotas {
         change(&mut state, self.now());
         if let Some(QuotaClosing { last_id, until, lack }) = state.take_closing() {
             let until = self.started + Duration::from_micros(until);
-            let pause = state.pause_why().to_owned();
-            self.closings.tell(name, Closing { last_id, until, lack, pause });
+            let note = state.note(lack, self.now()).to_owned();
+            self.closings.tell(name, Closing { last_id, until, lack, note });
         }
         drop(state);
         upstream.freed.notify_one();
@@ -101,17 +101,17 @@ impl Upstream {
         let until = |at: u64| Duration::from_micros(at.saturating_sub(now));
         Ok(match slot {
             Slot::Full { until: at } => return Err(until(at)),
-            Slot::At { at, id } => {
+            Slot::At { at, id, probe } => {
                 let reservation = Reservation { id, upstream: ask.upstream.clone(), spend: ask.spend };
-                Ok(Admission::Go { after: until(at), reservation })
+                Ok(Admission::Go { after: until(at), reservation, probe })
             }
-            Slot::TooFar { at, lack } => Ok(self.refusal(until(at), lack)),
+            Slot::TooFar { at, lack } => Ok(self.refusal(until(at), lack, now)),
             Slot::Never { lack, limit } => Err(too_large(ask, lack, limit)),
         })
     }
 
-    fn refusal(&self, wait: Duration, lack: Lack) -> Admission {
-        Admission::NotBefore { wait, lack, why: why(lack, self.state().pause_why()) }
+    fn refusal(&self, wait: Duration, lack: Lack, now: u64) -> Admission {
+        Admission::NotBefore { wait, lack, why: why(lack, self.state().note(lack, now)) }
     }
 }
 
@@ -136,7 +136,7 @@ impl Quotas for MemoryQuotas {
     async fn admit(&self, ask: Ask) -> Result<Admission, PortError> {
         let upstream = self.upstream(&ask.upstream);
         let _waiting = Waiting::new(&upstream.waiting);
-        let full = |wait| Ok(upstream.refusal(wait, Lack::Concurrency));
+        let full = |wait| Ok(upstream.refusal(wait, Lack::Concurrency, 0));
         let latest = self.now().saturating_add(micros(ask.hold));
         let Ok(_turn) = timeout(ask.hold, upstream.turn.lock()).await else { return full(FULL_RETRY) };
         loop {

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use super::BacklogLedger;
 use crate::domain::{
     DeadReason, Decision, DedupKey, Envelope, JobId, JobState, NewJob, NewRun, PortError, RunCounts, RunId,
-    RunState, Source, Usage,
+    RunState, Source, Usage, Weights,
 };
 
 /// All of it, for the process that wires the parts together.
@@ -89,7 +89,8 @@ pub struct Seal {
 /// What the dispatcher and the sweeper write.
 #[async_trait]
 pub trait DispatchLedger: Send + Sync {
-    /// Takes due jobs, fairly over runs, raises their fences, and returns their messages.
+    /// Takes due jobs, raises their fences, and returns their messages. Tenants share what there is for
+    /// an upstream by their weights and their jobs' estimated tokens; a tenant's runs take turns.
     async fn dispatch(&self, ask: DispatchAsk) -> Result<Vec<Envelope>, PortError>;
 
     /// Time until the next job of the scope that is not due yet will be; `None`: there is none.
@@ -124,6 +125,8 @@ pub struct DispatchAsk {
     pub limit: usize,
     /// Upstreams whose jobs stay where they are: paused, or an open breaker.
     pub skip_upstreams: Vec<String>,
+    /// How tenants share a line, if several have work.
+    pub weights: Weights,
 }
 
 /// Answer of [`DispatchLedger::sweep`].

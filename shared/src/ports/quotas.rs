@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use super::{BreakerOptions, BreakerReport};
 use crate::domain::{Dimension, Feedback, PortError, Spend, Verdict};
 
 /// So much per window.
@@ -37,6 +38,8 @@ pub struct Limits {
     pub per_tenant: Option<Rates>,
     /// What may be used of it with a model, by the model's name.
     pub per_model: BTreeMap<String, Rates>,
+    /// When it is left alone because it fails; `None`: never.
+    pub breaker: Option<BreakerOptions>,
 }
 
 impl Limits {
@@ -137,6 +140,8 @@ pub enum Admission {
         after: Duration,
         /// What was set aside.
         reservation: Reservation,
+        /// The call tries whether the upstream is well again; the whole fleet waits for its end.
+        probe: bool,
     },
     /// Nothing was set aside; ask again after this wait.
     NotBefore {
@@ -144,7 +149,7 @@ pub enum Admission {
         wait: Duration,
         /// What is missing.
         lack: Lack,
-        /// The same for people: `requests`, `tokens`, `concurrency`, `paused: 429`.
+        /// The same for people: `requests`, `tokens`, `concurrency`, `paused: 429`, `breaker: open`.
         why: String,
     },
 }
@@ -185,7 +190,7 @@ pub enum Lack {
     Concurrency,
     /// A pause.
     Pause,
-    /// The breaker is open.
+    /// The breaker is open, or half-open and its probe is under way.
     Breaker,
 }
 
@@ -207,9 +212,11 @@ pub struct UpstreamReport {
     pub waiting: u32,
     /// Time until a pause ends, and why it was called.
     pub paused: Option<(Duration, String)>,
-    /// Time until rates and pause let the next small call start. Whether a place is free for it,
-    /// `in_flight` tells.
+    /// Time until rates, pause and breaker let the next small call start. Whether a place is free
+    /// for it, `in_flight` tells.
     pub next_in: Duration,
+    /// How its breaker stands, if it has one.
+    pub breaker: Option<BreakerReport>,
 }
 
 /// What was used of a limit.
@@ -246,7 +253,7 @@ pub trait Quotas: Send + Sync {
     /// used beyond the estimate delays later calls. [`Verdict::RateLimited`] pauses the upstream
     /// for as long as the answer said (5 s if it said nothing, an hour at most), and lowers its
     /// effective rate, which recovers by itself; calls that were admitted before such a pause do
-    /// not call another one.
+    /// not call another one. The breaker hears of every verdict; a 429 is no failure to it.
     async fn settle(&self, reservation: Reservation, end: CallEnd) -> Result<(), PortError>;
 
     /// Gives nobody a start within this time. A longer pause wins over a shorter one. Whoever still

@@ -1,4 +1,5 @@
-//! Dispatching: lanes in turn, then the twins of other runs that a run waits for.
+//! Dispatching: lanes in turn, then the twins of other runs that a run waits for. Where several tenants
+//! may have work, [`fair`](super::fair) gives the turns.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -6,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use sqlx::{PgConnection, Row};
 use uuid::Uuid;
 
+use super::fair;
 use super::fault::{Fault, Result};
 use super::lanes::{Lane, LaneOfRun, all_lanes, lanes_of};
 use super::numbers::limit;
@@ -34,7 +36,13 @@ pub(super) async fn dispatch(
     let last = last_turns.lock().unwrap_or_else(PoisonError::into_inner).get(&ask.kind).cloned();
     let lanes = match run {
         None => {
-            all_lanes(connection, &ask.kind, last.as_ref(), &ask.skip_upstreams, limit(ask.limit)).await?
+            let found =
+                all_lanes(connection, &ask.kind, last.as_ref(), &ask.skip_upstreams, limit(ask.limit))
+                    .await?;
+            if found.several_tenants {
+                return fair::dispatch(connection, ask, last_turns).await;
+            }
+            found.lanes
         }
         Some(run) => lanes_of(connection, &ask.kind, run, &ask.skip_upstreams).await?,
     };

@@ -4,6 +4,7 @@
 //! depends on the number of lanes and of jobs taken, never on the length of the backlog. A turn
 //! belongs to a lane and not to a run: what runs compete for is an upstream's quota.
 
+use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 use uuid::Uuid;
 
@@ -49,8 +50,17 @@ pub(super) const LANES: &str = "
       SELECT upstream, run FROM (SELECT * FROM later UNION ALL SELECT * FROM earlier) l
       WHERE upstream <> ALL($4) LIMIT $5
     )
-    SELECT lane.upstream, lane.run, r.id, r.tenant FROM lane,
-      LATERAL (SELECT id, tenant FROM runs WHERE n = lane.run OFFSET 0) r";
+    SELECT lane.upstream, lane.run, r.id, r.tenant,
+      (SELECT tenant FROM runs WHERE state < 2 ORDER BY tenant LIMIT 1) IS DISTINCT FROM
+        (SELECT tenant FROM runs WHERE state < 2 ORDER BY tenant DESC LIMIT 1) AS several
+    FROM lane, LATERAL (SELECT id, tenant FROM runs WHERE n = lane.run OFFSET 0) r";
+
+/// Lanes, and whether unfinished runs are of several tenants.
+#[derive(Default)]
+pub(super) struct Lanes {
+    pub(super) lanes: Vec<LaneOfRun>,
+    pub(super) several_tenants: bool,
+}
 
 /// Up to `limit` lanes, from the one behind `last` on.
 pub(super) async fn all_lanes(
@@ -59,7 +69,7 @@ pub(super) async fn all_lanes(
     last: Option<&Lane>,
     skip: &[String],
     limit: i64,
-) -> Result<Vec<LaneOfRun>> {
+) -> Result<Lanes> {
     let (upstream, run) = last.map_or(("", 0), |last| (last.upstream.as_str(), last.run));
     let rows = sqlx::query(LANES)
         .bind(kind)
@@ -69,15 +79,16 @@ pub(super) async fn all_lanes(
         .bind(limit)
         .fetch_all(connection)
         .await?;
-    rows.iter()
-        .map(|row| {
-            Ok(LaneOfRun {
-                lane: Lane { upstream: row.try_get(0)?, run: row.try_get(1)? },
-                run_id: RunId::from_bytes(row.try_get::<Uuid, _>(2)?.into_bytes()),
-                tenant: row.try_get(3)?,
-            })
-        })
-        .collect()
+    let several_tenants = rows.first().map_or(Ok(false), |row| row.try_get(4))?;
+    Ok(Lanes { lanes: rows.iter().map(read_lane).collect::<Result<_>>()?, several_tenants })
+}
+
+fn read_lane(row: &PgRow) -> Result<LaneOfRun> {
+    Ok(LaneOfRun {
+        lane: Lane { upstream: row.try_get(0)?, run: row.try_get(1)? },
+        run_id: RunId::from_bytes(row.try_get::<Uuid, _>(2)?.into_bytes()),
+        tenant: row.try_get(3)?,
+    })
 }
 
 pub(super) const LANES_OF_RUN: &str = "
@@ -99,13 +110,5 @@ pub(super) async fn lanes_of(
     skip: &[String],
 ) -> Result<Vec<LaneOfRun>> {
     let rows = sqlx::query(LANES_OF_RUN).bind(kind).bind(run).bind(skip).fetch_all(connection).await?;
-    rows.iter()
-        .map(|row| {
-            Ok(LaneOfRun {
-                lane: Lane { upstream: row.try_get(0)?, run: row.try_get(1)? },
-                run_id: RunId::from_bytes(row.try_get::<Uuid, _>(2)?.into_bytes()),
-                tenant: row.try_get(3)?,
-            })
-        })
-        .collect()
+    rows.iter().map(read_lane).collect()
 }

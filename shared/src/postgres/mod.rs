@@ -15,6 +15,7 @@ mod due;
 mod end;
 mod examine;
 mod expire;
+mod fair;
 mod fast;
 mod fault;
 mod finish;

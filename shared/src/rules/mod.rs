@@ -5,6 +5,7 @@ mod breaker;
 mod canonical;
 mod decide;
 mod dedup;
+mod fair;
 mod old_result;
 mod quota;
 
@@ -13,6 +14,7 @@ pub use breaker::{Breaker, BreakerStanding, BreakerTerms, Passage};
 pub use canonical::canonical_json;
 pub use decide::{Standing, decide};
 pub use dedup::dedup_key;
+pub use fair::{Claim, Turns, take_turns};
 pub use old_result::old_result;
 pub use quota::{
     METERED, Pacing, QuotaClosing, QuotaStanding, QuotaState, Slot, SlotAsk, micros, pause_after, too_large,

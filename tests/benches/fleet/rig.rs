@@ -7,7 +7,7 @@ use std::time::Duration;
 use fleetline_producer::dispatcher::{DispatchOptions, Dispatcher, WindowBounds};
 use fleetline_producer::submit::submit;
 use fleetline_shared::domain::{
-    CallContext, Done, Estimate, JobError, Kind, NewJob, NewRun, Registry, RunId, RunState, Source,
+    CallContext, Done, Estimate, JobError, Kind, NewJob, NewRun, Registry, RunId, RunState, Source, Weights,
 };
 use fleetline_shared::ports::{
     Broker, DispatchLedger, Leases, Limits, QueryLedger, Quotas, Rate, RunRow, Scope, Seal, SubmitLedger,
@@ -157,6 +157,7 @@ impl Rig {
                 window,
                 poll: Duration::from_secs(1),
                 hold: Duration::from_secs(1),
+                weights: Weights::default(),
             },
         };
         let drain = CancellationToken::new();

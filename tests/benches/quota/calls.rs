@@ -15,6 +15,15 @@ pub(crate) struct Call {
     pub(crate) output_tokens: u64,
     pub(crate) charged: bool,
     pub(crate) verdict: String,
+    /// The trace context that the caller sent.
+    marker: Option<String>,
+}
+
+impl Call {
+    /// The job it was made for: the id of its trace.
+    pub(crate) fn job(&self) -> Option<u128> {
+        u128::from_str_radix(self.marker.as_ref()?.split('-').nth(1)?, 16).ok()
+    }
 }
 
 /// All calls, in order of arrival.
@@ -28,7 +37,7 @@ pub(crate) enum Unit {
 }
 
 impl Unit {
-    fn of(self, call: &Call) -> u64 {
+    pub(crate) fn of(self, call: &Call) -> u64 {
         match self {
             Self::Calls => 1,
             Self::Tokens => call.input_tokens + call.output_tokens,

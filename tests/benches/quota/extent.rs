@@ -12,6 +12,10 @@ pub(crate) struct Extent {
     pub(crate) workers: Vec<usize>,
     /// Jobs that are due at once.
     pub(crate) jobs: usize,
+    /// Length of the soak.
+    pub(crate) soak: Duration,
+    /// What is random in the soak comes from this.
+    pub(crate) seed: u64,
 }
 
 impl Extent {
@@ -21,6 +25,8 @@ impl Extent {
             window: Duration::from_secs(number("WINDOW").unwrap_or(60)),
             windows: u32::try_from(number("WINDOWS").unwrap_or(2)).expect("WINDOWS is small"),
             workers: workers.split(',').map(|n| n.parse().expect("WORKERS=1,4,16")).collect(),
+            soak: Duration::from_secs(60 * number("MINUTES").unwrap_or(10)),
+            seed: number("SEED").unwrap_or_else(|| fastrand::u64(..1 << 32)),
             jobs: usize::try_from(number("JOBS").unwrap_or(10_000)).expect("JOBS is small"),
         }
     }

@@ -1,6 +1,7 @@
 //! A fleet of processes whose model server is the simulator.
 
 use std::fmt;
+use std::ops::Range;
 use std::path::Path;
 use std::process::Command;
 
@@ -146,9 +147,20 @@ impl Rig {
 
     /// Submits so many jobs and a few more; answers when they are accepted.
     pub(crate) fn submit(&self, jobs: usize) {
+        self.submit_items(0..jobs);
+    }
+
+    /// Submits these items and a few more jobs; answers when they are accepted.
+    pub(crate) fn submit_items(&self, items: Range<usize>) {
         let file = self.folder.path().join("input.xml");
-        std::fs::write(&file, Input::new(0..jobs).document()).expect("a writable folder");
+        std::fs::write(&file, Input::new(items).document()).expect("a writable folder");
         self.once(&["submit", "--quiet", &file.to_string_lossy()]);
+    }
+
+    /// A setting of all processes that are started from now on.
+    pub(crate) fn set(&mut self, variable: &str, value: &str) {
+        self.environment.retain(|(name, _)| name != variable);
+        self.environment.push((variable.to_owned(), value.to_owned()));
     }
 
     pub(crate) async fn serve(&mut self) {
@@ -165,6 +177,13 @@ impl Rig {
     /// Ends a worker with SIGKILL.
     pub(crate) fn kill_worker(&mut self) {
         self.workers.remove(0).kill();
+    }
+
+    /// Ends the dispatcher with SIGKILL.
+    pub(crate) fn kill_serve(&mut self) {
+        if let Some(mut serve) = self.serve.take() {
+            serve.kill();
+        }
     }
 
     /// The database's URL, for evidence.

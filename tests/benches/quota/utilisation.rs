@@ -80,7 +80,7 @@ async fn start(site: &Site, extent: &Extent, limit: Limit, shape: &str, workers:
 
 /// Waits for the first call; the measured windows begin one window after it, when the fleet has found
 /// its pace.
-async fn begun(rig: &Rig, extent: &Extent) -> Range<u64> {
+pub(crate) async fn begun(rig: &Rig, extent: &Extent) -> Range<u64> {
     let patience = extent.window * 3 + Duration::from_mins(2);
     let called = rig.provider.reaches(patience, |summary| summary["charged_calls"].as_u64() > Some(0)).await;
     assert!(called, "no call within {patience:?}");
@@ -90,7 +90,7 @@ async fn begun(rig: &Rig, extent: &Extent) -> Range<u64> {
 }
 
 /// Waits until the measured windows have passed; `false` if calls have stopped coming before.
-async fn past(rig: &Rig, extent: &Extent, time: &Range<u64>) -> bool {
+pub(crate) async fn past(rig: &Rig, extent: &Extent, time: &Range<u64>) -> bool {
     let patience = extent.window * (extent.windows + 3);
     let is_past = |summary: &Value| summary["last_at_us"].as_u64() >= Some(time.end);
     rig.provider.reaches(patience, is_past).await

@@ -9,8 +9,9 @@ use super::fault::in_words;
 use crate::domain::PortError;
 
 const SCHEMA: &str = include_str!("schema.sql");
-const UPGRADE_2: &str = include_str!("upgrade_2.sql");
-const SCHEMA_VERSION: i64 = 2;
+/// From version 1 on.
+const UPGRADES: [&str; 2] = [include_str!("upgrade_2.sql"), include_str!("upgrade_3.sql")];
+const SCHEMA_VERSION: i64 = 3;
 /// Marks the file as Fleetline's: "FLTL".
 const APPLICATION_ID: i64 = 0x464c_544c;
 /// Another process may hold the write lock for the length of one commit.
@@ -88,8 +89,13 @@ fn create_schema(connection: &mut Connection) -> rusqlite::Result<()> {
 fn upgrade(connection: &mut Connection) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let pragma = |name| transaction.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
-    if pragma("application_id")? == APPLICATION_ID && pragma("user_version")? == 1 {
-        transaction.execute_batch(UPGRADE_2)?;
+    let (application, version) = (pragma("application_id")?, pragma("user_version")?);
+    if application == APPLICATION_ID && (1..SCHEMA_VERSION).contains(&version) {
+        for (upgrade, from) in UPGRADES.iter().zip(1..) {
+            if from >= version {
+                transaction.execute_batch(upgrade)?;
+            }
+        }
         transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
     }
     transaction.commit()

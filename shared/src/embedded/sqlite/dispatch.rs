@@ -12,6 +12,7 @@ use super::fault::Result;
 use super::lanes::{Lane, all_lanes, lanes_of};
 use super::numbers::now_ms;
 use super::runs::find_run;
+use super::turns;
 use super::twins::die;
 use crate::domain::{DeadReason, DedupKey, ENVELOPE_VERSION, Envelope, Estimate, JobId, RunId};
 use crate::ports::{DispatchAsk, Scope};
@@ -60,6 +61,9 @@ fn take(
     };
     lanes.retain(|lane| !ask.skip_upstreams.contains(&lane.upstream));
     let last = last_turns.entry(ask.kind.clone()).or_default();
+    if run.is_none() && turns::several_tenants(connection)? {
+        return turns::take_by_weight(connection, ask, lanes, last, now);
+    }
     let mut jobs = take_in_turns(connection, &ask.kind, lanes, ask.limit, last, now)?;
     if let Some(run) = run {
         let more = ask.limit - jobs.len();

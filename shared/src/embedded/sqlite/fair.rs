@@ -20,17 +20,29 @@ pub(super) fn take_in_turns(
     let start = lanes.partition_point(|lane| last.as_ref().is_some_and(|last| lane <= last));
     lanes.rotate_left(start);
 
-    let share = limit.div_ceil(lanes.len().max(1));
-    let mut backlogs = gather(connection, kind, &lanes, share, limit, now)?;
-    if backlogs.iter().map(Vec::len).sum::<usize>() < limit && share < limit {
-        // Some lanes have less than their share: the others may have more.
-        backlogs = gather(connection, kind, &lanes, limit, limit, now)?;
-    }
+    let backlogs = enough(connection, kind, &lanes, limit, now)?;
     let (taken, last_turn) = interleave(backlogs, limit);
     if let Some(turn) = last_turn {
         *last = lanes.into_iter().nth(turn);
     }
     Ok(taken)
+}
+
+/// So many due jobs of each lane that turns can be given to `limit` of them.
+pub(super) fn enough(
+    connection: &Connection,
+    kind: &str,
+    lanes: &[Lane],
+    limit: usize,
+    now: i64,
+) -> rusqlite::Result<Vec<Vec<i64>>> {
+    let share = limit.div_ceil(lanes.len().max(1));
+    let backlogs = gather(connection, kind, lanes, share, limit, now)?;
+    if backlogs.iter().map(Vec::len).sum::<usize>() < limit && share < limit {
+        // Some lanes have less than their share: the others may have more.
+        return gather(connection, kind, lanes, limit, limit, now);
+    }
+    Ok(backlogs)
 }
 
 /// Up to `share` jobs of each lane. With a share of one, the first lanes may be enough.
@@ -56,7 +68,7 @@ fn gather(
 }
 
 /// One job of each lane in turn, and which lane had the last turn.
-fn interleave(backlogs: Vec<Vec<i64>>, limit: usize) -> (Vec<i64>, Option<usize>) {
+pub(super) fn interleave<T>(backlogs: Vec<Vec<T>>, limit: usize) -> (Vec<T>, Option<usize>) {
     let mut backlogs: Vec<_> = backlogs.into_iter().map(Vec::into_iter).collect();
     let mut taken = Vec::new();
     let mut last_turn = None;

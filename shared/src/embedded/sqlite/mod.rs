@@ -23,6 +23,7 @@ mod results;
 mod runs;
 mod submit;
 mod sweep;
+mod turns;
 mod twins;
 mod validity;
 mod writer;

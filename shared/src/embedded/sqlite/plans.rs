@@ -3,7 +3,7 @@
 
 use rusqlite::{Connection, Statement, StatementStatus, params};
 
-use super::{dispatch, due, lanes, query, redrive, runs, submit, sweep, twins};
+use super::{dispatch, due, lanes, query, redrive, runs, submit, sweep, turns, twins};
 use crate::domain::{JobId, JobState, RunId};
 use crate::ports::JobFilter;
 
@@ -43,6 +43,10 @@ fn no_step_of_a_job_scans_or_sorts() {
         twins::OLDEST_ATTACHED,
         twins::REATTACH,
         runs::OCCURRENCES_OF_RUN,
+        turns::SEVERAL,
+        turns::CLOCK,
+        turns::REST,
+        turns::FORGET,
     ];
     for sql in steps {
         assert_uses_indexes(sql);

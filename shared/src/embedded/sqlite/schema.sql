@@ -1,4 +1,4 @@
--- Version 2. Times are milliseconds since 1970. States of jobs are numbers: see `codes.rs`.
+-- Version 3. Times are milliseconds since 1970. States of jobs are numbers: see `codes.rs`.
 
 CREATE TABLE runs (
     n               INTEGER PRIMARY KEY,
@@ -27,6 +27,18 @@ CREATE TABLE runs (
 
 -- The run of a key is looked up when a run opens.
 CREATE INDEX runs_key ON runs (tenant, idempotency_key) WHERE idempotency_key IS NOT NULL;
+-- Who may have work, whatever the history.
+CREATE INDEX runs_unfinished ON runs (tenant) WHERE state < 2;
+
+-- Tenants' turns: how far each is ahead of its line, where others have work too; see the rule `fair`.
+CREATE TABLE turns (
+    kind     TEXT NOT NULL,
+    upstream TEXT NOT NULL,
+    tenant   TEXT NOT NULL,
+    ahead    INTEGER NOT NULL,
+    run      INTEGER NOT NULL,                 -- whose turn was last, of the tenant's
+    PRIMARY KEY (kind, upstream, tenant)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE jobs (
     n              INTEGER PRIMARY KEY,

@@ -7,12 +7,12 @@ use super::text::read_limits;
 use crate::domain::{Dimension, PortError};
 use crate::ports::{DimensionUse, Lack, Limits};
 use crate::redis::script::unexpected;
-use crate::rules::{QuotaStanding, Slot};
+use crate::rules::{BreakerStanding, QuotaStanding, Slot};
 
 /// Answer to an [`Op`](super::call::Op).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// To a wish. The text says why, if a pause is what lacks.
+    /// To a wish. The text says why, if a pause or the breaker is what lacks.
     Slot(Slot, String),
     /// To a settlement, what is given back, or a pause: whether it changed anything.
     Changed(bool),
@@ -61,14 +61,16 @@ fn read_answer(value: &Value) -> Option<Answer> {
     }
     let slot = |slot| Some(Answer::Slot(slot, String::new()));
     match items(value)? {
-        [Value::Int(1), at, id] => slot(Slot::At { at: number(at)?, id: number(id)? }),
+        [Value::Int(1), at, id, probe] => {
+            slot(Slot::At { at: number(at)?, id: number(id)?, probe: number(probe)? == 1 })
+        }
         [Value::Int(2), at, what, why] => {
             let refused = Slot::TooFar { at: number(at)?, lack: lack_of(what)? };
             Some(Answer::Slot(refused, text(why)?))
         }
         [Value::Int(3), until] => slot(Slot::Full { until: number(until)? }),
         [Value::Int(4), what, limit] => slot(Slot::Never { lack: lack_of(what)?, limit: number(limit)? }),
-        [in_flight, paused_until, why, next_start, effective, used, limits] => {
+        [in_flight, paused_until, why, next_start, effective, used, breaker, limits] => {
             let standing = QuotaStanding {
                 in_flight: u32::try_from(number(in_flight)?).ok()?,
                 paused_until: number(paused_until)?,
@@ -76,6 +78,10 @@ fn read_answer(value: &Value) -> Option<Answer> {
                 next_start: number(next_start)?,
                 effective: u32::try_from(number(effective)?).ok()?,
                 used: items(used)?.chunks(4).map(read_use).collect::<Option<_>>()?,
+                breaker: match items(breaker)? {
+                    [Value::Int(0)] => None,
+                    standing => Some(read_breaker(standing)?),
+                },
             };
             Some(Answer::Report(standing, Box::new(read_limits(&text(limits)?)?)))
         }
@@ -94,6 +100,15 @@ fn read_use(numbers: &[Value]) -> Option<DimensionUse> {
         Lack::Concurrency | Lack::Pause | Lack::Breaker => return None,
     };
     Some(DimensionUse { dimension, used: number(used)?, others: number(others)?, limit: number(limit)? })
+}
+
+fn read_breaker(standing: &[Value]) -> Option<BreakerStanding> {
+    Some(match standing {
+        [Value::Int(1), failures] => BreakerStanding::Closed(number(failures)?),
+        [Value::Int(2), until] => BreakerStanding::Open(number(until)?),
+        [Value::Int(3), probing] => BreakerStanding::HalfOpen(number(probing)? == 1),
+        _ => return None,
+    })
 }
 
 fn items(value: &Value) -> Option<&[Value]> {

@@ -74,6 +74,8 @@ pub(super) struct Desk {
     config: Config,
     lanes: BTreeMap<String, Lane>,
     pending: BTreeMap<String, Pending>,
+    /// Calls for whose end the whole fleet waits.
+    probes: BTreeSet<(String, u64)>,
     counts: Vec<oneshot::Sender<BTreeMap<String, u32>>>,
     /// Upstreams that reports of other processes may not know of yet.
     unregistered: BTreeSet<String>,
@@ -87,6 +89,7 @@ impl Desk {
             config,
             lanes: BTreeMap::new(),
             pending: BTreeMap::new(),
+            probes: BTreeSet::new(),
             counts: Vec::new(),
             unregistered: BTreeSet::new(),
             clock: ServerClock::default(),
@@ -143,16 +146,13 @@ impl Desk {
 
     /// How long a change may wait for others to go with. What frees a place that somebody may wait for,
     /// or says that the upstream does badly, does not wait.
-    fn patience(&self, upstream: &str, change: Option<&Op>) -> Duration {
-        let has_places = self.config.limits.get(upstream).is_some_and(|limits| limits.concurrency.is_some());
-        match change {
-            Some(Op::Settle { end, .. })
-                if !has_places && matches!(end.verdict, Verdict::Healthy | Verdict::Unknown) =>
-            {
-                self.config.options.patience
-            }
-            _ => Duration::ZERO,
-        }
+    fn patience(&mut self, upstream: &str, change: Option<&Op>) -> Duration {
+        let limits = self.config.limits.get(upstream);
+        let Some(Op::Settle { id, end }) = change else { return Duration::ZERO };
+        let is_probe = self.probes.remove(&(upstream.to_owned(), *id));
+        let has_places = limits.is_some_and(|limits| limits.concurrency.is_some());
+        let goes_well = matches!(end.verdict, Verdict::Healthy | Verdict::Unknown);
+        if goes_well && !is_probe && !has_places { self.config.options.patience } else { Duration::ZERO }
     }
 
     fn gather(&mut self, in_a_hurry: bool) -> Vec<Work> {
@@ -255,21 +255,24 @@ impl Desk {
         let mut free_in = Duration::MAX;
         for (asked, answer) in work.asks.into_iter().zip(answers.into_iter().skip(work.changes.len())) {
             let until = |at: u64| Duration::from_micros(at.saturating_sub(now));
-            let Answer::Slot(slot, pause) = answer else { continue };
+            let Answer::Slot(slot, note) = answer else { continue };
             let admission = match slot {
                 Slot::Full { until: at } => {
                     free_in = until(at);
                     full.push(asked);
                     continue;
                 }
-                Slot::At { at, id } => {
+                Slot::At { at, id, probe } => {
                     let Asked { ask, .. } = &asked;
                     let reservation = Reservation { id, upstream: ask.upstream.clone(), spend: ask.spend };
-                    let go = Admission::Go { after: until(at), reservation };
+                    if probe {
+                        self.probes.insert((work.upstream.clone(), id));
+                    }
+                    let go = Admission::Go { after: until(at), reservation, probe };
                     Ok(Granted::new(go, self.clock.instant(at), self.own.clone()))
                 }
                 Slot::TooFar { at, lack } => {
-                    let why = why(lack, &pause);
+                    let why = why(lack, &note);
                     Ok(Granted::refused(Admission::NotBefore { wait: until(at), lack, why }))
                 }
                 Slot::Never { lack, limit } => Err(too_large(&asked.ask, lack, limit)),

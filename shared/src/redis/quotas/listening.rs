@@ -78,7 +78,7 @@ fn read<'m>(before: &str, message: &'m Msg) -> Option<(&'m str, Closing)> {
     let mut number = || words.next()?.parse::<u64>().ok();
     let (wait, last_id, lack) = (number()?, number()?, lack(number()?)?);
     let until = Instant::now() + Duration::from_micros(wait);
-    Some((upstream, Closing { last_id, until, lack, pause: words.next()?.to_owned() }))
+    Some((upstream, Closing { last_id, until, lack, note: words.next()?.to_owned() }))
 }
 
 /// Without the characters that stand for others in a pattern.

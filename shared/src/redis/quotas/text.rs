@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::call::{MOST, MOST_UNITS};
 use crate::domain::{Dimension, DimensionStanding, Spend, Verdict};
 use crate::ports::{CallEnd, Limits, Rate, Rates};
-use crate::rules::{METERED, Pacing, micros, pause_after};
+use crate::rules::{BreakerTerms, METERED, Pacing, micros, pause_after};
 
 /// The script's word for what is metered.
 fn word(dimension: Dimension) -> &'static str {
@@ -31,7 +31,9 @@ pub(super) fn name_text(name: &str) -> Cow<'_, str> {
 
 /// The limits, a line each.
 pub(super) fn limits_text(limits: &Limits, pacing: Pacing) -> String {
-    let mut lines = rates_text("u", &limits.rates(), pacing, "");
+    let breaker =
+        limits.breaker.map(|options| format!("breaker {}\n", BreakerTerms::from(options).to_text()));
+    let mut lines = breaker.unwrap_or_default() + &rates_text("u", &limits.rates(), pacing, "");
     if let Some(places) = limits.concurrency {
         lines.extend(["u places ", &places.to_string(), " 0 0 0 \n"]);
     }
@@ -61,6 +63,10 @@ pub(super) fn read_limits(lines: &str) -> Option<Limits> {
     let mut limits = Limits::default();
     let mut whole = Rates::default();
     for line in lines.lines() {
+        if let Some(terms) = line.strip_prefix("breaker ") {
+            limits.breaker = Some(BreakerTerms::from_text(terms)?.options());
+            continue;
+        }
         let mut fields = line.splitn(7, ' ');
         let (scope, word) = (fields.next()?, fields.next()?);
         let numbers: Vec<u64> = fields.by_ref().take(4).map_while(|field| field.parse().ok()).collect();

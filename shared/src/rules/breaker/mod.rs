@@ -114,7 +114,8 @@ impl Breaker {
     }
 
     /// A call that was to start at `started` has ended. Calls that were given up are not recorded.
-    pub fn record(&mut self, id: u64, started: u64, verdict: Verdict, now: u64) {
+    /// Answers until when the breaker is open, if this has opened it.
+    pub fn record(&mut self, id: u64, started: u64, verdict: Verdict, now: u64) -> Option<u64> {
         match &mut self.phase {
             Phase::Closed { since, run, tally } if started >= *since => match verdict {
                 Verdict::Healthy => {
@@ -125,7 +126,7 @@ impl Breaker {
                     *run += 1;
                     tally.add(&self.terms, true, now);
                     if *run >= self.terms.failures || tally.is_over(&self.terms) {
-                        self.open(self.terms.open_for, now);
+                        return Some(self.open(self.terms.open_for, now));
                     }
                 }
                 Verdict::RateLimited | Verdict::Unknown => {}
@@ -134,12 +135,13 @@ impl Breaker {
                 Verdict::Healthy => self.phase = Phase::closed(now),
                 Verdict::Failing => {
                     let longer = self.terms.open_for.max(self.terms.open_at_most.min(2 * *length));
-                    self.open(longer, now);
+                    return Some(self.open(longer, now));
                 }
                 Verdict::RateLimited | Verdict::Unknown => *probe = None,
             },
             Phase::Closed { .. } | Phase::Open { .. } => {}
         }
+        None
     }
 
     /// How it stands.
@@ -153,9 +155,10 @@ impl Breaker {
         }
     }
 
-    fn open(&mut self, length: u64, now: u64) {
+    fn open(&mut self, length: u64, now: u64) -> u64 {
         let until = now + length + self.terms.jitter(length, now);
         self.phase = Phase::Open { until, length, probe: None };
+        until
     }
 }
 

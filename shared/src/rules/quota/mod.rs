@@ -6,13 +6,15 @@
 //! arrivals, not slots, so the window is stretched by [`Pacing::margin`]: two calls may be that
 //! much closer on arrival. See `meter.rs` for how one dimension is metered, `calls.rs` for
 //! concurrency, `parts.rs` for tenants and models, `claim.rs` for why small asks do not starve
-//! large ones, `throttle.rs` for 429s, `others.rs` for what the upstream says is left.
+//! large ones, `throttle.rs` for 429s, `others.rs` for what the upstream says is left, `next.rs` for what
+//! decides the time of a slot. Health is apart: `rules/breaker`.
 
 mod calls;
 mod claim;
 mod log;
 mod meter;
 mod meters;
+mod next;
 mod others;
 mod pacing;
 mod parts;
@@ -33,8 +35,9 @@ pub use words::{too_large, why};
 
 use std::time::Duration;
 
+use super::breaker::BreakerStanding;
 use crate::domain::Spend;
-use crate::ports::{Ask, DimensionUse, Lack, Limits, UpstreamReport};
+use crate::ports::{Ask, BreakerReport, DimensionUse, Lack, Limits, UpstreamReport};
 
 /// A wish for a slot. Times in microseconds.
 #[derive(Clone, Debug, Default)]
@@ -68,8 +71,10 @@ pub enum Slot {
         at: u64,
         /// Number of the call.
         id: u64,
+        /// Whether it is the breaker's probe.
+        probe: bool,
     },
-    /// The next slot is beyond the hold; nothing is set aside.
+    /// The next slot is beyond the hold, or the breaker lets nobody go; nothing is set aside.
     TooFar {
         /// When the slot would be.
         at: u64,
@@ -105,6 +110,8 @@ pub struct QuotaStanding {
     pub effective: u32,
     /// What is used of the limits, in the order of [`METERED`].
     pub used: Vec<DimensionUse>,
+    /// How the breaker stands, if there is one.
+    pub breaker: Option<BreakerStanding>,
 }
 
 impl QuotaStanding {
@@ -121,6 +128,13 @@ impl QuotaStanding {
             waiting,
             paused: (!pause.is_zero()).then_some((pause, self.pause_why)),
             next_in: until(self.next_start),
+            breaker: self.breaker.map(|standing| match standing {
+                BreakerStanding::Closed(failures) => {
+                    BreakerReport::Closed { failures: u32::try_from(failures).unwrap_or(u32::MAX) }
+                }
+                BreakerStanding::Open(at) => BreakerReport::Open { probe_in: until(at) },
+                BreakerStanding::HalfOpen(probing) => BreakerReport::HalfOpen { probing },
+            }),
         }
     }
 }

@@ -2,25 +2,27 @@
 
 use super::calls::{Call, Calls};
 use super::claim::Claim;
-use super::meters::{Meters, units};
+use super::meters::Meters;
 use super::parts::Parts;
 use super::tell::QuotaClosing;
 use super::throttle::Throttle;
 use super::{Pacing, QuotaStanding, Slot, SlotAsk};
 use crate::domain::{Dimension, Spend, Verdict};
 use crate::ports::{CallEnd, DimensionUse, Lack, Limits};
+use crate::rules::{Breaker, BreakerTerms, Passage};
 
 /// Everything that is known of one upstream's quota.
 #[derive(Clone, Debug)]
 pub struct QuotaState {
-    meters: Meters,
-    parts: Parts,
+    pub(super) meters: Meters,
+    pub(super) parts: Parts,
     pub(super) calls: Calls,
     claim: Option<Claim>,
     throttle: Throttle,
-    paused_until: u64,
-    pause_why: String,
-    last_slot: u64,
+    pub(super) breaker: Option<Breaker>,
+    pub(super) paused_until: u64,
+    pub(super) pause_why: String,
+    pub(super) last_slot: u64,
     pub(super) closing: Option<QuotaClosing>,
 }
 
@@ -43,6 +45,7 @@ impl QuotaState {
             calls: Calls::new(limits.concurrency),
             claim: None,
             throttle,
+            breaker: limits.breaker.map(|options| Breaker::new(BreakerTerms::from(options), now)),
             paused_until: now,
             pause_why: String::new(),
             last_slot: now,
@@ -61,6 +64,10 @@ impl QuotaState {
         if let Some(until) = self.calls.full_until(now) {
             return Slot::Full { until };
         }
+        let passage = self.passage(now);
+        if let Passage::NotBefore(at) = passage {
+            return Slot::TooFar { at, lack: Lack::Breaker };
+        }
         self.meters.throttle(self.throttle.share(now));
         self.meters.prepare(spend, now);
         self.parts.prepare(&parts, spend, now);
@@ -78,7 +85,12 @@ impl QuotaState {
         }
         self.take(spend, &parts, at);
         let end = at.saturating_add(ask.ttl);
-        Slot::At { at, id: self.calls.begin(Call { slot: at, spend, parts, end }) }
+        let id = self.calls.begin(Call { slot: at, spend, parts, end });
+        let probe = passage == Passage::Probe;
+        if let Some(breaker) = self.breaker.as_mut().filter(|_| probe) {
+            breaker.probe(id, end);
+        }
+        Slot::At { at, id, probe }
     }
 
     /// Ends a call: replaces what was set aside by what was used, if that is known, and heeds
@@ -90,6 +102,10 @@ impl QuotaState {
         if let Some(used) = end.used.map(bounded) {
             self.meters.correct(call.slot, call.spend, used);
             self.parts.correct(&call.parts, call.slot, (call.spend, used), now);
+        }
+        let opened = |breaker: &mut Breaker| breaker.record(id, call.slot, end.verdict, now);
+        if let Some(until) = self.breaker.as_mut().and_then(opened) {
+            self.tell(until, Lack::Breaker);
         }
         let last_id = self.calls.last_id();
         for standing in &end.feedback.standings {
@@ -126,11 +142,6 @@ impl QuotaState {
         longer
     }
 
-    /// Why the pause was called.
-    pub fn pause_why(&self) -> &str {
-        &self.pause_why
-    }
-
     /// How things stand.
     pub fn standing(&mut self, now: u64) -> QuotaStanding {
         let share = self.throttle.share(now);
@@ -144,71 +155,17 @@ impl QuotaState {
             in_flight: u32::try_from(self.calls.under_way(now)).unwrap_or(u32::MAX),
             paused_until: self.paused_until,
             pause_why: self.pause_why.clone(),
-            next_start: self.next_slot(&[], Spend::default(), Spend::default(), now).0,
+            next_start: self.next_start(now),
             effective: u32::try_from(share).unwrap_or(u32::MAX),
             used: used.collect(),
+            breaker: self.breaker.as_ref().map(|breaker| breaker.standing(now)),
         }
-    }
-
-    fn too_small(&self, parts: &[String], spend: Spend) -> Option<(Lack, u64)> {
-        let metered = self.meters.too_small(spend).or_else(|| self.parts.too_small(parts, spend));
-        let places = || self.calls.limit().filter(|limit| *limit < 1).map(|limit| (Lack::Concurrency, limit));
-        metered.map(|(dimension, limit)| (dimension.into(), limit)).or_else(places)
-    }
-
-    /// The earliest slot, and what decides it. Never before a slot that was given. `before`: what
-    /// the upstream must still have for a call that goes before this one.
-    fn next_slot(&self, parts: &[String], spend: Spend, before: Spend, now: u64) -> (u64, Decides) {
-        let all = Spend {
-            input_tokens: spend.input_tokens + before.input_tokens,
-            output_tokens: spend.output_tokens + before.output_tokens,
-            money: spend.money + before.money,
-        };
-        let order = (self.last_slot.max(now), Decides::Order);
-        let pause = (self.paused_until, Decides::Pause);
-        let parts = self.parts.earliest(parts, spend, now).into_iter();
-        let parts = parts.map(|(at, dimension)| (at, Decides::Part(dimension)));
-        let whole = self.meters.earliest(all, now).map(|(at, dimension)| (at, Decides::Whole(dimension)));
-        let later = |best: (u64, Decides), next: (u64, Decides)| if next.0 >= best.0 { next } else { best };
-        [pause].into_iter().chain(parts).chain(whole).fold(order, later)
-    }
-
-    /// The dimension that an ask claims if it is refused: one that can never be given a slot ahead
-    /// of time, as smaller asks are. Money is not paced: what is left goes to whoever asks.
-    fn claimed(&self, spend: Spend, decides: Decides, hold: u64) -> Option<Dimension> {
-        let Decides::Whole(dimension) = decides else { return None };
-        let is_tokens = !matches!(dimension, Dimension::Requests | Dimension::Money);
-        let refills_too_slowly = self.meters.get(dimension)?.refill(units(spend, dimension)) > hold;
-        (is_tokens && refills_too_slowly).then_some(dimension)
     }
 
     fn take(&mut self, spend: Spend, parts: &[String], at: u64) {
         self.last_slot = at;
         self.meters.take(spend, at);
         self.parts.take(parts, spend, at);
-    }
-}
-
-/// What decides when a slot is.
-#[derive(Clone, Copy)]
-enum Decides {
-    /// The slots given before.
-    Order,
-    Pause,
-    /// A tenant's or a model's limit.
-    Part(Dimension),
-    /// The upstream's limit.
-    Whole(Dimension),
-}
-
-impl Decides {
-    fn lack(self) -> Lack {
-        match self {
-            // Whoever asked before asked with a longer hold.
-            Self::Order => Lack::Requests,
-            Self::Pause => Lack::Pause,
-            Self::Part(dimension) | Self::Whole(dimension) => dimension.into(),
-        }
     }
 }
 

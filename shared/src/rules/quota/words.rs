@@ -16,8 +16,8 @@ impl From<Dimension> for Lack {
     }
 }
 
-/// What is missing; of a pause, why it was called.
-pub fn why(lack: Lack, pause: &str) -> String {
+/// What is missing; of a pause and a breaker with a note.
+pub fn why(lack: Lack, note: &str) -> String {
     match lack {
         Lack::Requests => "requests".into(),
         Lack::InputTokens => "input tokens".into(),
@@ -25,8 +25,8 @@ pub fn why(lack: Lack, pause: &str) -> String {
         Lack::Tokens => "tokens".into(),
         Lack::Money => "budget".into(),
         Lack::Concurrency => "concurrency".into(),
-        Lack::Pause => format!("paused: {pause}"),
-        Lack::Breaker => "breaker".into(),
+        Lack::Pause => format!("paused: {note}"),
+        Lack::Breaker => format!("breaker: {note}"),
     }
 }
 

@@ -24,6 +24,7 @@ pub mod seal;
 pub mod stand_ins;
 pub mod submit;
 pub mod sweep;
+pub mod tenants;
 pub mod terminal;
 pub mod twins;
 pub mod waiting;
@@ -64,6 +65,12 @@ macro_rules! ledger_conformance {
             fairness: [
                 a_short_run_gets_its_share, rounds_of_one_are_fair, a_small_round_serves_every_run,
                 kinds_take_turns_apart, upstreams_of_a_run_take_turns, what_one_leaves_others_take,
+            ];
+            tenants: [
+                shares_follow_the_weights, tenants_without_weights_are_equal,
+                who_was_away_has_its_share_and_no_more, what_a_tenant_leaves_others_take,
+                a_tenants_runs_take_turns, priority_stays_within_a_tenant, turns_of_upstreams_are_apart,
+                a_runs_own_scope_knows_no_tenants,
             ];
             scope: [
                 a_run_gets_its_own_jobs_only, a_run_gets_the_twins_it_waits_for,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use fleetline_shared::domain::{
     DeadReason, Decision, Done, Envelope, ErasedDone, Estimate, JobState, NewJob, NewRun, RunCounts, RunId,
-    RunState, Source, Usage,
+    RunState, Source, Usage, Weights,
 };
 use fleetline_shared::ports::{
     Added, DispatchAsk, Finish, Finished, JobFilter, JobRow, Page, RunRow, Scope, Seal,
@@ -82,7 +82,7 @@ pub async fn run_of(ledger: &Subject, jobs: Vec<NewJob>) -> RunId {
 
 /// A request for jobs of [`KIND`].
 pub fn ask(scope: Scope, limit: usize) -> DispatchAsk {
-    DispatchAsk { scope, kind: KIND.into(), limit, skip_upstreams: Vec::new() }
+    DispatchAsk { scope, kind: KIND.into(), limit, skip_upstreams: Vec::new(), weights: Weights::default() }
 }
 
 /// Dispatches up to `limit` jobs of any run.

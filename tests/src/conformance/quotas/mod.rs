@@ -1,10 +1,16 @@
 //! What all quotas must do. Single answers are here, what holds over windows is in [`windows`].
 
+mod breaker;
 mod turns;
 mod windows;
 
+pub use breaker::{
+    a_429_never_opens_the_breaker, a_failing_upstream_is_left_alone, a_lost_state_has_a_closed_breaker,
+    one_call_of_the_fleet_tries,
+};
 pub use turns::{
-    what_is_given_back_is_free, who_sleeps_hears_of_a_pause, who_was_let_in_during_a_pause_sleeps_on,
+    what_is_given_back_is_free, who_sleeps_hears_of_a_pause, who_sleeps_hears_of_an_open_breaker,
+    who_was_let_in_during_a_pause_sleeps_on,
 };
 pub use windows::{
     a_restart_stays_within_the_limit, no_window_is_over_the_limit, the_limit_is_used_to_the_full,
@@ -51,8 +57,13 @@ macro_rules! quotas_conformance {
                 tenants_and_models_have_limits,
                 a_budget_is_a_cap_and_no_pace,
                 who_sleeps_hears_of_a_pause,
+                who_sleeps_hears_of_an_open_breaker,
                 who_was_let_in_during_a_pause_sleeps_on,
                 what_is_given_back_is_free,
+                a_failing_upstream_is_left_alone,
+                a_429_never_opens_the_breaker,
+                one_call_of_the_fleet_tries,
+                a_lost_state_has_a_closed_breaker,
                 no_window_is_over_the_limit,
                 the_limit_is_used_to_the_full,
                 a_restart_stays_within_the_limit,
@@ -72,6 +83,13 @@ pub trait QuotasFixture: Send + Sync {
 
     /// The same quotas, as another process of the fleet has them.
     fn another(&self, quotas: &Arc<dyn Quotas>) -> Arc<dyn Quotas>;
+
+    /// The same for two users at once who share one state.
+    async fn fleet(&self, limits: BTreeMap<String, Limits>) -> [Arc<dyn Quotas>; 2] {
+        let quotas = self.start(limits).await;
+        let other = self.another(&quotas);
+        [quotas, other]
+    }
 
     /// By how much slots may be measured wrong: what clocks and timers are rounded to.
     fn jitter(&self) -> Duration;
@@ -116,7 +134,7 @@ impl Bench {
     /// Asks, and waits for the slot.
     async fn go(&self, tokens: u64, hold: u32) -> Reservation {
         match self.admit(tokens, hold).await {
-            Admission::Go { after, reservation } => {
+            Admission::Go { after, reservation, .. } => {
                 tokio::time::sleep(after).await;
                 reservation
             }
@@ -190,7 +208,7 @@ pub async fn slots_are_given_in_the_order_of_asking(fixture: &dyn QuotasFixture)
     let (mut last, mut ids) = (Instant::now(), Vec::new());
     for tokens in [70, 5, 120, 0, 33, 60, 1, 90, 20] {
         let asked = Instant::now();
-        let Admission::Go { after, reservation } = bench.admit(tokens, 1_000).await else {
+        let Admission::Go { after, reservation, .. } = bench.admit(tokens, 1_000).await else {
             panic!("the hold is long enough for all");
         };
         // The answer took a while: the slot lies between these.

@@ -55,7 +55,7 @@ impl Demand {
             let (earliest, latest, reservation) = loop {
                 let asked = Instant::now();
                 match self.bench.admit(guess, 1).await {
-                    Admission::Go { after, reservation } => {
+                    Admission::Go { after, reservation, .. } => {
                         let latest = Instant::now() + after;
                         sleep(after).await;
                         break (asked + after, latest, reservation);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fleetline_shared::domain::{DeadReason, JobState, RunId};
+use fleetline_shared::domain::{DeadReason, JobState, RunId, Weights};
 use fleetline_shared::ports::{DispatchAsk, JobFilter, JobRow, Page, RunRow, Scope};
 use fleetline_shared::rabbitmq::Outgoing;
 use fleetline_shared::rabbitmq::topology::CRASHED_QUEUE;
@@ -88,8 +88,13 @@ async fn a_bad_message_is_a_dead_letter_and_disturbs_nobody() {
 async fn crashed(outside: &Outside, attempts: u16) -> RunId {
     outside.send(&log_job("poison").to_string(), "m1").await;
     let run = runs(outside, 1).await.remove(0).id;
-    let ask =
-        DispatchAsk { scope: Scope::All, kind: "log.analyze".into(), limit: 10, skip_upstreams: Vec::new() };
+    let ask = DispatchAsk {
+        scope: Scope::All,
+        kind: "log.analyze".into(),
+        limit: 10,
+        skip_upstreams: Vec::new(),
+        weights: Weights::default(),
+    };
     let mut taken = Vec::new();
     while taken.is_empty() {
         taken = outside.ledger.dispatch(ask.clone()).await.unwrap();

@@ -15,7 +15,7 @@ use fleetline_producer::intake::Pipelines;
 use fleetline_producer::logs::LogOptions;
 use fleetline_producer::pipelines::{Appraiser, JobTemplate};
 use fleetline_shared::domain::{
-    CallContext, Decision, Done, JobError, Kind, KindPolicy, PortError, Registry, Usage,
+    CallContext, Decision, Done, JobError, Kind, KindPolicy, PortError, Registry, Usage, Weights,
 };
 use fleetline_shared::ports::{
     ApiKey, DispatchAsk, DispatchLedger, Finish, FinishLedger, KeyLedger, NewApiKey, Role, Scope,
@@ -233,6 +233,7 @@ impl Site {
                 kind: name.into(),
                 limit: most - done,
                 skip_upstreams: Vec::new(),
+                weights: Weights::default(),
             };
             let mut finishes = Vec::new();
             for envelope in self.ledger.dispatch(ask).await.expect("the ledger works") {

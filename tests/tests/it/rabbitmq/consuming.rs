@@ -48,20 +48,21 @@ async fn an_orderly_close_loses_no_acknowledgement() {
     for _ in 0..4 {
         let worker = RabbitBroker::new(&options(&world.vhost().url)).unwrap();
         let mut consumer = worker.consume(&line(0), 1_300).await.unwrap();
-        // The first stays unsettled, so each of the others is an acknowledgement of its own.
+        // The first is settled last, so each of the others is an acknowledgement of its own.
         let first = next(&mut consumer).await;
         let mut held = Vec::new();
         for _ in 1..MESSAGES / 4 {
             held.push(next(&mut consumer).await);
         }
-        for ack in join_all(held.into_iter().map(Delivery::ack)).await {
+        let mut acks = join_all(held.into_iter().map(Delivery::ack)).await;
+        // A broker closes at once only when nobody has a delivery any more.
+        acks.push(first.ack().await);
+        for ack in acks {
             ack.expect("it is written");
             left -= 1;
         }
         // Just written, and the rest of the prefetch is in the buffer.
         drop(consumer);
-        // A broker closes at once only when nobody has a delivery any more.
-        drop(first);
         worker.close().await;
         assert_eq!(world.ready(&line(0)).await, left as usize, "every acknowledgement arrived");
     }

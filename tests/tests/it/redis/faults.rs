@@ -118,7 +118,7 @@ async fn call_on(quotas: Arc<dyn Quotas>, starts: Arc<Mutex<Vec<Start>>>) {
     loop {
         let asked = Instant::now();
         match quotas.admit(ask(RATE.window / 10)).await {
-            Ok(Admission::Go { after, reservation }) => {
+            Ok(Admission::Go { after, reservation, .. }) => {
                 let latest = Instant::now() + after;
                 sleep(after).await;
                 starts.lock().unwrap().push((asked + after, latest));

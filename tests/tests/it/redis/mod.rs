@@ -1,6 +1,5 @@
 //! The adapters on Redis: their ports' suites on a real server, their twins, and faults.
 
-mod breaker;
 mod conformance;
 mod faults;
 mod state;

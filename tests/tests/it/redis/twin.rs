@@ -1,14 +1,15 @@
 //! The script and its twin in Rust give the same answers to the same histories.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use fleetline_shared::domain::{Dimension, DimensionStanding, Feedback, Spend, Verdict};
-use fleetline_shared::ports::{CallEnd, Lack, Limits, Rate, Rates};
+use fleetline_shared::ports::{BreakerOptions, CallEnd, FailureRate, Limits, Rate, Rates};
 use fleetline_shared::redis::Redis;
 use fleetline_shared::redis::quotas::answer::Answer;
 use fleetline_shared::redis::quotas::call::{Op, QuotaCall};
-use fleetline_shared::rules::{METERED, Pacing, QuotaState, Slot, SlotAsk};
+use fleetline_shared::rules::{BreakerStanding, BreakerTerms, METERED, Pacing, QuotaState, Slot, SlotAsk};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use uuid::Uuid;
@@ -30,7 +31,8 @@ enum Step {
         tenant: u8,
         model: u8,
     },
-    /// Ends one of the calls that were given out, perhaps again, with so many percent of its units.
+    /// Ends one of the calls that were given out, the latest mostly, perhaps again, with so many
+    /// percent of its units.
     Settle(prop::sample::Index, Option<u64>, Verdict, Feedback),
     /// One of them was not made.
     GiveBack(prop::sample::Index),
@@ -44,7 +46,7 @@ fn step() -> impl Strategy<Value = Step> {
     let ask = (units, 0u64..3 * SECOND, 1u64..20 * SECOND, 0u8..4, 0u8..3);
     let percents = prop_oneof![Just(None), (0u64..=100).prop_map(Some), (100u64..400).prop_map(Some)];
     let verdict = prop_oneof![
-        6 => Just(Verdict::Healthy), 1 => Just(Verdict::Failing), 1 => Just(Verdict::RateLimited),
+        5 => Just(Verdict::Healthy), 4 => Just(Verdict::Failing), 1 => Just(Verdict::RateLimited),
         1 => Just(Verdict::Unknown),
     ];
     prop_oneof![
@@ -112,14 +114,38 @@ fn limits() -> impl Strategy<Value = Limits> {
     let concurrency = prop_oneof![Just(None), (1u32..20).prop_map(Some)];
     let per_tenant = prop_oneof![2 => Just(None), 1 => rates(6).prop_map(Some)];
     let per_model = prop::collection::btree_map(prop::sample::select(vec!["1", "2"]), rates(6), 0..2);
-    (rates(4), concurrency, per_tenant, per_model).prop_map(|(rates, concurrency, per_tenant, per_model)| {
+    let breaker = prop::option::of(breaker());
+    let strategy = (rates(4), concurrency, per_tenant, per_model, breaker);
+    strategy.prop_map(|(rates, concurrency, per_tenant, per_model, breaker)| {
         let Rates { requests, input_tokens, output_tokens, tokens, budget } = rates;
         // A part without limits is none: the script does not hear of it.
         let is_limited = |rates: &Rates| *rates != Rates::default();
         let per_tenant = per_tenant.filter(is_limited);
         let per_model = per_model.into_iter().filter(|(_, rates)| is_limited(rates));
         let per_model: BTreeMap<_, _> = per_model.map(|(model, rates)| (model_name(model), rates)).collect();
-        Limits { requests, input_tokens, output_tokens, tokens, budget, concurrency, per_tenant, per_model }
+        Limits {
+            requests,
+            input_tokens,
+            output_tokens,
+            tokens,
+            budget,
+            concurrency,
+            per_tenant,
+            per_model,
+            breaker,
+        }
+    })
+}
+
+fn breaker() -> impl Strategy<Value = BreakerOptions> {
+    let rate = (1u32..=100, 1u32..20, 1..60 * SECOND).prop_map(|(percent, of_at_least, within)| {
+        FailureRate { percent, of_at_least, within: Duration::from_micros(within) }
+    });
+    let open = (prop_oneof![12 => 0..4 * SECOND, 1 => Just(u64::MAX)], 0..20 * SECOND);
+    (1u32..5, prop::option::of(rate), open, 0u32..=100).prop_map(|(failures, rate, (open, most), jitter)| {
+        let (open_for, open_at_most) = (Duration::from_micros(open), Duration::from_micros(most));
+        // Rounded as both twins do.
+        BreakerTerms::from(BreakerOptions { failures, rate, open_for, open_at_most, jitter }).options()
     })
 }
 
@@ -177,6 +203,7 @@ impl Twins {
     fn one_given(&self, which: prop::sample::Index) -> (u64, Spend) {
         match self.given.len() {
             0 => (0, Spend::default()),
+            many if which.index(4) > 0 => self.given[many - 1 - which.index(many.min(6))],
             many => self.given[which.index(many)],
         }
     }
@@ -186,13 +213,16 @@ impl Twins {
         match op {
             Op::Ask(ask) => {
                 let slot = self.state.admit(ask, self.now);
-                let paused = matches!(slot, Slot::TooFar { lack: Lack::Pause, .. });
-                let why = if paused { self.state.pause_why().to_owned() } else { String::new() };
-                if let Slot::At { at, id } = slot {
-                    self.given.push((id, ask.spend));
-                    return Answer::Slot(Slot::At { at, id: self.start + id }, why);
+                match slot {
+                    Slot::At { at, id, probe } => {
+                        self.given.push((id, ask.spend));
+                        Answer::Slot(Slot::At { at, id: self.start + id, probe }, String::new())
+                    }
+                    Slot::TooFar { lack, .. } => {
+                        Answer::Slot(slot, self.state.note(lack, self.now).to_owned())
+                    }
+                    Slot::Full { .. } | Slot::Never { .. } => Answer::Slot(slot, String::new()),
                 }
-                Answer::Slot(slot, why)
             }
             Op::Settle { id, end } => Answer::Changed(self.state.settle(id - self.start, end, self.now)),
             Op::GiveBack { id } => Answer::Changed(self.state.give_back(id - self.start, self.now)),
@@ -202,12 +232,43 @@ impl Twins {
     }
 }
 
+/// What the histories came to, so that none of it is left out by chance.
+#[derive(Debug, Default)]
+struct Seen {
+    slots: usize,
+    probes: usize,
+    open: usize,
+    half_open: usize,
+}
+
+impl Seen {
+    fn note(&mut self, answer: &Answer) {
+        let count = match answer {
+            Answer::Slot(Slot::At { probe: true, .. }, _) => &mut self.probes,
+            Answer::Slot(Slot::At { .. }, _) => &mut self.slots,
+            Answer::Report(standing, _) => match standing.breaker {
+                Some(BreakerStanding::Open(_)) => &mut self.open,
+                Some(BreakerStanding::HalfOpen(_)) => &mut self.half_open,
+                Some(BreakerStanding::Closed(_)) | None => return,
+            },
+            Answer::Slot(..) | Answer::Changed(_) => return,
+        };
+        *count += 1;
+    }
+
+    fn check(&self) {
+        let Self { slots, probes, open, half_open } = *self;
+        assert!(slots > 1_000 && probes > 40 && open > 60 && half_open > 60, "{self:?}");
+    }
+}
+
 async fn live_through(
     redis: &Redis,
     limits: Limits,
     pacing: Pacing,
     start: u64,
     history: Vec<(u64, Vec<Step>)>,
+    seen: &mut Seen,
 ) -> Result<(), TestCaseError> {
     let upstream = Uuid::now_v7().to_string();
     let state = QuotaState::new(&limits, pacing, start);
@@ -229,6 +290,9 @@ async fn live_through(
         let ops: Vec<_> = steps.iter().map(|step| twins.op(step)).collect();
         let expected: Vec<_> = ops.iter().map(|op| twins.answer(op)).collect();
         let done = call.run(redis, &ops).await.unwrap().done.unwrap();
+        for answer in &expected {
+            seen.note(answer);
+        }
         prop_assert_eq!(done.answers, expected, "{:?} at {}", ops, twins.now);
     }
     Ok(())
@@ -238,13 +302,17 @@ async fn live_through(
 fn the_script_and_its_twin_in_rust_answer_alike() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let redis = redis();
+    let seen = RefCell::new(Seen::default());
     let margin = prop_oneof![Just(0.0), 0.0..0.02f64];
     let strategy = (limits(), margin, 0.0..=1.0f64, any::<u32>(), history());
     let config = Config { cases: 400, failure_persistence: None, ..Config::default() };
     TestRunner::new(config)
         .run(&strategy, |(limits, margin, burst, start, history)| {
             let pacing = Pacing { margin, burst };
-            runtime.block_on(live_through(&redis, limits, pacing, START + u64::from(start), history))
+            let start = START + u64::from(start);
+            runtime.block_on(live_through(&redis, limits, pacing, start, history, &mut seen.borrow_mut()))
         })
         .unwrap();
+    println!("{seen:?}");
+    seen.into_inner().check();
 }

@@ -1,12 +1,9 @@
 
 -- The breaker: `rules/breaker`. In the state, `breaker` is its terms in a text, empty if there is
--- none; BREAKER are the other fields.
+-- none.
 
-local BREAKER = {
-  'breaker.since', 'breaker.run', 'breaker.tally',
-  'breaker.until', 'breaker.length', 'breaker.probe', 'breaker.probe_end',
-}
 local FREE, PROBE, NOT_BEFORE = 1, 2, 3
+local VERDICTS = { h = 'healthy', f = 'failing' }
 local PROBE_PATIENCE = 1000000
 local BREAKER_GRAINS = 10
 local terms
@@ -38,6 +35,7 @@ local function breaker_open(length, now)
   state['breaker.run'], state['breaker.tally'] = 0, ''
   state['breaker.until'], state['breaker.length'] = now + length + longer, length
   state['breaker.probe'], state['breaker.probe_end'] = 0, 0
+  return state['breaker.until']
 end
 
 -- Takes new terms over. An open breaker stays open until its time is over.
@@ -99,7 +97,8 @@ local function breaker_tally(failed, now)
   return calls >= terms.of_at_least and 100 * failures >= terms.percent * calls
 end
 
--- A call that was to start at a time has ended, with 'healthy', 'failing', or anything else.
+-- A call that was to start at a time has ended, with 'healthy', 'failing', or anything else. Returns
+-- until when the breaker is open if this has opened it.
 local function breaker_record(id, started, verdict, now)
   if not breaker_terms() then
     return
@@ -110,7 +109,7 @@ local function breaker_record(id, started, verdict, now)
       return
     elseif failed then
       local longer = math.min(terms.open_at_most, 2 * state['breaker.length'])
-      breaker_open(math.max(terms.open_for, longer), now)
+      return breaker_open(math.max(terms.open_for, longer), now)
     elseif ended then
       breaker_close(now)
     else
@@ -120,7 +119,7 @@ local function breaker_record(id, started, verdict, now)
     state['breaker.run'] = failed and state['breaker.run'] + 1 or 0
     local over = breaker_tally(failed, now)
     if failed and (over or state['breaker.run'] >= terms.failures) then
-      breaker_open(terms.open_for, now)
+      return breaker_open(terms.open_for, now)
     end
   end
 end

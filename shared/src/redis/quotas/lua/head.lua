@@ -1,6 +1,6 @@
 -- Quota of one upstream: gives slots, ends calls, pauses. The same arithmetic as `rules/quota` in
 -- Rust, where the reasons stand; a test holds the two together. The parts of this script are
--- head, log, meter, limits, parts, throttle, calls, state, tell, main, in this order.
+-- head, log, meter, limits, parts, throttle, calls, breaker, state, tell, next, main, in this order.
 --
 -- KEYS[1]  hash: the state. Fields: single values (NAMES), for each meter NAME its numbers (METER),
 --          NAME.N = entries of its log, `call.ID` = a call under way (calls.lua)
@@ -13,7 +13,7 @@
 --            SCOPE u (the upstream), t (each tenant), m (the model NAME, else empty);
 --            DIMENSION requests, input, output, tokens, money, or places: of those only AMOUNT
 --            counts; WINDOW as it is metered, BUCKET: units at once, CONFIGURED: window as it was
---            configured; times in microseconds
+--            configured; times in microseconds. A line `breaker TERMS` if it has one (breaker.lua)
 -- ARGV[5]  longest time for which anybody may have been given a slot ahead, microseconds
 -- ARGV[6…] any number of these, done in their order:
 --            ask INPUT OUTPUT MONEY HOLD TTL TENANT MODEL       (MODEL empty: none)
@@ -27,21 +27,24 @@
 --
 -- Returns {now} if it is too late, else {now, 1 if the state was empty or 0, then for each of
 -- the above}:
---   ask     {1, at, id}                go at this time
+--   ask     {1, at, id, probe}         go at this time; probe: 1 if it is the breaker's, or 0
 --           {2, at, lack, why}         the next slot is then: nothing set aside. lack: 1 requests,
 --                                      2 tokens, 3 concurrency, 4 pause, which says why, 5 input
---                                      tokens, 6 output tokens, 7 money
+--                                      tokens, 6 output tokens, 7 money, 8 breaker, which says why
 --           {3, until}                 no place is free before, unless a call is settled
 --           {4, lack, limit}           larger than a whole limit
 --   settle, give-back  1, or 0 if the call is unknown or its time is over
 --   pause   1, or 0 if a pause that ends no earlier is on
 --   report  {calls under way, paused until, why, next start, share of the rates in use in
---           thousandths, {lack of a dimension, used, by others, limit, and so on}, ARGV[4] in force}
+--           thousandths, {lack of a dimension, used, by others, limit, and so on}, how the breaker
+--           stands (breaker_report), ARGV[4] in force}
 --
 -- Numbers are doubles here: exact below 2^53. `..` and tostring() keep 14 digits only, so times
 -- and ids become text by text().
 
 local STATE, ENDS, IDLE = KEYS[1], KEYS[2], KEYS[3]
+-- The state's single values (NAMES).
+local state = {}
 local MOST_UNITS = 2 ^ 40
 
 local function text(number)

@@ -3,7 +3,12 @@
 
 local METERED = { 'money', 'tokens', 'output', 'input', 'requests' }
 local LACKS = { requests = 1, tokens = 2, input = 5, output = 6, money = 7 }
-local CONCURRENCY, PAUSE = 3, 4
+local CONCURRENCY, PAUSE, BROKEN = 3, 4, 8
+
+-- What the line of an option says; empty if there is none.
+local function option(lines, name)
+  return string.match('\n' .. lines, '\n' .. name .. ' ([^\n]*)\n') or ''
+end
 
 -- Rates by scope (`u`, `t`, `m:NAME`) and dimension, the places, and the text of the parts.
 local function parse_limits(lines)

@@ -1,7 +1,5 @@
 
--- The answers: `state.rs` and `claim.rs`.
-
-local GRACE = 1000000
+-- The answers: `state.rs`.
 
 -- Lets the rates be used as far as the last 429 allows. The server's clock stands still in a script.
 local function throttle(now)
@@ -28,49 +26,6 @@ local function parts_of(tenant, model, now)
   return names, opened
 end
 
--- The earliest slot, what decides it (of equal ones the last), and the upstream's meter if it does.
-local function next_slot(opened, spend, before, now)
-  local at, lack, whole = math.max(state.slot, now), LACKS.requests, nil
-  if state.paused >= at then
-    at, lack = state.paused, PAUSE
-  end
-  for _, part in ipairs(opened) do
-    for _, meter in ipairs(part) do
-      local earliest = meter_earliest(meter, spend[meter.dimension], now)
-      if earliest >= at then
-        at, lack = earliest, LACKS[meter.dimension]
-      end
-    end
-  end
-  for _, meter in ipairs(meters) do
-    local more = meter.dimension == 'requests' and 0 or before and before[meter.dimension] or 0
-    local earliest = meter_earliest(meter, spend[meter.dimension] + more, now)
-    if earliest >= at then
-      at, lack, whole = earliest, LACKS[meter.dimension], meter
-    end
-  end
-  return at, lack, whole
-end
-
--- What goes before an ask.
-local function claimed_before(spend, now)
-  if now >= state.claim_until then
-    return nil
-  end
-  local dimension, input, output, money = string.match(state.claim, '^(%a+) (%d+) (%d+) (%d+)$')
-  local claim = new_spend(tonumber(input), tonumber(output), tonumber(money))
-  return spend[dimension] < claim[dimension] and claim or nil
-end
-
-local function set_claim(meter, spend, hold, at)
-  state.claim, state.claim_until = '', 0
-  local dimension = meter and meter.dimension
-  if meter and dimension ~= 'requests' and dimension ~= 'money' and refill(meter, spend[dimension]) > hold then
-    local numbers = { dimension, text(spend.input), text(spend.output), text(spend.money) }
-    state.claim, state.claim_until = table.concat(numbers, ' '), at + GRACE
-  end
-end
-
 local function admit(spend, hold, ttl, tenant, model, now)
   local names, opened = parts_of(tenant, model, now)
   local refused = too_small(meters, spend)
@@ -85,6 +40,10 @@ local function admit(spend, hold, ttl, tenant, model, now)
   end
   if limits.places and calls.count >= limits.places then
     return { 3, first_end() }
+  end
+  local passage, probe_at = breaker_admit(now)
+  if passage == NOT_BEFORE then
+    return { 2, probe_at, BROKEN, breaker_note(now) }
   end
   throttle(now)
   prepare(meters, spend, now)
@@ -111,7 +70,10 @@ local function admit(spend, hold, ttl, tenant, model, now)
   state.id = state.id + 1
   state.last_end = math.max(state.last_end or 0, at + ttl)
   begin_call(state.id, at, spend, names, at + ttl)
-  return { 1, at, state.id }
+  if passage == PROBE then
+    breaker_probe(state.id, at + ttl)
+  end
+  return { 1, at, state.id, passage == PROBE and 1 or 0 }
 end
 
 local function pause(until_time, why, now)
@@ -162,6 +124,10 @@ local function settle(id, used, verdict, pause_time, standings, now)
       correct_part(name, slot, reserved, spend, now)
     end
   end
+  local open_until = breaker_record(tonumber(id), slot, VERDICTS[verdict], now)
+  if open_until then
+    tell(open_until, BROKEN, breaker_note(now), now)
+  end
   for dimension, remaining, reset, window in string.gmatch(standings, '(%a+) (%-?%d+) (%-?%d+) (%-?%d+);') do
     for _, meter in ipairs(meters) do
       if meter.dimension == dimension then
@@ -198,8 +164,9 @@ local function report(now)
       used[#used + 1] = number
     end
   end
-  local next_start = next_slot({}, nothing, nil, now)
-  return { calls.count, state.paused, state.why, next_start, share, used, state.limits }
+  return {
+    calls.count, state.paused, state.why, next_start(nothing, now), share, used, breaker_report(now), state.limits,
+  }
 end
 
 local function server_time()
@@ -215,7 +182,7 @@ end
 local now, was_empty = open_state(clock)
 -- Whoever was given a slot ahead by a state that was lost still goes: meters that know nothing
 -- begin when the last of those has gone.
-adopt(tonumber(ARGV[3]), ARGV[4], now + tonumber(ARGV[5]))
+adopt(tonumber(ARGV[3]), ARGV[4], now, now + tonumber(ARGV[5]))
 forget_idle(now)
 local answers = { now, was_empty and 1 or 0 }
 local place = 6

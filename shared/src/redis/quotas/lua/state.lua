@@ -4,15 +4,19 @@
 local NAMES = {
   'since', 'run', 'seen', 'kept', 'limits', 'id', 'slot', 'paused', 'why', 'claim', 'claim_until',
   'share', 'share_since', 'heard', 'parts_since',
+  'breaker', 'breaker.since', 'breaker.run', 'breaker.tally', 'breaker.until', 'breaker.length',
+  'breaker.probe', 'breaker.probe_end',
 }
-local TEXTS = { run = true, limits = true, why = true, claim = true }
+local TEXTS = {
+  run = true, limits = true, why = true, claim = true, breaker = true, ['breaker.tally'] = true,
+}
 local NOTE = 'State of one upstream\'s quota. Fleetline\'s quota script reads and writes it; do not edit it by hand.'
 local MICROS = 1000000
 local HOUR, DAY = 3600 * MICROS, 86400 * MICROS
 
--- The state's single values as they are and as they were, the upstream's meters in the order of
--- METERED, the limits in force.
-local state, loaded, meters, limits = {}, {}, {}, nil
+-- The state's single values as they were, the upstream's meters in the order of METERED, the
+-- limits in force.
+local loaded, meters, limits = {}, {}, nil
 
 -- A restarted server may have read an old copy of the state from its disk: then this differs.
 local function this_run()
@@ -39,8 +43,9 @@ local function start_empty(now, last_id)
   state = {
     since = -1, run = this_run(), seen = now, kept = 0, limits = '', id = math.max(now, last_id), slot = now,
     paused = now, why = '', claim = '', claim_until = 0, share = ALL, share_since = 0, heard = 0,
-    parts_since = now,
+    parts_since = now, breaker = '',
   }
+  breaker_close(now)
   limits = parse_limits('')
 end
 
@@ -83,7 +88,7 @@ end
 
 -- Takes the limits over if they are newer; meters of new rates begin at a time. What was used
 -- before still counts, but of tenants and models: their meters all begin anew.
-local function adopt(since, lines, from)
+local function adopt(since, lines, now, from)
   if since <= state.since then
     return
   end
@@ -102,6 +107,7 @@ local function adopt(since, lines, from)
       remove_meter(before)
     end
   end
+  breaker_adopt(option(lines, 'breaker'), now)
   if limits.parts ~= old.parts then
     state.parts_since = from
   end

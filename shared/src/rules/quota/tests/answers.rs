@@ -77,7 +77,7 @@ fn the_longer_pause_wins() {
 #[test]
 fn more_used_than_guessed_is_paid_back() {
     let mut state = QuotaState::new(&tokens(600, MINUTE), Pacing { margin: 0.0, burst: 0.1 }, 0);
-    let Slot::At { id, at: WARM } = state.admit(&ask(60, 0), WARM) else { panic!("the bucket is full") };
+    let Slot::At { id, at: WARM, .. } = state.admit(&ask(60, 0), WARM) else { panic!("the bucket is full") };
     assert!(state.settle(id, &used(Some(160)), WARM + 5 * SECOND));
     // 160 of a bucket of 60: 100 are owed, and 10 are refilled each second.
     assert_eq!(slot(&mut state, 1, WARM + 5 * SECOND), WARM + 10 * SECOND + SECOND / 10);
@@ -86,7 +86,7 @@ fn more_used_than_guessed_is_paid_back() {
 #[test]
 fn less_used_than_guessed_comes_back() {
     let mut state = QuotaState::new(&tokens(600, MINUTE), Pacing { margin: 0.0, burst: 0.1 }, 0);
-    let Slot::At { id, at: WARM } = state.admit(&ask(60, 0), WARM) else { panic!("the bucket is full") };
+    let Slot::At { id, at: WARM, .. } = state.admit(&ask(60, 0), WARM) else { panic!("the bucket is full") };
     assert!(matches!(state.admit(&ask(60, SECOND), WARM), Slot::TooFar { .. }));
     assert!(state.settle(id, &used(Some(0)), WARM));
     assert_eq!(slot(&mut state, 60, WARM), WARM);

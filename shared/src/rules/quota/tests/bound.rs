@@ -74,7 +74,7 @@ impl History {
     fn ask(&mut self, ask: &SlotAsk) {
         self.under_way.retain(|(_, _, end)| *end > self.now);
         match self.state.admit(ask, self.now) {
-            Slot::At { at, id } => {
+            Slot::At { at, id, .. } => {
                 assert!(self.now <= at && at <= self.now + ask.hold, "{at} is not within the hold");
                 assert!(at >= self.paused_until, "{at} is in a pause");
                 let last = self.starts.last().map_or(0, |start| start.at);

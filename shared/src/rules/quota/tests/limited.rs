@@ -31,7 +31,7 @@ fn several_429s_pause_once() {
         let standing = state.standing(WARM);
         assert_eq!((standing.paused_until, standing.effective), (WARM + 7 * SECOND, 700));
     }
-    assert_eq!(state.pause_why(), "429");
+    assert_eq!(state.note(Lack::Pause, WARM), "429");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod answers;
 mod bound;
+mod health;
 mod limited;
 mod restart;
 mod use_of_limit;

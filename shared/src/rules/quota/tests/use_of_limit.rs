@@ -37,7 +37,7 @@ impl Demand<'_> {
                 assert!(state.settle(id, &used(Some(start.tokens)), now));
             }
             match state.admit(&ask(wishes[caller], SECOND), now) {
-                Slot::At { at, id } => {
+                Slot::At { at, id, .. } => {
                     starts.push(Start { at, tokens: wishes[caller] });
                     wishes[caller] = sizes.next().unwrap();
                     events.push(Reverse((at + self.latency, caller, Some((id, starts.len() - 1)))));

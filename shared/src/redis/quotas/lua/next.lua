@@ -1,0 +1,59 @@
+
+-- When the next call may start, and what decides that: `next.rs` and `claim.rs`.
+
+local GRACE = 1000000
+
+-- The earliest slot, what decides it (of equal ones the last), and the upstream's meter if it does.
+local function next_slot(opened, spend, before, now)
+  local at, lack, whole = math.max(state.slot, now), LACKS.requests, nil
+  if state.paused >= at then
+    at, lack = state.paused, PAUSE
+  end
+  for _, part in ipairs(opened) do
+    for _, meter in ipairs(part) do
+      local earliest = meter_earliest(meter, spend[meter.dimension], now)
+      if earliest >= at then
+        at, lack = earliest, LACKS[meter.dimension]
+      end
+    end
+  end
+  for _, meter in ipairs(meters) do
+    local more = meter.dimension == 'requests' and 0 or before and before[meter.dimension] or 0
+    local earliest = meter_earliest(meter, spend[meter.dimension] + more, now)
+    if earliest >= at then
+      at, lack, whole = earliest, LACKS[meter.dimension], meter
+    end
+  end
+  return at, lack, whole
+end
+
+-- What goes before an ask.
+local function claimed_before(spend, now)
+  if now >= state.claim_until then
+    return nil
+  end
+  local dimension, input, output, money = string.match(state.claim, '^(%a+) (%d+) (%d+) (%d+)$')
+  local claim = new_spend(tonumber(input), tonumber(output), tonumber(money))
+  return spend[dimension] < claim[dimension] and claim or nil
+end
+
+local function set_claim(meter, spend, hold, at)
+  state.claim, state.claim_until = '', 0
+  local dimension = meter and meter.dimension
+  if meter and dimension ~= 'requests' and dimension ~= 'money' and refill(meter, spend[dimension]) > hold then
+    local numbers = { dimension, text(spend.input), text(spend.output), text(spend.money) }
+    state.claim, state.claim_until = table.concat(numbers, ' '), at + GRACE
+  end
+end
+
+-- When the next small call could start if a place were free.
+local function next_start(nothing, now)
+  local at = next_slot({}, nothing, nil, now)
+  local passage, probe_at = breaker_admit(now)
+  return passage == NOT_BEFORE and math.max(at, probe_at) or at
+end
+
+-- Why the breaker refuses.
+local function breaker_note(now)
+  return now < state['breaker.until'] and 'open' or 'one call tries whether the upstream is well again'
+end

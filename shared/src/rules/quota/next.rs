@@ -1,0 +1,98 @@
+//! When the next call may start, and what decides that.
+
+use super::QuotaState;
+use super::meters::units;
+use crate::domain::{Dimension, Spend};
+use crate::ports::Lack;
+use crate::rules::{BreakerStanding, Passage};
+
+/// Why an open breaker refuses.
+const OPEN: &str = "open";
+/// Why a half-open one does.
+const PROBING: &str = "one call tries whether the upstream is well again";
+
+impl QuotaState {
+    /// What the breaker says of one more call.
+    pub(super) fn passage(&self, now: u64) -> Passage {
+        self.breaker.as_ref().map_or(Passage::Free, |breaker| breaker.admit(now))
+    }
+
+    /// What people should know of a refusal beside what lacks; often nothing.
+    pub fn note(&self, lack: Lack, now: u64) -> &str {
+        match lack {
+            Lack::Pause => &self.pause_why,
+            Lack::Breaker => match self.breaker.as_ref().map(|breaker| breaker.standing(now)) {
+                Some(BreakerStanding::HalfOpen(_)) => PROBING,
+                _ => OPEN,
+            },
+            _ => "",
+        }
+    }
+
+    /// When the next small call could start if a place were free.
+    pub(super) fn next_start(&self, now: u64) -> u64 {
+        let slot = self.next_slot(&[], Spend::default(), Spend::default(), now).0;
+        if let Passage::NotBefore(at) = self.passage(now) { slot.max(at) } else { slot }
+    }
+
+    pub(super) fn too_small(&self, parts: &[String], spend: Spend) -> Option<(Lack, u64)> {
+        let metered = self.meters.too_small(spend).or_else(|| self.parts.too_small(parts, spend));
+        let places = || self.calls.limit().filter(|limit| *limit < 1).map(|limit| (Lack::Concurrency, limit));
+        metered.map(|(dimension, limit)| (dimension.into(), limit)).or_else(places)
+    }
+
+    /// The earliest slot, and what decides it. Never before a slot that was given. `before`: what
+    /// the upstream must still have for a call that goes before this one.
+    pub(super) fn next_slot(
+        &self,
+        parts: &[String],
+        spend: Spend,
+        before: Spend,
+        now: u64,
+    ) -> (u64, Decides) {
+        let all = Spend {
+            input_tokens: spend.input_tokens + before.input_tokens,
+            output_tokens: spend.output_tokens + before.output_tokens,
+            money: spend.money + before.money,
+        };
+        let order = (self.last_slot.max(now), Decides::Order);
+        let pause = (self.paused_until, Decides::Pause);
+        let parts = self.parts.earliest(parts, spend, now).into_iter();
+        let parts = parts.map(|(at, dimension)| (at, Decides::Part(dimension)));
+        let whole = self.meters.earliest(all, now).map(|(at, dimension)| (at, Decides::Whole(dimension)));
+        let later = |best: (u64, Decides), next: (u64, Decides)| if next.0 >= best.0 { next } else { best };
+        [pause].into_iter().chain(parts).chain(whole).fold(order, later)
+    }
+
+    /// The dimension that an ask claims if it is refused: one that can never be given a slot ahead
+    /// of time, as smaller asks are. Money is not paced: what is left goes to whoever asks.
+    pub(super) fn claimed(&self, spend: Spend, decides: Decides, hold: u64) -> Option<Dimension> {
+        let Decides::Whole(dimension) = decides else { return None };
+        let is_tokens = !matches!(dimension, Dimension::Requests | Dimension::Money);
+        let refills_too_slowly = self.meters.get(dimension)?.refill(units(spend, dimension)) > hold;
+        (is_tokens && refills_too_slowly).then_some(dimension)
+    }
+}
+
+/// What decides when a slot is.
+#[derive(Clone, Copy)]
+pub(super) enum Decides {
+    /// The slots given before.
+    Order,
+    Pause,
+    /// A tenant's or a model's limit.
+    Part(Dimension),
+    /// The upstream's limit.
+    Whole(Dimension),
+}
+
+impl Decides {
+    pub(super) fn lack(self) -> Lack {
+        match self {
+            // Whoever asked before asked with a longer hold.
+            Self::Order => Lack::Requests,
+            Self::Pause => Lack::Pause,
+            Self::Part(dimension) | Self::Whole(dimension) => dimension.into(),
+        }
+    }
+}
