@@ -15,13 +15,14 @@ use fleetline_shared::kill_point;
 use fleetline_shared::ports::{Delivery, Finish, Finished, Lack, Leases, Quotas, Validity};
 use fleetline_shared::rules::{Standing, decide};
 use serde_json::value::RawValue;
+use tokio::join;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::Terms;
 use crate::call::{call, not_now};
 use crate::committer::Committer;
-use crate::flow::{Flow, Passage};
+use crate::flow::{Flow, InHand, Passage};
 use crate::gate::{Gate, Pass, Permission, Told};
 use crate::lease::{HeldLease, Loss, Taken};
 use crate::while_open::Barred;
@@ -52,8 +53,8 @@ pub(crate) struct Attempts {
 }
 
 impl Attempts {
-    /// Works on one delivery. An error means that the ledger cannot be reached: the worker stops.
-    pub(crate) async fn work_on(&self, delivery: Delivery) -> Result<(), PortError> {
+    /// Works on one delivery, which is in hand until its outcome is recorded. An error means that the ledger cannot be reached: the worker stops.
+    pub(crate) async fn work_on(&self, delivery: Delivery, in_hand: InHand) -> Result<(), PortError> {
         kill_point::reach("delivery.taken");
         let envelope = match Envelope::decode(&delivery.body) {
             Ok(envelope) => envelope,
@@ -91,11 +92,14 @@ impl Attempts {
         let outcome = self.under_lease(&envelope, kind, &lease, &context, &mut passage).await?;
         passage.end_call();
         let recorded = self.record(delivery, &envelope, kind, outcome, context.usage(), started).await;
+        let settling = std::mem::take(&mut passage.settling);
         match recorded {
             Ok(()) => drop(passage),
             Err(_) => passage.never_recorded(),
         }
-        lease.release().await;
+        // Nobody waits for these, so they need not hurry.
+        drop(in_hand);
+        join!(settling.done(), lease.release());
         recorded
     }
 
@@ -176,7 +180,7 @@ impl Attempts {
         passage.end_call();
         let verdict = called.verdict(context);
         let told = Told { verdict, took: begun.elapsed(), feedback: called.feedback(context) };
-        pass.settle(context.usage(), told).await;
+        passage.settling = pass.settle(context.usage(), told);
         called.outcome()
     }
 

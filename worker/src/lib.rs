@@ -11,6 +11,7 @@ mod call;
 mod committer;
 mod flow;
 mod gate;
+mod guesses;
 mod inbox;
 pub mod kinds;
 mod lease;

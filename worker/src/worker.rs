@@ -16,6 +16,7 @@ use crate::Terms;
 use crate::attempt::Attempts;
 use crate::committer::Committer;
 use crate::flow::Flow;
+use crate::guesses::GuessedQuotas;
 use crate::inbox::Inbox;
 
 /// Limits of a worker.
@@ -84,7 +85,7 @@ impl Worker {
             registry: self.registry.clone(),
             committer: Committer::start(&self.ledger, self.options.patience, stop.clone()),
             leases: Arc::clone(&self.leases),
-            quotas: Arc::clone(&self.quotas),
+            quotas: Arc::new(GuessedQuotas::new(Arc::clone(&self.quotas))),
             terms: self.terms.clone(),
             lease_ttl: self.options.lease_ttl,
             hold: self.options.hold,
@@ -115,10 +116,9 @@ impl Worker {
             };
             let (attempts, failed) = (Arc::clone(attempts), failed.clone());
             tasks.spawn(async move {
-                if let Err(error) = attempts.work_on(delivery).await {
+                if let Err(error) = attempts.work_on(delivery, in_hand).await {
                     let _ = failed.try_send(error);
                 }
-                drop(in_hand);
             });
         }
     }

@@ -129,6 +129,7 @@ impl Upstream {
             per_tenant: self.per_tenant.rates(),
             per_model: self.rates_per_model(),
             breaker: self.breaker.options(),
+            ..Limits::default()
         }
     }
 

@@ -50,6 +50,7 @@ fn all_limits() {
         }),
         per_model: BTreeMap::from([("gpt-4.1".to_owned(), of_model)]),
         breaker: Some(BreakerOptions::default()),
+        ..Limits::default()
     };
     assert_eq!(upstream.limits(), expected);
     assert_eq!(upstream.prices["gpt-4o-mini"], Price { input: 150_000, output: 1_000_000 });
