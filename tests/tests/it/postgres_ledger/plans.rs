@@ -20,12 +20,12 @@ const BACKLOG: u64 = 20_000;
 const TAKEN: usize = 100;
 
 /// Every step of a job's way, in numbers far below the backlog.
-async fn every_step(ledger: &Subject, name: &str) {
+async fn every_step(ledger: &Subject, name: &str, second: &str) {
     let run = open(ledger, TENANT).await;
     add(ledger, run, jobs(name, 1, 20)).await;
     add(ledger, run, jobs(name, 11, 30)).await;
     ledger.seal_run(run, Seal { occurrences: vec![(1, 7)], ..Seal::default() }).await.unwrap();
-    let other = open(ledger, TENANT).await;
+    let other = open(ledger, second).await;
     add(ledger, other, jobs(name, 1, 5)).await;
 
     let taken = take(ledger, TAKEN).await;
@@ -40,7 +40,7 @@ async fn every_step(ledger: &Subject, name: &str) {
     ledger.next_due(Scope::All).await.unwrap();
     ledger.next_due(Scope::Run(other)).await.unwrap();
     ledger.sweep(Scope::All, Duration::ZERO, 50).await.unwrap();
-    ledger.cancel(TENANT, CancelJobs::Run(other)).await.unwrap();
+    ledger.cancel(second, CancelJobs::Run(other)).await.unwrap();
     for run in [None, Some(run)] {
         for state in [None, Some(JobState::Dead), Some(JobState::Ready), Some(JobState::Succeeded)] {
             let filter = JobFilter { run, state, tenant: Some(TENANT.into()), with_results: true, job: None };
@@ -88,12 +88,13 @@ async fn gone(connection: &mut PgConnection, application: &str) {
     }
 }
 
-async fn reads_what_it_takes(analyze: bool) {
+/// `second`: whose the runs are beside the backlog; if it is another tenant, the two share the line.
+async fn reads_what_it_takes(analyze: bool, second: &str) {
     let database = Database::new().await;
     // One connection, so that the plans of the empty tables are those that are used later.
     let options = PostgresOptions { pool_size: 1, ..database.options() };
     let ledger: Subject = Arc::new(fleetline_shared::postgres::PostgresLedger::open(&options).await.unwrap());
-    every_step(&ledger, "empty").await;
+    every_step(&ledger, "empty", second).await;
 
     let options = PostgresOptions { application_name: "filler".into(), ..database.options() };
     let filler: Subject = Arc::new(fleetline_shared::postgres::PostgresLedger::open(&options).await.unwrap());
@@ -115,7 +116,7 @@ async fn reads_what_it_takes(analyze: bool) {
     sqlx::raw_sql("SELECT pg_stat_reset()").execute(&mut connection).await.unwrap();
 
     // Not the sweep: all that was handed out would be swept, and that is many.
-    let run = open(&ledger, TENANT).await;
+    let run = open(&ledger, second).await;
     add(&ledger, run, jobs("full", 1, 60)).await;
     let taken = take(&ledger, TAKEN).await;
     assert_eq!(taken.len(), TAKEN);
@@ -129,7 +130,7 @@ async fn reads_what_it_takes(analyze: bool) {
     ledger.seal_run(run, Seal { occurrences: vec![(1, 7)], ..Seal::default() }).await.unwrap();
     ledger.next_due(Scope::All).await.unwrap();
     ledger.sweep(Scope::All, HOUR, 3).await.unwrap();
-    ledger.cancel(TENANT, CancelJobs::Run(run)).await.unwrap();
+    ledger.cancel(second, CancelJobs::Run(run)).await.unwrap();
     for state in [None, Some(JobState::Dead), Some(JobState::Succeeded)] {
         let of_state =
             JobFilter { state, tenant: Some(TENANT.into()), with_results: true, ..JobFilter::default() };
@@ -145,10 +146,15 @@ async fn reads_what_it_takes(analyze: bool) {
 
 #[tokio::test]
 async fn steps_read_what_they_take_without_statistics() {
-    reads_what_it_takes(false).await;
+    reads_what_it_takes(false, TENANT).await;
 }
 
 #[tokio::test]
 async fn steps_read_what_they_take_with_statistics() {
-    reads_what_it_takes(true).await;
+    reads_what_it_takes(true, TENANT).await;
+}
+
+#[tokio::test]
+async fn tenants_that_share_a_line_read_what_they_take() {
+    reads_what_it_takes(false, "globex").await;
 }
