@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep_until};
 
 use crate::ports::{Lack, Reservation, Turn};
 use crate::rules::why;
@@ -46,8 +46,14 @@ impl Closings {
         });
     }
 
-    /// See [`Quotas::turn`](crate::ports::Quotas::turn).
-    pub(crate) async fn turn(&self, reservation: &Reservation, after: Duration) -> Turn {
+    /// See [`Quotas::turn`](crate::ports::Quotas::turn). `lateness`: so much later a call may start.
+    pub(crate) async fn turn(
+        &self,
+        reservation: &Reservation,
+        after: Duration,
+        lateness: Option<Duration>,
+    ) -> Turn {
+        let slot = Instant::now() + after;
         let mut news = self.of(&reservation.upstream).subscribe();
         let is_told = |closing: &Option<Closing>| {
             let told =
@@ -62,7 +68,9 @@ impl Closings {
         tokio::select! {
             biased;
             Some(closed) = told => closed,
-            () = sleep(after), if !after.is_zero() => Turn::Now,
+            () = sleep_until(slot), if !after.is_zero() => {
+                if lateness.is_some_and(|lateness| slot.elapsed() > lateness) { Turn::Missed } else { Turn::Now }
+            }
             () = ready(()), if after.is_zero() => Turn::Now,
         }
     }

@@ -17,11 +17,12 @@ use fleetline_shared::ports::{Delivery, Finish, Finished, Leases, Quotas, Validi
 use fleetline_shared::rules::{Standing, decide, pause_after};
 use futures_util::FutureExt;
 use serde_json::value::RawValue;
+use tokio::join;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::committer::Committer;
-use crate::flow::{Flow, Passage};
+use crate::flow::{Flow, InHand, Passage};
 use crate::gate::{Gate, Pass, Told};
 use crate::lease::{HeldLease, Loss, Taken};
 
@@ -49,8 +50,8 @@ pub(crate) struct Attempts {
 }
 
 impl Attempts {
-    /// Works on one delivery. An error means that the ledger cannot be reached: the worker stops.
-    pub(crate) async fn work_on(&self, delivery: Delivery) -> Result<(), PortError> {
+    /// Works on one delivery, which is in hand until its outcome is recorded. An error means that the ledger cannot be reached: the worker stops.
+    pub(crate) async fn work_on(&self, delivery: Delivery, in_hand: InHand) -> Result<(), PortError> {
         kill_point::reach("delivery.taken");
         let envelope = match Envelope::decode(&delivery.body) {
             Ok(envelope) => envelope,
@@ -88,11 +89,14 @@ impl Attempts {
         let outcome = self.under_lease(&envelope, kind, &lease, &context, &mut passage).await?;
         passage.end_call();
         let recorded = self.record(delivery, &envelope, kind, outcome, context.usage(), started).await;
+        let settling = std::mem::take(&mut passage.settling);
         match recorded {
             Ok(()) => drop(passage),
             Err(_) => passage.never_recorded(),
         }
-        lease.release().await;
+        // Nobody waits for these, so they need not hurry.
+        drop(in_hand);
+        join!(settling.done(), lease.release());
         recorded
     }
 
@@ -159,7 +163,7 @@ impl Attempts {
         passage.end_call();
         let told =
             Told { verdict: called.verdict(), took: begun.elapsed(), feedback: called.feedback(context) };
-        pass.settle(context.usage(), told).await;
+        passage.settling = pass.settle(context.usage(), told);
         called.outcome()
     }
 

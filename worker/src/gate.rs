@@ -5,6 +5,10 @@ use std::time::Duration;
 
 use fleetline_shared::domain::{Envelope, Feedback, PortError, Spend, Usage, Verdict};
 use fleetline_shared::ports::{Admission, Ask, CallEnd, Quotas, Reservation, Turn};
+use tokio::task::JoinHandle;
+
+/// How often a slot that was missed is asked for again.
+const TRIES: u32 = 5;
 
 /// A call's admission to its upstream, or to none.
 pub(crate) struct Pass {
@@ -56,25 +60,28 @@ impl Pass {
             hold,
             slot_ttl,
         };
-        Ok(match quotas.admit(ask).await? {
-            Admission::Go { after, reservation, .. } => {
+        for _ in 0..TRIES {
+            match quotas.admit(ask.clone()).await? {
                 // If the attempt ends while it sleeps, the call was never made, and its place
                 // frees itself.
-                match quotas.turn(&reservation, after).await {
-                    Turn::Now => Gate::Open(Self { quotas, reservation: Some(reservation) }),
+                Admission::Go { after, reservation, .. } => match quotas.turn(&reservation, after).await {
+                    Turn::Now => return Ok(Gate::Open(Self { quotas, reservation: Some(reservation) })),
+                    Turn::Missed => quotas.give_back(reservation),
                     Turn::Closed { wait, why, .. } => {
                         quotas.give_back(reservation);
-                        Gate::Closed { wait, why }
+                        return Ok(Gate::Closed { wait, why });
                     }
-                }
+                },
+                Admission::NotBefore { wait, why, .. } => return Ok(Gate::Closed { wait, why }),
             }
-            Admission::NotBefore { wait, why, .. } => Gate::Closed { wait, why },
-        })
+        }
+        Ok(Gate::Closed { wait: hold, why: "this machine is too busy to keep its slots".into() })
     }
 
-    /// Frees the call's place, books what it really used, and passes on what the upstream told.
-    pub(crate) async fn settle(self, usage: Usage, told: Told) {
-        let Some(reservation) = self.reservation else { return };
+    /// Frees the call's place, books what it really used, and passes on what the upstream told. That
+    /// goes on by itself: the outcome need not wait for it.
+    pub(crate) fn settle(self, usage: Usage, told: Told) -> Settling {
+        let Some(reservation) = self.reservation else { return Settling(None) };
         let used = spend(usage.input_tokens, usage.output_tokens);
         let Told { verdict, took, feedback } = told;
         let was_called = usage.calls > 0;
@@ -85,8 +92,24 @@ impl Pass {
             took: was_called.then_some(took),
             feedback,
         };
-        if let Err(error) = self.quotas.settle(reservation, end).await {
-            tracing::debug!(%error, "quota could not be settled; the estimate stands");
+        let quotas = self.quotas;
+        Settling(Some(tokio::spawn(async move {
+            if let Err(error) = quotas.settle(reservation, end).await {
+                tracing::debug!(%error, "quota could not be settled; the estimate stands");
+            }
+        })))
+    }
+}
+
+/// A settlement under way.
+#[derive(Default)]
+pub(crate) struct Settling(Option<JoinHandle<()>>);
+
+impl Settling {
+    /// A process that ends before would leave the call's place taken.
+    pub(crate) async fn done(self) {
+        if let Some(task) = self.0 {
+            let _ = task.await;
         }
     }
 }

@@ -110,10 +110,9 @@ impl Worker {
             };
             let (attempts, failed) = (Arc::clone(attempts), failed.clone());
             tasks.spawn(async move {
-                if let Err(error) = attempts.work_on(delivery).await {
+                if let Err(error) = attempts.work_on(delivery, in_hand).await {
                     let _ = failed.try_send(error);
                 }
-                drop(in_hand);
             });
         }
     }

@@ -104,7 +104,7 @@ impl Dispatcher {
         // Asked before the lines are filled: a job that becomes due in between is either filled in
         // or waited for.
         let due = self.ledger.next_due(self.options.scope).await?;
-        let mut allowed = pace.allowed(&self.quotas.report().await?, Instant::now());
+        let mut allowed = pace.look(&*self.quotas).await?;
         let look_in = allowed.look_in.into_iter().chain(due).min();
         let mut pause = look_in.map_or(self.options.poll, |wait| wait.min(self.options.poll));
         for line in lines {

@@ -7,12 +7,15 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use fleetline_shared::domain::Envelope;
-use fleetline_shared::ports::{BreakerReport, Limits, Rate, UpstreamReport};
+use fleetline_shared::domain::{Envelope, PortError};
+use fleetline_shared::ports::{BreakerReport, Limits, Quotas, Rate, UpstreamReport};
 use tokio::time::Instant;
 
 /// Jobs handed out so lately may not have asked for their quota yet.
 const ON_THE_WAY: Duration = Duration::from_millis(200);
+/// A look at the quotas is good for so long: a fraction of the time for which is handed out ahead, and of
+/// [`ON_THE_WAY`], so that nothing handed out since is forgotten.
+const FRESH: Duration = Duration::from_millis(50);
 /// Bounds of the time between two looks at an upstream that is used to the full.
 const SOONEST: Duration = Duration::from_millis(20);
 /// When to look again while a breaker's probe is under way.
@@ -25,6 +28,8 @@ pub(super) struct Pace {
     /// Half of what workers hold.
     lead: Duration,
     upstreams: BTreeMap<String, Handed>,
+    /// The latest look at the quotas.
+    reports: Option<(Instant, Vec<UpstreamReport>)>,
 }
 
 /// What was handed out for one upstream.
@@ -70,7 +75,20 @@ impl Allowed {
 
 impl Pace {
     pub(super) fn new(hold: Duration) -> Self {
-        Self { lead: hold / 2, upstreams: BTreeMap::new() }
+        Self { lead: hold / 2, upstreams: BTreeMap::new(), reports: None }
+    }
+
+    /// What the upstreams allow now. Every move of a line leads here: between two looks at the quotas,
+    /// what was handed out since the first is what changes.
+    pub(super) async fn look(&mut self, quotas: &dyn Quotas) -> Result<Allowed, PortError> {
+        let now = Instant::now();
+        let reports = match self.reports.take() {
+            Some((at, reports)) if now < at + FRESH => (at, reports),
+            _ => (now, quotas.report().await?),
+        };
+        let allowed = self.allowed(&reports.1, Instant::now());
+        self.reports = Some(reports);
+        Ok(allowed)
     }
 
     /// What the upstreams allow now.
