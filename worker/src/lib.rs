@@ -10,6 +10,7 @@ mod attempt;
 mod committer;
 mod flow;
 mod gate;
+mod guesses;
 mod inbox;
 pub mod kinds;
 mod lease;

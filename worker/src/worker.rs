@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::attempt::Attempts;
 use crate::committer::Committer;
 use crate::flow::Flow;
+use crate::guesses::GuessedQuotas;
 use crate::inbox::Inbox;
 
 /// Limits of a worker.
@@ -80,7 +81,7 @@ impl Worker {
             registry: self.registry.clone(),
             committer: Committer::start(&self.ledger, self.options.patience, stop.clone()),
             leases: Arc::clone(&self.leases),
-            quotas: Arc::clone(&self.quotas),
+            quotas: Arc::new(GuessedQuotas::new(Arc::clone(&self.quotas))),
             lease_ttl: self.options.lease_ttl,
             hold: self.options.hold,
             stop,
