@@ -38,7 +38,8 @@ impl Traffic {
         let curve = 0.9 - 0.8 * (std::f64::consts::TAU * (hour - 0.08)).cos();
         let weekend = if now / self.day % 7 >= 5 { 0.5 } else { 1.0 };
         let share = TENANTS[tenant] as f64 / 100.0;
-        let burst = if self.rng.u64(..self.day / MINUTE * 3) == 0 { 20.0 + 20.0 * self.rng.f64() } else { 0.0 };
+        let burst =
+            if self.rng.u64(..self.day / MINUTE * 3) == 0 { 20.0 + 20.0 * self.rng.f64() } else { 0.0 };
         let mean = self.capacity * (curve * weekend * share + burst);
         self.whole(mean)
     }
