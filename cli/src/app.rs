@@ -9,11 +9,11 @@ use fleetline_producer::logs::LogOptions;
 use fleetline_producer::pipelines::JobTemplate;
 use fleetline_producer::sweeper::SweepOptions;
 use fleetline_shared::domain::{Registry, Weights};
-use fleetline_worker::WorkerOptions;
 use fleetline_worker::kinds::Kinds;
+use fleetline_worker::{Terms, WorkerOptions};
 
 use crate::args::{GlobalArgs, Pipeline};
-use crate::config::{Config, Loaded};
+use crate::config::{self, Config, Loaded};
 use crate::engine::EngineOptions;
 use crate::exit::CliError;
 use crate::present::tell;
@@ -134,6 +134,15 @@ impl App {
         }
     }
 
+    /// What is settled about the upstreams' calls.
+    pub fn terms(&self) -> BTreeMap<String, Terms> {
+        self.upstreams(config::Upstream::terms)
+    }
+
+    fn upstreams<T>(&self, of: impl Fn(&config::Upstream) -> T) -> BTreeMap<String, T> {
+        self.config().upstreams.iter().map(|(name, upstream)| (name.clone(), of(upstream))).collect()
+    }
+
     /// Limits of a sweeper.
     pub fn sweep_options(&self) -> SweepOptions {
         let dispatch = &self.config().dispatch;
@@ -153,11 +162,8 @@ impl App {
             window: config.dispatch.window.unwrap_or((concurrency * 2).max(SMALLEST_WINDOW)),
             poll: config.dispatch.poll,
             sweep: self.sweep_options(),
-            limits: config
-                .upstreams
-                .iter()
-                .map(|(name, upstream)| (name.clone(), upstream.limits()))
-                .collect::<BTreeMap<_, _>>(),
+            limits: self.upstreams(config::Upstream::limits),
+            terms: self.terms(),
             weights: self.weights(),
         }
     }

@@ -276,6 +276,10 @@ pub struct ServeArgs {
     /// Let everybody in without a key; for development on a loopback address
     #[arg(long)]
     pub open: bool,
+    /// Where Prometheus reads the numbers of this process and of the fleet, at /metrics; without a key
+    /// [default: nowhere]
+    #[arg(long, value_name = "ADDRESS")]
+    pub metrics: Option<String>,
 }
 
 /// Options of `work`.
@@ -287,6 +291,9 @@ pub struct WorkArgs {
     /// Calls at the same time [default: 10]
     #[arg(long, value_name = "N")]
     pub concurrency: Option<usize>,
+    /// Where Prometheus reads the numbers of this process, at /metrics; without a key [default: nowhere]
+    #[arg(long, value_name = "ADDRESS")]
+    pub metrics: Option<String>,
 }
 
 /// What can be done with the broker's set-up.

@@ -1,7 +1,7 @@
 //! Embedded mode: the same dispatcher, attempt path and messages as in a fleet, on adapters for
 //! one process.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use fleetline_producer::sweeper::{self, SweepOptions};
 use fleetline_shared::domain::{Decision, Envelope, PortError, Registry, Usage, Weights};
 use fleetline_shared::embedded::{MemoryBroker, MemoryLeases, MemoryQuotas, SqliteLedger};
 use fleetline_shared::ports::{Broker, DispatchLedger, Finish, FinishLedger, Limits, Quotas, Scope};
-use fleetline_worker::{Worker, WorkerError, WorkerOptions};
+use fleetline_worker::{OnOpen, Terms, Worker, WorkerError, WorkerOptions};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -28,6 +28,8 @@ pub struct EngineOptions {
     pub sweep: SweepOptions,
     /// Quotas by upstream.
     pub limits: BTreeMap<String, Limits>,
+    /// What is settled about their calls.
+    pub terms: BTreeMap<String, Terms>,
     /// How tenants share the lines.
     pub weights: Weights,
 }
@@ -75,6 +77,7 @@ impl Embedded {
                 poll: options.poll,
                 hold: options.worker.hold,
                 weights: options.weights,
+                detours: detours(&options.terms),
             },
         };
         let worker = Worker {
@@ -83,6 +86,7 @@ impl Embedded {
             broker: Arc::clone(&broker),
             leases: Arc::new(MemoryLeases::new()),
             quotas: Arc::clone(&quotas),
+            terms: options.terms,
             options: options.worker,
         };
         let kinds = dispatcher.kinds.clone();
@@ -91,6 +95,12 @@ impl Embedded {
         let worker = tokio::spawn(worker.run(drain.clone(), stop.clone()));
         RunningEngine { drain, stop, worker, dispatcher, quotas, broker, ledger: self.ledger.clone(), kinds }
     }
+}
+
+/// Upstreams whose jobs are worked on while the breaker is open.
+pub(crate) fn detours(terms: &BTreeMap<String, Terms>) -> BTreeSet<String> {
+    let others = terms.iter().filter(|(_, terms)| terms.on_open != OnOpen::Wait);
+    others.map(|(name, _)| name.clone()).collect()
 }
 
 /// A started engine.

@@ -16,6 +16,7 @@ pub mod lookup;
 pub mod present;
 mod signals;
 pub mod ui;
+mod watched;
 pub mod wiring;
 
 use std::process::ExitCode;

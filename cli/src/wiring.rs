@@ -1,5 +1,7 @@
 //! From settings to parts: kinds with their analysers, splitter options, what a run's jobs share.
 
+mod apis;
+
 use std::sync::Arc;
 
 use fleetline_producer::discovery::{DiscoveryOptions, NodeRule};
@@ -15,13 +17,12 @@ use crate::args::Pipeline;
 use crate::config::{self, Config};
 use crate::exit::CliError;
 
-/// The one upstream that today's kinds call: named as its analyser.
+/// The upstream of the analyser of the same name.
 const OPENAI: &str = "openai";
 
 /// The kinds with the analysers that the settings allow: the rules always, the model server if one
 /// is configured or asked for.
 pub fn kinds(config: &Config) -> Result<Kinds, CliError> {
-    check_upstreams(config)?;
     let wanted = config.openai.is_configured() || config.analyser() == config::Analyser::OpenAi;
     let chat = wanted.then(|| ChatClient::new(openai_config(&config.openai))).transpose();
     let chat = chat.map_err(|error| CliError::Usage(error.to_string()))?.map(Arc::new);
@@ -30,17 +31,7 @@ pub fn kinds(config: &Config) -> Result<Kinds, CliError> {
         timeout: jobs.timeout,
         backoff: Backoff { base: jobs.backoff_base, cap: jobs.backoff_cap },
     };
-    Ok(Kinds::all(chat.as_ref(), policy))
-}
-
-/// A limit under a misspelt name would limit nothing.
-fn check_upstreams(config: &Config) -> Result<(), CliError> {
-    match config.upstreams.keys().find(|name| *name != OPENAI) {
-        None => Ok(()),
-        Some(name) => Err(CliError::Usage(format!(
-            "[upstreams.{name}]: no kind calls an upstream of that name; there is `{OPENAI}`"
-        ))),
-    }
+    Ok(Kinds::calling(chat.as_ref(), apis::of(config)?, policy))
 }
 
 fn openai_config(openai: &config::OpenAi) -> OpenAiConfig {

@@ -1,13 +1,16 @@
 //! Requests that gather while one call is in flight and go together as the next.
 //!
 //! An idle batcher adds no delay, since no timer waits for company; a busy one makes one call for
-//! hundreds of requests.
+//! hundreds of requests. Only requests that nobody is in a hurry for wait a while for others to go with.
 
 use std::future::Future;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep_until};
 
-type Waiting<Request, Answer> = (Request, oneshot::Sender<Answer>);
+/// A request, when it goes at the latest, and who waits for its answer.
+type Waiting<Request, Answer> = (Request, Instant, oneshot::Sender<Answer>);
 
 /// The sending half. Clones share the task.
 pub struct Batcher<Request, Answer> {
@@ -30,11 +33,24 @@ impl<Request: Send + 'static, Answer: Send + 'static> Batcher<Request, Answer> {
     {
         let (queue, mut waiting) = mpsc::unbounded_channel::<Waiting<Request, Answer>>();
         tokio::spawn(async move {
-            let mut group = Vec::with_capacity(limit);
-            while waiting.recv_many(&mut group, limit).await > 0 {
-                let (requests, callers): (Vec<_>, Vec<_>) = group.drain(..).unzip();
-                for (caller, answer) in callers.into_iter().zip(call(requests).await) {
-                    let _ = caller.send(answer);
+            let mut group: Vec<Waiting<Request, Answer>> = Vec::with_capacity(limit);
+            let mut is_open = true;
+            while is_open {
+                let due = group.iter().map(|(_, due, _)| *due).min();
+                let room = limit - group.len();
+                tokio::select! {
+                    biased;
+                    came = waiting.recv_many(&mut group, room) => is_open = came > 0,
+                    () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
+                }
+                let now = Instant::now();
+                let is_due = group.len() == limit || group.iter().any(|(_, due, _)| *due <= now);
+                if !group.is_empty() && (is_due || !is_open) {
+                    let together = group.drain(..).map(|(request, _, caller)| (request, caller));
+                    let (requests, callers): (Vec<_>, Vec<_>) = together.unzip();
+                    for (caller, answer) in callers.into_iter().zip(call(requests).await) {
+                        let _ = caller.send(answer);
+                    }
                 }
             }
         });
@@ -43,8 +59,13 @@ impl<Request: Send + 'static, Answer: Send + 'static> Batcher<Request, Answer> {
 
     /// The answer to one request; `None` if the task is gone.
     pub async fn ask(&self, request: Request) -> Option<Answer> {
+        self.ask_within(request, Duration::ZERO).await
+    }
+
+    /// The same for a request that goes with others if any come within `patience`, and then alone.
+    pub async fn ask_within(&self, request: Request, patience: Duration) -> Option<Answer> {
         let (caller, answer) = oneshot::channel();
-        self.queue.send((request, caller)).ok()?;
+        self.queue.send((request, Instant::now() + patience, caller)).ok()?;
         answer.await.ok()
     }
 }
@@ -88,5 +109,21 @@ mod tests {
         }
         assert_eq!(answers, [4, 6, 8, 10]);
         assert_eq!(*sizes.lock().unwrap(), [1, 4]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_patient_goes_with_the_next_or_alone() {
+        let batcher =
+            Batcher::start(100, |requests: Vec<u32>| async move { vec![requests.len(); requests.len()] });
+        let patience = Duration::from_secs(5);
+        let (began, patient) = (Instant::now(), batcher.ask_within(1, patience));
+        let hasty = async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            batcher.ask(2).await
+        };
+        assert_eq!(tokio::join!(patient, hasty), (Some(2), Some(2)));
+        assert_eq!(began.elapsed(), Duration::from_secs(1));
+        assert_eq!(batcher.ask_within(1, patience).await, Some(1));
+        assert_eq!(began.elapsed(), Duration::from_secs(6));
     }
 }

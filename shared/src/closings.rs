@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep_until};
 
 use crate::ports::{Lack, Reservation, Turn};
 use crate::rules::why;
@@ -46,8 +46,14 @@ impl Closings {
         });
     }
 
-    /// See [`Quotas::turn`](crate::ports::Quotas::turn).
-    pub(crate) async fn turn(&self, reservation: &Reservation, after: Duration) -> Turn {
+    /// See [`Quotas::turn`](crate::ports::Quotas::turn). `lateness`: so much later a call may start.
+    pub(crate) async fn turn(
+        &self,
+        reservation: &Reservation,
+        after: Duration,
+        lateness: Option<Duration>,
+    ) -> Turn {
+        let slot = Instant::now() + after;
         let mut news = self.of(&reservation.upstream).subscribe();
         let is_told = |closing: &Option<Closing>| {
             let told =
@@ -62,8 +68,54 @@ impl Closings {
         tokio::select! {
             biased;
             Some(closed) = told => closed,
-            () = sleep(after), if !after.is_zero() => Turn::Now,
+            () = sleep_until(slot), if !after.is_zero() => {
+                if lateness.is_some_and(|lateness| slot.elapsed() > lateness) { Turn::Missed } else { Turn::Now }
+            }
             () = ready(()), if after.is_zero() => Turn::Now,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+    use crate::domain::Spend;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    fn reservation(id: u64) -> Reservation {
+        Reservation { id, upstream: "api".into(), spend: Spend::default() }
+    }
+
+    fn pause(last_id: u64, wait: Duration) -> Closing {
+        Closing { last_id, until: Instant::now() + wait, lack: Lack::Pause, note: "429".into() }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_wakes_too_late_missed_its_slot() {
+        for (woken, expected) in [(130, Turn::Now), (180, Turn::Missed)] {
+            let closings = Closings::default();
+            let reservation = reservation(1);
+            let turn = closings.turn(&reservation, 100 * MS, Some(50 * MS));
+            let busy = async { advance(woken * MS).await };
+            assert_eq!(tokio::join!(biased; turn, busy).0, expected);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_closing_is_for_those_before_it() {
+        let closings = Closings::default();
+        closings.tell("api", pause(7, 900 * MS));
+        closings.tell("api", pause(8, 300 * MS));
+        closings.tell("other", pause(100, 900 * MS));
+        let Turn::Closed { wait, why, .. } = closings.turn(&reservation(8), 50 * MS, None).await else {
+            panic!("it was given before");
+        };
+        assert_eq!((wait, why.as_str()), (900 * MS, "paused: 429"), "the longer one counts");
+        assert_eq!(closings.turn(&reservation(9), 50 * MS, None).await, Turn::Now);
+        advance(900 * MS).await;
+        assert_eq!(closings.turn(&reservation(8), 50 * MS, None).await, Turn::Now);
     }
 }

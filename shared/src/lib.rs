@@ -16,6 +16,7 @@ mod closings;
 pub mod domain;
 pub mod embedded;
 pub mod kill_point;
+pub mod metrics;
 pub mod ports;
 pub mod postgres;
 pub mod rabbitmq;

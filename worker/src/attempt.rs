@@ -4,26 +4,28 @@
 //! that records the outcome; what goes wrong before leaves the delivery unsettled, so that the
 //! broker hands it over again.
 
-use std::panic::AssertUnwindSafe;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use fleetline_shared::domain::{
-    CallContext, DynKind, Envelope, ErasedDone, FailureClass, Feedback, JobError, Outcome, PortError,
-    Registry, Usage, Verdict,
+    CallContext, DynKind, Envelope, FailureClass, Outcome, PortError, Registry, Usage,
 };
 use fleetline_shared::kill_point;
-use fleetline_shared::ports::{Delivery, Finish, Finished, Leases, Quotas, Validity};
-use fleetline_shared::rules::{Standing, decide, pause_after};
-use futures_util::FutureExt;
+use fleetline_shared::ports::{Delivery, Finish, Finished, Lack, Leases, Quotas, Validity};
+use fleetline_shared::rules::{Standing, decide};
 use serde_json::value::RawValue;
-use tokio::time::{Instant, timeout};
+use tokio::join;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::Terms;
+use crate::call::{call, not_now};
 use crate::committer::Committer;
-use crate::flow::{Flow, Passage};
-use crate::gate::{Gate, Pass, Told};
+use crate::flow::{Flow, InHand, Passage};
+use crate::gate::{Gate, Pass, Permission, Told};
 use crate::lease::{HeldLease, Loss, Taken};
+use crate::while_open::Barred;
 
 /// A lease or quota service that does not answer is asked again after this time.
 const PORT_PAUSE: Duration = Duration::from_secs(1);
@@ -40,6 +42,8 @@ pub(crate) struct Attempts {
     pub(crate) leases: Arc<dyn Leases>,
     /// Quotas of the upstreams.
     pub(crate) quotas: Arc<dyn Quotas>,
+    /// What is settled about their calls, by upstream.
+    pub(crate) terms: BTreeMap<String, Terms>,
     /// How long a lease lives without renewal.
     pub(crate) lease_ttl: Duration,
     /// The longest sleep for a quota slot while the delivery is held.
@@ -49,8 +53,8 @@ pub(crate) struct Attempts {
 }
 
 impl Attempts {
-    /// Works on one delivery. An error means that the ledger cannot be reached: the worker stops.
-    pub(crate) async fn work_on(&self, delivery: Delivery) -> Result<(), PortError> {
+    /// Works on one delivery, which is in hand until its outcome is recorded. An error means that the ledger cannot be reached: the worker stops.
+    pub(crate) async fn work_on(&self, delivery: Delivery, in_hand: InHand) -> Result<(), PortError> {
         kill_point::reach("delivery.taken");
         let envelope = match Envelope::decode(&delivery.body) {
             Ok(envelope) => envelope,
@@ -88,11 +92,14 @@ impl Attempts {
         let outcome = self.under_lease(&envelope, kind, &lease, &context, &mut passage).await?;
         passage.end_call();
         let recorded = self.record(delivery, &envelope, kind, outcome, context.usage(), started).await;
+        let settling = std::mem::take(&mut passage.settling);
         match recorded {
             Ok(()) => drop(passage),
             Err(_) => passage.never_recorded(),
         }
-        lease.release().await;
+        // Nobody waits for these, so they need not hurry.
+        drop(in_hand);
+        join!(settling.done(), lease.release());
         recorded
     }
 
@@ -143,9 +150,23 @@ impl Attempts {
     ) -> Outcome {
         let limit = kind.policy().timeout;
         passage.begin_call().await;
-        let pass = match Pass::get(&self.quotas, envelope, self.hold, limit + self.hold).await {
+        let usual = Terms::default();
+        let terms = envelope.upstream.as_ref().and_then(|name| self.terms.get(name)).unwrap_or(&usual);
+        let permission = Permission {
+            envelope,
+            model: envelope.upstream.as_ref().and_then(|_| kind.model(args)),
+            terms,
+            hold: self.hold,
+            slot_ttl: limit + self.hold,
+        };
+        let pass = match Pass::get(&self.quotas, permission).await {
             Ok(Gate::Open(pass)) => pass,
-            Ok(Gate::Closed { wait, why }) => return not_now(wait, &why),
+            Ok(Gate::Closed { wait, lack: Lack::Breaker, why }) => {
+                let upstream = envelope.upstream.as_deref().unwrap_or_default();
+                let barred = Barred { kind, args, context, upstream, why: &why, wait };
+                return barred.outcome(terms.on_open).await;
+            }
+            Ok(Gate::Closed { wait, why, .. }) => return not_now(wait, &why),
             // Quota that cannot be counted is not spent.
             Err(error @ PortError::Invalid { .. }) => {
                 return Outcome::Failed { class: FailureClass::Permanent, error: error.to_string() };
@@ -154,12 +175,12 @@ impl Attempts {
         };
         kill_point::reach("quota.admitted");
         let begun = Instant::now();
-        let called = call(kind, args, context, limit).await;
+        let called = call(kind.perform(args, context), limit).await;
         kill_point::reach("call.returned");
         passage.end_call();
-        let told =
-            Told { verdict: called.verdict(), took: begun.elapsed(), feedback: called.feedback(context) };
-        pass.settle(context.usage(), told).await;
+        let verdict = called.verdict(context);
+        let told = Told { verdict, took: begun.elapsed(), feedback: called.feedback(context) };
+        passage.settling = pass.settle(context.usage(), told);
         called.outcome()
     }
 
@@ -210,76 +231,4 @@ async fn reject(delivery: Delivery, reason: String) {
     if let Err(error) = delivery.reject(reason).await {
         tracing::warn!(%error, "a message could not be rejected; it comes again");
     }
-}
-
-/// How a call ended.
-enum Called {
-    Done(ErasedDone),
-    Error(JobError),
-    TimedOut(Duration),
-    Panicked(String),
-}
-
-impl Called {
-    /// What it says about the upstream's health. A panic is the handler's own.
-    fn verdict(&self) -> Verdict {
-        match self {
-            Self::Done(_) | Self::Error(JobError::Permanent(_)) => Verdict::Healthy,
-            Self::TimedOut(_) | Self::Error(JobError::Retryable(_)) => Verdict::Failing,
-            Self::Error(JobError::RateLimited { .. }) => Verdict::RateLimited,
-            Self::Panicked(_) | Self::Error(JobError::Snooze { .. }) => Verdict::Unknown,
-        }
-    }
-
-    /// What the handler heard of its upstream's quota; the wait it named itself counts first.
-    fn feedback(&self, context: &CallContext) -> Feedback {
-        let heard = context.feedback();
-        match self {
-            Self::Error(JobError::RateLimited { retry_after: Some(wait), .. }) => {
-                Feedback { retry_after: Some(*wait), ..heard }
-            }
-            _ => heard,
-        }
-    }
-
-    fn outcome(self) -> Outcome {
-        let failed = |class, error| Outcome::Failed { class, error };
-        match self {
-            Called::Done(done) => Outcome::Success(done),
-            Called::TimedOut(limit) => {
-                failed(FailureClass::Timeout, format!("no answer within {} s", limit.as_secs_f64()))
-            }
-            Called::Panicked(message) => {
-                failed(FailureClass::Panic, format!("the handler panicked: {message}"))
-            }
-            Called::Error(JobError::Retryable(error)) => failed(FailureClass::Retryable, error),
-            Called::Error(JobError::Permanent(error)) => failed(FailureClass::Permanent, error),
-            Called::Error(JobError::Snooze { delay, why }) => not_now(delay, &why),
-            Called::Error(JobError::RateLimited { retry_after, message }) => {
-                not_now(pause_after(retry_after), &message)
-            }
-        }
-    }
-}
-
-async fn call(kind: &Arc<dyn DynKind>, args: &RawValue, context: &CallContext, limit: Duration) -> Called {
-    let performing = AssertUnwindSafe(kind.perform(args, context)).catch_unwind();
-    match timeout(limit, performing).await {
-        Ok(Ok(Ok(done))) => Called::Done(done),
-        Ok(Ok(Err(error))) => Called::Error(error),
-        Ok(Err(panic)) => Called::Panicked(message_of(panic.as_ref())),
-        Err(_) => Called::TimedOut(limit),
-    }
-}
-
-fn message_of(panic: &(dyn std::any::Any + Send)) -> String {
-    panic
-        .downcast_ref::<&str>()
-        .map(ToString::to_string)
-        .or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "no message".into())
-}
-
-fn not_now(delay: Duration, why: &str) -> Outcome {
-    Outcome::NotNow { delay, why: why.into() }
 }

@@ -14,6 +14,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
+use crate::gate::Settling;
+
 /// Lately: so many seconds.
 const LATELY: f64 = 0.5;
 /// More than the mean is on the way half of the time.
@@ -77,7 +79,7 @@ impl Flow {
 
     /// A job's way through a call.
     pub(crate) fn passage(&self) -> Passage<'_> {
-        Passage { flow: self, at_call: false, open: None, place: None }
+        Passage { flow: self, at_call: false, settling: Settling::default(), open: None, place: None }
     }
 
     /// How many jobs beyond `concurrency` may be in hand; never more than as many again.
@@ -115,6 +117,8 @@ impl Drop for InHand {
 pub(crate) struct Passage<'f> {
     flow: &'f Flow,
     at_call: bool,
+    /// The end of its quota, once it has called.
+    pub(crate) settling: Settling,
     /// Until the outcome is recorded, which is when this is dropped.
     open: Option<SemaphorePermit<'f>>,
     /// During the call.

@@ -4,23 +4,48 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fleetline_shared::domain::{Envelope, Feedback, PortError, Spend, Usage, Verdict};
-use fleetline_shared::ports::{Admission, Ask, CallEnd, Quotas, Reservation, Turn};
+use fleetline_shared::ports::{Admission, Ask, CallEnd, Lack, Quotas, Reservation, Turn};
+
+use tokio::task::JoinHandle;
+
+use crate::Terms;
+
+/// How often a slot that was missed is asked for again.
+const TRIES: u32 = 5;
+
+/// A wish to call.
+pub(crate) struct Permission<'a> {
+    /// The job, which says whom it calls.
+    pub(crate) envelope: &'a Envelope,
+    /// With which of the upstream's models.
+    pub(crate) model: Option<String>,
+    /// What is settled about the upstream's calls.
+    pub(crate) terms: &'a Terms,
+    /// The longest sleep before the call.
+    pub(crate) hold: Duration,
+    /// The longest time that the call can take.
+    pub(crate) slot_ttl: Duration,
+}
 
 /// A call's admission to its upstream, or to none.
-pub(crate) struct Pass {
+pub(crate) struct Pass<'a> {
     quotas: Arc<dyn Quotas>,
     reservation: Option<Reservation>,
+    model: Option<String>,
+    terms: &'a Terms,
 }
 
 /// Answer of [`Pass::get`].
-pub(crate) enum Gate {
+pub(crate) enum Gate<'a> {
     /// Go.
-    Open(Pass),
+    Open(Pass<'a>),
     /// Not now; nothing is set aside.
     Closed {
         /// When to come back.
         wait: Duration,
         /// What is missing.
+        lack: Lack,
+        /// The same for people.
         why: String,
     },
 }
@@ -35,47 +60,53 @@ pub(crate) struct Told {
     pub(crate) feedback: Feedback,
 }
 
-impl Pass {
+impl<'a> Pass<'a> {
     /// Sets quota aside and sleeps until the call's time has come, `hold` at most.
     pub(crate) async fn get(
         quotas: &Arc<dyn Quotas>,
-        envelope: &Envelope,
-        hold: Duration,
-        slot_ttl: Duration,
-    ) -> Result<Gate, PortError> {
+        permission: Permission<'a>,
+    ) -> Result<Gate<'a>, PortError> {
+        let Permission { envelope, model, terms, hold, slot_ttl } = permission;
         let quotas = Arc::clone(quotas);
         let Some(upstream) = &envelope.upstream else {
-            return Ok(Gate::Open(Self { quotas, reservation: None }));
+            return Ok(Gate::Open(Self { quotas, reservation: None, model, terms }));
         };
+        let estimate = envelope.estimate;
         let ask = Ask {
             upstream: upstream.clone(),
             tenant: envelope.tenant.clone(),
-            model: None,
+            model: model.clone(),
             priority: 0,
-            spend: spend(envelope.estimate.input_tokens, envelope.estimate.output_tokens),
+            spend: spend(terms, model.as_deref(), estimate.input_tokens, estimate.output_tokens),
             hold,
             slot_ttl,
         };
-        Ok(match quotas.admit(ask).await? {
-            Admission::Go { after, reservation, .. } => {
+        for _ in 0..TRIES {
+            match quotas.admit(ask.clone()).await? {
                 // If the attempt ends while it sleeps, the call was never made, and its place
                 // frees itself.
-                match quotas.turn(&reservation, after).await {
-                    Turn::Now => Gate::Open(Self { quotas, reservation: Some(reservation) }),
-                    Turn::Closed { wait, why, .. } => {
-                        quotas.give_back(reservation);
-                        Gate::Closed { wait, why }
+                Admission::Go { after, reservation, .. } => match quotas.turn(&reservation, after).await {
+                    Turn::Now => {
+                        return Ok(Gate::Open(Self { quotas, reservation: Some(reservation), model, terms }));
                     }
-                }
+                    Turn::Missed => quotas.give_back(reservation),
+                    Turn::Closed { wait, lack, why } => {
+                        quotas.give_back(reservation);
+                        return Ok(Gate::Closed { wait, lack, why });
+                    }
+                },
+                Admission::NotBefore { wait, lack, why } => return Ok(Gate::Closed { wait, lack, why }),
             }
-            Admission::NotBefore { wait, why, .. } => Gate::Closed { wait, why },
-        })
+        }
+        let why = "this machine is too busy to keep its slots".into();
+        Ok(Gate::Closed { wait: hold, lack: Lack::Requests, why })
     }
 
-    /// Frees the call's place, books what it really used, and passes on what the upstream told.
-    pub(crate) async fn settle(self, usage: Usage, told: Told) {
-        let Some(reservation) = self.reservation else { return };
-        let used = spend(usage.input_tokens, usage.output_tokens);
+    /// Frees the call's place, books what it really used, and passes on what the upstream told. That
+    /// goes on by itself: the outcome need not wait for it.
+    pub(crate) fn settle(self, usage: Usage, told: Told) -> Settling {
+        let Some(reservation) = self.reservation else { return Settling(None) };
+        let used = spend(self.terms, self.model.as_deref(), usage.input_tokens, usage.output_tokens);
         let Told { verdict, took, feedback } = told;
         let was_called = usage.calls > 0;
         let end = CallEnd {
@@ -85,12 +116,28 @@ impl Pass {
             took: was_called.then_some(took),
             feedback,
         };
-        if let Err(error) = self.quotas.settle(reservation, end).await {
-            tracing::debug!(%error, "quota could not be settled; the estimate stands");
+        let quotas = self.quotas;
+        Settling(Some(tokio::spawn(async move {
+            if let Err(error) = quotas.settle(reservation, end).await {
+                tracing::debug!(%error, "quota could not be settled; the estimate stands");
+            }
+        })))
+    }
+}
+
+/// A settlement under way.
+#[derive(Default)]
+pub(crate) struct Settling(Option<JoinHandle<()>>);
+
+impl Settling {
+    /// A process that ends before would leave the call's place taken.
+    pub(crate) async fn done(self) {
+        if let Some(task) = self.0 {
+            let _ = task.await;
         }
     }
 }
 
-fn spend(input_tokens: u64, output_tokens: u64) -> Spend {
-    Spend { input_tokens, output_tokens, money: 0 }
+fn spend(terms: &Terms, model: Option<&str>, input_tokens: u64, output_tokens: u64) -> Spend {
+    Spend { input_tokens, output_tokens, money: terms.money(model, input_tokens, output_tokens) }
 }

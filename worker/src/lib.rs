@@ -7,13 +7,18 @@
 
 pub mod analysers;
 mod attempt;
+mod call;
 mod committer;
 mod flow;
 mod gate;
+mod guesses;
 mod inbox;
 pub mod kinds;
 mod lease;
+mod terms;
 pub mod upstream;
+mod while_open;
 pub mod worker;
 
+pub use terms::{OnOpen, Price, Terms};
 pub use worker::{Worker, WorkerError, WorkerOptions};

@@ -1,5 +1,6 @@
 //! The worker's loop: room, delivery, task.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,9 +12,11 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use crate::Terms;
 use crate::attempt::Attempts;
 use crate::committer::Committer;
 use crate::flow::Flow;
+use crate::guesses::GuessedQuotas;
 use crate::inbox::Inbox;
 
 /// Limits of a worker.
@@ -51,6 +54,8 @@ pub struct Worker {
     pub leases: Arc<dyn Leases>,
     /// Quotas of the upstreams.
     pub quotas: Arc<dyn Quotas>,
+    /// What is settled about the upstreams' calls; those that are missing have the usual terms.
+    pub terms: BTreeMap<String, Terms>,
     /// Limits.
     pub options: WorkerOptions,
 }
@@ -80,7 +85,8 @@ impl Worker {
             registry: self.registry.clone(),
             committer: Committer::start(&self.ledger, self.options.patience, stop.clone()),
             leases: Arc::clone(&self.leases),
-            quotas: Arc::clone(&self.quotas),
+            quotas: Arc::new(GuessedQuotas::new(Arc::clone(&self.quotas))),
+            terms: self.terms.clone(),
             lease_ttl: self.options.lease_ttl,
             hold: self.options.hold,
             stop,
@@ -110,10 +116,9 @@ impl Worker {
             };
             let (attempts, failed) = (Arc::clone(attempts), failed.clone());
             tasks.spawn(async move {
-                if let Err(error) = attempts.work_on(delivery).await {
+                if let Err(error) = attempts.work_on(delivery, in_hand).await {
                     let _ = failed.try_send(error);
                 }
-                drop(in_hand);
             });
         }
     }

@@ -36,7 +36,7 @@ pub async fn execute(app: &App, command: Command) -> Result<u8, CliError> {
         Command::Dead(args) => return dead::dead(app, args).await,
         Command::Submit(args) => return submit::submit(app, args).await,
         Command::Watch(args) => return watch::watch(app, args).await,
-        Command::Serve(_) => serve::serve(app).await?,
+        Command::Serve(args) => serve::serve(app, args).await?,
         Command::Work(args) => work::work(app, args).await?,
         Command::Doctor => return doctor::doctor(app).await,
         Command::Topology { action } => return topology::topology(app, action).await,

@@ -17,25 +17,31 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
+use crate::args::ServeArgs;
+use crate::engine::detours;
 use crate::exit::{CliError, INTERRUPTED};
 use crate::fleet::{self, Role};
 use crate::signals::Signals;
+use crate::watched::Watched;
 
 /// A line's window where the settings leave it to the workers' speed.
 const WINDOW: WindowBounds = WindowBounds { least: 64, most: 10_000 };
 
 /// Serves until it is told to stop, then ends in order: nothing new is accepted, what was taken is
 /// handed on.
-pub(super) async fn serve(app: &App) -> Result<(), CliError> {
+pub(super) async fn serve(app: &App, args: ServeArgs) -> Result<(), CliError> {
     let mut signals = Signals::new()?;
     let listener = listen(app).await?;
+    let mut watched = Watched::at(args.metrics.as_deref()).await?;
     let Some(ledger) = fleet::patiently(app, &mut signals).await? else { return Ok(()) };
     let ledger = Arc::new(ledger);
     let broker = Arc::new(fleet::broker(app, Role::Producer)?);
     let drain = CancellationToken::new();
     let redis = fleet::redis(app)?;
     let quotas = fleet::quotas(app, &redis);
-    let mut parts = start(app, &ledger, &broker, &quotas, &drain);
+    watched.fleet(&quotas, ledger.clone());
+    let mut parts = start(app, &ledger, &broker, &quotas, &drain, &mut watched);
+    watched.start(app, drain.clone());
     let shared = FleetPorts { quotas, broker: broker.clone(), leases: fleet::leases(&redis) };
     let parts_of_http = fleet::http_parts(app, &ledger, shared)?;
     if let Ok(address) = listener.local_addr() {
@@ -92,13 +98,15 @@ fn start(
     broker: &Arc<RabbitBroker>,
     quotas: &Arc<dyn Quotas>,
     drain: &CancellationToken,
+    watched: &mut Watched,
 ) -> JoinSet<()> {
     let config = app.config();
+    let dispatches = watched.dispatch(ledger.clone());
     let mut parts = JoinSet::new();
     let dispatcher = Dispatcher {
-        ledger: ledger.clone(),
+        ledger: Arc::clone(&dispatches),
         finishes: ledger.clone(),
-        broker: broker.clone(),
+        broker: watched.broker(broker.clone()),
         quotas: Arc::clone(quotas),
         kinds: app.registry().names().map(ToOwned::to_owned).collect(),
         options: DispatchOptions {
@@ -110,13 +118,14 @@ fn start(
             poll: config.dispatch.poll,
             hold: app.worker_options().hold,
             weights: app.weights(),
+            detours: detours(&app.terms()),
         },
     };
     parts.spawn(dispatcher.run(drain.clone()));
     // A message that is lost by itself says nothing about its job: without workers for an hour, every
     // job on a line would look like a crash loop. The broker's delivery limit finds the real ones.
     let sweep = SweepOptions { max_losses: u16::MAX, ..app.sweep_options() };
-    parts.spawn(sweeper::run(ledger.clone(), sweep, drain.clone()));
+    parts.spawn(sweeper::run(dispatches, sweep, drain.clone()));
     let relay = Relay {
         outbox: ledger.clone(),
         sink: Arc::new(BrokerEvents(broker.publisher())),

@@ -110,8 +110,19 @@ fn state(of: &UpstreamView) -> (String, Tone) {
             let left = format::duration(Duration::from_millis(pause.for_ms));
             (format!("paused {left}: {}", pause.why), Tone::Bad)
         }
+        None if of.breaker.as_ref().is_some_and(|breaker| breaker.state != "closed") => breaker(of),
         None if of.is_known => ("open".to_owned(), Tone::Good),
         None => ("?".to_owned(), Tone::Dim),
+    }
+}
+
+fn breaker(of: &UpstreamView) -> (String, Tone) {
+    match of.breaker.as_ref().and_then(|breaker| breaker.probe_in_ms) {
+        Some(ms) => {
+            let left = format::duration(Duration::from_millis(ms));
+            (format!("breaker open, tried in {left}"), Tone::Bad)
+        }
+        None => ("breaker half-open".to_owned(), Tone::Warn),
     }
 }
 

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fleetline_shared::domain::Registry;
-use fleetline_shared::ports::Broker;
 use fleetline_worker::{Worker, WorkerOptions};
 use tokio_util::sync::CancellationToken;
 
@@ -13,6 +12,7 @@ use crate::args::WorkArgs;
 use crate::exit::{CliError, INTERRUPTED};
 use crate::fleet::{self, Role};
 use crate::signals::Signals;
+use crate::watched::Watched;
 
 /// A worker of the fleet holds on to what it has paid for while the ledger is away for this long.
 const PATIENCE: Duration = Duration::from_hours(1);
@@ -23,15 +23,17 @@ pub(super) async fn work(app: &App, args: WorkArgs) -> Result<(), CliError> {
     let kinds: Vec<_> = registry.names().collect();
     let kinds = kinds.join(", ");
     let mut signals = Signals::new()?;
+    let mut watched = Watched::at(args.metrics.as_deref()).await?;
     let Some(ledger) = fleet::patiently(app, &mut signals).await? else { return Ok(()) };
     let broker = Arc::new(fleet::broker(app, Role::Worker)?);
     let redis = fleet::redis(app)?;
     let worker = Worker {
         registry,
-        ledger: Arc::new(ledger),
-        broker: Arc::clone(&broker) as Arc<dyn Broker>,
+        ledger: watched.finishes(Arc::new(ledger)),
+        broker: watched.broker(broker.clone()),
         leases: fleet::leases(&redis),
-        quotas: fleet::quotas(app, &redis),
+        quotas: watched.quotas(fleet::quotas(app, &redis)),
+        terms: app.terms(),
         options: WorkerOptions { patience: PATIENCE, ..app.worker_options() },
     };
     app.say(&format!(
@@ -40,6 +42,7 @@ pub(super) async fn work(app: &App, args: WorkArgs) -> Result<(), CliError> {
         app.process_name()
     ));
     let (drain, stop) = (CancellationToken::new(), CancellationToken::new());
+    watched.start(app, stop.clone());
     let mut working = tokio::spawn(worker.run(drain.clone(), stop.clone()));
     let ended = tokio::select! {
         ended = &mut working => ended,
@@ -52,6 +55,7 @@ pub(super) async fn work(app: &App, args: WorkArgs) -> Result<(), CliError> {
             }
         }
     };
+    stop.cancel();
     broker.close().await;
     ended.map_err(|error| CliError::Failure(format!("the worker stopped: {error}")))??;
     Ok(())

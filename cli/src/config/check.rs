@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::openai::PUBLIC_URL;
 use super::problems::Problem;
 use super::sections::{AnalyserChoice, Config};
+use super::upstream;
 
 /// All contradictions.
 pub(super) fn contradictions(config: &Config) -> Vec<Problem> {
@@ -12,15 +13,22 @@ pub(super) fn contradictions(config: &Config) -> Vec<Problem> {
     times(config, &mut found);
     openai(config, &mut found);
     sizes(config, &mut found);
+    upstream::check::upstreams(config, &mut found);
     found.0
 }
 
-struct Found(Vec<Problem>);
+/// What contradicts what.
+pub(super) struct Found(Vec<Problem>);
 
 impl Found {
-    fn when(&mut self, contradiction: bool, keys: [&str; 2], message: impl FnOnce() -> String) {
+    pub(super) fn when<const N: usize>(
+        &mut self,
+        contradiction: bool,
+        keys: [impl Into<String>; N],
+        message: impl FnOnce() -> String,
+    ) {
         if contradiction {
-            let keys = keys.map(str::to_owned).to_vec();
+            let keys = keys.into_iter().map(Into::into).collect();
             self.0.push(Problem { from: String::new(), keys, message: message() });
         }
     }

@@ -7,7 +7,7 @@ use figment::value::{Dict, Map, Value};
 use figment::{Metadata, Profile, Provider};
 
 use super::problems::Problem;
-use super::schema::{Schema, Unfit, is_misnamed_upstream, join};
+use super::schema::{Schema, Unfit, is_misnamed_upstream, is_open, join};
 use super::suggest::suggest;
 use super::tenants;
 use super::text::is_none;
@@ -152,6 +152,9 @@ pub(super) fn of_setting(setting: &Setting<'_>, schema: &Schema) -> Result<Layer
     let Setting { from, rank, key, text, spell } = *setting;
     let path: Vec<&str> = key.split('.').collect();
     let message = match schema.get(&path) {
+        None if path.len() > 3 && is_open(&path[..3]) => {
+            format!("its names are free: write them in a file, under [{}]", path[..3].join("."))
+        }
         Some(Value::Dict(_, section)) => {
             let keys: Vec<_> = section.keys().map(|name| spell(&join(key, name))).collect();
             format!("is a section; its keys are {}", keys.join(", "))

@@ -22,6 +22,7 @@ mod tenants;
 #[cfg(test)]
 mod tests;
 mod text;
+mod upstream;
 
 use std::path::{Path, PathBuf};
 
@@ -34,11 +35,12 @@ pub use openai::OpenAi;
 pub use origins::{Origin, Origins};
 pub use problems::{ConfigProblems, Problem};
 pub use schema::DEFAULT_FILE;
-pub use sections::{Analyser, AnalyserChoice, Config, Dispatch, Jobs, Leases, Run, Upstream, Worker};
+pub use sections::{Analyser, AnalyserChoice, Config, Dispatch, Jobs, Leases, Run, Worker};
 pub use tenants::Tenant;
+pub use upstream::{Breaker, Fail, HeaderSource, OnOpen, Price, RateLimits, Upstream, Vendor};
 
 use layers::{Layer, Rank, Setting};
-use schema::Schema;
+use schema::{Schema, is_open};
 
 /// Where to look for settings.
 /// No `Debug`: the environment holds keys.
@@ -124,7 +126,11 @@ impl Config {
         // A default stands where a value could not be read: it contradicts nothing.
         let spoiled: Vec<String> = problems.iter().flat_map(|problem| problem.keys.clone()).collect();
         let found = check::contradictions(&config).into_iter();
-        problems.extend(found.filter(|problem| !problem.keys.iter().any(|key| spoiled.contains(key))));
+        let is_spoiled = |key: &String| {
+            let rests = spoiled.iter().filter_map(|spoiled| spoiled.strip_prefix(key.as_str()));
+            rests.into_iter().any(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        problems.extend(found.filter(|problem| !problem.keys.iter().any(is_spoiled)));
         if problems.is_empty() {
             let values = figment.extract().unwrap_or_default();
             Ok(Loaded { config, origins: Origins::of(&figment, &values) })
@@ -164,7 +170,9 @@ fn check_values(layer: &mut Layer, schema: &Schema, problems: &mut Vec<Problem>)
         // The path of a fault inside a list goes one step deeper than its key.
         let key = (1..=path.len()).rev().map(|depth| &path[..depth]).find(|path| {
             let path: Vec<&str> = path.iter().map(String::as_str).collect();
-            layer.remove(&path)
+            // What stands under a free name is good as a whole or not at all.
+            let is_under_free_name = path.len() > 4 && is_open(&path[..3]);
+            layer.get(&path).is_some() && layer.remove(if is_under_free_name { &path[..4] } else { &path })
         });
         let Some(key) = key else {
             problems.push(Problem::of_value(&layer.from, &path.join("."), error));

@@ -1,5 +1,6 @@
 //! Where each value came from: `fleetline config print`.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use figment::Figment;
@@ -51,19 +52,42 @@ impl Origins {
 fn walk(figment: &Figment, dict: &Dict, above: &str, origins: &mut Vec<Origin>) {
     let is_section = |value: &Value| matches!(value, Value::Dict(..));
     for (name, value) in dict.iter().filter(|(_, value)| !is_section(value)) {
-        let key = join(above, name);
+        let key = join(above, &as_key(name));
         let from =
             figment.get_metadata(value.tag()).map_or_else(String::new, |metadata| metadata.name.to_string());
-        let is_secret =
-            SECRETS.contains(&key.as_str()) && !value.as_str().is_some_and(|text| is_none(text.trim()));
+        let is_there = !value.as_str().is_some_and(|text| is_none(text.trim()));
+        let is_secret = is_there && is_secret(&key);
         let value = if is_secret { "\"***\"".to_owned() } else { as_toml(value) };
         origins.push(Origin { key, value, from });
     }
     for (name, value) in dict {
         if let Value::Dict(_, section) = value {
-            walk(figment, section, &join(above, name), origins);
+            walk(figment, section, &join(above, &as_key(name)), origins);
         }
     }
+}
+
+fn is_secret(key: &str) -> bool {
+    let (section, name) = parent(key);
+    let of_upstream = name == "auth" || parent(section).1 == "headers";
+    SECRETS.contains(&key) || (key.starts_with("upstreams.") && of_upstream)
+}
+
+/// A name as TOML spells it: with dots, such as those of models, in quotes.
+fn as_key(name: &str) -> Cow<'_, str> {
+    let is_bare = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    if !name.is_empty() && name.bytes().all(is_bare) {
+        Cow::Borrowed(name)
+    } else {
+        Cow::Owned(as_toml(&Value::from(name)))
+    }
+}
+
+/// The section of a key, and its name there.
+fn parent(key: &str) -> (&str, &str) {
+    let quoted = key.strip_suffix('"').and_then(|rest| rest.rfind(".\""));
+    let dot = quoted.or_else(|| key.rfind('.'));
+    dot.map_or(("", key), |dot| (&key[..dot], &key[dot + 1..]))
 }
 
 fn as_toml(value: &Value) -> String {
@@ -87,7 +111,7 @@ impl fmt::Display for Origins {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut current = "";
         for Origin { key, value, from } in &self.0 {
-            let (section, name) = key.rsplit_once('.').unwrap_or(("", key));
+            let (section, name) = parent(key);
             if section != current {
                 let gap = if current.is_empty() { "" } else { "\n" };
                 writeln!(f, "{gap}[{section}]")?;

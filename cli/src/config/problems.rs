@@ -34,6 +34,10 @@ impl Problem {
             Kind::UnknownVariant(found, expected) => {
                 format!("expected one of \"{}\", found \"{found}\"", expected.join("\", \""))
             }
+            Kind::UnknownField(found, expected) => {
+                format!("unknown key {found}; there are {}", expected.join(", "))
+            }
+            Kind::MissingField(name) => format!("{name} is missing"),
             other => other.to_string(),
         };
         Self::new(from, key, message)

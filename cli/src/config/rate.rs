@@ -37,7 +37,7 @@ fn parse_amount(text: &str) -> Option<u64> {
 }
 
 /// `min`, `h`, `10s`.
-fn parse_window(text: &str) -> Option<Duration> {
+pub(super) fn parse_window(text: &str) -> Option<Duration> {
     let unit_at = text.find(|c: char| !c.is_ascii_digit())?;
     let (count, unit) = text.split_at(unit_at);
     let count = if count.is_empty() { 1 } else { count.parse::<u64>().ok()? };

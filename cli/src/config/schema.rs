@@ -12,6 +12,11 @@ pub const DEFAULT_FILE: &str = include_str!("default.toml");
 /// Section whose subsections have free names; each has the keys of [`TEMPLATE`].
 const FREE: &str = "upstreams";
 const TEMPLATE: &str = "openai";
+/// Section of an upstream whose subsections have free names too; each has the keys of [`OF_MODEL`].
+const MODELS: &str = "per_model";
+const OF_MODEL: &str = "per_tenant";
+/// Sections of an upstream whose keys are free; what stands there, only their readers know.
+const OPEN: [&str; 2] = ["headers", "prices"];
 
 /// The keys and their defaults.
 pub(super) struct Schema {
@@ -31,23 +36,35 @@ impl Schema {
 
     /// The default of a key, or a section. `None`: there is no such key.
     pub(super) fn get(&self, path: &[&str]) -> Option<&Value> {
-        let mut path = path.to_vec();
-        if path.len() > 1 && path[0] == FREE {
-            path[1] = TEMPLATE;
-        }
-        if path.len() > 1 && path[0] == tenants::SECTION {
-            path[1] = tenants::TEMPLATE;
-        }
+        let path = match path {
+            [FREE, _, MODELS, _, rest @ ..] => [&[FREE, TEMPLATE, OF_MODEL], rest].concat(),
+            [FREE, _, rest @ ..] => [&[FREE, TEMPLATE], rest].concat(),
+            [section, _, rest @ ..] if *section == tenants::SECTION => {
+                [&[tenants::SECTION, tenants::TEMPLATE], rest].concat()
+            }
+            _ => path.to_vec(),
+        };
         let (first, rest) = path.split_first()?;
         rest.iter().try_fold(self.defaults.get(*first)?, |value, step| value.as_dict()?.get(*step))
     }
 
-    /// Defaults of the upstreams that a layer names.
+    /// Defaults of the upstreams that a layer names, and of their models.
     pub(super) fn upstreams_of(&self, layer: &Dict) -> Dict {
-        let named = layer.get(FREE).and_then(Value::as_dict).into_iter().flat_map(Dict::keys);
-        let template = self.get(&[FREE, TEMPLATE]).expect("default.toml has a template of upstreams");
-        let upstreams: Dict = named.map(|name| (name.clone(), template.clone())).collect();
+        let named = section(layer, FREE).map(|(name, upstream)| {
+            let models = upstream.as_dict().into_iter().flat_map(|upstream| section(upstream, MODELS));
+            let of_models: Dict = models
+                .map(|(model, _)| (model.clone(), self.template(&[FREE, TEMPLATE, OF_MODEL])))
+                .collect();
+            let mut keys = self.template(&[FREE, TEMPLATE]).into_dict().unwrap_or_default();
+            keys.insert(MODELS.to_owned(), of_models.into());
+            (name.clone(), Value::from(keys))
+        });
+        let upstreams: Dict = named.collect();
         Dict::from([(FREE.to_owned(), upstreams.into())])
+    }
+
+    fn template(&self, path: &[&str]) -> Value {
+        self.get(path).expect("default.toml has it, as the tests show").clone()
     }
 
     /// All keys with a value, and all sections, dots between their steps.
@@ -83,6 +100,7 @@ impl Schema {
             let fault = match (self.get(&path), value) {
                 (None, _) => Some(Unfit::Unknown),
                 (Some(_), _) if is_misnamed_upstream(&path) => Some(Unfit::UpstreamName),
+                (Some(Value::Dict(..)), Value::Dict(..)) if is_open(&path) => None,
                 (Some(Value::Dict(..)), Value::Dict(_, section)) => {
                     self.prune_below(section, above, unfit);
                     None
@@ -110,6 +128,15 @@ pub(super) enum Unfit {
     IsValue,
     /// The name of an upstream has a form that the environment cannot spell.
     UpstreamName,
+}
+
+fn section<'a>(dict: &'a Dict, name: &str) -> impl Iterator<Item = (&'a String, &'a Value)> {
+    dict.get(name).and_then(Value::as_dict).into_iter().flatten()
+}
+
+/// Whether the keys of a section are free.
+pub(super) fn is_open(path: &[&str]) -> bool {
+    matches!(path, [section, _, name] if *section == FREE && OPEN.contains(name))
 }
 
 pub(super) fn is_misnamed_upstream(path: &[&str]) -> bool {

@@ -6,13 +6,13 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use fleetline_shared::ports::{Limits, Rate};
 use serde::Deserialize;
 
 use super::fleet::{Postgres, RabbitMq, Redis, Serve};
 use super::inputs::{Discovery, Logs};
 use super::openai::OpenAi;
 use super::tenants::Tenant;
+use super::upstream::Upstream;
 use super::{numbers, text};
 
 /// All settings.
@@ -167,34 +167,4 @@ pub struct Leases {
     /// Life of a hold that nobody renews.
     #[serde(deserialize_with = "text::duration")]
     pub ttl: Duration,
-}
-
-/// `[upstreams.*]`
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Upstream {
-    /// Calls.
-    #[serde(deserialize_with = "text::optional_rate")]
-    pub requests: Option<Rate>,
-    /// Tokens of requests and answers together.
-    #[serde(deserialize_with = "text::optional_rate")]
-    pub tokens: Option<Rate>,
-    /// Calls at the same time.
-    #[serde(deserialize_with = "numbers::none_or_whole::<_, 1, 100_000, _>")]
-    pub concurrency: Option<u32>,
-    /// Longest wait that a worker sleeps through.
-    #[serde(deserialize_with = "text::hold")]
-    pub hold: Duration,
-}
-
-impl Upstream {
-    /// The limits as the quotas take them.
-    pub fn limits(&self) -> Limits {
-        Limits {
-            requests: self.requests,
-            tokens: self.tokens,
-            concurrency: self.concurrency,
-            ..Limits::default()
-        }
-    }
 }

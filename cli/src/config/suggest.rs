@@ -28,7 +28,12 @@ pub(super) fn suggest(schema: &Schema, unknown: &str, sections_too: bool) -> Opt
 fn for_same_upstream(unknown: &str, candidate: String) -> String {
     let (unknown, key): (Vec<_>, Vec<_>) = (unknown.split('.').collect(), candidate.split('.').collect());
     match (&unknown[..], &key[..]) {
-        (["upstreams", upstream, _], ["upstreams", _, name]) => format!("upstreams.{upstream}.{name}"),
+        (["upstreams", upstream, "per_model", model, _], ["upstreams", _, "per_tenant", name]) => {
+            format!("upstreams.{upstream}.per_model.{model}.{name}")
+        }
+        (["upstreams", upstream, .., _], ["upstreams", _, name @ ..]) => {
+            format!("upstreams.{upstream}.{}", name.join("."))
+        }
         (["tenants", tenant, _], ["tenants", _, name]) => format!("tenants.{tenant}.{name}"),
         _ => candidate,
     }

@@ -13,13 +13,13 @@ use super::schema::Schema;
 use super::*;
 
 /// A folder with a `fleetline.toml`, and no user configuration.
-struct Sources {
+pub(super) struct Sources {
     folder: TempDir,
     sources: ConfigSources,
 }
 
 impl Sources {
-    fn new(toml: &str) -> Self {
+    pub(super) fn new(toml: &str) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         std::fs::write(folder.path().join("fleetline.toml"), toml).expect("a file in it");
         let sources =
@@ -27,7 +27,7 @@ impl Sources {
         Self { folder, sources }
     }
 
-    fn env(mut self, variables: &[(&str, &str)]) -> Self {
+    pub(super) fn env(mut self, variables: &[(&str, &str)]) -> Self {
         let owned = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         self.sources.env.extend(owned);
         self
@@ -38,12 +38,12 @@ impl Sources {
         self
     }
 
-    fn load(&self) -> Loaded {
+    pub(super) fn load(&self) -> Loaded {
         Config::load(&self.sources).expect("these settings are good")
     }
 
     /// The problems as shown, with the file as `FILE`.
-    fn problems(&self) -> Vec<String> {
+    pub(super) fn problems(&self) -> Vec<String> {
         let file = self.folder.path().join("fleetline.toml").display().to_string();
         let problems = Config::load(&self.sources).expect_err("these settings are bad");
         problems.iter().map(|problem| problem.to_string().replace(&file, "FILE")).collect()
@@ -160,6 +160,7 @@ fn the_environment_spells_every_kind_of_value() {
             ("FLEETLINE_UPSTREAMS__OPENAI__REQUESTS", "500/min"),
             ("FLEETLINE_UPSTREAMS__OPENAI__CONCURRENCY", "8"),
             ("FLEETLINE_UPSTREAMS__JIRA__REQUESTS", "10/s"),
+            ("FLEETLINE_UPSTREAMS__JIRA__BASE_URL", "https://jira"),
             ("FLEETLINE_TENANTS__ACME__WEIGHT", "3"),
             ("FLEETLINE_LOGS__FIELDS__LEVEL", "a.level, level"),
             ("FLEETLINE_LOGS__MIN_LEVEL", "warn"),
@@ -200,7 +201,7 @@ fn each_kind_of_problem_in_a_file() {
             "FILE: upstreams.OpenAI: names of upstreams have only a-z, 0-9, - and _",
         ),
         (
-            "[upstreams.jira]\nrequest = '1/s'",
+            "[upstreams.jira]\nbase_url = 'http://j'\nrequest = '1/s'",
             "FILE: upstreams.jira.request: unknown key; did you mean upstreams.jira.requests?",
         ),
         (
@@ -395,7 +396,8 @@ fn secrets_are_never_shown() {
 #[test]
 fn what_is_printed_can_be_loaded_again() {
     let sources = Sources::new(
-        "[openai]\ntemperature = 0.0\n[jobs]\ndeadline = '1h'\n[upstreams.jira]\nrequests = '1.5k/h'",
+        "[openai]\ntemperature = 0.0\n[jobs]\ndeadline = '1h'\n[upstreams.jira]\nrequests = '1.5k/h'\n\
+         base_url = 'https://jira'",
     )
     .env(&[("FLEETLINE_WORKER__CONCURRENCY", "7"), ("FLEETLINE_DISPATCH__WINDOW", "70")]);
     let first = sources.load();

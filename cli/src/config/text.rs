@@ -45,7 +45,7 @@ impl<T, F: Fn(&str) -> Option<T>> Visitor<'_> for Text<F> {
     }
 }
 
-fn parsed<'de, D: Deserializer<'de>, T>(
+pub(super) fn parsed<'de, D: Deserializer<'de>, T>(
     from: D,
     expected: &'static str,
     parse: impl Fn(&str) -> Option<T>,

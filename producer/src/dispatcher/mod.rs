@@ -7,6 +7,7 @@ mod pace;
 mod publishing;
 mod window;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,6 +38,9 @@ pub struct DispatchOptions {
     pub hold: Duration,
     /// How tenants share the lines.
     pub weights: Weights,
+    /// Upstreams whose jobs are handed out while the breaker is open: workers do something else with
+    /// them than to call.
+    pub detours: BTreeSet<String>,
 }
 
 /// Moves ready jobs to their lines. Several may run on one ledger.
@@ -72,7 +76,7 @@ impl Dispatcher {
             .iter()
             .map(|kind| Line { kind: kind.clone(), window: Window::new(self.options.window) })
             .collect();
-        let mut pace = Pace::new(self.options.hold);
+        let mut pace = Pace::new(self.options.hold, self.options.detours.clone());
         let mut publishing = Publishing::new(&self.broker, &self.finishes, drain.clone());
         while !drain.is_cancelled() {
             changes.mark_unchanged();
@@ -104,7 +108,7 @@ impl Dispatcher {
         // Asked before the lines are filled: a job that becomes due in between is either filled in
         // or waited for.
         let due = self.ledger.next_due(self.options.scope).await?;
-        let mut allowed = pace.allowed(&self.quotas.report().await?, Instant::now());
+        let mut allowed = pace.look(&*self.quotas).await?;
         let look_in = allowed.look_in.into_iter().chain(due).min();
         let mut pause = look_in.map_or(self.options.poll, |wait| wait.min(self.options.poll));
         for line in lines {

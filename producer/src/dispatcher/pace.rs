@@ -4,15 +4,18 @@
 //! nothing. So the dispatcher keeps about half of the hold's calls given out ahead, as the quotas
 //! report it, and no more.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use fleetline_shared::domain::Envelope;
-use fleetline_shared::ports::{BreakerReport, Limits, Rate, UpstreamReport};
+use fleetline_shared::domain::{Envelope, PortError};
+use fleetline_shared::ports::{BreakerReport, Limits, Quotas, Rate, UpstreamReport};
 use tokio::time::Instant;
 
 /// Jobs handed out so lately may not have asked for their quota yet.
 const ON_THE_WAY: Duration = Duration::from_millis(200);
+/// A look at the quotas is good for so long: a fraction of the time for which is handed out ahead, and of
+/// [`ON_THE_WAY`], so that nothing handed out since is forgotten.
+const FRESH: Duration = Duration::from_millis(50);
 /// Bounds of the time between two looks at an upstream that is used to the full.
 const SOONEST: Duration = Duration::from_millis(20);
 /// When to look again while a breaker's probe is under way.
@@ -24,7 +27,11 @@ const NEWEST: f64 = 0.1;
 pub(super) struct Pace {
     /// Half of what workers hold.
     lead: Duration,
+    /// Upstreams whose jobs have another way while the breaker is open.
+    detours: BTreeSet<String>,
     upstreams: BTreeMap<String, Handed>,
+    /// The latest look at the quotas.
+    reports: Option<(Instant, Vec<UpstreamReport>)>,
 }
 
 /// What was handed out for one upstream.
@@ -69,14 +76,30 @@ impl Allowed {
 }
 
 impl Pace {
-    pub(super) fn new(hold: Duration) -> Self {
-        Self { lead: hold / 2, upstreams: BTreeMap::new() }
+    pub(super) fn new(hold: Duration, detours: BTreeSet<String>) -> Self {
+        Self { lead: hold / 2, detours, upstreams: BTreeMap::new(), reports: None }
+    }
+
+    /// What the upstreams allow now. Every move of a line leads here: between two looks at the quotas,
+    /// what was handed out since the first is what changes.
+    pub(super) async fn look(&mut self, quotas: &dyn Quotas) -> Result<Allowed, PortError> {
+        let now = Instant::now();
+        let reports = match self.reports.take() {
+            Some((at, reports)) if now < at + FRESH => (at, reports),
+            _ => (now, quotas.report().await?),
+        };
+        let allowed = self.allowed(&reports.1, Instant::now());
+        self.reports = Some(reports);
+        Ok(allowed)
     }
 
     /// What the upstreams allow now.
     pub(super) fn allowed(&mut self, reports: &[UpstreamReport], now: Instant) -> Allowed {
         let mut allowed = Allowed::default();
         for report in reports {
+            if self.takes_detour(report) {
+                continue;
+            }
             let wait = match (closed_for(report), self.room(report, now)) {
                 (Some(wait), _) => wait,
                 (None, None) => continue,
@@ -92,6 +115,13 @@ impl Pace {
             }
         }
         allowed
+    }
+
+    /// Whether jobs go on without a call, as fast as they can.
+    fn takes_detour(&self, report: &UpstreamReport) -> bool {
+        let is_open =
+            matches!(report.breaker, Some(BreakerReport::Open { .. } | BreakerReport::HalfOpen { .. }));
+        is_open && report.paused.is_none() && self.detours.contains(&report.upstream)
     }
 
     /// Notes what was handed out.
@@ -186,6 +216,10 @@ mod tests {
         }
     }
 
+    fn pace() -> Pace {
+        Pace::new(HOLD, BTreeSet::new())
+    }
+
     fn per_minute(amount: u64) -> Limits {
         let requests = Some(Rate { amount, window: Duration::from_mins(1) });
         Limits { requests, ..Limits::default() }
@@ -212,7 +246,7 @@ mod tests {
             (&both, 2, 480, Some(2)),
         ];
         for (limits, in_flight, next_in, expected) in table {
-            let room = Pace::new(HOLD).room(&report(limits, in_flight, next_in), Instant::now());
+            let room = pace().room(&report(limits, in_flight, next_in), Instant::now());
             assert_eq!(room, expected, "{limits:?}, {in_flight} under way, next in {next_in} ms");
         }
     }
@@ -221,7 +255,7 @@ mod tests {
     fn nobody_is_sent_to_an_open_breaker_and_one_to_a_half_open_one() {
         let look = |breaker| {
             let report = UpstreamReport { breaker: Some(breaker), ..report(&Limits::default(), 0, 0) };
-            Pace::new(HOLD).allowed(&[report], Instant::now())
+            pace().allowed(&[report], Instant::now())
         };
         let probe_in = Duration::from_secs(40);
         let open = look(BreakerReport::Open { probe_in });
@@ -232,12 +266,31 @@ mod tests {
     }
 
     #[test]
+    fn jobs_that_have_another_way_are_not_held_up_by_a_breaker() {
+        let detours = || BTreeSet::from(["api".to_owned()]);
+        let allowed = |report: UpstreamReport| Pace::new(HOLD, detours()).allowed(&[report], Instant::now());
+        let requests = per_minute(6);
+        for breaker in
+            [BreakerReport::Open { probe_in: HOLD }, BreakerReport::HalfOpen { probing: true }].map(Some)
+        {
+            let open = UpstreamReport { breaker, ..report(&requests, 0, 9_000) };
+            assert_eq!(allowed(open.clone()), Allowed::default());
+            let paused = UpstreamReport { paused: Some((HOLD, "429".into())), ..open };
+            assert_eq!(allowed(paused).none, ["api"]);
+        }
+        let closed = UpstreamReport {
+            breaker: Some(BreakerReport::Closed { failures: 2 }),
+            ..report(&requests, 0, 9_000)
+        };
+        assert_eq!(allowed(closed).none, ["api"]);
+    }
+
+    #[test]
     fn a_pause_and_a_full_upstream_say_when_to_look_again() {
         let requests = per_minute(6_000);
         let wait = Duration::from_secs(7);
         let paused = UpstreamReport { paused: Some((wait, "429".into())), ..report(&requests, 0, 0) };
-        let look =
-            |report: &UpstreamReport| Pace::new(HOLD).allowed(std::slice::from_ref(report), Instant::now());
+        let look = |report: &UpstreamReport| pace().allowed(std::slice::from_ref(report), Instant::now());
         assert_eq!(look(&paused).none, ["api"]);
         assert_eq!(look(&paused).look_in, Some(wait));
         assert_eq!(look(&report(&requests, 0, 900)).look_in, Some(Duration::from_millis(400)));

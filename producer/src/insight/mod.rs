@@ -23,7 +23,7 @@ use tokio::time::timeout;
 use utoipa::ToSchema;
 
 pub use explain::{Expected, Explanation};
-pub use upstreams::{BacklogView, LimitView, PauseView, UpstreamView, UpstreamsView};
+pub use upstreams::{BacklogView, BreakerView, LimitView, PauseView, UpstreamView, UpstreamsView};
 pub use waits::{Wait, WaitsFor};
 
 /// A port that takes longer is as good as away: people wait for the answer.

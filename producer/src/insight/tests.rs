@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use fleetline_shared::domain::{DedupKey, Dimension, Estimate, JobId, JobState, RunId};
 use fleetline_shared::ports::{
-    Backlog, DimensionUse, Held, Holder, JobStanding, Limits, Rate, UpstreamReport,
+    Backlog, BreakerReport, DimensionUse, Held, Holder, JobStanding, Limits, Rate, UpstreamReport,
 };
 
 use super::explain::explain;
@@ -92,15 +92,18 @@ fn what(explanation: &Explanation) -> Vec<WaitsFor> {
 
 #[test]
 fn a_ready_job_names_all_that_bars_its_way() {
-    use WaitsFor::{Concurrency, Nothing, Pause, Quota, Time, Turn, Worker};
+    use WaitsFor::{Breaker, Concurrency, Nothing, Pause, Quota, Time, Turn, Worker};
     let paused = UpstreamReport { paused: Some((SECOND * 4, "429".into())), ..report() };
     let used_up = UpstreamReport { next_in: SECOND, ..report() };
+    let breaker = Some(BreakerReport::Open { probe_in: SECOND });
+    let failing = UpstreamReport { next_in: SECOND, breaker, ..report() };
     let full = UpstreamReport { in_flight: 5, ..report() };
     let behind = JobStanding { ahead: 3, lanes: 2, turns: 7, ..ready() };
     let later = JobStanding { due_in: Some(SECOND), error: Some("requests".into()), ahead: 3, ..ready() };
     let table = [
         ("nothing", ready(), report(), Some(4), vec![Nothing]),
         ("a pause", ready(), paused.clone(), Some(4), vec![Pause]),
+        ("a breaker", ready(), failing, Some(4), vec![Breaker]),
         ("quota", ready(), used_up, Some(4), vec![Quota]),
         ("places", ready(), full, Some(4), vec![Concurrency]),
         ("others", behind.clone(), report(), Some(4), vec![Turn]),

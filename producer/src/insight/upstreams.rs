@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use fleetline_shared::domain::Dimension;
-use fleetline_shared::ports::{Backlog, Limits, UpstreamReport};
+use fleetline_shared::ports::{Backlog, BreakerReport, Limits, UpstreamReport};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -50,6 +50,8 @@ pub struct UpstreamView {
     pub in_flight: Option<u32>,
     /// The pause, if it is paused.
     pub paused: Option<PauseView>,
+    /// Its breaker, if it has one.
+    pub breaker: Option<BreakerView>,
     /// What waits for it in the ledger.
     pub backlog: BacklogView,
     /// Milliseconds until the last of the backlog is called, by rates and pause; null: no rate limits it.
@@ -81,6 +83,35 @@ pub struct PauseView {
     pub for_ms: u64,
     /// Why it was called.
     pub why: String,
+}
+
+/// How a breaker stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(title = "Breaker")]
+pub struct BreakerView {
+    /// `closed`, `open` or `half_open`.
+    #[schema(value_type = String, example = "closed")]
+    pub state: &'static str,
+    /// Of a closed one: how many calls failed one after the other.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failures: Option<u32>,
+    /// Of an open one: milliseconds until one call may try.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub probe_in_ms: Option<u64>,
+}
+
+impl From<BreakerReport> for BreakerView {
+    fn from(report: BreakerReport) -> Self {
+        match report {
+            BreakerReport::Closed { failures } => {
+                Self { state: "closed", failures: Some(failures), probe_in_ms: None }
+            }
+            BreakerReport::Open { probe_in } => {
+                Self { state: "open", failures: None, probe_in_ms: Some(ms(probe_in)) }
+            }
+            BreakerReport::HalfOpen { .. } => Self { state: "half_open", failures: None, probe_in_ms: None },
+        }
+    }
 }
 
 /// Jobs that are not terminal.
@@ -162,6 +193,7 @@ fn one(
         effective_percent: report.map(|report| f64::from(report.effective) / 10.0),
         calls_per_second: pace.map(|pace| pace.per_second),
         in_flight: report.map(|report| report.in_flight),
+        breaker: report.and_then(|report| report.breaker).map(BreakerView::from),
         paused: paused.map(|(wait, why)| PauseView { for_ms: ms(wait), why }),
         finish_in_ms: match waits.calls() {
             0 => Some(0),

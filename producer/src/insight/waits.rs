@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use fleetline_shared::domain::Dimension;
-use fleetline_shared::ports::{JobStanding, UpstreamReport};
+use fleetline_shared::ports::{BreakerReport, JobStanding, UpstreamReport};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -77,14 +77,16 @@ pub(super) fn of_ready(job: &JobStanding, scene: &Scene) -> Vec<Wait> {
 /// What an upstream lacks now.
 fn of_upstream(report: &UpstreamReport) -> Vec<Wait> {
     let name = &report.upstream;
-    let mut waits = Vec::new();
+    let mut waits: Vec<_> =
+        report.breaker.and_then(|breaker| of_breaker(name, breaker)).into_iter().collect();
+    let is_open = !waits.is_empty();
     if let Some((wait, why)) = &report.paused {
         waits.push(Wait::new(
             WaitsFor::Pause,
             format!("the end of the pause of upstream `{name}`: {why}"),
             Some(*wait),
         ));
-    } else if !report.next_in.is_zero() {
+    } else if !report.next_in.is_zero() && !is_open {
         waits.push(Wait::new(WaitsFor::Quota, quota(report), Some(report.next_in)));
     }
     if let Some(places) = report.limits.concurrency.filter(|places| report.in_flight >= *places) {
@@ -92,6 +94,21 @@ fn of_upstream(report: &UpstreamReport) -> Vec<Wait> {
         waits.push(Wait::new(WaitsFor::Concurrency, detail, None));
     }
     waits
+}
+
+/// What an open breaker lets through: one call at a time, after a while.
+fn of_breaker(name: &str, breaker: BreakerReport) -> Option<Wait> {
+    let (detail, time) = match breaker {
+        BreakerReport::Open { probe_in } => (
+            format!("the breaker of upstream `{name}`, which is open: its calls failed again and again"),
+            Some(probe_in),
+        ),
+        BreakerReport::HalfOpen { probing: true } => {
+            (format!("the breaker of upstream `{name}`: one call tries whether it is well again"), None)
+        }
+        BreakerReport::Closed { .. } | BreakerReport::HalfOpen { probing: false } => return None,
+    };
+    Some(Wait::new(WaitsFor::Breaker, detail, time))
 }
 
 /// The dimension that is used the most: that is the one that lacks.

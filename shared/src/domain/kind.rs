@@ -41,6 +41,13 @@ pub trait Kind: Send + Sync + 'static {
         None
     }
 
+    /// With which of its upstream's models a job of these args calls, if the upstream has models. By
+    /// default none.
+    fn model(&self, args: &RawValue) -> Option<String> {
+        let _ = args;
+        None
+    }
+
     /// Limits of one attempt and of all.
     fn policy(&self) -> KindPolicy {
         KindPolicy::default()
@@ -178,6 +185,8 @@ pub trait DynKind: Send + Sync {
     fn perform<'a>(&'a self, args: &'a RawValue, context: &'a CallContext) -> Performed<'a>;
     /// The same with the args of [`Kind::stand_in`], if there are any.
     fn perform_stand_in<'a>(&'a self, args: &'a RawValue, context: &'a CallContext) -> Option<Performed<'a>>;
+    /// See [`Kind::model`].
+    fn model(&self, args: &RawValue) -> Option<String>;
     /// Parses the args and looks at them, see [`Kind::appraise`].
     fn appraise(&self, args: &RawValue) -> Result<Appraisal, String>;
     /// See [`Kind::locate`].
@@ -204,6 +213,10 @@ impl<K: Kind> DynKind for K {
     fn perform_stand_in<'a>(&'a self, args: &'a RawValue, context: &'a CallContext) -> Option<Performed<'a>> {
         let args = self.stand_in(serde_json::from_str(args.get()).ok()?)?;
         Some(Box::pin(async move { erased::<K>(Kind::perform(self, args, context).await?) }))
+    }
+
+    fn model(&self, args: &RawValue) -> Option<String> {
+        Kind::model(self, args)
     }
 
     fn appraise(&self, json: &RawValue) -> Result<Appraisal, String> {

@@ -132,7 +132,8 @@ impl Quotas for MemoryQuotas {
     }
 
     async fn turn(&self, reservation: &Reservation, after: Duration) -> Turn {
-        self.closings.turn(reservation, after).await
+        let lateness = self.pacing.lateness(&self.upstream(&reservation.upstream).limits);
+        self.closings.turn(reservation, after, lateness).await
     }
 
     fn give_back(&self, reservation: Reservation) {

@@ -11,7 +11,7 @@ use crate::rules::{Pacing, QuotaState, Slot, too_large, why};
 
 /// One upstream's quota in memory.
 pub(super) struct Upstream {
-    limits: Limits,
+    pub(super) limits: Limits,
     state: Mutex<QuotaState>,
     /// Asks without an answer yet.
     pub(super) waiting: AtomicU32,

@@ -164,6 +164,9 @@ pub enum Admission {
 pub enum Turn {
     /// The slot has come: call now.
     Now,
+    /// It has passed: this machine was too busy to wake its sleeper in time, and who calls later than its
+    /// slot may be one too many in a window. Give the reservation back, and ask again.
+    Missed,
     /// The upstream closed meanwhile: give the reservation back.
     Closed {
         /// The earliest time at which asking makes sense.

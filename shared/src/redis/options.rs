@@ -27,7 +27,7 @@ impl RedisOptions {
             prefix: "fleetline".into(),
             response_timeout: Duration::from_secs(2),
             connect_timeout: Duration::from_secs(1),
-            reconnect_delay: Duration::from_millis(500),
+            reconnect_delay: Duration::from_millis(100),
         }
     }
 }

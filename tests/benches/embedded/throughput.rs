@@ -126,6 +126,7 @@ fn options() -> EngineOptions {
             max_losses: 20,
         },
         limits: std::collections::BTreeMap::new(),
+        terms: std::collections::BTreeMap::new(),
         weights: fleetline_shared::domain::Weights::default(),
     }
 }

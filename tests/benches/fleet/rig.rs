@@ -1,6 +1,6 @@
 //! A fleet in one process: real servers, the same dispatcher and worker as in production.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -131,6 +131,7 @@ impl Rig {
             broker: self.broker.clone(),
             leases: Arc::new(RedisLeases::new(self.redis.clone())) as Arc<dyn Leases>,
             quotas: self.quotas(),
+            terms: BTreeMap::new(),
             options: WorkerOptions {
                 concurrency,
                 grace: Duration::from_secs(10),
@@ -158,6 +159,7 @@ impl Rig {
                 poll: Duration::from_secs(1),
                 hold: Duration::from_secs(1),
                 weights: Weights::default(),
+                detours: BTreeSet::new(),
             },
         };
         let drain = CancellationToken::new();

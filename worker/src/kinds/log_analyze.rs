@@ -84,6 +84,10 @@ impl Kind for LogAnalyze {
         Some(LogArgs { analyser, ..args })
     }
 
+    fn model(&self, args: &RawValue) -> Option<String> {
+        super::model_of(args)
+    }
+
     fn policy(&self) -> KindPolicy {
         super::lasting(self.policy, self.analysers.longest_call())
     }

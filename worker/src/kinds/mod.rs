@@ -1,5 +1,6 @@
-//! The kinds: one file each, and one line each in [`Kinds::all`].
+//! The kinds: one file each, and one line each in [`Kinds::calling`].
 
+pub mod http_json;
 pub mod log_analyze;
 pub mod node_extract;
 
@@ -8,8 +9,12 @@ use std::time::Duration;
 
 use fleetline_shared::domain::{AnalyserRef, Kind, KindPolicy, Registry};
 
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
 use crate::analysers::openai::ChatClient;
 
+pub use http_json::{Apis, HttpJson};
 pub use log_analyze::LogAnalyze;
 pub use node_extract::NodeExtract;
 
@@ -27,15 +32,28 @@ pub struct Kinds {
 }
 
 impl Kinds {
-    /// Every kind there is; `chat` adds the `openai` analyser to those that know it.
+    /// Every kind there is, without any API to call but `chat`'s.
     pub fn all(chat: Option<&Arc<ChatClient>>, policy: KindPolicy) -> Self {
-        Self::default().with(NodeExtract::new(chat, policy)).with(LogAnalyze::new(chat, policy))
+        Self::calling(chat, Apis::new(), policy)
     }
 
-    fn with<K: Analysed>(mut self, kind: K) -> Self {
-        self.analysers.extend(kind.analysers().into_iter().map(|choice| (K::NAME, choice)));
+    /// Every kind there is; `chat` adds the `openai` analyser to those that know it, and `http.json`
+    /// calls the APIs.
+    pub fn calling(chat: Option<&Arc<ChatClient>>, apis: Apis, policy: KindPolicy) -> Self {
+        Self::default()
+            .analysed(NodeExtract::new(chat, policy))
+            .analysed(LogAnalyze::new(chat, policy))
+            .with(HttpJson::new(apis, policy))
+    }
+
+    fn with(mut self, kind: impl Kind) -> Self {
         self.registry = self.registry.with(kind);
         self
+    }
+
+    fn analysed<K: Analysed>(mut self, kind: K) -> Self {
+        self.analysers.extend(kind.analysers().into_iter().map(|choice| (K::NAME, choice)));
+        self.with(kind)
     }
 
     /// For those who run jobs.
@@ -52,6 +70,15 @@ impl Kinds {
 
 /// Room for parsing and checking an answer after the call.
 const AROUND_THE_CALL: Duration = Duration::from_secs(10);
+
+/// The model of the analyser that args name; the rest of them is only skipped.
+fn model_of(args: &RawValue) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Named {
+        analyser: AnalyserRef,
+    }
+    serde_json::from_str::<Named>(args.get()).ok()?.analyser.model
+}
 
 /// An attempt outlives its call, so that a slow call is told by its own error.
 fn lasting(policy: KindPolicy, longest_call: Option<Duration>) -> KindPolicy {
@@ -81,7 +108,7 @@ mod tests {
     #[test]
     fn builtin_is_always_there_and_openai_only_if_configured() {
         let kinds = Kinds::all(None, KindPolicy::default());
-        for kind in kinds.registry().names() {
+        for kind in [NodeExtract::NAME, LogAnalyze::NAME] {
             assert_eq!(kinds.analyser(kind, "builtin").expect("builtin").model, None);
             assert_eq!(kinds.analyser(kind, "openai"), None);
         }

@@ -211,6 +211,10 @@ impl Kind for NodeExtract {
         Some(NodeArgs { analyser, ..args })
     }
 
+    fn model(&self, args: &RawValue) -> Option<String> {
+        super::model_of(args)
+    }
+
     fn policy(&self) -> KindPolicy {
         super::lasting(self.policy, self.analysers.longest_call())
     }

@@ -6,13 +6,15 @@ use std::time::{Instant, SystemTime};
 use fleetline_shared::domain::{CallContext, Feedback, JobError};
 use reqwest::header::HeaderMap;
 use reqwest::redirect::Policy;
-use reqwest::{Client, Method, Request, StatusCode, Url};
+use reqwest::{Client, Method, Request, RequestBuilder, StatusCode, Url};
 use secrecy::SecretString;
 use serde::Serialize;
+use serde_json::value::RawValue;
 
 use super::body::read;
+use super::feedback::{self, Vendor};
 use super::secrets::{Secrets, reworded};
-use super::{UpstreamSettings, feedback, request_id, trace};
+use super::{UpstreamSettings, request_id, trace};
 
 /// Bytes of an answer.
 pub const MAX_ANSWER: usize = 4 * 1024 * 1024;
@@ -25,7 +27,20 @@ const MAX_ERROR: usize = 64 * 1024;
 pub struct UpstreamClient {
     name: String,
     http: Client,
+    vendor: Vendor,
     secrets: Secrets,
+}
+
+/// A call with all that is its own.
+pub struct Outgoing<'a> {
+    /// What to do.
+    pub method: Method,
+    /// With what.
+    pub url: Url,
+    /// Beside those of every call.
+    pub headers: HeaderMap,
+    /// Sent as JSON, if there is any.
+    pub body: Option<&'a RawValue>,
 }
 
 /// An answer, whatever its status.
@@ -70,7 +85,8 @@ impl UpstreamClient {
             builder = builder.read_timeout(silence);
         }
         let http = builder.build().map_err(|error| chain(&error))?;
-        Ok(Self { name: name.to_owned(), http, secrets: Secrets::new(secrets) })
+        let (vendor, secrets) = (settings.vendor, Secrets::new(secrets));
+        Ok(Self { name: name.to_owned(), http, vendor, secrets })
     }
 
     /// A call with a JSON body. Any status is an answer; an error means that there was none, or
@@ -83,7 +99,17 @@ impl UpstreamClient {
         body: &(impl Serialize + Sync),
         context: &CallContext,
     ) -> Result<Answer, JobError> {
-        let request = self.http.request(Method::POST, url.clone()).json(body);
+        self.make(self.http.request(Method::POST, url.clone()).json(body), context).await
+    }
+
+    /// The same for any call.
+    pub async fn call(&self, outgoing: Outgoing<'_>, context: &CallContext) -> Result<Answer, JobError> {
+        let Outgoing { method, url, headers, body } = outgoing;
+        let request = self.http.request(method, url).headers(headers);
+        self.make(if let Some(body) = body { request.json(body) } else { request }, context).await
+    }
+
+    async fn make(&self, request: RequestBuilder, context: &CallContext) -> Result<Answer, JobError> {
         let request = request.header("traceparent", trace::parent(context.job_id)).build();
         let request = request.map_err(|error| JobError::Permanent(chain(&error.without_url())))?;
         let call = CallLog::of(&self.name, &request, context);
@@ -104,7 +130,7 @@ impl UpstreamClient {
         let sent = self.http.execute(request).await;
         let mut response = sent.map_err(|error| self.unanswered(&host, error, None))?;
         let (status, headers) = (response.status(), response.headers().clone());
-        let feedback = heard(status, &headers);
+        let feedback = heard(self.vendor, status, &headers);
         context.heard(feedback.clone());
         let request_id = request_id::of(&headers).map(|id| self.secrets.hide(id));
         let most = if status.is_success() { MAX_ANSWER } else { MAX_ERROR };
@@ -141,8 +167,8 @@ impl UpstreamClient {
 }
 
 /// To a success, `retry-after` means something else: when to look for what was asked for.
-fn heard(status: StatusCode, headers: &HeaderMap) -> Feedback {
-    let feedback = feedback::of_headers(headers, SystemTime::now());
+fn heard(vendor: Vendor, status: StatusCode, headers: &HeaderMap) -> Feedback {
+    let feedback = feedback::of_headers(vendor, headers, SystemTime::now());
     if status.is_success() { Feedback { retry_after: None, ..feedback } } else { feedback }
 }
 

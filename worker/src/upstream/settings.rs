@@ -1,8 +1,10 @@
-//! Limits of the connections to an upstream.
+//! Limits of the connections to an upstream, and how its answers are read.
 
 use std::time::Duration;
 
-/// Timeouts and pool of a client.
+use super::feedback::Vendor;
+
+/// Timeouts and pool of a client, and whose answers it reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UpstreamSettings {
     /// For making a connection, TLS included.
@@ -16,6 +18,8 @@ pub struct UpstreamSettings {
     pub idle_connections: usize,
     /// How long each is kept.
     pub idle_timeout: Duration,
+    /// Whose ways of telling about quota its answers follow.
+    pub vendor: Vendor,
 }
 
 impl Default for UpstreamSettings {
@@ -26,6 +30,7 @@ impl Default for UpstreamSettings {
             timeout: Duration::from_secs(90),
             idle_connections: 100,
             idle_timeout: Duration::from_secs(90),
+            vendor: Vendor::Plain,
         }
     }
 }

@@ -2,6 +2,10 @@
 //!
 //! Redis may lose a lease or, after a failover, give it twice: then a call may be paid for twice,
 //! and the ledger's fence keeps the record right.
+//!
+//! What is given up or renewed waits a little for a call that is made anyhow: nobody waits for it.
+
+mod company;
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -9,6 +13,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use redis::{Pipeline, Value, cmd};
 
+use self::company::Company;
 use super::Redis;
 use super::script::{self, Script, unexpected};
 use crate::batcher::Batcher;
@@ -25,12 +30,19 @@ const BATCH: usize = 256;
 
 static SCRIPT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("leases.lua")));
 
+/// For so long a lease that is given up may wait for company.
+const PATIENCE: Duration = Duration::from_millis(200);
+/// The share of its life for which a renewal may.
+const RENEWAL: u32 = 30;
+
 /// Leases in Redis. Requests that come while others are under way go together, in one call of the
 /// script.
 pub struct RedisLeases {
     redis: Redis,
     prefix: String,
     batcher: Batcher<Request, Result<i64, PortError>>,
+    company: Company,
+    patience: Duration,
 }
 
 /// What the script is asked for.
@@ -44,6 +56,11 @@ struct Request {
 impl RedisLeases {
     /// Leases under the connection's prefix. Must be called in a tokio runtime.
     pub fn new(redis: Redis) -> Self {
+        Self::with_patience(redis, PATIENCE)
+    }
+
+    /// The same; a lease that is given up waits so long, at most, for requests to go with.
+    pub fn with_patience(redis: Redis, patience: Duration) -> Self {
         // One hash tag for all, so that Redis Cluster keeps together what goes together.
         let prefix = format!("{{{}:lease}}:", redis.prefix());
         let for_batches = redis.clone();
@@ -57,7 +74,7 @@ impl RedisLeases {
                 }
             }
         });
-        Self { redis, prefix, batcher }
+        Self { redis, prefix, batcher, company: Company::new(), patience }
     }
 
     async fn ask(
@@ -66,11 +83,12 @@ impl RedisLeases {
         key: &str,
         holder: Holder,
         ttl: Duration,
+        patience: Duration,
     ) -> Result<i64, PortError> {
         let request =
             Request { what, key: format!("{}{key}", self.prefix), holder: text(holder), ttl: millis(ttl) };
         let ended = || PortError::Broken { port: PORT, message: "the task that asks Redis has ended".into() };
-        self.batcher.ask(request).await.ok_or_else(ended)?
+        self.batcher.ask_within(request, patience).await.ok_or_else(ended)?
     }
 }
 
@@ -98,7 +116,7 @@ async fn run(redis: &Redis, requests: Vec<Request>) -> Result<Vec<i64>, PortErro
 #[async_trait]
 impl Leases for RedisLeases {
     async fn acquire(&self, key: &str, holder: Holder, ttl: Duration) -> Result<Acquired, PortError> {
-        let left = self.ask("take", key, holder, ttl).await?;
+        let left = self.ask("take", key, holder, ttl, self.company.patience()).await?;
         Ok(match u64::try_from(left) {
             Ok(left) => Acquired::Held { expires_in: Duration::from_millis(left) },
             Err(_) if left == DUPLICATE => Acquired::Duplicate,
@@ -107,11 +125,11 @@ impl Leases for RedisLeases {
     }
 
     async fn renew(&self, key: &str, holder: Holder, ttl: Duration) -> Result<bool, PortError> {
-        Ok(self.ask("keep", key, holder, ttl).await? == 1)
+        Ok(self.ask("keep", key, holder, ttl, ttl / RENEWAL).await? == 1)
     }
 
     async fn release(&self, key: &str, holder: Holder) -> Result<bool, PortError> {
-        Ok(self.ask("drop", key, holder, Duration::ZERO).await? == 1)
+        Ok(self.ask("drop", key, holder, Duration::ZERO, self.patience).await? == 1)
     }
 
     async fn holder(&self, key: &str) -> Result<Option<Held>, PortError> {

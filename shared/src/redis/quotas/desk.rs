@@ -12,15 +12,19 @@ use tokio::time::{Instant, sleep_until};
 use super::Config;
 use super::answer::{Answer, read};
 use super::call::{Op, PORT, SCRIPT};
+use super::clock::ServerClock;
 use super::granted::Granted;
 use super::lane::{Asked, Lane};
-use crate::domain::PortError;
+use crate::domain::{PortError, Verdict};
 use crate::ports::{Admission, CallEnd, Reservation};
 use crate::redis::script;
 use crate::rules::{Slot, SlotAsk, micros, too_large, why};
 
 /// Messages that one round trip takes at most.
 const MOST_MESSAGES: usize = 512;
+
+/// Changes that wait for no more.
+const MOST_CHANGES: usize = 64;
 
 /// What callers want.
 pub(super) enum Message {
@@ -31,8 +35,16 @@ pub(super) enum Message {
         change: Option<Op>,
         done: Option<Done>,
     },
-    /// How many asks wait, by upstream.
+    /// How many asks wait, by upstream; answered when all that came before is done.
     Count(oneshot::Sender<BTreeMap<String, u32>>),
+}
+
+/// Changes of an upstream that have not gone yet.
+struct Pending {
+    changes: Vec<Op>,
+    dones: Vec<Done>,
+    /// When they go at the latest.
+    due: Instant,
 }
 
 /// Told when a change is made.
@@ -61,58 +73,104 @@ struct Work {
 pub(super) struct Desk {
     config: Config,
     lanes: BTreeMap<String, Lane>,
+    pending: BTreeMap<String, Pending>,
+    /// Calls for whose end the whole fleet waits.
+    probes: BTreeSet<(String, u64)>,
+    counts: Vec<oneshot::Sender<BTreeMap<String, u32>>>,
     /// Upstreams that reports of other processes may not know of yet.
     unregistered: BTreeSet<String>,
-    /// The server's time at an instant of ours.
-    clock: Option<(u64, Instant)>,
+    clock: ServerClock,
     own: WeakUnboundedSender<Message>,
 }
 
 impl Desk {
     pub(super) fn new(config: Config, own: WeakUnboundedSender<Message>) -> Self {
-        Self { config, lanes: BTreeMap::new(), unregistered: BTreeSet::new(), clock: None, own }
+        Self {
+            config,
+            lanes: BTreeMap::new(),
+            pending: BTreeMap::new(),
+            probes: BTreeSet::new(),
+            counts: Vec::new(),
+            unregistered: BTreeSet::new(),
+            clock: ServerClock::default(),
+            own,
+        }
     }
 
     /// Works until nobody can send any more.
     pub(super) async fn run(mut self, mut inbox: UnboundedReceiver<Message>) {
         let mut messages = Vec::new();
-        loop {
+        let mut is_open = true;
+        while is_open {
             let now = Instant::now();
-            let next = self.lanes.values().filter_map(|lane| lane.next(now)).min();
+            let asks = self.lanes.values().filter_map(|lane| lane.next(now));
+            let next = asks.chain(self.pending.values().map(|pending| pending.due)).min();
             tokio::select! {
                 biased;
-                came = inbox.recv_many(&mut messages, MOST_MESSAGES) => if came == 0 { return },
+                came = inbox.recv_many(&mut messages, MOST_MESSAGES) => is_open = came > 0,
                 () = sleep_until(next.unwrap_or(now)), if next.is_some() => {}
             }
-            let work = self.gather(messages.drain(..));
+            for message in messages.drain(..) {
+                self.take_in(message);
+            }
+            let in_a_hurry = !is_open || !self.counts.is_empty();
+            let work = self.gather(in_a_hurry);
             if !work.is_empty() {
                 self.ask_redis(work).await;
+            }
+            for count in self.counts.drain(..) {
+                let waiting = self.lanes.iter().map(|(name, lane)| (name.clone(), lane.waiting()));
+                let _ = count.send(waiting.collect());
             }
         }
     }
 
-    fn gather(&mut self, messages: impl Iterator<Item = Message>) -> Vec<Work> {
-        let mut by_name: BTreeMap<String, (Vec<Op>, Vec<Done>)> = BTreeMap::new();
-        for message in messages {
-            match message {
-                Message::Ask(asked) => self.lane(&asked.ask.upstream).push(asked),
-                Message::Count(answer) => {
-                    let waiting = self.lanes.iter().map(|(name, lane)| (name.clone(), lane.waiting()));
-                    let _ = answer.send(waiting.collect());
-                }
-                Message::Change { upstream, change, done } => {
-                    self.lane(&upstream);
-                    let (changes, dones) = by_name.entry(upstream).or_default();
-                    changes.extend(change);
-                    dones.extend(done);
-                }
+    fn take_in(&mut self, message: Message) {
+        match message {
+            Message::Ask(asked) => self.lane(&asked.ask.upstream).push(asked),
+            Message::Count(answer) => self.counts.push(answer),
+            Message::Change { upstream, change, done } => {
+                self.lane(&upstream);
+                let due = Instant::now() + self.patience(&upstream, change.as_ref());
+                let pending = self.pending.entry(upstream).or_insert_with(|| Pending {
+                    changes: Vec::new(),
+                    dones: Vec::new(),
+                    due,
+                });
+                pending.due = pending.due.min(due);
+                pending.changes.extend(change);
+                pending.dones.extend(done);
             }
         }
+    }
+
+    /// How long a change may wait for others to go with. What frees a place that somebody may wait for,
+    /// or says that the upstream does badly, does not wait.
+    fn patience(&mut self, upstream: &str, change: Option<&Op>) -> Duration {
+        let limits = self.config.limits.get(upstream);
+        let Some(Op::Settle { id, end }) = change else { return Duration::ZERO };
+        let is_probe = self.probes.remove(&(upstream.to_owned(), *id));
+        let has_places = limits.is_some_and(|limits| limits.concurrency.is_some());
+        let goes_well = matches!(end.verdict, Verdict::Healthy | Verdict::Unknown);
+        if goes_well && !is_probe && !has_places { self.config.options.patience } else { Duration::ZERO }
+    }
+
+    fn gather(&mut self, in_a_hurry: bool) -> Vec<Work> {
         let now = Instant::now();
+        let pending = &mut self.pending;
         let work = self.lanes.iter_mut().filter_map(|(upstream, lane)| {
             lane.refuse_late(now);
-            let has_changes = by_name.contains_key(upstream);
-            let (changes, dones) = by_name.remove(upstream).unwrap_or_default();
+            let goes = |pending: &Pending| {
+                in_a_hurry
+                    || pending.due <= now
+                    || pending.changes.len() >= MOST_CHANGES
+                    || lane.waiting() > 0
+            };
+            let pending =
+                if pending.get(upstream).is_some_and(goes) { pending.remove(upstream) } else { None };
+            let has_changes = pending.is_some();
+            let (changes, dones) =
+                pending.map_or_else(Default::default, |pending| (pending.changes, pending.dones));
             let freed = changes.iter().filter(|change| change.ends_call()).count();
             let asks = lane.take(now, freed);
             let upstream = upstream.clone();
@@ -136,6 +194,7 @@ impl Desk {
 
     /// Returns the work that came too late.
     async fn one_round(&mut self, work: Vec<Work>) -> Vec<Work> {
+        let asked = Instant::now();
         let valid_until = self.valid_until();
         let scripts = work.iter().map(|work| self.command(work, valid_until));
         let calls: Vec<_> = self.registration().into_iter().chain(scripts).collect();
@@ -159,7 +218,7 @@ impl Desk {
                     continue;
                 }
             };
-            self.clock = Some((answers.now, Instant::now()));
+            self.clock.hear(answers.now, asked);
             let Some(done) = answers.done else {
                 late.push(work);
                 continue;
@@ -185,8 +244,10 @@ impl Desk {
     /// Behind a server that stood still, scripts wait whose callers have long been told that it is
     /// unavailable. They must not set anything aside.
     fn valid_until(&self) -> u64 {
-        let timeout = self.config.redis.response_timeout();
-        self.clock.map_or(0, |(time, at)| time + micros(at.elapsed() + timeout))
+        match self.clock.at(Instant::now()) {
+            0 => 0,
+            now => now + micros(self.config.redis.response_timeout()),
+        }
     }
 
     fn deliver(&mut self, work: Work, answers: Vec<Answer>, now: u64) {
@@ -204,8 +265,11 @@ impl Desk {
                 Slot::At { at, id, probe } => {
                     let Asked { ask, .. } = &asked;
                     let reservation = Reservation { id, upstream: ask.upstream.clone(), spend: ask.spend };
+                    if probe {
+                        self.probes.insert((work.upstream.clone(), id));
+                    }
                     let go = Admission::Go { after: until(at), reservation, probe };
-                    Ok(Granted::new(go, self.own.clone()))
+                    Ok(Granted::new(go, self.clock.instant(at), self.own.clone()))
                 }
                 Slot::TooFar { at, lack } => {
                     let why = why(lack, &note);

@@ -9,6 +9,7 @@
 
 pub mod answer;
 pub mod call;
+mod clock;
 mod desk;
 mod granted;
 mod lane;
@@ -28,6 +29,7 @@ use tokio::time::Instant;
 use self::answer::{Answer, Answers, read};
 use self::call::{Op, PORT, QuotaCall, SCRIPT};
 use self::desk::{Desk, Message};
+use self::granted::Granted;
 use self::lane::Asked;
 use self::listening::Listening;
 use super::Redis;
@@ -55,11 +57,18 @@ pub struct QuotaOptions {
     /// starts for so long, but those who were given their slots before. Asks with a longer hold
     /// are answered; that no window is over the limit is then not promised at a loss.
     pub longest_hold: Duration,
+    /// For so long the end of a call may wait for other requests to go with, if nobody waits for it:
+    /// the call went well, and the upstream has no limit of calls at the same time.
+    pub patience: Duration,
 }
 
 impl Default for QuotaOptions {
     fn default() -> Self {
-        Self { pacing: Pacing::default(), longest_hold: Duration::from_secs(1) }
+        Self {
+            pacing: Pacing::default(),
+            longest_hold: Duration::from_secs(1),
+            patience: Duration::from_millis(200),
+        }
     }
 }
 
@@ -90,6 +99,11 @@ impl Config {
         }
     }
 
+    /// How much later than its slot a call may start.
+    fn lateness(&self, upstream: &str) -> Option<Duration> {
+        self.options.pacing.lateness(self.limits.get(upstream)?)
+    }
+
     /// The key of the set of all upstreams that have a state.
     fn register(&self) -> String {
         format!("{}:upstreams", self.redis.prefix())
@@ -114,6 +128,12 @@ impl RedisQuotas {
             let _ = desk.send(Message::Change { upstream: upstream.clone(), change: None, done: None });
         }
         Self { config, desk, closings: Arc::default(), listening: OnceLock::new() }
+    }
+
+    async fn ask(&self, ask: Ask, deadline: Instant) -> Result<Granted, PortError> {
+        let (answer, granted) = oneshot::channel();
+        self.desk.send(Message::Ask(Asked { ask, deadline, answer })).map_err(|_| ended())?;
+        granted.await.map_err(|_| ended())?
     }
 
     async fn change(&self, message: impl FnOnce(desk::Done) -> Message) -> Result<(), PortError> {
@@ -148,14 +168,19 @@ impl Quotas for RedisQuotas {
     async fn admit(&self, ask: Ask) -> Result<Admission, PortError> {
         self.listening
             .get_or_init(|| Listening::start(self.config.redis.clone(), Arc::clone(&self.closings)));
-        let (answer, granted) = oneshot::channel();
         let deadline = Instant::now() + ask.hold;
-        self.desk.send(Message::Ask(Asked { ask, deadline, answer })).map_err(|_| ended())?;
-        Ok(granted.await.map_err(|_| ended())??.take())
+        let lateness = self.config.lateness(&ask.upstream);
+        let mut granted = self.ask(ask.clone(), deadline).await?;
+        if granted.is_missed(lateness) {
+            // An answer that took too long to come is given back, as one that nobody takes.
+            granted = self.ask(ask, deadline).await?;
+        }
+        Ok(granted.take())
     }
 
     async fn turn(&self, reservation: &Reservation, after: Duration) -> Turn {
-        self.closings.turn(reservation, after).await
+        let lateness = self.config.lateness(&reservation.upstream);
+        self.closings.turn(reservation, after, lateness).await
     }
 
     fn give_back(&self, reservation: Reservation) {
@@ -173,10 +198,10 @@ impl Quotas for RedisQuotas {
     }
 
     async fn report(&self) -> Result<Vec<UpstreamReport>, PortError> {
+        let waiting = self.waiting().await?;
         let names = self.names().await?;
         let calls = names.iter().map(|name| self.config.call(name, 0).command(&[Op::Report]));
         let values = script::run(&self.config.redis, PORT, &[&SCRIPT], calls.collect()).await?;
-        let waiting = self.waiting().await?;
         let report_of = |(name, value): (String, Result<Value, PortError>)| {
             let waiting = waiting.get(&name).copied().unwrap_or(0);
             report(name, waiting, &read(&value?)?)

@@ -2,8 +2,12 @@
 
 use std::time::Duration;
 
+use super::METERED;
 use crate::domain::Dimension;
-use crate::ports::Rate;
+use crate::ports::{Limits, Rate};
+
+/// Timers are no better on a machine that does other things.
+const LEAST_LATENESS: Duration = Duration::from_millis(10);
 
 /// How closely a limit is approached.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -23,6 +27,14 @@ impl Pacing {
     /// The window as it is metered, in microseconds.
     pub fn window(self, rate: Rate) -> u64 {
         micros(rate.window).max(1) + micros(rate.window.mul_f64(self.margin.clamp(0.0, 1.0)))
+    }
+
+    /// How much later than its slot a call may start: most of the smallest margin. The rest is for its
+    /// way to the upstream. `None`: at any time, since nothing is counted in windows.
+    pub fn lateness(self, limits: &Limits) -> Option<Duration> {
+        let paced = METERED.into_iter().filter(|dimension| *dimension != Dimension::Money);
+        let windows = paced.filter_map(|dimension| Some(limits.rates().get(dimension)?.window));
+        Some(windows.min()?.mul_f64(self.margin.clamp(0.0, 1.0) * 0.8).max(LEAST_LATENESS))
     }
 
     /// Units that may be used at once after a quiet time: of money all.

@@ -1,6 +1,7 @@
 //! What all quotas must do. Single answers are here, what holds over windows is in [`windows`].
 
 mod breaker;
+mod found;
 mod turns;
 mod windows;
 
@@ -8,6 +9,7 @@ pub use breaker::{
     a_429_never_opens_the_breaker, a_failing_upstream_is_left_alone, a_lost_state_has_a_closed_breaker,
     one_call_of_the_fleet_tries,
 };
+pub use found::{places_are_found, what_answers_state_is_a_limit};
 pub use turns::{
     what_is_given_back_is_free, who_sleeps_hears_of_a_pause, who_sleeps_hears_of_an_open_breaker,
     who_was_let_in_during_a_pause_sleeps_on,
@@ -65,6 +67,8 @@ macro_rules! quotas_conformance {
                 a_429_never_opens_the_breaker,
                 one_call_of_the_fleet_tries,
                 a_lost_state_has_a_closed_breaker,
+                what_answers_state_is_a_limit,
+                places_are_found,
                 no_window_is_over_the_limit,
                 the_limit_is_used_to_the_full,
                 a_restart_stays_within_the_limit,

@@ -29,7 +29,7 @@ mod leases {
     use super::*;
     fleetline_tests::leases_conformance!(
         #[tokio::test]
-        OnRedis(RedisLeases::new(redis()))
+        OnRedis(RedisLeases::with_patience(redis(), Duration::ZERO))
     );
 }
 

@@ -48,7 +48,7 @@ where
 #[ignore = "prints figures"]
 async fn leases() {
     for callers in [1, 100, 1_000] {
-        let leases = Arc::new(RedisLeases::new(redis()));
+        let leases = Arc::new(RedisLeases::with_patience(redis(), Duration::ZERO));
         rate("lease taken and given up", callers, move || {
             let leases = Arc::clone(&leases);
             async move {

@@ -14,15 +14,15 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
 /// A running simulator. Dropped, it stops listening.
-struct Running {
-    url: String,
+pub(crate) struct Running {
+    pub(crate) url: String,
     control: String,
     client: Client,
     task: JoinHandle<std::io::Result<()>>,
 }
 
 impl Running {
-    async fn start(change: impl FnOnce(&mut Options)) -> Self {
+    pub(crate) async fn start(change: impl FnOnce(&mut Options)) -> Self {
         // Whoever comes first installs it; the others find it there.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let free: SocketAddr = "127.0.0.1:0".parse().expect("an address");
@@ -54,18 +54,18 @@ impl Running {
     }
 
     /// Sets faults whose times count from now.
-    async fn fails(&self, faults: &str) {
+    pub(crate) async fn fails(&self, faults: &str) {
         let set = self.client.post(format!("{}/faults", self.control)).body(faults.to_owned());
         let answer = set.send().await.expect("an answer");
         assert_eq!(answer.status(), 204, "{}", answer.text().await.expect("a text"));
     }
 
-    async fn heals(&self) {
+    pub(crate) async fn heals(&self) {
         let answer = self.client.delete(format!("{}/faults", self.control)).send().await.expect("an answer");
         assert_eq!(answer.status(), 204);
     }
 
-    async fn ledger(&self) -> Vec<Value> {
+    pub(crate) async fn ledger(&self) -> Vec<Value> {
         let answer = self.client.get(format!("{}/ledger", self.control)).send().await.expect("an answer");
         let text = answer.text().await.expect("a text");
         text.lines().map(|line| serde_json::from_str(line).expect("a line is JSON")).collect()
@@ -88,7 +88,7 @@ fn chat() -> Value {
     json!({ "model": "gpt-4o-mini", "messages": [{ "role": "user", "content": "How much is the fish?" }] })
 }
 
-fn rate(text: &str) -> Rate {
+pub(crate) fn rate(text: &str) -> Rate {
     text.parse().expect("a rate")
 }
 

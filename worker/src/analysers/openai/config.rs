@@ -135,6 +135,7 @@ impl OpenAiConfig {
             timeout: self.timeout,
             idle_connections: self.idle_connections,
             idle_timeout: self.idle_timeout,
+            ..UpstreamSettings::default()
         }
     }
 

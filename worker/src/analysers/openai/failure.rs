@@ -5,18 +5,9 @@ use std::time::Duration;
 use fleetline_shared::domain::JobError;
 use reqwest::StatusCode;
 use reqwest::header::{HeaderMap, LOCATION};
-use serde_json::Value;
 
-use crate::analysers::{capped, one_line};
-
-/// Characters of the server's own words: at most 2 KB of ASCII.
-const MAX_WORDS: usize = 2_000;
-
-/// What the server said, in short.
-struct Said {
-    message: String,
-    code: String,
-}
+use crate::analysers::capped;
+use crate::upstream::{Said, said};
 
 /// The error for a status that is no success.
 /// `retry_after` is how long the server asks to wait.
@@ -66,26 +57,6 @@ fn hint(status: u16, said: &Said, headers: &HeaderMap) -> String {
         _ if about("temperature") => "; the model takes only its own temperature: set none".to_owned(),
         _ => String::new(),
     }
-}
-
-/// OpenAI's `{"error": {"message", "code", "type"}}`, Ollama's `{"error": "..."}`, others'
-/// `{"detail": ...}`, or any text.
-fn said(body: &[u8]) -> Said {
-    let parsed: Value = serde_json::from_slice(body).unwrap_or_default();
-    let error = parsed.get("error").unwrap_or(&parsed);
-    let text = |value: &Value| value.as_str().map(str::to_owned);
-    let message = error
-        .get("message")
-        .or_else(|| error.get("detail"))
-        .map(|message| text(message).unwrap_or_else(|| message.to_string()))
-        .or_else(|| text(error))
-        .unwrap_or_else(|| String::from_utf8_lossy(body).into_owned());
-    let code = ["code", "type"].iter().filter_map(|key| error.get(key).and_then(text));
-    let message = match one_line(&message) {
-        empty if empty.is_empty() => "the server did not say why".to_owned(),
-        message => capped(&message, MAX_WORDS),
-    };
-    Said { message, code: capped(&code.collect::<Vec<_>>().join(" "), MAX_WORDS) }
 }
 
 #[cfg(test)]
@@ -152,21 +123,5 @@ mod tests {
     fn a_redirect_says_where_to() {
         let moved = judge(307, &[("location", "https://elsewhere/v1")], "");
         assert!(moved.to_string().contains("https://elsewhere/v1"), "{moved}");
-    }
-
-    #[test]
-    fn any_body_gives_short_words() {
-        let long = "x".repeat(100_000);
-        for (body, expected) in [
-            (r#"{"error": "model not found"}"#, "model not found"),
-            (r#"{"detail": [{"loc": 1}]}"#, r#"[{"loc":1}]"#),
-            (r#"{"message": "m"}"#, "m"),
-            ("<html>\n<b>Bad Gateway</b>", "<html> <b>Bad Gateway</b>"),
-            ("", "did not say why"),
-            (long.as_str(), "xxx…"),
-        ] {
-            let message = judge(500, &[], body).to_string();
-            assert!(message.contains(expected) && message.len() < 2_100, "{message}");
-        }
     }
 }

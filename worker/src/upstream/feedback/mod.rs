@@ -18,14 +18,39 @@ use reading::{Headers, LONGEST_WAIT, instant, seconds};
 
 pub use ga4::{property_quota, tokens_consumed};
 
-/// What the headers of an answer say. All known spellings are looked for: their names differ.
-pub fn of_headers(headers: &HeaderMap, now: SystemTime) -> Feedback {
+/// Whose ways of telling about quota to read. All say how long to wait in the same ways.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Vendor {
+    /// Nobody in particular: all known headers are looked for; their names differ.
+    #[default]
+    Plain,
+    /// OpenAI and those who copy it.
+    OpenAi,
+    /// Azure's OpenAI service.
+    Azure,
+    /// Jira Cloud.
+    Jira,
+    /// Datadog.
+    Datadog,
+    /// Google Analytics 4: it tells in the body of a report, see [`property_quota`].
+    Ga4,
+}
+
+/// What the headers of an answer say.
+pub fn of_headers(vendor: Vendor, headers: &HeaderMap, now: SystemTime) -> Feedback {
     let headers = Headers::new(headers, now);
     let mut feedback = Feedback::default();
-    vendors::openai(&headers, &mut feedback);
-    vendors::anthropic(&headers, &mut feedback);
-    vendors::plain(&headers, &mut feedback);
-    ietf::ietf(&headers, &mut feedback);
+    match vendor {
+        Vendor::Plain => {
+            vendors::openai(&headers, &mut feedback);
+            vendors::anthropic(&headers, &mut feedback);
+            vendors::plain(&headers, &mut feedback);
+            ietf::ietf(&headers, &mut feedback);
+        }
+        Vendor::OpenAi | Vendor::Azure => vendors::openai(&headers, &mut feedback),
+        Vendor::Jira | Vendor::Datadog => vendors::plain(&headers, &mut feedback),
+        Vendor::Ga4 => {}
+    }
     feedback.retry_after = retry_after(&headers)
         .or_else(|| used_up(&feedback))
         .or_else(|| refused_by_jira(&headers))

@@ -19,7 +19,7 @@ fn read(headers: &[(&str, &str)]) -> Feedback {
     let parse = |(name, value): &(&str, &str)| {
         (name.to_lowercase().parse::<HeaderName>().expect("a name"), value.parse().expect("a value"))
     };
-    of_headers(&headers.iter().map(parse).collect(), now())
+    of_headers(Vendor::Plain, &headers.iter().map(parse).collect(), now())
 }
 
 /// Dimension, limit, remaining, milliseconds until the reset, seconds of the window.
@@ -277,7 +277,7 @@ proptest! {
             .iter()
             .filter_map(|(name, value)| Some((HeaderName::from_static(name), HeaderValue::from_bytes(value).ok()?)))
             .collect();
-        let feedback = of_headers(&map, UNIX_EPOCH + Duration::from_secs(seconds));
+        let feedback = of_headers(Vendor::Plain, &map, UNIX_EPOCH + Duration::from_secs(seconds));
         let day = Duration::from_hours(24);
         prop_assert!(feedback.retry_after.is_none_or(|wait| !wait.is_zero() && wait <= Duration::from_hours(1)));
         let mut dimensions = Vec::new();
@@ -303,5 +303,28 @@ proptest! {
         ]);
         prop_assert_eq!(rows(&feedback), vec![(Dimension::Tokens, Some(limit), Some(left), Some(ms), None)]);
         prop_assert_eq!(feedback.retry_after.is_some(), left == 0);
+    }
+}
+
+#[test]
+fn a_vendor_s_own_headers_count_and_no_others() {
+    let openai = [("x-ratelimit-limit-tokens", "100"), ("x-ratelimit-remaining-tokens", "7")];
+    let calls = [("x-ratelimit-limit", "50"), ("x-ratelimit-remaining", "3"), ("retry-after", "9")];
+    let map = openai.iter().chain(&calls).map(|(name, value)| {
+        (name.parse::<HeaderName>().expect("a name"), value.parse::<HeaderValue>().expect("a value"))
+    });
+    let map: HeaderMap = map.collect();
+    for (vendor, expected) in [
+        (Vendor::Plain, &[Dimension::Tokens, Dimension::Requests][..]),
+        (Vendor::OpenAi, &[Dimension::Tokens]),
+        (Vendor::Azure, &[Dimension::Tokens]),
+        (Vendor::Jira, &[Dimension::Requests]),
+        (Vendor::Datadog, &[Dimension::Requests]),
+        (Vendor::Ga4, &[]),
+    ] {
+        let heard = of_headers(vendor, &map, now());
+        let dimensions: Vec<_> = heard.standings.iter().map(|standing| standing.dimension).collect();
+        assert_eq!(dimensions, expected, "{vendor:?}");
+        assert_eq!(heard.retry_after, Some(Duration::from_secs(9)), "{vendor:?}");
     }
 }

@@ -1,0 +1,145 @@
+//! What passes between a process and the lines: deliveries, and messages that are published.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use tokio::time::Instant;
+
+use super::labels::OfKind;
+use super::{Metrics, times};
+use crate::domain::PortError;
+use crate::ports::{Broker, Deliveries, Delivery, Depth, Message, Settle, Settlement};
+
+/// A broker whose messages are counted.
+pub struct MeteredBroker {
+    broker: Arc<dyn Broker>,
+    lines: Lines,
+}
+
+#[derive(Clone)]
+struct Lines {
+    deliveries: Family<OfKind, Counter>,
+    redelivered: Family<OfKind, Counter>,
+    in_hand: Family<OfKind, Gauge>,
+    attempts: Family<OfKind, Histogram>,
+    published: Family<OfKind, Counter>,
+    not_published: Family<OfKind, Counter>,
+    ready: Family<OfKind, Gauge>,
+}
+
+impl MeteredBroker {
+    /// A broker that adds to these metrics.
+    pub fn new(broker: Arc<dyn Broker>, metrics: &mut Metrics) -> Self {
+        let lines = Lines {
+            deliveries: Family::default(),
+            redelivered: Family::default(),
+            in_hand: Family::default(),
+            attempts: Family::new_with_constructor(times),
+            published: Family::default(),
+            not_published: Family::default(),
+            ready: Family::default(),
+        };
+        metrics.add("deliveries", "Deliveries taken from a line", lines.deliveries.clone());
+        metrics.add("redeliveries", "Of those, the ones that came before", lines.redelivered.clone());
+        metrics.add("deliveries_in_hand", "Deliveries that are not settled", lines.in_hand.clone());
+        metrics.add("attempt_duration_seconds", "From a delivery to its settlement", lines.attempts.clone());
+        metrics.add("published", "Messages that a line has", lines.published.clone());
+        metrics.add("publish_failures", "Messages that a line may not have", lines.not_published.clone());
+        metrics.add("line_ready", "Messages on a line, as this process last saw it", lines.ready.clone());
+        Self { broker, lines }
+    }
+}
+
+#[async_trait]
+impl Broker for MeteredBroker {
+    async fn publish(&self, messages: Vec<Message>) -> Vec<Result<(), PortError>> {
+        let kinds: Vec<_> = messages.iter().map(|message| OfKind::new(&message.line)).collect();
+        let answers = self.broker.publish(messages).await;
+        for (kind, answer) in kinds.iter().zip(&answers) {
+            let counters = if answer.is_ok() { &self.lines.published } else { &self.lines.not_published };
+            counters.get_or_create(kind).inc();
+        }
+        answers
+    }
+
+    async fn consume(&self, line: &str, prefetch: usize) -> Result<Box<dyn Deliveries>, PortError> {
+        let deliveries = self.broker.consume(line, prefetch).await?;
+        Ok(Box::new(MeteredDeliveries { deliveries, kind: OfKind::new(line), lines: self.lines.clone() }))
+    }
+
+    async fn depth(&self, line: &str) -> Result<Depth, PortError> {
+        let depth = self.broker.depth(line).await?;
+        let ready = i64::try_from(depth.ready).unwrap_or(i64::MAX);
+        self.lines.ready.get_or_create(&OfKind::new(line)).set(ready);
+        Ok(depth)
+    }
+
+    async fn consumers(&self, line: &str) -> Result<usize, PortError> {
+        self.broker.consumers(line).await
+    }
+
+    async fn line_moved(&self) {
+        self.broker.line_moved().await;
+    }
+}
+
+struct MeteredDeliveries {
+    deliveries: Box<dyn Deliveries>,
+    kind: OfKind,
+    lines: Lines,
+}
+
+#[async_trait]
+impl Deliveries for MeteredDeliveries {
+    async fn next(&mut self) -> Option<Result<Delivery, PortError>> {
+        let mut delivery = match self.deliveries.next().await? {
+            Ok(delivery) => delivery,
+            Err(error) => return Some(Err(error)),
+        };
+        self.lines.deliveries.get_or_create(&self.kind).inc();
+        if delivery.redelivered {
+            self.lines.redelivered.get_or_create(&self.kind).inc();
+        }
+        let (body, redelivered) = (std::mem::take(&mut delivery.body), delivery.redelivered);
+        let settle = InHand::new(delivery, self.kind.clone(), &self.lines);
+        Some(Ok(Delivery::new(body, redelivered, Box::new(settle))))
+    }
+}
+
+/// A delivery that somebody has. Dropped, it goes back as it would without this.
+struct InHand {
+    delivery: Option<Delivery>,
+    kind: OfKind,
+    lines: Lines,
+    since: Instant,
+}
+
+impl InHand {
+    fn new(delivery: Delivery, kind: OfKind, lines: &Lines) -> Self {
+        lines.in_hand.get_or_create(&kind).inc();
+        Self { delivery: Some(delivery), kind, lines: lines.clone(), since: Instant::now() }
+    }
+}
+
+impl Drop for InHand {
+    fn drop(&mut self) {
+        self.lines.in_hand.get_or_create(&self.kind).dec();
+    }
+}
+
+#[async_trait]
+impl Settle for InHand {
+    async fn settle(mut self: Box<Self>, how: Settlement) -> Result<(), PortError> {
+        let took = self.since.elapsed().as_secs_f64();
+        self.lines.attempts.get_or_create(&self.kind).observe(took);
+        let delivery = self.delivery.take().expect("a delivery is settled once, by value");
+        match how {
+            Settlement::Ack => delivery.ack().await,
+            Settlement::Reject { reason } => delivery.reject(reason).await,
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! What passes between a dispatcher and the ledger.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::histogram::Histogram;
+use tokio::sync::watch;
+
+use super::labels::OfKind;
+use super::{Metrics, counts};
+use crate::domain::{Envelope, PortError};
+use crate::ports::{DispatchAsk, DispatchLedger, Scope, Swept};
+
+/// A ledger whose dispatches are counted.
+pub struct MeteredDispatch {
+    ledger: Arc<dyn DispatchLedger>,
+    dispatched: Family<OfKind, Counter>,
+    batches: Histogram,
+    swept: Counter,
+    crash_looped: Counter,
+}
+
+impl MeteredDispatch {
+    /// A ledger that adds to these metrics.
+    pub fn new(ledger: Arc<dyn DispatchLedger>, metrics: &mut Metrics) -> Self {
+        let metered = Self {
+            ledger,
+            dispatched: Family::default(),
+            batches: counts(),
+            swept: Counter::default(),
+            crash_looped: Counter::default(),
+        };
+        metrics.add("dispatched", "Jobs taken from the ledger for their line", metered.dispatched.clone());
+        metrics.add("dispatch_batch_jobs", "Jobs of one dispatch that had any", metered.batches.clone());
+        metrics.add("swept", "Jobs that were lost after their dispatch and put back", metered.swept.clone());
+        metrics.add(
+            "crash_looped",
+            "Jobs that died since they were lost too often",
+            metered.crash_looped.clone(),
+        );
+        metered
+    }
+}
+
+#[async_trait]
+impl DispatchLedger for MeteredDispatch {
+    async fn dispatch(&self, ask: DispatchAsk) -> Result<Vec<Envelope>, PortError> {
+        let kind = OfKind::new(&ask.kind);
+        let envelopes = self.ledger.dispatch(ask).await?;
+        if !envelopes.is_empty() {
+            self.dispatched.get_or_create(&kind).inc_by(envelopes.len() as u64);
+            self.batches.observe(envelopes.len() as f64);
+        }
+        Ok(envelopes)
+    }
+
+    async fn next_due(&self, scope: Scope) -> Result<Option<Duration>, PortError> {
+        self.ledger.next_due(scope).await
+    }
+
+    async fn sweep(&self, scope: Scope, older_than: Duration, max_losses: u16) -> Result<Swept, PortError> {
+        let swept = self.ledger.sweep(scope, older_than, max_losses).await?;
+        self.swept.inc_by(swept.requeued);
+        self.crash_looped.inc_by(swept.crash_looped);
+        Ok(swept)
+    }
+
+    fn changes(&self) -> watch::Receiver<u64> {
+        self.ledger.changes()
+    }
+}
