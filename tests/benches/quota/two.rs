@@ -67,7 +67,7 @@ async fn longest_held(database: &str, pause: Duration) -> f64 {
     let mut longest: f64 = 0.0;
     while Instant::now() < end {
         let held: Option<f64> = sqlx::query_scalar(
-            "SELECT extract(epoch FROM now() - greatest(min(dispatched_at), $1::timestamptz))::float8
+            "SELECT max(extract(epoch FROM now() - greatest(dispatched_at, $1::timestamptz)))::float8
              FROM queue WHERE state = 1 AND upstream = 'paused'",
         )
         .bind(&begin)
