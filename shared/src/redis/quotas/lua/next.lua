@@ -40,7 +40,8 @@ end
 local function set_claim(meter, spend, hold, at)
   state.claim, state.claim_until = '', 0
   local dimension = meter and meter.dimension
-  if meter and dimension ~= 'requests' and dimension ~= 'money' and refill(meter, spend[dimension]) > hold then
+  local is_tokens = meter and dimension ~= 'requests' and dimension ~= 'money'
+  if is_tokens and refill(meter, spend[dimension]) > math.floor(hold / 4) then
     local numbers = { dimension, text(spend.input), text(spend.output), text(spend.money) }
     state.claim, state.claim_until = table.concat(numbers, ' '), at + GRACE
   end

@@ -6,6 +6,7 @@ mod bound;
 mod discovery;
 mod health;
 mod limited;
+mod mixed;
 mod restart;
 mod use_of_limit;
 
