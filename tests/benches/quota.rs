@@ -3,7 +3,7 @@
 //! whose ledger every figure is read.
 //!
 //! `cargo bench ... --bench quota -- storm` runs one part: 500, 6000, 200k (utilisation at that limit),
-//! churn, redis, burst, outage, storm, tenants (3:1), soak, provider (how fast the
+//! churn, redis, burst, outage, storm, two (upstreams, one paused), tenants (3:1), soak, provider (how fast the
 //! simulator itself is). `WINDOW=10s` shortens the windows and the limits alike, `WINDOWS=2`
 //! says over how many is measured, `WORKERS=1,4,16` with how many processes, `JOBS=10000` how many are due
 //! at once, `MINUTES=10` how long the soak is and `SEED=1` what happens in it.
@@ -26,6 +26,8 @@ mod rig;
 mod soak;
 #[path = "quota/tenants.rs"]
 mod tenants;
+#[path = "quota/two.rs"]
+mod two;
 #[path = "quota/utilisation.rs"]
 mod utilisation;
 
@@ -70,6 +72,9 @@ fn main() {
         }
         if wants("soak") {
             soak::print(&site, &extent).await;
+        }
+        if wants("two") {
+            two::print(&site, &extent).await;
         }
         if wants("tenants") {
             tenants::print(&site, &extent).await;

@@ -84,7 +84,7 @@ impl DedupKey {
 
 impl fmt::Display for DedupKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(&blake3::Hash::from_bytes(self.0).to_hex())
     }
 }
 
@@ -97,16 +97,8 @@ impl fmt::Debug for DedupKey {
 impl FromStr for DedupKey {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let wrong = || format!("a dedup key is 64 hex digits, not `{text}`");
-        if text.len() != 64 || !text.is_ascii() {
-            return Err(wrong());
-        }
-        let mut bytes = [0; 32];
-        for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks(2)) {
-            let pair = std::str::from_utf8(pair).map_err(|_| wrong())?;
-            *byte = u8::from_str_radix(pair, 16).map_err(|_| wrong())?;
-        }
-        Ok(Self(bytes))
+        let hash = blake3::Hash::from_hex(text);
+        hash.map(|hash| Self(hash.into())).map_err(|_| format!("a dedup key is 64 hex digits, not `{text}`"))
     }
 }
 

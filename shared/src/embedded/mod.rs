@@ -2,8 +2,10 @@
 
 mod broker;
 mod leases;
+mod line;
 mod quotas;
 mod sqlite;
+mod upstream;
 
 pub use broker::{DeadLetter, MemoryBroker};
 pub use leases::MemoryLeases;

@@ -1,18 +1,18 @@
 //! Quotas of this process. The arithmetic is [`QuotaState`]'s; here are the clock and the waiting.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
+use super::line::Place;
+use super::upstream::{Upstream, Waiting};
 use crate::closings::{Closing, Closings};
 use crate::domain::PortError;
 use crate::ports::{Admission, Ask, CallEnd, Lack, Limits, Quotas, Reservation, Turn, UpstreamReport};
-use crate::rules::{Pacing, QuotaClosing, QuotaState, Slot, SlotAsk, micros, too_large, why};
+use crate::rules::{Pacing, QuotaClosing, QuotaState, SlotAsk, micros};
 
 /// When to ask again after the hold has passed without a free place. Nobody knows when a call
 /// under way ends.
@@ -25,17 +25,6 @@ pub struct MemoryQuotas {
     pacing: Pacing,
     closings: Closings,
     upstreams: Mutex<BTreeMap<String, Arc<Upstream>>>,
-}
-
-struct Upstream {
-    limits: Limits,
-    state: Mutex<QuotaState>,
-    /// Asks without an answer yet.
-    waiting: AtomicU32,
-    /// Whoever waits for a place holds the turn; the others queue for it in the order of asking.
-    turn: tokio::sync::Mutex<()>,
-    /// A place is free.
-    freed: Notify,
 }
 
 impl MemoryQuotas {
@@ -67,7 +56,41 @@ impl MemoryQuotas {
             self.closings.tell(name, Closing { last_id, until, lack, note });
         }
         drop(state);
-        upstream.freed.notify_one();
+        upstream.line.look();
+    }
+
+    /// The answer to an ask, if it is not that all places are taken: then when one gets free by
+    /// itself.
+    fn try_once(
+        &self,
+        upstream: &Upstream,
+        ask: &Ask,
+        latest: u64,
+    ) -> Result<Result<Admission, PortError>, Duration> {
+        let now = self.now();
+        let slot = upstream.state().admit(&SlotAsk::of(ask, latest.saturating_sub(now)), now);
+        upstream.answer(ask, slot, now)
+    }
+
+    /// Tries once unless somebody who waits goes before. `Err`: a place in the line, if there is
+    /// time to wait, and when to try again.
+    fn first_try<'a>(
+        &self,
+        upstream: &'a Upstream,
+        ask: &Ask,
+        latest: u64,
+    ) -> Result<Result<Admission, PortError>, (Option<Place<'a>>, Duration)> {
+        let mut line = upstream.line.lock();
+        let free_in = if line.goes_before(ask.priority) {
+            FULL_RETRY
+        } else {
+            match self.try_once(upstream, ask, latest) {
+                Ok(answer) => return Ok(answer),
+                Err(free_in) => free_in,
+            }
+        };
+        let may_wait = !ask.hold.is_zero();
+        Err((may_wait.then(|| line.join(&upstream.line, ask.priority)), free_in))
     }
 
     fn upstream(&self, name: &str) -> Arc<Upstream> {
@@ -81,78 +104,31 @@ impl MemoryQuotas {
     }
 }
 
-impl Upstream {
-    fn new(limits: Limits, pacing: Pacing) -> Self {
-        Self {
-            state: Mutex::new(QuotaState::new(&limits, pacing, 0)),
-            limits,
-            waiting: AtomicU32::new(0),
-            turn: tokio::sync::Mutex::default(),
-            freed: Notify::new(),
-        }
-    }
-
-    fn state(&self) -> MutexGuard<'_, QuotaState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The answer to a slot, if it is one. `Err`: full; the time until a place is free by itself.
-    fn answer(&self, ask: &Ask, slot: Slot, now: u64) -> Result<Result<Admission, PortError>, Duration> {
-        let until = |at: u64| Duration::from_micros(at.saturating_sub(now));
-        Ok(match slot {
-            Slot::Full { until: at } => return Err(until(at)),
-            Slot::At { at, id, probe } => {
-                let reservation = Reservation { id, upstream: ask.upstream.clone(), spend: ask.spend };
-                Ok(Admission::Go { after: until(at), reservation, probe })
-            }
-            Slot::TooFar { at, lack } => Ok(self.refusal(until(at), lack, now)),
-            Slot::Never { lack, limit } => Err(too_large(ask, lack, limit)),
-        })
-    }
-
-    fn refusal(&self, wait: Duration, lack: Lack, now: u64) -> Admission {
-        Admission::NotBefore { wait, lack, why: why(lack, self.state().note(lack, now)) }
-    }
-}
-
-/// An ask without an answer yet.
-struct Waiting<'a>(&'a AtomicU32);
-
-impl<'a> Waiting<'a> {
-    fn new(count: &'a AtomicU32) -> Self {
-        count.fetch_add(1, Ordering::Relaxed);
-        Self(count)
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 #[async_trait]
 impl Quotas for MemoryQuotas {
     async fn admit(&self, ask: Ask) -> Result<Admission, PortError> {
         let upstream = self.upstream(&ask.upstream);
         let _waiting = Waiting::new(&upstream.waiting);
-        let full = |wait| Ok(upstream.refusal(wait, Lack::Concurrency, 0));
         let latest = self.now().saturating_add(micros(ask.hold));
-        let Ok(_turn) = timeout(ask.hold, upstream.turn.lock()).await else { return full(FULL_RETRY) };
-        loop {
-            let now = self.now();
-            let hold = latest.saturating_sub(now);
-            let slot = upstream.state().admit(&SlotAsk::of(&ask, hold), now);
-            let free_in = match upstream.answer(&ask, slot, now) {
+        let (place, mut free_in) = match self.first_try(&upstream, &ask, latest) {
+            Ok(answer) => return answer,
+            Err(full) => full,
+        };
+        while let Some(left) = Some(latest.saturating_sub(self.now())).filter(|left| *left > 0)
+            && let Some(place) = &place
+        {
+            let _ = timeout(free_in.min(Duration::from_micros(left)), place.sign()).await;
+            let line = upstream.line.lock();
+            if !place.is_first(&line) {
+                free_in = ask.hold;
+                continue;
+            }
+            free_in = match self.try_once(&upstream, &ask, latest) {
                 Ok(answer) => return answer,
                 Err(free_in) => free_in,
             };
-            if hold == 0 {
-                return full(free_in.min(FULL_RETRY));
-            }
-            // Whether a place was freed or the time is over: the state knows.
-            let _ = timeout(free_in.min(Duration::from_micros(hold)), upstream.freed.notified()).await;
         }
+        Ok(upstream.refusal(free_in.min(FULL_RETRY), Lack::Concurrency, 0))
     }
 
     async fn turn(&self, reservation: &Reservation, after: Duration) -> Turn {
@@ -183,12 +159,5 @@ impl Quotas for MemoryQuotas {
         let now = self.now();
         let upstreams = self.upstreams.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(upstreams.iter().map(|(name, upstream)| upstream.report(name.clone(), now)).collect())
-    }
-}
-
-impl Upstream {
-    fn report(&self, name: String, now: u64) -> UpstreamReport {
-        let standing = self.state().standing(now);
-        standing.report(name, self.limits.clone(), self.waiting.load(Ordering::Relaxed), now)
     }
 }

@@ -79,7 +79,7 @@ impl Delivery {
 
     /// Nobody can work with it: to the dead letters, with the reason.
     pub async fn reject(self, reason: String) -> Result<(), PortError> {
-        self.settle.settle(Settlement::Reject { reason }).await
+        self.settle.settle(Settlement::Reject { reason, body: self.body }).await
     }
 }
 
@@ -92,6 +92,8 @@ pub enum Settlement {
     Reject {
         /// Why, for people.
         reason: String,
+        /// The message's body.
+        body: Vec<u8>,
     },
 }
 

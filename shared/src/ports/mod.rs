@@ -1,6 +1,7 @@
 //! What the engine needs from the world, as small traits. Every adapter of a port passes the
 //! same conformance suite (crate `fleetline-tests`, folder `conformance`).
 
+mod adaptive;
 mod backlog;
 mod breaker;
 mod broker;
@@ -10,6 +11,7 @@ mod ledger;
 mod outbox;
 mod quotas;
 
+pub use adaptive::AdaptiveOptions;
 pub use backlog::{Backlog, BacklogLedger, JobStanding};
 pub use breaker::{BreakerOptions, BreakerReport, FailureRate};
 pub use broker::{Broker, Deliveries, Delivery, Depth, Message, Settle, Settlement};

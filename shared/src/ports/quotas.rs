@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{BreakerOptions, BreakerReport};
+use super::{AdaptiveOptions, BreakerOptions, BreakerReport};
 use crate::domain::{Dimension, Feedback, PortError, Spend, Verdict};
 
 /// So much per window.
@@ -40,6 +40,11 @@ pub struct Limits {
     pub per_model: BTreeMap<String, Rates>,
     /// When it is left alone because it fails; `None`: never.
     pub breaker: Option<BreakerOptions>,
+    /// Finds the limits of calls and tokens that are not given here: from what answers state of
+    /// them, and calls also from 429s alone.
+    pub discover: bool,
+    /// Finds how many calls at the same time are good, at most `concurrency`; `None`: that many.
+    pub adaptive: Option<AdaptiveOptions>,
 }
 
 impl Limits {
@@ -196,7 +201,7 @@ pub enum Lack {
 pub struct UpstreamReport {
     /// Its name.
     pub upstream: String,
-    /// Its limits.
+    /// Its limits in force: where limits are found, what was found until now.
     pub limits: Limits,
     /// Share of the limits of calls and tokens that is in use since the upstream last said 429, in
     /// per mille: 1000 is all.

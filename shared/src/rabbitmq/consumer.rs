@@ -109,6 +109,10 @@ impl Consumer {
     /// The first delivery from any buffer, or the end of this consumer.
     async fn take(&mut self) -> Option<lapin::Result<Taken>> {
         let (queue, ended) = (Arc::clone(&self.queue), Arc::clone(&self.me.ended));
+        // With work at hand nobody else's buffer is looked at.
+        if let Poll::Ready(taken) = poll_fn(|cx| Poll::Ready(poll_own(&mut self.me, cx))).await {
+            return taken;
+        }
         loop {
             let mut joined = pin!(queue.joined.notified());
             joined.as_mut().enable();
@@ -130,11 +134,15 @@ struct Taken {
     loan: Loan,
 }
 
+fn poll_own(me: &mut Member, cx: &mut Context<'_>) -> Poll<Option<lapin::Result<Taken>>> {
+    let own = |delivery| Taken { delivery, commands: me.commands.clone(), loan: Loan::new(&me.loans) };
+    me.stream.poll_next_unpin(cx).map(|next| next.map(|next| next.map(own)))
+}
+
 /// Own deliveries first, then what lies in the others' buffers.
 fn poll(me: &mut Member, others: &mut [Member], cx: &mut Context<'_>) -> Poll<Option<lapin::Result<Taken>>> {
-    if let Poll::Ready(next) = me.stream.poll_next_unpin(cx) {
-        let own = |delivery| Taken { delivery, commands: me.commands.clone(), loan: Loan::new(&me.loans) };
-        return Poll::Ready(next.map(|next| next.map(own)));
+    if let Poll::Ready(taken) = poll_own(me, cx) {
+        return Poll::Ready(taken);
     }
     for other in others {
         let loan = Loan::new(&other.loans);

@@ -22,16 +22,14 @@ impl Deliveries for LineConsumer {
         let next = self.consumer.next().await?;
         Some(next.map(|(delivery, unsettled)| {
             let lapin::message::Delivery { data, redelivered, properties, .. } = delivery;
-            // The dead letter of a rejected one needs the body again.
             let rejection = Rejection { origin: Arc::clone(&self.origin), properties };
-            let settle = LineSettle { body: data.clone(), rejection, unsettled };
+            let settle = LineSettle { rejection, unsettled };
             Delivery::new(data, redelivered, Box::new(settle))
         }))
     }
 }
 
 struct LineSettle {
-    body: Vec<u8>,
     rejection: Rejection,
     unsettled: Unsettled,
 }
@@ -39,8 +37,8 @@ struct LineSettle {
 #[async_trait]
 impl Settle for LineSettle {
     async fn settle(self: Box<Self>, how: Settlement) -> Result<(), PortError> {
-        if let Settlement::Reject { reason } = how {
-            self.rejection.publish(self.body, reason).await?;
+        if let Settlement::Reject { reason, body } = how {
+            self.rejection.publish(body, reason).await?;
         }
         self.unsettled.ack().await
     }

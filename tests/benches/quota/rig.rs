@@ -5,8 +5,10 @@ use std::ops::Range;
 use std::path::Path;
 use std::process::Command;
 
+use fleetline_shared::rabbitmq::topology::JOBS_EXCHANGE;
 use fleetline_tests::chaos::fleet::{Input, Process};
 use fleetline_tests::services::{Database, PrivateServers, Urls, Vhost};
+use serde_json::Value;
 use tempfile::TempDir;
 
 use super::calls::Unit;
@@ -52,6 +54,11 @@ impl Limit {
         extent.amount(per_minute)
     }
 
+    /// As the settings and the simulator read it.
+    pub(crate) fn rate(self, extent: &Extent) -> String {
+        format!("{}/{}s", self.amount(extent), extent.window.as_secs())
+    }
+
     fn name(self) -> &'static str {
         match self {
             Self::Requests(_) => "requests",
@@ -87,18 +94,8 @@ impl Rig {
     pub(crate) async fn prepare(site: &Site, extent: &Extent, limit: Limit, shape: &str) -> Self {
         let urls = site.urls();
         let folder = tempfile::tempdir().expect("a writable temporary folder");
-        let rate = format!("{}/{}s", limit.amount(extent), extent.window.as_secs());
-        let provider = [
-            &format!("--{}", limit.name()),
-            &rate,
-            "--limiter",
-            shape,
-            "--latency",
-            "lognormal:200ms,0.3",
-            "--output-tokens",
-            "uniform:200..600",
-        ];
-        let provider = Provider::start(&provider.map(ToOwned::to_owned), folder.path()).await;
+        let rate = limit.rate(extent);
+        let provider = provider(folder.path(), extent, limit, shape).await;
         let database = Database::on(&urls.postgres).await;
         let vhost = Vhost::on(&urls.rabbitmq, &urls.management).await;
         let quota = format!("FLEETLINE_UPSTREAMS__OPENAI__{}", limit.name().to_uppercase());
@@ -143,6 +140,27 @@ impl Rig {
             rig.add_worker();
         }
         rig
+    }
+
+    /// One more provider; the settings do not know of it yet.
+    pub(crate) async fn another_provider(&self, extent: &Extent, limit: Limit, shape: &str) -> Provider {
+        let folder = self.folder.path().join("another");
+        std::fs::create_dir(&folder).expect("a writable folder");
+        provider(&folder, extent, limit, shape).await
+    }
+
+    /// Where `serve` listens.
+    pub(crate) fn intake(&self) -> String {
+        let log = self.serve.as_ref().expect("it was started").log();
+        let url = log.split_once("listening on ").expect("it says so").1;
+        url.split_whitespace().next().expect("a URL").to_owned()
+    }
+
+    /// What the broker's management API says of a kind's line.
+    pub(crate) async fn queue(&self, kind: &str) -> Value {
+        let url = format!("{}/api/queues/{}/{JOBS_EXCHANGE}.{kind}", self.vhost.management, self.vhost.name);
+        let answer = reqwest::Client::new().get(url).send().await.expect("the management API answers");
+        answer.json().await.expect("JSON")
     }
 
     /// Submits so many jobs and a few more; answers when they are accepted.
@@ -215,4 +233,19 @@ impl Rig {
         command.current_dir(folder).env_clear().env("HOME", folder).envs(self.environment.iter().cloned());
         command
     }
+}
+
+/// It holds its callers to this limit.
+async fn provider(folder: &Path, extent: &Extent, limit: Limit, shape: &str) -> Provider {
+    let args = [
+        &format!("--{}", limit.name()),
+        &limit.rate(extent),
+        "--limiter",
+        shape,
+        "--latency",
+        "lognormal:200ms,0.3",
+        "--output-tokens",
+        "uniform:200..600",
+    ];
+    Provider::start(&args.map(ToOwned::to_owned), folder).await
 }

@@ -130,7 +130,7 @@ async fn judge(scenario: &Scenario, fleet: &mut Fleet, began: Instant) -> Report
         keys: keys.len(),
         calls: evidence.calls.len(),
         disturbances: fleet.story.disturbances.len(),
-        worker_recovery: recoveries(&evidence.calls, &fleet.worker_kills, scenario.latency),
+        worker_recovery: recoveries(&evidence.calls, fleet, scenario.latency),
         server_recovery,
         violations: violations(&evidence, &fleet.story),
     }
@@ -184,15 +184,18 @@ async fn gather(fleet: &Fleet) -> Evidence {
     .await
 }
 
-/// Times from each kill to the next call of the keys that had been called for shortly before and were
-/// called for again.
-fn recoveries(calls: &[Call], kills: &[Instant], latency: Duration) -> Vec<Duration> {
+/// Times from each kill to the next call of the keys that were called for just before and were called
+/// for again, unless another fault came in between: that one may be what they waited for.
+fn recoveries(calls: &[Call], fleet: &Fleet, latency: Duration) -> Vec<Duration> {
+    let kills = &fleet.worker_kills;
+    let others: Vec<_> = fleet.story.disturbances.iter().filter(|one| !kills.contains(&one.from)).collect();
     let mut found = Vec::new();
     for kill in kills {
         for again in calls.iter().filter(|call| call.at > *kill) {
             let before = calls.iter().filter(|call| call.content == again.content && call.at < again.at);
             let last = before.map(|call| call.at).max();
-            if last.is_some_and(|last| last <= *kill && *kill - last < latency * 10) {
+            let was_hit = last.is_some_and(|last| last <= *kill && *kill - last < latency * 2);
+            if was_hit && !others.iter().any(|one| one.from < again.at && *kill < one.until) {
                 found.push(again.at - *kill);
             }
         }

@@ -20,4 +20,5 @@ mod simulator;
 mod sqlite_ledger;
 mod sweeper;
 mod upstream;
+mod week;
 mod world;

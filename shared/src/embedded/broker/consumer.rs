@@ -54,7 +54,7 @@ impl Settle for Unsettled {
         let queued = self.queued.take().expect("a delivery is settled once, by value");
         match how {
             Settlement::Ack => self.line.done(),
-            Settlement::Reject { reason } => self.line.bury(queued, reason),
+            Settlement::Reject { reason, .. } => self.line.bury(queued, reason),
         }
         Ok(())
     }

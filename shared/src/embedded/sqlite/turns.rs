@@ -11,8 +11,8 @@ use crate::domain::Estimate;
 use crate::ports::DispatchAsk;
 use crate::rules::{Claim, Turns, take_turns};
 
-pub(super) const SEVERAL: &str = "SELECT (SELECT tenant FROM runs WHERE state < 2 ORDER BY tenant LIMIT 1)
-     IS NOT (SELECT tenant FROM runs WHERE state < 2 ORDER BY tenant DESC LIMIT 1)";
+pub(super) const SEVERAL: &str =
+    "SELECT 1 FROM runs WHERE state < 2 AND tenant > (SELECT min(tenant) FROM runs WHERE state < 2) LIMIT 1";
 pub(super) const CLOCK: &str =
     "SELECT ahead, run FROM turns WHERE kind = ?1 AND upstream = ?2 AND tenant = ?3";
 pub(super) const REST: &str = "UPDATE turns SET ahead = max(ahead - ?3, 0) WHERE kind = ?1 AND upstream = ?2";
@@ -29,7 +29,7 @@ struct Claimant {
 }
 
 pub(super) fn several_tenants(connection: &Connection) -> rusqlite::Result<bool> {
-    connection.prepare_cached(SEVERAL)?.query_row([], |row| row.get(0))
+    connection.prepare_cached(SEVERAL)?.exists([])
 }
 
 /// Takes up to `ask.limit` due jobs: an equal share for each upstream, and what one leaves for the

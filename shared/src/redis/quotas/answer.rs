@@ -3,7 +3,7 @@
 use redis::Value;
 
 use super::call::PORT;
-use super::text::read_limits;
+use super::text::{read_found, read_limits};
 use crate::domain::{Dimension, PortError};
 use crate::ports::{DimensionUse, Lack, Limits};
 use crate::redis::script::unexpected;
@@ -70,7 +70,7 @@ fn read_answer(value: &Value) -> Option<Answer> {
         }
         [Value::Int(3), until] => slot(Slot::Full { until: number(until)? }),
         [Value::Int(4), what, limit] => slot(Slot::Never { lack: lack_of(what)?, limit: number(limit)? }),
-        [in_flight, paused_until, why, next_start, effective, used, breaker, limits] => {
+        [in_flight, paused_until, why, next_start, effective, used, breaker, found, places, limits] => {
             let standing = QuotaStanding {
                 in_flight: u32::try_from(number(in_flight)?).ok()?,
                 paused_until: number(paused_until)?,
@@ -82,6 +82,8 @@ fn read_answer(value: &Value) -> Option<Answer> {
                     [Value::Int(0)] => None,
                     standing => Some(read_breaker(standing)?),
                 },
+                found: read_found(&text(found)?)?,
+                places: number(places).map(u32::try_from).transpose().ok()?,
             };
             Some(Answer::Report(standing, Box::new(read_limits(&text(limits)?)?)))
         }

@@ -25,9 +25,12 @@ pub(super) static SCRIPT: LazyLock<Script> = LazyLock::new(|| {
         include_str!("lua/throttle.lua"),
         include_str!("lua/calls.lua"),
         include_str!("lua/breaker.lua"),
+        include_str!("lua/discovery.lua"),
+        include_str!("lua/adaptive.lua"),
         include_str!("lua/state.lua"),
         include_str!("lua/tell.lua"),
         include_str!("lua/next.lua"),
+        include_str!("lua/settle.lua"),
         include_str!("lua/main.lua"),
     ))
 });

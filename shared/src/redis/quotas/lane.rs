@@ -93,7 +93,10 @@ impl Lane {
             if asked.deadline <= now {
                 asked.refuse_full(free_in);
             } else {
-                self.waiting.push_front(asked);
+                // Ahead of its equals, who came later, but of nobody who is more important.
+                let before = |other: &Asked| other.ask.priority > asked.ask.priority;
+                let place = self.waiting.partition_point(before);
+                self.waiting.insert(place, asked);
             }
         }
         self.refuse_late(now);

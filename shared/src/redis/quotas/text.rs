@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::call::{MOST, MOST_UNITS};
 use crate::domain::{Dimension, DimensionStanding, Spend, Verdict};
-use crate::ports::{CallEnd, Limits, Rate, Rates};
-use crate::rules::{BreakerTerms, METERED, Pacing, micros, pause_after};
+use crate::ports::{AdaptiveOptions, CallEnd, Limits, Rate, Rates};
+use crate::rules::{BreakerTerms, FoundTerms, METERED, Pacing, adaptive_bounds, micros, pause_after};
 
 /// The script's word for what is metered.
 fn word(dimension: Dimension) -> &'static str {
@@ -31,9 +31,7 @@ pub(super) fn name_text(name: &str) -> Cow<'_, str> {
 
 /// The limits, a line each.
 pub(super) fn limits_text(limits: &Limits, pacing: Pacing) -> String {
-    let breaker =
-        limits.breaker.map(|options| format!("breaker {}\n", BreakerTerms::from(options).to_text()));
-    let mut lines = breaker.unwrap_or_default() + &rates_text("u", &limits.rates(), pacing, "");
+    let mut lines = options_text(limits, pacing) + &rates_text("u", &limits.rates(), pacing, "");
     if let Some(places) = limits.concurrency {
         lines.extend(["u places ", &places.to_string(), " 0 0 0 \n"]);
     }
@@ -44,6 +42,32 @@ pub(super) fn limits_text(limits: &Limits, pacing: Pacing) -> String {
         lines += &rates_text("m", rates, pacing, &name_text(model));
     }
     lines
+}
+
+fn options_text(limits: &Limits, pacing: Pacing) -> String {
+    let breaker =
+        limits.breaker.map(|options| format!("breaker {}\n", BreakerTerms::from(options).to_text()));
+    let discover = limits.discover.then(|| format!("discover {}\n", FoundTerms::from(pacing).to_text()));
+    let adaptive = limits.adaptive.map(|options| {
+        let (min, max) = adaptive_bounds(options);
+        format!("adaptive {min} {max}\n")
+    });
+    [breaker, discover, adaptive].into_iter().flatten().collect()
+}
+
+/// Reads a line of [`options_text`]; whether it is one.
+fn read_option(line: &str, limits: &mut Limits) -> Option<bool> {
+    let (name, value) = line.split_once(' ')?;
+    match name {
+        "breaker" => limits.breaker = Some(BreakerTerms::from_text(value)?.options()),
+        "discover" => limits.discover = true,
+        "adaptive" => {
+            let (min, max) = value.split_once(' ')?;
+            limits.adaptive = Some(AdaptiveOptions { min: min.parse().ok()?, max: max.parse().ok()? });
+        }
+        _ => return Some(false),
+    }
+    Some(true)
 }
 
 fn rates_text(scope: &str, rates: &Rates, pacing: Pacing, name: &str) -> String {
@@ -63,8 +87,7 @@ pub(super) fn read_limits(lines: &str) -> Option<Limits> {
     let mut limits = Limits::default();
     let mut whole = Rates::default();
     for line in lines.lines() {
-        if let Some(terms) = line.strip_prefix("breaker ") {
-            limits.breaker = Some(BreakerTerms::from_text(terms)?.options());
+        if read_option(line, &mut limits)? {
             continue;
         }
         let mut fields = line.splitn(7, ' ');
@@ -93,8 +116,20 @@ pub(super) fn read_limits(lines: &str) -> Option<Limits> {
     Some(Limits { requests, input_tokens, output_tokens, tokens, budget, ..limits })
 }
 
-/// How a call ended: what it used, the verdict, a 429's pause, what it said of the quota.
-pub(super) fn end_args(end: &CallEnd) -> [String; 4] {
+/// The limits that the script says were found.
+pub(super) fn read_found(text: &str) -> Option<Vec<(Dimension, Rate)>> {
+    let read = |found: &str| {
+        let mut fields = found.split(' ');
+        let name = fields.next()?;
+        let dimension = METERED.into_iter().find(|dimension| word(*dimension) == name)?;
+        let (amount, window) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
+        Some((dimension, Rate { amount, window: Duration::from_micros(window) }))
+    };
+    text.split_terminator(';').map(read).collect()
+}
+
+/// How a call ended: what it used, the verdict, a 429's pause, its time, what it said of the quota.
+pub(super) fn end_args(end: &CallEnd) -> [String; 5] {
     let used = |Spend { input_tokens, output_tokens, money }| {
         let [input, output, money] =
             [input_tokens, output_tokens, money].map(|units: u64| units.min(MOST_UNITS));
@@ -107,12 +142,19 @@ pub(super) fn end_args(end: &CallEnd) -> [String; 4] {
         Verdict::Unknown => "u",
     };
     let pause = micros(pause_after(end.feedback.retry_after));
-    let standings = end.feedback.standings.iter().filter_map(standing_text).collect();
-    [end.used.map(used).unwrap_or_default(), verdict.into(), pause.to_string(), standings]
+    let took = or_unknown(end.took.map(micros), MOST);
+    let standings = end.feedback.standings.iter().map(standing_text).collect();
+    [end.used.map(used).unwrap_or_default(), verdict.into(), pause.to_string(), took, standings]
 }
 
-fn standing_text(standing: &DimensionStanding) -> Option<String> {
-    let time = |time: Option<Duration>| time.map_or("-1".into(), |time| micros(time).min(MOST).to_string());
-    let (reset, window) = (time(standing.reset), time(standing.window));
-    Some(format!("{} {} {reset} {window};", word(standing.dimension), standing.remaining?.min(MOST_UNITS)))
+fn standing_text(standing: &DimensionStanding) -> String {
+    let units = |units| or_unknown(units, MOST_UNITS);
+    let time = |time: Option<Duration>| or_unknown(time.map(micros), MOST);
+    let DimensionStanding { dimension, limit, remaining, reset, window } = *standing;
+    let (limit, remaining, reset, window) = (units(limit), units(remaining), time(reset), time(window));
+    format!("{} {limit} {remaining} {reset} {window};", word(dimension))
+}
+
+fn or_unknown(number: Option<u64>, most: u64) -> String {
+    number.map_or("-1".into(), |number| number.min(most).to_string())
 }

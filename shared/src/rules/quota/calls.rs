@@ -32,9 +32,9 @@ impl Calls {
         self.limit.map(u64::from)
     }
 
-    /// If no place is free, when one gets free by itself.
-    pub(super) fn full_until(&mut self, now: u64) -> Option<u64> {
-        let limit = usize::try_from(self.limit?).unwrap_or(usize::MAX);
+    /// If none of so many places is free, when one gets free by itself.
+    pub(super) fn full_until(&mut self, places: Option<u64>, now: u64) -> Option<u64> {
+        let limit = usize::try_from(places?).unwrap_or(usize::MAX);
         if self.under_way(now) < limit {
             return None;
         }

@@ -28,6 +28,11 @@ impl SlidingLog {
         Self { window, grain: window / GRAINS, sum: 0, entries: VecDeque::new() }
     }
 
+    /// The same uses under another window. Of a longer one, what has left the shorter is unknown.
+    pub(super) fn with_window(&self, window: u64) -> Self {
+        Self { window, grain: window / GRAINS, ..self.clone() }
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }

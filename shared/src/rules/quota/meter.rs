@@ -1,6 +1,7 @@
 //! One dimension of a quota: paced, and exact over every window.
 
 use super::Pacing;
+use super::discovery::Found;
 use super::log::SlidingLog;
 use super::others::Others;
 use crate::domain::{Dimension, DimensionStanding};
@@ -33,8 +34,28 @@ pub(super) struct Meter {
     /// The part of `empty_at` that stands for that use, and is void after it.
     debt: u64,
     log: SlidingLog,
+    kind: Kind,
+    /// Calls up to this one were admitted before it was metered, and are not in the log.
+    after: u64,
     /// Who else uses the amount.
     others: Others,
+}
+
+/// Where the amount is from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// From people.
+    Configured,
+    /// From answers of the upstream.
+    Stated,
+    /// From 429s alone; they have lowered it already.
+    Learned,
+}
+
+impl Kind {
+    fn of(found: &Found) -> Self {
+        if found.learned { Self::Learned } else { Self::Stated }
+    }
 }
 
 impl Meter {
@@ -42,10 +63,30 @@ impl Meter {
     /// emptied a full bucket this moment, so this one starts owing it: all but the one unit that
     /// the window's margin covers.
     pub(super) fn new(dimension: Dimension, rate: Rate, pacing: Pacing, from: u64) -> Self {
-        let (window, burst) = (pacing.window(rate), pacing.bucket(dimension, rate));
-        let mut meter = Self {
-            amount: rate.amount,
-            effective: rate.amount.max(1),
+        let meter = Self::empty(rate.amount, pacing.window(rate), pacing.bucket(dimension, rate), from);
+        if dimension == Dimension::Money { meter } else { meter.owing() }
+    }
+
+    /// A meter of a limit that was found just now, when `last_id` was admitted last. `older`: what
+    /// it was metered by before.
+    pub(super) fn found(found: &Found, older: Option<&Self>, last_id: u64, now: u64) -> Self {
+        if let Some(older) = older.filter(|older| older.window == found.window) {
+            let burst = if found.learned { found.bucket } else { found.bucket.max(older.burst) };
+            let (amount, effective) = (found.amount, found.amount);
+            return Self { amount, effective, burst, kind: Kind::of(found), ..older.clone() };
+        }
+        let mut meter = Self::empty(found.amount, found.window, found.bucket, now).owing();
+        (meter.kind, meter.after) = (Kind::of(found), last_id);
+        if let Some(older) = older {
+            meter.log = older.log.with_window(found.window);
+        }
+        meter
+    }
+
+    fn empty(amount: u64, window: u64, burst: u64, from: u64) -> Self {
+        Self {
+            amount,
+            effective: amount.max(1),
             window,
             burst,
             empty_at: from,
@@ -53,12 +94,21 @@ impl Meter {
             cold_until: from + window,
             debt: 0,
             log: SlidingLog::new(window),
+            kind: Kind::Configured,
+            after: 0,
             others: Others::default(),
-        };
-        if dimension != Dimension::Money {
-            meter.owe(meter.refill(burst - 1));
         }
-        meter
+    }
+
+    fn owing(mut self) -> Self {
+        self.owe(self.refill(self.burst - 1));
+        self
+    }
+
+    /// Whether a call that is larger than the amount may go when nothing else does: what was found
+    /// is no reason to give a job up.
+    pub(super) fn is_found(&self) -> bool {
+        self.kind != Kind::Configured
     }
 
     pub(super) fn amount(&self) -> u64 {
@@ -71,6 +121,7 @@ impl Meter {
 
     /// Lets so many thousandths of the amount be used.
     pub(super) fn throttle(&mut self, per_mille: u64) {
+        let per_mille = if self.kind == Kind::Learned { 1_000 } else { per_mille };
         let effective = u128::from(self.amount) * u128::from(per_mille) / 1_000;
         self.effective = u64::try_from(effective).unwrap_or(u64::MAX).max(1);
     }
@@ -115,6 +166,11 @@ impl Meter {
         self.log.add(units, at);
     }
 
+    /// Whether what call `id` took was taken from it.
+    pub(super) fn counts(&self, id: u64) -> bool {
+        id > self.after
+    }
+
     /// Replaces what was taken at `at` by what was really used. Too much is paid back later.
     pub(super) fn correct(&mut self, at: u64, reserved: u64, used: u64) {
         self.log.correct(at, reserved, used);
@@ -138,6 +194,12 @@ impl Meter {
         self.log.forget(now);
         let left = self.amount.saturating_sub(self.log.sum());
         self.others.heed(standing, left, self.window, (id, last_id), now);
+    }
+
+    /// Used in the window that ends now, with what is ahead.
+    pub(super) fn used_lately(&mut self, now: u64) -> u64 {
+        self.log.forget(now);
+        self.log.sum()
     }
 
     /// Used in the window until now, and how much of it by others.

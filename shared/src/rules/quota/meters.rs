@@ -1,5 +1,6 @@
 //! All that is metered of an upstream, a tenant or a model: used together or not at all.
 
+use super::discovery::Found;
 use super::{Meter, Pacing};
 use crate::domain::{Dimension, Spend};
 use crate::ports::Rates;
@@ -58,8 +59,25 @@ impl Meters {
 
     /// A dimension whose whole limit is smaller than this, and the limit.
     pub(super) fn too_small(&self, spend: Spend) -> Option<(Dimension, u64)> {
-        let limits = self.0.iter().map(|(dimension, meter)| (*dimension, meter.amount()));
+        let meters = self.0.iter().filter(|(_, meter)| !meter.is_found());
+        let limits = meters.map(|(dimension, meter)| (*dimension, meter.amount()));
         limits.into_iter().find(|(dimension, limit)| units(spend, *dimension) > *limit)
+    }
+
+    /// Meters what was found.
+    pub(super) fn find(&mut self, all: impl Iterator<Item = Found>, last_id: u64, now: u64) {
+        for found in all {
+            let meter = Meter::found(&found, self.get(found.dimension), last_id, now);
+            self.0.retain(|(dimension, _)| *dimension != found.dimension);
+            self.0.push((found.dimension, meter));
+        }
+        self.0.sort_by_key(|(dimension, _)| METERED.iter().position(|metered| metered == dimension));
+    }
+
+    /// The shortest window of what is paced.
+    pub(super) fn shortest_window(&self) -> Option<u64> {
+        let paced = self.0.iter().filter(|(dimension, _)| *dimension != Dimension::Money);
+        paced.map(|(_, meter)| meter.window()).min()
     }
 
     pub(super) fn prepare(&mut self, spend: Spend, now: u64) {
@@ -83,16 +101,16 @@ impl Meters {
     }
 
     /// The call itself stays counted.
-    pub(super) fn correct(&mut self, at: u64, reserved: Spend, used: Spend) {
-        for (dimension, meter) in self.0.iter_mut().filter(|(dimension, _)| *dimension != Dimension::Requests)
-        {
+    pub(super) fn correct(&mut self, id: u64, at: u64, (reserved, used): (Spend, Spend)) {
+        let metered = self.0.iter_mut().filter(|(dimension, _)| *dimension != Dimension::Requests);
+        for (dimension, meter) in metered.filter(|(_, meter)| meter.counts(id)) {
             meter.correct(at, units(reserved, *dimension), units(used, *dimension));
         }
     }
 
     /// The call of a slot was not made.
-    pub(super) fn uncount(&mut self, at: u64) {
-        if let Some(meter) = self.get_mut(Dimension::Requests) {
+    pub(super) fn uncount(&mut self, id: u64, at: u64) {
+        if let Some(meter) = self.get_mut(Dimension::Requests).filter(|meter| meter.counts(id)) {
             meter.put_back(at);
         }
     }

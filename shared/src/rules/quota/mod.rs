@@ -7,10 +7,13 @@
 //! much closer on arrival. See `meter.rs` for how one dimension is metered, `calls.rs` for
 //! concurrency, `parts.rs` for tenants and models, `claim.rs` for why small asks do not starve
 //! large ones, `throttle.rs` for 429s, `others.rs` for what the upstream says is left, `next.rs` for what
-//! decides the time of a slot. Health is apart: `rules/breaker`.
+//! decides the time of a slot, `settle.rs` for what the end of a call changes, `discovery.rs` for
+//! limits that nobody configured, `adaptive.rs` for concurrency that follows latency. Health is apart: `rules/breaker`.
 
+mod adaptive;
 mod calls;
 mod claim;
+mod discovery;
 mod log;
 mod meter;
 mod meters;
@@ -18,6 +21,7 @@ mod next;
 mod others;
 mod pacing;
 mod parts;
+mod settle;
 mod state;
 mod tell;
 #[cfg(test)]
@@ -25,6 +29,8 @@ mod tests;
 mod throttle;
 mod words;
 
+pub use adaptive::adaptive_bounds;
+pub use discovery::FoundTerms;
 use meter::Meter;
 pub use meters::METERED;
 pub use pacing::{Pacing, micros};
@@ -36,8 +42,8 @@ pub use words::{too_large, why};
 use std::time::Duration;
 
 use super::breaker::BreakerStanding;
-use crate::domain::Spend;
-use crate::ports::{Ask, BreakerReport, DimensionUse, Lack, Limits, UpstreamReport};
+use crate::domain::{Dimension, Spend};
+use crate::ports::{Ask, BreakerReport, DimensionUse, Lack, Limits, Rate, UpstreamReport};
 
 /// A wish for a slot. Times in microseconds.
 #[derive(Clone, Debug, Default)]
@@ -112,13 +118,27 @@ pub struct QuotaStanding {
     pub used: Vec<DimensionUse>,
     /// How the breaker stands, if there is one.
     pub breaker: Option<BreakerStanding>,
+    /// Limits that were found, in the order of [`METERED`].
+    pub found: Vec<(Dimension, Rate)>,
+    /// Calls that may be under way.
+    pub places: Option<u32>,
 }
 
 impl QuotaStanding {
     /// The same as the port says it, with times from `now` on.
-    pub fn report(self, upstream: String, limits: Limits, waiting: u32, now: u64) -> UpstreamReport {
+    pub fn report(self, upstream: String, mut limits: Limits, waiting: u32, now: u64) -> UpstreamReport {
         let until = |at: u64| Duration::from_micros(at.saturating_sub(now));
         let pause = until(self.paused_until);
+        limits.concurrency = self.places;
+        for (dimension, rate) in self.found {
+            match dimension {
+                Dimension::Requests => limits.requests = Some(rate),
+                Dimension::InputTokens => limits.input_tokens = Some(rate),
+                Dimension::OutputTokens => limits.output_tokens = Some(rate),
+                Dimension::Tokens => limits.tokens = Some(rate),
+                Dimension::Concurrency | Dimension::Money => {}
+            }
+        }
         UpstreamReport {
             upstream,
             limits,

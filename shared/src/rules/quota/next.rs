@@ -1,6 +1,7 @@
 //! When the next call may start, and what decides that.
 
 use super::QuotaState;
+use super::adaptive::Adaptive;
 use super::meters::units;
 use crate::domain::{Dimension, Spend};
 use crate::ports::Lack;
@@ -33,6 +34,12 @@ impl QuotaState {
     pub(super) fn next_start(&self, now: u64) -> u64 {
         let slot = self.next_slot(&[], Spend::default(), Spend::default(), now).0;
         if let Passage::NotBefore(at) = self.passage(now) { slot.max(at) } else { slot }
+    }
+
+    /// Calls that may be under way.
+    pub(super) fn places(&self) -> Option<u64> {
+        let found = self.adaptive.as_ref().map(Adaptive::places);
+        [self.calls.limit(), found].into_iter().flatten().min()
     }
 
     pub(super) fn too_small(&self, parts: &[String], spend: Spend) -> Option<(Lack, u64)> {

@@ -10,6 +10,9 @@ use crate::ports::{Limits, Rates};
 /// Fewer are never looked through for idle ones.
 const FEW: usize = 64;
 
+/// Meters of parts have counted all calls that they are told of.
+const ANY: u64 = u64::MAX;
+
 /// Meters of tenants and models by name: `t:TENANT`, `m:MODEL`. One that is absent was not used
 /// since `since`; one that is idle is the same as an absent one, and so makes place.
 #[derive(Clone, Debug)]
@@ -79,7 +82,7 @@ impl Parts {
     pub(super) fn correct(&mut self, names: &[String], at: u64, (reserved, used): (Spend, Spend), now: u64) {
         for name in names {
             if let Some(meters) = self.by_name.get_mut(name).filter(|meters| !meters.is_idle(now)) {
-                meters.correct(at, reserved, used);
+                meters.correct(ANY, at, (reserved, used));
             }
         }
     }
@@ -88,7 +91,7 @@ impl Parts {
     pub(super) fn uncount(&mut self, names: &[String], at: u64, now: u64) {
         for name in names {
             if let Some(meters) = self.by_name.get_mut(name).filter(|meters| !meters.is_idle(now)) {
-                meters.uncount(at);
+                meters.uncount(ANY, at);
             }
         }
     }

@@ -39,8 +39,14 @@ pub(super) struct Throttle {
 
 impl Throttle {
     pub(super) fn new(shortest_window: Option<u64>) -> Self {
-        let window = shortest_window.unwrap_or(WINDOWS.1).clamp(WINDOWS.0, WINDOWS.1);
-        Self { share: ALL, since: 0, window, paused_at: 0 }
+        let mut throttle = Self { share: ALL, since: 0, window: WINDOWS.1, paused_at: 0 };
+        throttle.set_window(shortest_window);
+        throttle
+    }
+
+    /// Other limits were found.
+    pub(super) fn set_window(&mut self, shortest_window: Option<u64>) {
+        self.window = shortest_window.unwrap_or(WINDOWS.1).clamp(WINDOWS.0, WINDOWS.1);
     }
 
     /// The share at a time, in thousandths.

@@ -50,6 +50,7 @@ macro_rules! quotas_conformance {
                 the_longer_pause_wins,
                 a_full_upstream_waits_for_a_place,
                 places_are_given_in_the_order_of_asking,
+                places_are_given_by_priority,
                 the_place_of_a_dead_worker_gets_free,
                 reports_name_all_upstreams,
                 one_429_pauses_for_all,
@@ -353,6 +354,32 @@ pub async fn places_are_given_in_the_order_of_asking(fixture: &dyn QuotasFixture
     waiting[0].abort();
     waiting[2].abort();
     for expected in [1, 3, 4] {
+        bench.settle(place, None).await;
+        let (number, reservation) = bench.pace.soon(order.recv()).await.unwrap();
+        assert_eq!(number, expected);
+        place = reservation;
+    }
+}
+
+/// Of those who wait, the most important go first, and equal ones in the order of asking.
+pub async fn places_are_given_by_priority(fixture: &dyn QuotasFixture) {
+    let bench = Arc::new(Bench::new(fixture, places(1)).await);
+    let mut place = bench.go(0, 0).await;
+    let (started, mut order) = tokio::sync::mpsc::unbounded_channel();
+    let mut waiting = Vec::new();
+    for (number, priority) in [0, -5, 9, 0, 9, 3].into_iter().enumerate() {
+        let (bench, started) = (Arc::clone(&bench), started.clone());
+        waiting.push(tokio::spawn(async move {
+            let ask = Ask { priority, ..bench.ask(0, 900) };
+            let Admission::Go { reservation, .. } = bench.quotas.admit(ask).await.unwrap() else {
+                panic!("the hold is long enough for all");
+            };
+            started.send((number, reservation)).unwrap();
+        }));
+        fixture.pace().pass(1).await;
+    }
+    waiting[4].abort();
+    for expected in [2, 5, 0, 3, 1] {
         bench.settle(place, None).await;
         let (number, reservation) = bench.pace.soon(order.recv()).await.unwrap();
         assert_eq!(number, expected);

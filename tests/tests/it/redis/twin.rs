@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use fleetline_shared::domain::{Dimension, DimensionStanding, Feedback, Spend, Verdict};
-use fleetline_shared::ports::{BreakerOptions, CallEnd, FailureRate, Limits, Rate, Rates};
+use fleetline_shared::ports::{AdaptiveOptions, BreakerOptions, CallEnd, FailureRate, Limits, Rate, Rates};
 use fleetline_shared::redis::Redis;
 use fleetline_shared::redis::quotas::answer::Answer;
 use fleetline_shared::redis::quotas::call::{Op, QuotaCall};
@@ -33,7 +33,8 @@ enum Step {
     },
     /// Ends one of the calls that were given out, the latest mostly, perhaps again, with so many
     /// percent of its units.
-    Settle(prop::sample::Index, Option<u64>, Verdict, Feedback),
+    /// It took so long.
+    Settle(prop::sample::Index, Option<u64>, Verdict, Option<u64>, Feedback),
     /// One of them was not made.
     GiveBack(prop::sample::Index),
     Pause(u64),
@@ -49,10 +50,11 @@ fn step() -> impl Strategy<Value = Step> {
         5 => Just(Verdict::Healthy), 4 => Just(Verdict::Failing), 1 => Just(Verdict::RateLimited),
         1 => Just(Verdict::Unknown),
     ];
+    let took = prop_oneof![6 => (SECOND..2 * SECOND).prop_map(Some), 3 => (0..10 * SECOND).prop_map(Some), 1 => Just(None), 1 => Just(Some(u64::MAX / 16))];
     prop_oneof![
         8 => ask.prop_map(|(units, hold, ttl, tenant, model)| Step::Ask { units, hold, ttl, tenant, model }),
-        4 => (any::<prop::sample::Index>(), percents, verdict, feedback())
-            .prop_map(|(which, used, verdict, feedback)| Step::Settle(which, used, verdict, feedback)),
+        6 => (any::<prop::sample::Index>(), percents, verdict, took, feedback())
+            .prop_map(|(which, used, verdict, took, feedback)| Step::Settle(which, used, verdict, took, feedback)),
         1 => any::<prop::sample::Index>().prop_map(Step::GiveBack),
         1 => (0u64..3 * SECOND).prop_map(Step::Pause),
         1 => Just(Step::Report),
@@ -69,17 +71,24 @@ fn feedback() -> impl Strategy<Value = Feedback> {
     };
     let dimensions = METERED.into_iter().chain([Dimension::Concurrency]).collect::<Vec<_>>();
     let remaining = prop_oneof![1 => Just(None), 2 => Just(Some(0)), 3 => (0u64..4_000).prop_map(Some), 3 => (0u64..40).prop_map(Some)];
-    let standing =
-        (prop::sample::select(dimensions), remaining, time(), prop_oneof![4 => Just(None), 1 => time()])
-            .prop_map(|(dimension, remaining, reset, window)| DimensionStanding {
-                dimension,
-                limit: None,
-                remaining,
-                reset,
-                window,
-            });
-    (time(), prop::collection::vec(standing, 0..6))
-        .prop_map(|(retry_after, standings)| Feedback { retry_after, standings })
+    let limit = prop_oneof![3 => Just(None), 1 => Just(Some(0)), 2 => (0u64..40).prop_map(Some), 1 => any::<u64>().prop_map(Some)];
+    let standing = (
+        prop::sample::select(dimensions),
+        limit,
+        remaining,
+        time(),
+        prop_oneof![4 => Just(None), 1 => time()],
+    )
+        .prop_map(|(dimension, limit, remaining, reset, window)| DimensionStanding {
+            dimension,
+            limit,
+            remaining,
+            reset,
+            window,
+        });
+    let standings = prop_oneof![2 => Just(0..1), 1 => Just(0..6)];
+    let standings = standings.prop_flat_map(move |many| prop::collection::vec(standing.clone(), many));
+    (time(), standings).prop_map(|(retry_after, standings)| Feedback { retry_after, standings })
 }
 
 /// Waits, and what happens after each of them in one script call.
@@ -115,8 +124,10 @@ fn limits() -> impl Strategy<Value = Limits> {
     let per_tenant = prop_oneof![2 => Just(None), 1 => rates(6).prop_map(Some)];
     let per_model = prop::collection::btree_map(prop::sample::select(vec!["1", "2"]), rates(6), 0..2);
     let breaker = prop::option::of(breaker());
-    let strategy = (rates(4), concurrency, per_tenant, per_model, breaker);
-    strategy.prop_map(|(rates, concurrency, per_tenant, per_model, breaker)| {
+    let rates = prop_oneof![2 => rates(4), 1 => Just(Rates::default())];
+    let strategy =
+        (rates, concurrency, per_tenant, per_model, breaker, any::<bool>(), prop::option::of(adaptive()));
+    strategy.prop_map(|(rates, concurrency, per_tenant, per_model, breaker, discover, adaptive)| {
         let Rates { requests, input_tokens, output_tokens, tokens, budget } = rates;
         // A part without limits is none: the script does not hear of it.
         let is_limited = |rates: &Rates| *rates != Rates::default();
@@ -133,8 +144,14 @@ fn limits() -> impl Strategy<Value = Limits> {
             per_tenant,
             per_model,
             breaker,
+            discover,
+            adaptive,
         }
     })
+}
+
+fn adaptive() -> impl Strategy<Value = AdaptiveOptions> {
+    (1u32..20, 0u32..100).prop_map(|(min, more)| AdaptiveOptions { min, max: min + more })
 }
 
 fn breaker() -> impl Strategy<Value = BreakerOptions> {
@@ -180,7 +197,7 @@ impl Twins {
                 let (tenant, model) = (format!("tenant\n{tenant}"), model_name(&model.to_string()));
                 Op::Ask(SlotAsk { spend, hold: *hold, ttl: *ttl, tenant, model })
             }
-            Step::Settle(which, percent, verdict, feedback) => {
+            Step::Settle(which, percent, verdict, took, feedback) => {
                 let (id, spend) = self.one_given(*which);
                 let used = percent.map(|percent| {
                     let part = |units: u64| units / 100 * percent + units % 100;
@@ -191,7 +208,8 @@ impl Twins {
                         money: part(money),
                     }
                 });
-                let end = CallEnd { used, verdict: *verdict, took: None, feedback: feedback.clone() };
+                let took = took.map(Duration::from_micros);
+                let end = CallEnd { used, verdict: *verdict, took, feedback: feedback.clone() };
                 Op::Settle { id: self.start + id, end }
             }
             Step::GiveBack(which) => Op::GiveBack { id: self.start + self.one_given(*which).0 },
@@ -239,26 +257,41 @@ struct Seen {
     probes: usize,
     open: usize,
     half_open: usize,
+    /// Places that were found, not begun with.
+    adapted: usize,
+    /// Calls per minute that were learned, not begun with.
+    learned: usize,
+    /// Other limits that were found.
+    stated: usize,
 }
 
 impl Seen {
     fn note(&mut self, answer: &Answer) {
-        let count = match answer {
-            Answer::Slot(Slot::At { probe: true, .. }, _) => &mut self.probes,
-            Answer::Slot(Slot::At { .. }, _) => &mut self.slots,
-            Answer::Report(standing, _) => match standing.breaker {
-                Some(BreakerStanding::Open(_)) => &mut self.open,
-                Some(BreakerStanding::HalfOpen(_)) => &mut self.half_open,
-                Some(BreakerStanding::Closed(_)) | None => return,
-            },
+        let (standing, limits) = match answer {
+            Answer::Slot(Slot::At { probe, .. }, _) => {
+                self.slots += 1;
+                self.probes += usize::from(*probe);
+                return;
+            }
             Answer::Slot(..) | Answer::Changed(_) => return,
+            Answer::Report(standing, limits) => (standing, limits),
         };
-        *count += 1;
-    }
-
-    fn check(&self) {
-        let Self { slots, probes, open, half_open } = *self;
-        assert!(slots > 1_000 && probes > 40 && open > 60 && half_open > 60, "{self:?}");
+        match standing.breaker {
+            Some(BreakerStanding::Open(_)) => self.open += 1,
+            Some(BreakerStanding::HalfOpen(_)) => self.half_open += 1,
+            Some(BreakerStanding::Closed(_)) | None => {}
+        }
+        let begun_with = limits.adaptive.map(|options| options.min);
+        let is_adapted = begun_with.is_some_and(|min| standing.places.is_some_and(|places| places > min));
+        self.adapted += usize::from(is_adapted);
+        for (dimension, rate) in &standing.found {
+            let is_first = *dimension == Dimension::Requests && rate.window == Duration::from_mins(1);
+            match (is_first, rate.amount) {
+                (true, 60) => {}
+                (true, _) => self.learned += 1,
+                (false, _) => self.stated += 1,
+            }
+        }
     }
 }
 
@@ -298,21 +331,64 @@ async fn live_through(
     Ok(())
 }
 
-#[test]
-fn the_script_and_its_twin_in_rust_answer_alike() {
+/// Calls that go and end well for the most part: long enough for places to be found.
+fn calm() -> impl Strategy<Value = (Limits, Vec<(u64, Vec<Step>)>)> {
+    let options = (1u32..8, 0u32..100).prop_map(|(min, more)| AdaptiveOptions { min, max: min + more });
+    let limits = (options, prop::option::of(1u32..40)).prop_map(|(options, concurrency)| Limits {
+        adaptive: Some(options),
+        concurrency,
+        ..Limits::default()
+    });
+    let ask = (20 * SECOND..60 * SECOND).prop_map(|ttl| Step::Ask {
+        units: [0; 3],
+        hold: 0,
+        ttl,
+        tenant: 0,
+        model: 0,
+    });
+    let verdict = prop_oneof![20 => Just(Verdict::Healthy), 1 => Just(Verdict::Failing)];
+    let took = prop_oneof![6 => SECOND..2 * SECOND, 1 => 0..10 * SECOND];
+    let settle = (any::<prop::sample::Index>(), verdict, took).prop_map(|(which, verdict, took)| {
+        Step::Settle(which, None, verdict, Some(took), Feedback::default())
+    });
+    let step = prop_oneof![8 => ask, 8 => settle, 1 => Just(Step::Report)];
+    let history = prop::collection::vec((0..SECOND / 2, prop::collection::vec(step, 20..60)), 5..40);
+    (limits, history)
+}
+
+/// Lives through so many histories, and returns what was seen.
+fn live_through_all<S>(cases: u32, histories: S) -> Seen
+where
+    S: Strategy<Value = (Limits, Vec<(u64, Vec<Step>)>)>,
+{
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let redis = redis();
     let seen = RefCell::new(Seen::default());
     let margin = prop_oneof![Just(0.0), 0.0..0.02f64];
-    let strategy = (limits(), margin, 0.0..=1.0f64, any::<u32>(), history());
-    let config = Config { cases: 400, failure_persistence: None, ..Config::default() };
+    let strategy = (histories, margin, 0.0..=1.0f64, any::<u32>());
+    let config = Config { cases, failure_persistence: None, ..Config::default() };
     TestRunner::new(config)
-        .run(&strategy, |(limits, margin, burst, start, history)| {
+        .run(&strategy, |((limits, history), margin, burst, start)| {
             let pacing = Pacing { margin, burst };
             let start = START + u64::from(start);
             runtime.block_on(live_through(&redis, limits, pacing, start, history, &mut seen.borrow_mut()))
         })
         .unwrap();
+    let seen = seen.into_inner();
     println!("{seen:?}");
-    seen.into_inner().check();
+    seen
+}
+
+#[test]
+fn the_script_and_its_twin_in_rust_answer_alike() {
+    let Seen { slots, probes, open, half_open, learned, stated, .. } =
+        live_through_all(400, (limits(), history()));
+    assert!(slots > 1_000 && probes > 40 && open > 60 && half_open > 60);
+    assert!(learned > 50 && stated > 100);
+}
+
+#[test]
+fn the_twins_find_the_same_concurrency() {
+    let Seen { slots, adapted, .. } = live_through_all(100, calm());
+    assert!(slots > 5_000 && adapted > 100);
 }

@@ -1,6 +1,7 @@
 -- Quota of one upstream: gives slots, ends calls, pauses. The same arithmetic as `rules/quota` in
 -- Rust, where the reasons stand; a test holds the two together. The parts of this script are
--- head, log, meter, limits, parts, throttle, calls, breaker, state, tell, next, main, in this order.
+-- head, log, meter, limits, parts, throttle, calls, breaker, discovery, adaptive, state, tell,
+-- next, settle, main, in this order.
 --
 -- KEYS[1]  hash: the state. Fields: single values (NAMES), for each meter NAME its numbers (METER),
 --          NAME.N = entries of its log, `call.ID` = a call under way (calls.lua)
@@ -13,14 +14,17 @@
 --            SCOPE u (the upstream), t (each tenant), m (the model NAME, else empty);
 --            DIMENSION requests, input, output, tokens, money, or places: of those only AMOUNT
 --            counts; WINDOW as it is metered, BUCKET: units at once, CONFIGURED: window as it was
---            configured; times in microseconds. A line `breaker TERMS` if it has one (breaker.lua)
+--            configured; times in microseconds. Before them, if there are such, lines
+--            `breaker TERMS` (breaker.lua), `discover MARGIN BURST`: limits are to be found, and
+--            metered with these in ten-thousandths (discovery.lua), `adaptive MIN MAX` (adaptive.lua)
 -- ARGV[5]  longest time for which anybody may have been given a slot ahead, microseconds
 -- ARGV[6…] any number of these, done in their order:
 --            ask INPUT OUTPUT MONEY HOLD TTL TENANT MODEL       (MODEL empty: none)
---            settle ID USED VERDICT PAUSE STANDINGS
+--            settle ID USED VERDICT PAUSE TOOK STANDINGS
 --              USED: `INPUT OUTPUT MONEY`, or empty: unknown. VERDICT: h healthy, f failing,
---              r rate limited, u unknown. PAUSE: for how long a 429 pauses. STANDINGS: any number
---              of `DIMENSION REMAINING RESET WINDOW;`, -1: unknown
+--              r rate limited, u unknown. PAUSE: for how long a 429 pauses. TOOK: the call's
+--              time. STANDINGS: any number of `DIMENSION LIMIT REMAINING RESET WINDOW;`. In the
+--              last two -1: unknown
 --            give-back ID                   (the call was not made)
 --            pause WAIT WHY
 --            report
@@ -37,14 +41,17 @@
 --   pause   1, or 0 if a pause that ends no earlier is on
 --   report  {calls under way, paused until, why, next start, share of the rates in use in
 --           thousandths, {lack of a dimension, used, by others, limit, and so on}, how the breaker
---           stands (breaker_report), ARGV[4] in force}
+--           stands (breaker_report), `DIMENSION AMOUNT WINDOW;` of limits that were found, calls
+--           that may be under way or -1, ARGV[4] in force}
 --
 -- Numbers are doubles here: exact below 2^53. `..` and tostring() keep 14 digits only, so times
 -- and ids become text by text().
 
 local STATE, ENDS, IDLE = KEYS[1], KEYS[2], KEYS[3]
--- The state's single values (NAMES).
-local state = {}
+-- The state's single values (NAMES), the upstream's meters in the order of METERED, the limits in
+-- force.
+local state, meters, limits = {}, {}, nil
+local SECOND, MINUTE, HOUR, DAY = 1000000, 60000000, 3600000000, 86400000000
 local MOST_UNITS = 2 ^ 40
 
 local function text(number)

@@ -29,6 +29,12 @@ local function parse_limits(lines)
     end
   end
   limits.parts = table.concat(parts, '\n')
+  limits.configured = {}
+  for dimension in pairs(limits.u) do
+    limits.configured[dimension] = true
+  end
+  local margin, burst = string.match(option(lines, 'discover'), '^(%d+) (%d+)$')
+  limits.margin, limits.burst = tonumber(margin), tonumber(burst)
   return limits
 end
 
@@ -40,7 +46,7 @@ end
 
 local function too_small(meters, spend)
   for _, meter in ipairs(meters) do
-    if spend[meter.dimension] > meter.amount then
+    if not meter.is_found and spend[meter.dimension] > meter.amount then
       return { 4, LACKS[meter.dimension], meter.amount }
     end
   end
@@ -58,17 +64,17 @@ local function take(meters, spend, at)
   end
 end
 
-local function correct(meters, at, reserved, used)
+local function correct(meters, id, at, reserved, used)
   for _, meter in ipairs(meters) do
-    if meter.dimension ~= 'requests' then
+    if meter.dimension ~= 'requests' and id > meter.after then
       meter_correct(meter, at, reserved[meter.dimension], used[meter.dimension])
     end
   end
 end
 
-local function uncount(meters, at)
+local function uncount(meters, id, at)
   for _, meter in ipairs(meters) do
-    if meter.dimension == 'requests' then
+    if meter.dimension == 'requests' and id > meter.after then
       meter_put_back(meter, at)
     end
   end

@@ -1,17 +1,6 @@
 
 -- The answers: `state.rs`.
 
--- Lets the rates be used as far as the last 429 allows. The server's clock stands still in a script.
-local function throttle(now)
-  local share = share_at(state, recovery_window(meters), now)
-  for _, meter in ipairs(meters) do
-    if meter.dimension ~= 'money' then
-      meter_throttle(meter, share)
-    end
-  end
-  return share
-end
-
 -- Names of the parts that limit an ask, and their meters.
 local function parts_of(tenant, model, now)
   local names, opened = {}, {}
@@ -38,12 +27,17 @@ local function admit(spend, hold, ttl, tenant, model, now)
   if refused then
     return refused
   end
-  if limits.places and calls.count >= limits.places then
+  local most = places()
+  if most and calls.count >= most then
+    adaptive_was_full()
     return { 3, first_end() }
   end
   local passage, probe_at = breaker_admit(now)
   if passage == NOT_BEFORE then
     return { 2, probe_at, BROKEN, breaker_note(now) }
+  end
+  if found and discovery_grow(now) then
+    meter_found(now)
   end
   throttle(now)
   prepare(meters, spend, now)
@@ -63,6 +57,7 @@ local function admit(spend, hold, ttl, tenant, model, now)
     return { 2, at, lack, lack == PAUSE and state.why or '' }
   end
   state.slot = at
+  discovery_taken()
   take(meters, spend, at)
   for _, part in ipairs(opened) do
     take(part, spend, at)
@@ -76,85 +71,6 @@ local function admit(spend, hold, ttl, tenant, model, now)
   return { 1, at, state.id, passage == PROBE and 1 or 0 }
 end
 
-local function pause(until_time, why, now)
-  if until_time <= state.paused then
-    return 0
-  end
-  state.paused, state.why = until_time, why
-  tell(until_time, PAUSE, why, now)
-  return 1
-end
-
--- Meters of a part that a call took from, unless they have forgotten it.
-local function part_of_call(name, now)
-  local since, key = string.match(name, '^(%d+)(.*)$')
-  local rates = tonumber(since) == state.parts_since and limits[string.sub(key, 1, 2) == 't:' and 't' or key]
-  local part = rates and read_part(name, rates)
-  if part and now <= idle_at(part) then
-    parts.used[name] = true
-    return part
-  end
-end
-
-local function correct_part(name, slot, reserved, used, now)
-  local part = part_of_call(name, now)
-  if part then
-    correct(part, slot, reserved, used)
-  end
-end
-
-local function uncount_part(name, slot, now)
-  local part = part_of_call(name, now)
-  if part then
-    uncount(part, slot)
-  end
-end
-
-local function settle(id, used, verdict, pause_time, standings, now)
-  local slot, reserved, names = end_call(id)
-  if not slot then
-    return 0
-  end
-  throttle(now)
-  local input, output, money = string.match(used, '^(%d+) (%d+) (%d+)$')
-  if input then
-    local spend = new_spend(tonumber(input), tonumber(output), tonumber(money))
-    correct(meters, slot, reserved, spend)
-    for _, name in ipairs(names) do
-      correct_part(name, slot, reserved, spend, now)
-    end
-  end
-  local open_until = breaker_record(tonumber(id), slot, VERDICTS[verdict], now)
-  if open_until then
-    tell(open_until, BROKEN, breaker_note(now), now)
-  end
-  for dimension, remaining, reset, window in string.gmatch(standings, '(%a+) (%-?%d+) (%-?%d+) (%-?%d+);') do
-    for _, meter in ipairs(meters) do
-      if meter.dimension == dimension then
-        meter_heed(meter, tonumber(remaining), tonumber(reset), tonumber(window), tonumber(id), state.id, now)
-      end
-    end
-  end
-  local until_time = verdict == 'r' and limited(state, recovery_window(meters), tonumber(id), pause_time, now)
-  if until_time then
-    pause(until_time, '429', now)
-  end
-  return 1
-end
-
--- Ends a call that was not made: nothing of it counts.
-local function give_back(id, now)
-  local slot, names = slot_of(id)
-  if slot then
-    throttle(now)
-    uncount(meters, slot)
-    for _, name in ipairs(names) do
-      uncount_part(name, slot, now)
-    end
-  end
-  return settle(id, '0 0 0', 'u', 0, '', now)
-end
-
 local function report(now)
   local share, nothing = throttle(now), new_spend(0, 0, 0)
   prepare(meters, nothing, now)
@@ -165,7 +81,8 @@ local function report(now)
     end
   end
   return {
-    calls.count, state.paused, state.why, next_start(nothing, now), share, used, breaker_report(now), state.limits,
+    calls.count, state.paused, state.why, next_start(nothing, now), share, used, breaker_report(now),
+    discovery_report(), places() or -1, state.limits,
   }
 end
 
@@ -200,7 +117,7 @@ while ARGV[place] do
     local spend = new_spend(number(), number(), number())
     answer = admit(spend, number(), number(), argument(), argument(), now)
   elseif what == 'settle' then
-    answer = settle(argument(), argument(), argument(), number(), argument(), now)
+    answer = settle(argument(), argument(), argument(), number(), number(), argument(), now)
   elseif what == 'give-back' then
     answer = give_back(argument(), now)
   elseif what == 'pause' then

@@ -3,7 +3,7 @@
 
 local METER = {
   'empty_at', 'burst', 'refunded', 'cold_until', 'debt', 'first', 'last', 'sum',
-  'others', 'others_until', 'heard_of',
+  'others', 'others_until', 'heard_of', 'after',
 }
 
 local function refill(meter, units)
@@ -16,11 +16,13 @@ local function owe(meter, time)
 end
 
 -- A meter that begins at a time and knows nothing but the uses of an older one, if there is one.
-local function new_meter(name, dimension, rate, older, from)
+-- Calls up to `after` were admitted before.
+local function new_meter(name, dimension, rate, older, from, after)
   local meter = {
     name = name, dimension = dimension, amount = rate.amount, effective = math.max(rate.amount, 1),
     window = rate.window, burst = rate.bucket, empty_at = from, refunded = 0, debt = 0,
     others = 0, others_until = 0, heard_of = 0, cold_until = from + rate.window,
+    is_found = rate.stated_window ~= nil, learned = rate.learned, after = after,
   }
   if dimension ~= 'money' then
     owe(meter, refill(meter, meter.burst - 1))
@@ -36,13 +38,14 @@ end
 local function read_meter(name, dimension, rate, packed)
   local meter = {
     name = name, dimension = dimension, amount = rate.amount, effective = math.max(rate.amount, 1),
-    window = rate.window,
+    window = rate.window, is_found = rate.stated_window ~= nil, learned = rate.learned,
   }
   local place = 1
   for number in string.gmatch(packed, '%d+') do
     meter[METER[place]] = tonumber(number)
     place = place + 1
   end
+  meter.after = meter.after or 0
   meter.log = new_log(name, meter.window, meter.first, meter.last, meter.sum)
   return meter
 end
@@ -64,7 +67,16 @@ local function remove_meter(meter)
   end
 end
 
+-- A found limit has changed.
+local function meter_adjust(meter, rate)
+  if rate.stated_window then
+    meter.amount, meter.effective, meter.learned = rate.amount, rate.amount, rate.learned
+    meter.burst = rate.learned and rate.bucket or math.max(rate.bucket, meter.burst)
+  end
+end
+
 local function meter_throttle(meter, per_mille)
+  per_mille = meter.learned and 1000 or per_mille
   meter.effective = math.max(math.floor(meter.amount * per_mille / 1000), 1)
 end
 

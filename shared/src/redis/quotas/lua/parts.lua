@@ -42,7 +42,7 @@ local function open_part(name, rates, since, now)
     meters = {}
     for _, dimension in ipairs(METERED) do
       if rates[dimension] then
-        meters[#meters + 1] = new_meter(name .. '/' .. dimension, dimension, rates[dimension], nil, since)
+        meters[#meters + 1] = new_meter(name .. '/' .. dimension, dimension, rates[dimension], nil, since, 0)
       end
     end
     parts.by_name[name] = meters

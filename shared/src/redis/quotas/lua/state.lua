@@ -5,18 +5,16 @@ local NAMES = {
   'since', 'run', 'seen', 'kept', 'limits', 'id', 'slot', 'paused', 'why', 'claim', 'claim_until',
   'share', 'share_since', 'heard', 'parts_since',
   'breaker', 'breaker.since', 'breaker.run', 'breaker.tally', 'breaker.until', 'breaker.length',
-  'breaker.probe', 'breaker.probe_end',
+  'breaker.probe', 'breaker.probe_end', 'stated', 'learned', 'adaptive', 'adapted',
 }
 local TEXTS = {
   run = true, limits = true, why = true, claim = true, breaker = true, ['breaker.tally'] = true,
+  stated = true, learned = true, adaptive = true, adapted = true,
 }
 local NOTE = 'State of one upstream\'s quota. Fleetline\'s quota script reads and writes it; do not edit it by hand.'
-local MICROS = 1000000
-local HOUR, DAY = 3600 * MICROS, 86400 * MICROS
 
--- The state's single values as they were, the upstream's meters in the order of METERED, the
--- limits in force.
-local loaded, meters, limits = {}, {}, nil
+-- The state's single values as they were.
+local loaded = {}
 
 -- A restarted server may have read an old copy of the state from its disk: then this differs.
 local function this_run()
@@ -28,7 +26,7 @@ end
 -- longer than the gap, so busy states need not ask.
 local function is_usable(values, clock)
   local seen = tonumber(values[3])
-  if not seen or not redis.call('ZSCORE', ENDS, '-') or clock < seen - MICROS then
+  if not seen or not redis.call('ZSCORE', ENDS, '-') or clock < seen - SECOND then
     return false
   end
   return clock < seen + 50000 or values[2] == this_run()
@@ -43,7 +41,7 @@ local function start_empty(now, last_id)
   state = {
     since = -1, run = this_run(), seen = now, kept = 0, limits = '', id = math.max(now, last_id), slot = now,
     paused = now, why = '', claim = '', claim_until = 0, share = ALL, share_since = 0, heard = 0,
-    parts_since = now, breaker = '',
+    parts_since = now, breaker = '', stated = '', learned = '', adaptive = '', adapted = '',
   }
   breaker_close(now)
   limits = parse_limits('')
@@ -51,10 +49,14 @@ end
 
 local function read(values)
   for i, name in ipairs(NAMES) do
-    local value = TEXTS[name] and values[i] or tonumber(values[i])
+    local value = tonumber(values[i])
+    if TEXTS[name] then
+      value = values[i] or ''
+    end
     state[name], loaded[name] = value, value
   end
   limits = parse_limits(state.limits)
+  add_found(state.seen)
   for i, dimension in ipairs(METERED) do
     local rate = limits.u[dimension]
     if rate then
@@ -81,6 +83,25 @@ local function open_state(clock)
   return now, false
 end
 
+-- Meters what was found, when that has changed.
+local function meter_found(now)
+  local older = {}
+  for _, meter in ipairs(meters) do
+    older[meter.dimension] = meter
+  end
+  add_found(now)
+  meters = {}
+  for _, dimension in ipairs(METERED) do
+    local rate, before = limits.u[dimension], older[dimension]
+    if rate and before and before.window == rate.window then
+      meter_adjust(before, rate)
+      meters[#meters + 1] = before
+    elseif rate then
+      meters[#meters + 1] = new_meter(dimension, dimension, rate, before, now, state.id)
+    end
+  end
+end
+
 local function is_same(rate, other)
   return rate and other and rate.amount == other.amount and rate.window == other.window
     and rate.bucket == other.bucket
@@ -96,18 +117,22 @@ local function adopt(since, lines, now, from)
   for _, meter in ipairs(meters) do
     older[meter.dimension] = meter
   end
+  discovery_write()
+  found = nil
   state.since, state.limits, limits, meters = since, lines, parse_limits(lines), {}
+  add_found(now)
   for _, dimension in ipairs(METERED) do
     local rate, before = limits.u[dimension], older[dimension]
     if is_same(rate, old.u[dimension]) then
       meters[#meters + 1] = before
     elseif rate then
-      meters[#meters + 1] = new_meter(dimension, dimension, rate, before, from)
+      meters[#meters + 1] = new_meter(dimension, dimension, rate, before, from, state.id)
     elseif before then
       remove_meter(before)
     end
   end
   breaker_adopt(option(lines, 'breaker'), now)
+  adaptive_adopt(option(lines, 'adaptive'))
   if limits.parts ~= old.parts then
     state.parts_since = from
   end
@@ -130,6 +155,8 @@ end
 
 local function close_state()
   write_calls()
+  discovery_write()
+  adaptive_write()
   for _, name in ipairs(NAMES) do
     if state[name] ~= loaded[name] then
       write(name, state[name])

@@ -1,7 +1,9 @@
 //! The promises of the arithmetic, with time as a number.
 
+mod adaptive;
 mod answers;
 mod bound;
+mod discovery;
 mod health;
 mod limited;
 mod restart;

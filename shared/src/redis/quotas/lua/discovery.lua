@@ -1,0 +1,146 @@
+
+-- Limits that nobody configured: `discovery.rs`. In the state, `learned` is `AMOUNT STEP SINCE
+-- CALLS`, `stated` any number of `DIMENSION AMOUNT WINDOW AT;`. Both are read when they are needed.
+
+local FIRST, DOUBLINGS, MOST_FOUND = 60, 6, 2 ^ 30
+local found = nil
+
+-- Reads what was found until now; nothing if limits are not to be found.
+local function read_found(now)
+  found = nil
+  if not limits.margin then
+    state.learned, state.stated = '', ''
+    return
+  end
+  found = { stated = {}, learned = { FIRST, 0, now, 0 } }
+  local amount, step, since, calls = string.match(state.learned, '^(%d+) (%d+) (%d+) (%d+)$')
+  if amount then
+    found.learned = { tonumber(amount), tonumber(step), tonumber(since), tonumber(calls) }
+  end
+  for dimension, limit, window, at in string.gmatch(state.stated, '(%a+) (%d+) (%d+) (%d+);') do
+    found.stated[dimension] = { amount = tonumber(limit), window = tonumber(window), at = tonumber(at) }
+  end
+end
+
+local function is_learning()
+  return not limits.configured.requests and not found.stated.requests
+end
+
+-- Rates by dimension, as they are metered.
+local function found_rates()
+  local rates = {}
+  local function meter(amount, window, learned)
+    return {
+      amount = amount, window = window + math.floor(window * limits.margin / 10000), stated_window = window,
+      bucket = math.max(math.floor(amount * limits.burst / 10000), 1), learned = learned,
+    }
+  end
+  for dimension, stated in pairs(found.stated) do
+    rates[dimension] = meter(stated.amount, stated.window, false)
+  end
+  if is_learning() then
+    rates.requests = meter(found.learned[1], MINUTE, true)
+  end
+  return rates
+end
+
+local function discovery_taken()
+  if found and is_learning() then
+    found.learned[4] = found.learned[4] + 1
+  end
+end
+
+-- These say whether they changed anything.
+local function discovery_grow(now)
+  local amount, step, since, calls = unpack(found.learned)
+  local portions = step == 0 and DOUBLINGS or 1
+  if not is_learning() or now < since + MINUTE / portions then
+    return false
+  end
+  local was_used = 2 * calls * portions >= amount
+  if was_used then
+    amount = math.min(amount + (step == 0 and amount or step), MOST_FOUND)
+  end
+  found.learned = { amount, step, now, 0 }
+  return was_used
+end
+
+local function discovery_limited(used, until_time)
+  if not is_learning() then
+    return false
+  end
+  local failed, step = found.learned[1], found.learned[2]
+  local least = math.floor(failed / (step == 0 and 4 or 2))
+  local amount = math.max(math.min(math.max(math.floor(used * 9 / 10), least), math.floor(failed * 9 / 10)), 1)
+  local gap = math.max(math.floor(failed / 2) - amount, 0)
+  step = math.max(1, math.floor(amount / 20), math.floor(gap / 4))
+  found.learned = { amount, step, until_time, 0 }
+  return true
+end
+
+-- Times of -1 are unknown.
+local function window_of(known, reset, window)
+  if window >= 0 then
+    return math.min(math.max(window, SECOND), DAY)
+  end
+  local seen = DAY
+  if reset <= MINUTE * 1.5 or reset >= DAY then
+    seen = MINUTE
+  elseif reset <= HOUR * 1.5 then
+    seen = HOUR
+  end
+  return math.max(seen, known and known.window or 0)
+end
+
+local function discovery_hear(dimension, limit, reset, window, now)
+  if limit <= 0 or dimension == 'places' or dimension == 'money' or limits.configured[dimension] then
+    return false
+  end
+  local old = found.stated[dimension]
+  local new = { amount = math.min(limit, MOST_FOUND), window = window_of(old, reset, window), at = now }
+  if old and old.window == new.window and new.amount > old.amount and now < old.at + MINUTE then
+    return false
+  end
+  found.stated[dimension] = new
+  return not old or old.amount ~= new.amount or old.window ~= new.window
+end
+
+-- Puts what was found among the limits in force.
+local function add_found(now)
+  if not found then
+    read_found(now)
+  end
+  if found then
+    for dimension, rate in pairs(found_rates()) do
+      if not limits.configured[dimension] then
+        limits.u[dimension] = rate
+      end
+    end
+  end
+end
+
+-- `DIMENSION AMOUNT WINDOW;` of all that was found.
+local function discovery_report()
+  local rates, lines = found and found_rates() or {}, {}
+  for _, dimension in ipairs(METERED) do
+    local rate = rates[dimension]
+    if rate and not limits.configured[dimension] then
+      lines[#lines + 1] = string.format('%s %.0f %.0f;', dimension, rate.amount, rate.stated_window)
+    end
+  end
+  return table.concat(lines)
+end
+
+local function discovery_write()
+  if found then
+    local lines = {}
+    for _, dimension in ipairs(METERED) do
+      local stated = found.stated[dimension]
+      if stated then
+        lines[#lines + 1] = string.format('%s %.0f %.0f %.0f;', dimension, stated.amount, stated.window, stated.at)
+      end
+    end
+    state.stated = table.concat(lines)
+    state.learned = string.format('%.0f %.0f %.0f %.0f', unpack(found.learned))
+  end
+end
