@@ -67,6 +67,12 @@ fn failing(name: &str, upstream: &Upstream, found: &mut Found) {
                 .to_owned()
         },
     );
+    let adaptive = &upstream.adaptive;
+    found.when(
+        adaptive.max.is_some_and(|max| max < adaptive.min),
+        keys(["adaptive.min", "adaptive.max"]),
+        || format!("the fewest calls at the same time, {}, are more than the most", adaptive.min),
+    );
     found.when(
         upstream.on_open != OnOpen::Wait && upstream.breaker.options().is_none(),
         keys(["on_open", "breaker"]),

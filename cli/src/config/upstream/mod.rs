@@ -1,5 +1,6 @@
 //! `[upstreams.NAME]`: what an outside API allows, and what to do when it fails.
 
+mod adaptive;
 mod api;
 mod breaker;
 pub(super) mod check;
@@ -17,6 +18,7 @@ use fleetline_worker::Terms;
 use secrecy::SecretString;
 use serde::Deserialize;
 
+pub use adaptive::Adaptive;
 pub use api::{HeaderSource, Vendor};
 pub use breaker::Breaker;
 pub use money::Price;
@@ -52,6 +54,10 @@ pub struct Upstream {
     pub per_tenant: RateLimits,
     /// What may be used with a model, by its name.
     pub per_model: BTreeMap<String, RateLimits>,
+    /// Who says what the limits are.
+    pub quota: Quota,
+    /// How many calls at the same time are good.
+    pub adaptive: Adaptive,
     /// Longest wait that a worker sleeps through.
     #[serde(deserialize_with = "text::hold")]
     pub hold: Duration,
@@ -94,6 +100,16 @@ pub struct Upstream {
     pub idle_timeout: Duration,
 }
 
+/// Who says what an upstream's limits are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Quota {
+    /// The settings.
+    Configured,
+    /// The settings, and of what they leave open the upstream's answers.
+    Discover,
+}
+
 /// What becomes of an upstream's jobs while its breaker is open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -129,7 +145,8 @@ impl Upstream {
             per_tenant: self.per_tenant.rates(),
             per_model: self.rates_per_model(),
             breaker: self.breaker.options(),
-            ..Limits::default()
+            discover: self.quota == Quota::Discover,
+            adaptive: self.adaptive.options(),
         }
     }
 

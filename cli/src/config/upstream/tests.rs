@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use secrecy::ExposeSecret;
 
-use fleetline_shared::ports::{BreakerOptions, FailureRate, Rate, Rates};
+use fleetline_shared::ports::{AdaptiveOptions, BreakerOptions, FailureRate, Rate, Rates};
 
 use super::super::tests::Sources;
 use super::*;
@@ -26,6 +26,8 @@ fn all_limits() {
         output_tokens = "50k/min"
         tokens = "200k/min"
         concurrency = 10
+        quota = "discover"
+        adaptive = { min = 2, max = 8 }
         budget = "25 USD/day"
         prices = { "gpt-4o-mini" = { input = 0.15, output = 1 }, "gpt-4.1" = { input = 2, output = 8.0 } }
         per_tenant = { requests = "100/min", budget = "5 USD/day" }
@@ -50,7 +52,8 @@ fn all_limits() {
         }),
         per_model: BTreeMap::from([("gpt-4.1".to_owned(), of_model)]),
         breaker: Some(BreakerOptions::default()),
-        ..Limits::default()
+        discover: true,
+        adaptive: Some(AdaptiveOptions { min: 2, max: 8 }),
     };
     assert_eq!(upstream.limits(), expected);
     assert_eq!(upstream.prices["gpt-4o-mini"], Price { input: 150_000, output: 1_000_000 });
@@ -115,6 +118,14 @@ fn each_bad_value() {
             "on_open = 'retry'",
             "on_open: expected one of \"wait\", \"fallback\", \"cached\", found \"retry\"".to_owned(),
         ),
+        (
+            "quota = 'found'",
+            "quota: expected one of \"configured\", \"discover\", found \"found\"".to_owned(),
+        ),
+        (
+            "adaptive = { max = 0 }",
+            "adaptive.max: expected \"none\" or a whole number from 1 to 100000, found 0".to_owned(),
+        ),
         ("fail = 'open'", "fail: expected one of \"closed\", \"static-share\", found \"open\"".to_owned()),
         (
             "replicas = 0",
@@ -170,6 +181,7 @@ fn each_contradiction() {
         ("budget = '1 USD/h'\nprices = { o3 = { input = 1, output = 1 } }", "budget, prices"),
         ("per_model = { o3 = { budget = '1 USD/h' } }", "budget, prices"),
         ("fail = 'static-share'", "fail, replicas"),
+        ("adaptive = { min = 9, max = 8 }", "adaptive.min, adaptive.max"),
         ("on_open = 'cached'\nbreaker = { failures = 'none' }", "on_open, breaker"),
     ];
     for (toml, keys) in table {
