@@ -101,10 +101,10 @@ fn start(
     watched: &mut Watched,
 ) -> JoinSet<()> {
     let config = app.config();
-    let dispatches = watched.dispatch(ledger.clone());
+    let lines = watched.dispatch(ledger.clone());
     let mut parts = JoinSet::new();
     let dispatcher = Dispatcher {
-        ledger: Arc::clone(&dispatches),
+        ledger: Arc::clone(&lines),
         finishes: ledger.clone(),
         broker: watched.broker(broker.clone()),
         quotas: Arc::clone(quotas),
@@ -125,7 +125,7 @@ fn start(
     // A message that is lost by itself says nothing about its job: without workers for an hour, every
     // job on a line would look like a crash loop. The broker's delivery limit finds the real ones.
     let sweep = SweepOptions { max_losses: u16::MAX, ..app.sweep_options() };
-    parts.spawn(sweeper::run(dispatches, sweep, drain.clone()));
+    parts.spawn(sweeper::run(lines, sweep, drain.clone()));
     let relay = Relay {
         outbox: ledger.clone(),
         sink: Arc::new(BrokerEvents(broker.publisher())),

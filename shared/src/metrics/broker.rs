@@ -136,10 +136,13 @@ impl Settle for InHand {
     async fn settle(mut self: Box<Self>, how: Settlement) -> Result<(), PortError> {
         let took = self.since.elapsed().as_secs_f64();
         self.lines.attempts.get_or_create(&self.kind).observe(took);
-        let delivery = self.delivery.take().expect("a delivery is settled once, by value");
+        let mut delivery = self.delivery.take().expect("a delivery is settled once, by value");
         match how {
             Settlement::Ack => delivery.ack().await,
-            Settlement::Reject { reason } => delivery.reject(reason).await,
+            Settlement::Reject { reason, body } => {
+                delivery.body = body;
+                delivery.reject(reason).await
+            }
         }
     }
 }
