@@ -134,12 +134,17 @@ impl Rig {
         jobs: usize,
     ) -> Self {
         let mut rig = Self::prepare(site, extent, limit, shape).await;
-        rig.submit(jobs);
-        rig.serve().await;
-        for _ in 0..workers {
-            rig.add_worker();
-        }
+        rig.begin(workers, jobs).await;
         rig
+    }
+
+    /// Starts everything, so many jobs accepted.
+    pub(crate) async fn begin(&mut self, workers: usize, jobs: usize) {
+        self.submit(jobs);
+        self.serve().await;
+        for _ in 0..workers {
+            self.add_worker();
+        }
     }
 
     /// One more provider; the settings do not know of it yet.

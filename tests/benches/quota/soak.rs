@@ -98,7 +98,12 @@ const BREAKER: Duration = Duration::from_secs(3);
 pub(crate) async fn print(site: &Site, extent: &Extent) {
     let Extent { soak: time, seed, .. } = *extent;
     let mut random = Rng::with_seed(seed);
-    let mut rig = Rig::start(site, extent, LIMIT, "sliding-window", WORKERS, jobs_for(extent, time)).await;
+    let mut rig = Rig::prepare(site, extent, LIMIT, "sliding-window").await;
+    for setting in ["FOR", "FOR_AT_MOST"] {
+        let variable = format!("FLEETLINE_UPSTREAMS__OPENAI__BREAKER__{setting}");
+        rig.set(&variable, &format!("{}s", BREAKER.as_secs()));
+    }
+    rig.begin(WORKERS, jobs_for(extent, time)).await;
     let first_call =
         rig.provider.reaches(Duration::from_mins(3), |calls| calls["charged_calls"].as_u64() > Some(0));
     assert!(first_call.await, "no call within three minutes");
