@@ -9,6 +9,7 @@ mod discovery;
 mod fingerprints;
 mod fleet;
 mod http;
+mod insight;
 mod openai;
 mod pipelines;
 mod postgres_ledger;
