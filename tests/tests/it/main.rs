@@ -10,6 +10,7 @@ mod fingerprints;
 mod fleet;
 mod http;
 mod http_json;
+mod insight;
 mod on_open;
 mod openai;
 mod pipelines;

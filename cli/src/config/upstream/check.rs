@@ -2,7 +2,7 @@
 
 use super::super::check::Found;
 use super::super::sections::Config;
-use super::{Fail, OnOpen, Upstream};
+use super::{OnOpen, Upstream};
 
 /// The upstream that `[openai]` is about.
 const OPENAI: &str = "openai";
@@ -59,14 +59,6 @@ fn api(name: &str, upstream: &Upstream, found: &mut Found) {
 
 fn failing(name: &str, upstream: &Upstream, found: &mut Found) {
     let keys = |keys: [&str; 2]| keys.map(|key| format!("upstreams.{name}.{key}"));
-    found.when(
-        upstream.fail == Fail::StaticShare && upstream.replicas.is_none(),
-        keys(["fail", "replicas"]),
-        || {
-            "a share needs to know of how many: set replicas to the most worker processes there will be"
-                .to_owned()
-        },
-    );
     let adaptive = &upstream.adaptive;
     found.when(
         adaptive.max.is_some_and(|max| max < adaptive.min),

@@ -65,11 +65,6 @@ pub struct Upstream {
     pub breaker: Breaker,
     /// What becomes of jobs while it is down.
     pub on_open: OnOpen,
-    /// What becomes of calls while nobody counts them.
-    pub fail: Fail,
-    /// Worker processes that the fleet has at most.
-    #[serde(deserialize_with = "numbers::none_or_whole::<_, 1, 100_000, _>")]
-    pub replicas: Option<u32>,
     /// Where it is, without a slash at the end; `None` for the upstream of `[openai]` alone.
     #[serde(deserialize_with = "api::optional_base_url")]
     pub base_url: Option<String>,
@@ -120,16 +115,6 @@ pub enum OnOpen {
     Fallback,
     /// They get the last result of the same request, however old it is.
     Cached,
-}
-
-/// What becomes of an upstream's calls while Redis cannot be reached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Fail {
-    /// None is made.
-    Closed,
-    /// Each worker process calls within its share of the quota.
-    StaticShare,
 }
 
 impl Upstream {

@@ -85,8 +85,6 @@ fn the_environment_reaches_what_has_a_plain_name() {
             ("FLEETLINE_UPSTREAMS__OPENAI__BREAKER__FAILURES", "5"),
             ("FLEETLINE_UPSTREAMS__OPENAI__PER_TENANT__TOKENS", "1k/s"),
             ("FLEETLINE_UPSTREAMS__OPENAI__PER_MODEL__LLAMA3__REQUESTS", "7/s"),
-            ("FLEETLINE_UPSTREAMS__OPENAI__FAIL", "static-share"),
-            ("FLEETLINE_UPSTREAMS__OPENAI__REPLICAS", "16"),
             ("FLEETLINE_UPSTREAMS__OPENAI__ON_OPEN", "cached"),
         ])
         .load()
@@ -95,7 +93,6 @@ fn the_environment_reaches_what_has_a_plain_name() {
     assert_eq!(upstream.breaker.failures, Some(5));
     assert_eq!(upstream.limits().per_tenant.and_then(|rates| rates.tokens), Some(rate(1_000, 1)));
     assert_eq!(upstream.limits().per_model["llama3"].requests, Some(rate(7, 1)));
-    assert_eq!((upstream.fail, upstream.replicas), (Fail::StaticShare, Some(16)));
     assert_eq!(upstream.on_open, OnOpen::Cached);
     let problems = Sources::new("").env(&[("FLEETLINE_UPSTREAMS__OPENAI__PRICES__M__INPUT", "1")]).problems();
     assert_eq!(
@@ -125,11 +122,6 @@ fn each_bad_value() {
         (
             "adaptive = { max = 0 }",
             "adaptive.max: expected \"none\" or a whole number from 1 to 100000, found 0".to_owned(),
-        ),
-        ("fail = 'open'", "fail: expected one of \"closed\", \"static-share\", found \"open\"".to_owned()),
-        (
-            "replicas = 0",
-            "replicas: expected \"none\" or a whole number from 1 to 100000, found 0".to_owned(),
         ),
         (
             "breaker = { failures = 0 }",
@@ -180,7 +172,6 @@ fn each_contradiction() {
         ("budget = '1 USD/h'", "budget, prices"),
         ("budget = '1 USD/h'\nprices = { o3 = { input = 1, output = 1 } }", "budget, prices"),
         ("per_model = { o3 = { budget = '1 USD/h' } }", "budget, prices"),
-        ("fail = 'static-share'", "fail, replicas"),
         ("adaptive = { min = 9, max = 8 }", "adaptive.min, adaptive.max"),
         ("on_open = 'cached'\nbreaker = { failures = 'none' }", "on_open, breaker"),
     ];

@@ -1,0 +1,95 @@
+//! Real processes on real servers, as an operator sees them: metrics, `upstreams`, `explain`.
+
+mod rig;
+mod scrape;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use fleetline_tests::chaos::until;
+use rig::Rig;
+use scrape::Scrape;
+
+const JOBS: u64 = 40;
+const PATIENCE: Duration = Duration::from_mins(1);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fleet_can_be_seen() {
+    let mut rig = Rig::start().await;
+    let serve = rig.serve().await;
+    rig.submit(usize::try_from(JOBS).expect("few"));
+
+    // Nobody works yet.
+    let upstreams = rig.json(&["upstreams", "--fleet", "--json"]);
+    let openai = &upstreams["upstreams"][0];
+    assert_eq!((&openai["name"], &openai["is_known"]), (&"openai".into(), &true.into()), "{upstreams}");
+    assert_eq!(openai["limits"][0]["limit"], 600, "{upstreams}");
+    let waiting = openai["backlog"]["due"].as_u64().expect("a count")
+        + openai["backlog"]["dispatched"].as_u64().expect("a count");
+    assert!(waiting >= JOBS, "{upstreams}");
+    let jobs = rig.lines(&["jobs", "latest", "--fleet", "--json", "--limit", "0"]);
+    let last = jobs.last().expect("a job")["job_id"].as_str().expect("an id").to_owned();
+    let explained = rig.json(&["explain", &last, "--fleet", "--json"]);
+    let waits = explained["waits_for"].as_array().expect("a list");
+    assert!(waits.iter().any(|wait| wait["what"] == "worker"), "{explained}");
+    assert_eq!(explained["unknown"], serde_json::json!([]), "{explained}");
+    let fleet = Scrape::of(&serve).await;
+    assert_eq!(
+        fleet.value("fleetline_upstream_limit", &[("upstream", "openai"), ("dimension", "requests")]),
+        600
+    );
+    assert!(fleet.sum("fleetline_jobs") >= JOBS);
+    assert_eq!(fleet.value("fleetline_up", &[("part", "quotas")]), 1);
+
+    // Redis is away for whoever looks.
+    let told = rig.without_redis(&["upstreams", "--fleet"]);
+    assert!(told.status.success(), "{told:?}");
+    let (out, err) = (String::from_utf8_lossy(&told.stdout), String::from_utf8_lossy(&told.stderr));
+    assert!(out.contains("?/600 requests/min") && err.contains("not known: use of the quotas"), "{out}{err}");
+
+    let work = rig.work().await;
+    rig.lines(&["watch", "latest", "--json"]);
+    let made = rig.calls().await;
+    // An outcome is seen in the ledger before the worker has counted it.
+    let worker = until("all outcomes to be counted", PATIENCE, async || {
+        let scrape = Scrape::of(&work).await;
+        let taken = scrape.sum("fleetline_deliveries_total");
+        let all = taken > 0 && scrape.sum("fleetline_attempt_duration_seconds_count") == taken;
+        (all && scrape.sum("fleetline_deliveries_in_hand") == 0).then_some(scrape)
+    })
+    .await;
+    let healthy = [("upstream", "openai"), ("outcome", "healthy")];
+    assert_eq!(worker.value("fleetline_calls_total", &healthy), made);
+    assert_eq!(worker.value("fleetline_call_duration_seconds_count", &healthy[..1]), made);
+    let succeeded = worker.value("fleetline_finishes_total", &[("outcome", "succeeded")]);
+    assert!(succeeded >= JOBS, "{succeeded} succeeded");
+    assert!(worker.sum("fleetline_finish_batch_jobs_sum") >= succeeded);
+    assert!(worker.sum("fleetline_job_queue_wait_seconds_count") >= JOBS);
+    for direction in ["input_tokens", "output_tokens"] {
+        let tokens =
+            worker.value("fleetline_tokens_total", &[("upstream", "openai"), ("dimension", direction)]);
+        assert!(tokens > 0, "{direction}");
+    }
+    let fleet = Scrape::of(&serve).await;
+    let used = fleet.value("fleetline_upstream_used", &[("upstream", "openai"), ("dimension", "requests")]);
+    assert!(used >= made.min(JOBS), "{used} of {made}");
+    assert!(fleet.sum("fleetline_dispatched_total") >= JOBS);
+    let explained = rig.json(&["explain", &last, "--fleet", "--json"]);
+    assert_eq!(explained["state"], "succeeded");
+
+    every_metric_is_documented(&[fleet, worker]);
+    rig.end().await;
+}
+
+fn every_metric_is_documented(scrapes: &[Scrape]) {
+    let exported: BTreeSet<String> = scrapes.iter().flat_map(Scrape::families).collect();
+    let page = include_str!("../../../../docs/metrics.md");
+    let documented: BTreeSet<String> = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `fleetline_"))
+        .map(|line| format!("fleetline_{}", line.split(['`', '{']).next().expect("a name")))
+        .collect();
+    // A family without samples is not shown.
+    let unknown: Vec<_> = exported.difference(&documented).collect();
+    assert!(unknown.is_empty() && !exported.is_empty(), "not in docs/metrics.md: {unknown:?}");
+}
