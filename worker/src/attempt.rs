@@ -53,7 +53,8 @@ pub(crate) struct Attempts {
 }
 
 impl Attempts {
-    /// Works on one delivery, which is in hand until its outcome is recorded. An error means that the ledger cannot be reached: the worker stops.
+    /// Works on one delivery, which is in hand until its outcome is recorded. An error means that the
+    /// ledger cannot be reached: the worker stops.
     pub(crate) async fn work_on(&self, delivery: Delivery, in_hand: InHand) -> Result<(), PortError> {
         kill_point::reach("delivery.taken");
         let envelope = match Envelope::decode(&delivery.body) {
@@ -91,7 +92,9 @@ impl Attempts {
         let mut passage = self.flow.passage();
         let outcome = self.under_lease(&envelope, kind, &lease, &context, &mut passage).await?;
         passage.end_call();
-        let recorded = self.record(delivery, &envelope, kind, outcome, context.usage(), started).await;
+        // As long as the outcome is not recorded nobody else may call for it.
+        let recording = self.record(delivery, &envelope, kind, outcome, context.usage(), started);
+        let recorded = lease.renewed_during(recording).await;
         let settling = std::mem::take(&mut passage.settling);
         match recorded {
             Ok(()) => drop(passage),
@@ -112,6 +115,27 @@ impl Attempts {
         context: &CallContext,
         passage: &mut Passage<'_>,
     ) -> Result<Outcome, PortError> {
+        let outcome = tokio::select! {
+            biased;
+            outcome = self.check_and_call(envelope, kind, context, passage) => outcome?,
+            loss = lease.lost() => match loss {
+                Loss::ToAnother => Outcome::Superseded,
+                Loss::OutOfReach(error) => not_now(PORT_PAUSE, &error.to_string()),
+            },
+            () = self.stop.cancelled() => Outcome::Drained,
+        };
+        context.cancel.cancel();
+        Ok(outcome)
+    }
+
+    /// The check may take as long as the ledger is away.
+    async fn check_and_call(
+        &self,
+        envelope: &Envelope,
+        kind: &Arc<dyn DynKind>,
+        context: &CallContext,
+        passage: &mut Passage<'_>,
+    ) -> Result<Outcome, PortError> {
         // A redelivered message of a job that is finished must not be paid for again.
         match self.committer.validity(envelope.job_id, envelope.fence).await? {
             Validity::Current => {}
@@ -127,17 +151,7 @@ impl Attempts {
             return Ok(Outcome::Superseded);
         };
         kill_point::swallow(args.get());
-        let outcome = tokio::select! {
-            biased;
-            outcome = self.admit_and_call(envelope, args, kind, context, passage) => outcome,
-            loss = lease.lost() => match loss {
-                Loss::ToAnother => Outcome::Superseded,
-                Loss::OutOfReach(error) => not_now(PORT_PAUSE, &error.to_string()),
-            },
-            () = self.stop.cancelled() => Outcome::Drained,
-        };
-        context.cancel.cancel();
-        Ok(outcome)
+        Ok(self.admit_and_call(envelope, args, kind, context, passage).await)
     }
 
     async fn admit_and_call(

@@ -1,5 +1,6 @@
 //! A lease that is renewed while its job runs.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -75,6 +76,16 @@ impl HeldLease {
         }
     }
 
+    /// Renews it while something goes on that its loss does not stop.
+    pub(crate) async fn renewed_during<Work: Future>(&self, work: Work) -> Work::Output {
+        let mut work = pin!(work);
+        tokio::select! {
+            biased;
+            done = &mut work => done,
+            _ = self.lost() => work.await,
+        }
+    }
+
     /// Gives it up. If that fails it ends by itself.
     pub(crate) async fn release(self) {
         if let Err(error) = self.leases.release(&self.key, self.holder).await {
@@ -88,4 +99,36 @@ impl HeldLease {
 fn token(redelivered: bool) -> u64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     if redelivered { u64::try_from(since.as_micros()).unwrap_or(u64::MAX) } else { 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use fleetline_shared::domain::JobId;
+    use fleetline_shared::embedded::MemoryLeases;
+
+    use super::*;
+
+    const TTL: Duration = Duration::from_secs(1);
+
+    #[tokio::test(start_paused = true)]
+    async fn it_is_held_as_long_as_an_outcome_waits_to_be_recorded() {
+        let leases: Arc<dyn Leases> = Arc::new(MemoryLeases::default());
+        let holder = Holder { job: JobId::new(), fence: 1, token: 0 };
+        let other = Holder { job: JobId::new(), fence: 1, token: 0 };
+        assert_eq!(leases.acquire("key", holder, TTL).await.unwrap(), Acquired::Yes);
+        let lease = HeldLease {
+            leases: Arc::clone(&leases),
+            key: "key".into(),
+            holder,
+            ttl: TTL,
+            taken: Instant::now(),
+        };
+        let another = lease.renewed_during(async {
+            sleep(10 * TTL).await;
+            leases.acquire("key", other, TTL).await
+        });
+        assert!(matches!(another.await.unwrap(), Acquired::Held { .. }));
+        lease.release().await;
+        assert_eq!(leases.acquire("key", other, TTL).await.unwrap(), Acquired::Yes);
+    }
 }
