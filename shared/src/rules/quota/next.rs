@@ -73,12 +73,12 @@ impl QuotaState {
 
     /// The dimension that an ask claims if it is refused: one that would have to wait for more than can
     /// be given ahead of time, as smaller asks are. Those are sent as soon as less than half a hold is
-    /// given out, so already an ask of a good part of the other half would find its place taken again
+    /// given out, so already an ask of most of the other half would find its place taken again
     /// and again. Money is not paced: what is left goes to whoever asks.
     pub(super) fn claimed(&self, spend: Spend, decides: Decides, hold: u64) -> Option<Dimension> {
         let Decides::Whole(dimension) = decides else { return None };
         let is_tokens = !matches!(dimension, Dimension::Requests | Dimension::Money);
-        let refills_too_slowly = self.meters.get(dimension)?.refill(units(spend, dimension)) > hold / 4;
+        let refills_too_slowly = self.meters.get(dimension)?.refill(units(spend, dimension)) > hold / 5 * 2;
         (is_tokens && refills_too_slowly).then_some(dimension)
     }
 }

@@ -41,7 +41,7 @@ local function set_claim(meter, spend, hold, at)
   state.claim, state.claim_until = '', 0
   local dimension = meter and meter.dimension
   local is_tokens = meter and dimension ~= 'requests' and dimension ~= 'money'
-  if is_tokens and refill(meter, spend[dimension]) > math.floor(hold / 4) then
+  if is_tokens and refill(meter, spend[dimension]) > math.floor(hold / 5) * 2 then
     local numbers = { dimension, text(spend.input), text(spend.output), text(spend.money) }
     state.claim, state.claim_until = table.concat(numbers, ' '), at + GRACE
   end
