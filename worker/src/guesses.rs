@@ -66,6 +66,9 @@ impl GuessedQuotas {
     }
 
     fn close(&self, reservation: &Reservation) -> Option<(String, u64)> {
+        if reservation.spend.output_tokens == 0 {
+            return None;
+        }
         self.guesses().open.remove(&(reservation.id, reservation.upstream.clone()))
     }
 }
@@ -73,10 +76,13 @@ impl GuessedQuotas {
 #[async_trait]
 impl Quotas for GuessedQuotas {
     async fn admit(&self, mut ask: Ask) -> Result<Admission, PortError> {
-        let (upstream, model) = (ask.upstream.clone(), ask.model.clone().unwrap_or_default());
         let guess = ask.spend.output_tokens;
+        if guess == 0 {
+            return self.quotas.admit(ask).await;
+        }
+        let (upstream, model) = (ask.upstream.clone(), ask.model.clone().unwrap_or_default());
         let likely = self.guesses().shares.get(&(upstream, model.clone())).map_or(1.0, Shares::likely);
-        ask.spend.output_tokens = share_of(guess, likely);
+        ask.spend.output_tokens = share_of(guess, likely).max(1);
         let admission = self.quotas.admit(ask).await?;
         if let Admission::Go { reservation, .. } = &admission {
             let mut guesses = self.guesses();

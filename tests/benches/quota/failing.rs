@@ -12,27 +12,29 @@ use super::rig::{Limit, Rig, Site};
 
 const WORKERS: usize = 16;
 
-/// No answer for one window. Prints the calls that were made nevertheless, and the way back.
+/// No answer for a minute. Prints the calls that were made nevertheless, and the way back.
 pub(crate) async fn print_outage(site: &Site, extent: &Extent) {
+    const OUTAGE: Duration = Duration::from_mins(1);
+    /// The breaker is open for so long before one call tries; a tenth more at random.
+    const PROBE: Duration = Duration::from_secs(10);
     /// Calls that were on their way when it began, and those that had to fail before anybody knew.
     const OPENING: Duration = Duration::from_secs(2);
     let limit = Limit::Requests(6_000);
-    let (rig, begin) = running(site, extent, limit).await;
-    let seconds = extent.window.as_secs();
-    rig.provider.fails(&format!("0s..{seconds}s outage reset")).await;
-    sleep(extent.window).await;
-    let patience = extent.window * 4 + Duration::from_mins(2);
-    let served_after = begin + us(extent.window * 2);
-    rig.provider
-        .reaches(patience, |summary| summary["last_at_us"].as_u64() >= Some(served_after + us(extent.window)))
-        .await;
+    let settings = ["FOR", "FOR_AT_MOST"].map(|name| {
+        (format!("FLEETLINE_UPSTREAMS__OPENAI__BREAKER__{name}"), format!("{}s", PROBE.as_secs()))
+    });
+    let (rig, begin) = running(site, extent, limit, &settings).await;
+    rig.provider.fails(&format!("0s..{}s outage reset", OUTAGE.as_secs())).await;
+    sleep(OUTAGE + PROBE * 3 / 2 + extent.window).await;
     let calls = rig.provider.calls().await;
     let first = calls.first_of("fault", begin).expect("a call met the outage");
-    let end = first + us(extent.window);
+    let end = first + us(OUTAGE);
     let back = calls.first_of("served", end).map(|at| Duration::from_micros(at - end));
     println!(
-        "outage of {seconds} s, {WORKERS} workers: calls in its first {} s {}, in the rest of it {}; first answer {} \
-         after its end; {}",
+        "outage of {} s, {WORKERS} workers, a probe every {} s: calls in its first {} s {}, in the rest of it {}; first \
+         answer {} after its end; {}",
+        OUTAGE.as_secs(),
+        PROBE.as_secs(),
         OPENING.as_secs(),
         calls.within(first..first + us(OPENING)),
         calls.within(first + us(OPENING)..end),
@@ -49,7 +51,7 @@ pub(crate) async fn print_storm(site: &Site, extent: &Extent) {
     /// What was on its way when the 429 came; what comes later was sent although it was known.
     const ON_ITS_WAY: Duration = Duration::from_millis(100);
     let limit = Limit::Requests(6_000);
-    let (rig, begin) = running(site, extent, limit).await;
+    let (rig, begin) = running(site, extent, limit, &[]).await;
     rig.provider.fails("0s..1s storm retry-after=5s").await;
     sleep(PAUSE * 2).await;
     let calls = rig.provider.calls().await;
@@ -71,10 +73,14 @@ pub(crate) async fn print_storm(site: &Site, extent: &Extent) {
 }
 
 /// A fleet that has called for a window, and the time.
-async fn running(site: &Site, extent: &Extent, limit: Limit) -> (Rig, u64) {
+async fn running(site: &Site, extent: &Extent, limit: Limit, settings: &[(String, String)]) -> (Rig, u64) {
     const WINDOWS: u64 = 6;
     let jobs = usize::try_from(limit.amount(extent) * WINDOWS).expect("a few");
-    let rig = Rig::start(site, extent, limit, "sliding-window", WORKERS, jobs).await;
+    let mut rig = Rig::prepare(site, extent, limit, "sliding-window").await;
+    for (name, value) in settings {
+        rig.set(name, value);
+    }
+    rig.begin(WORKERS, jobs).await;
     let patience = extent.window * 4 + Duration::from_mins(2);
     let amount = limit.amount(extent);
     let is_running = |summary: &Value| summary["charged_calls"].as_u64() >= Some(amount);
