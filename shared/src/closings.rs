@@ -37,8 +37,17 @@ impl Closings {
         by_name.entry(upstream.to_owned()).or_default().clone()
     }
 
-    /// Wakes those who sleep for a slot. Of two closings the one that lasts longer counts.
+    /// Wakes those who sleep for a slot. Of two closings the one that lasts longer counts. People hear
+    /// of a breaker that opens: jobs wait then, and nothing else tells why.
     pub(crate) fn tell(&self, upstream: &str, closing: Closing) {
+        if closing.lack == Lack::Breaker {
+            let seconds = closing.until.saturating_duration_since(Instant::now()).as_secs();
+            tracing::warn!(
+                upstream,
+                seconds,
+                "calls failed one after the other: none is made for so long, then one tries again"
+            );
+        }
         self.of(upstream).send_modify(|known| {
             let longer = known.take().filter(|known| known.until > closing.until);
             let last_id = closing.last_id;
