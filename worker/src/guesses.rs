@@ -106,7 +106,6 @@ impl Quotas for GuessedQuotas {
     async fn settle(&self, reservation: Reservation, end: CallEnd) -> Result<(), PortError> {
         if let Some((model, guess)) = self.close(&reservation)
             && let (Some(used), Some(_)) = (end.used, end.took)
-            && guess > 0
         {
             let share = used.output_tokens as f64 / guess as f64;
             self.guesses().shares.entry((reservation.upstream.clone(), model)).or_default().note(share);

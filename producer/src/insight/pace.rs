@@ -48,12 +48,8 @@ fn calls_per_second(rate: f64) -> String {
 /// As settings and people call it.
 pub(super) fn dimension_name(dimension: Dimension) -> &'static str {
     match dimension {
-        Dimension::Requests => "requests",
-        Dimension::InputTokens => "input_tokens",
-        Dimension::OutputTokens => "output_tokens",
-        Dimension::Tokens => "tokens",
-        Dimension::Concurrency => "concurrency",
         Dimension::Money => "budget",
+        other => other.as_str(),
     }
 }
 

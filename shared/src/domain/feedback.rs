@@ -19,6 +19,20 @@ pub enum Dimension {
     Money,
 }
 
+impl Dimension {
+    /// Its name, as metrics have it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Requests => "requests",
+            Self::InputTokens => "input_tokens",
+            Self::OutputTokens => "output_tokens",
+            Self::Tokens => "tokens",
+            Self::Concurrency => "concurrency",
+            Self::Money => "money",
+        }
+    }
+}
+
 /// What an answer says about the quota, in its headers or its body. Nothing said: nothing known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Feedback {

@@ -38,7 +38,7 @@ pub(super) struct Counted {
 
 impl Counted {
     pub(super) fn new(upstream: &str, dimension: Dimension) -> Self {
-        Self { upstream: upstream.to_owned(), dimension: dimension_name(dimension) }
+        Self { upstream: upstream.to_owned(), dimension: dimension.as_str() }
     }
 }
 
@@ -70,17 +70,6 @@ pub(super) struct Waiting {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct Part {
     pub(super) part: &'static str,
-}
-
-pub(super) fn dimension_name(dimension: Dimension) -> &'static str {
-    match dimension {
-        Dimension::Requests => "requests",
-        Dimension::InputTokens => "input_tokens",
-        Dimension::OutputTokens => "output_tokens",
-        Dimension::Tokens => "tokens",
-        Dimension::Concurrency => "concurrency",
-        Dimension::Money => "money",
-    }
 }
 
 pub(super) fn verdict_name(verdict: Verdict) -> &'static str {
