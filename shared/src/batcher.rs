@@ -2,59 +2,76 @@
 //!
 //! An idle batcher adds no delay, since no timer waits for company; a busy one makes one call for
 //! hundreds of requests. Only requests that nobody is in a hurry for wait a while for others to go with.
+//! When more wait than go in one call, a further call goes beside the one in flight.
 
 use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
 /// A request, when it goes at the latest, and who waits for its answer.
 type Waiting<Request, Answer> = (Request, Instant, oneshot::Sender<Answer>);
 
+/// How requests go together.
+#[derive(Clone, Copy, Debug)]
+pub struct Groups {
+    /// Requests in one call at most.
+    pub limit: usize,
+    /// Calls at the same time at most.
+    pub width: usize,
+}
+
 /// The sending half. Clones share the task.
 pub struct Batcher<Request, Answer> {
     queue: mpsc::UnboundedSender<Waiting<Request, Answer>>,
+    crowd: Arc<Crowd>,
 }
 
 impl<Request, Answer> Clone for Batcher<Request, Answer> {
     fn clone(&self) -> Self {
-        Self { queue: self.queue.clone() }
+        Self { queue: self.queue.clone(), crowd: Arc::clone(&self.crowd) }
+    }
+}
+
+/// Tells the task when as many wait as go in one call: it does not look at each that comes while a call
+/// is in flight.
+struct Crowd {
+    limit: usize,
+    queued: AtomicUsize,
+    is_there: Notify,
+}
+
+impl Crowd {
+    fn grow(&self) {
+        if self.queued.fetch_add(1, Ordering::Relaxed) + 1 == self.limit {
+            self.is_there.notify_one();
+        }
+    }
+
+    fn shrink(&self, by: usize) {
+        self.queued.fetch_sub(by, Ordering::Relaxed);
     }
 }
 
 impl<Request: Send + 'static, Answer: Send + 'static> Batcher<Request, Answer> {
     /// Starts the task. It ends when the last `Batcher` is dropped. `call` answers the requests
     /// in their order. The queue needs no bound: each caller waits for its answer.
-    pub fn start<Call, Answers>(limit: usize, call: Call) -> Self
+    pub fn start<Call, Answers>(groups: Groups, call: Call) -> Self
     where
         Call: Fn(Vec<Request>) -> Answers + Send + 'static,
-        Answers: Future<Output = Vec<Answer>> + Send,
+        Answers: Future<Output = Vec<Answer>> + Send + 'static,
     {
-        let (queue, mut waiting) = mpsc::unbounded_channel::<Waiting<Request, Answer>>();
-        tokio::spawn(async move {
-            let mut group: Vec<Waiting<Request, Answer>> = Vec::with_capacity(limit);
-            let mut is_open = true;
-            while is_open {
-                let due = group.iter().map(|(_, due, _)| *due).min();
-                let room = limit - group.len();
-                tokio::select! {
-                    biased;
-                    came = waiting.recv_many(&mut group, room) => is_open = came > 0,
-                    () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
-                }
-                let now = Instant::now();
-                let is_due = group.len() == limit || group.iter().any(|(_, due, _)| *due <= now);
-                if !group.is_empty() && (is_due || !is_open) {
-                    let together = group.drain(..).map(|(request, _, caller)| (request, caller));
-                    let (requests, callers): (Vec<_>, Vec<_>) = together.unzip();
-                    for (caller, answer) in callers.into_iter().zip(call(requests).await) {
-                        let _ = caller.send(answer);
-                    }
-                }
-            }
-        });
-        Self { queue }
+        let (queue, inbox) = mpsc::unbounded_channel();
+        let crowd = Crowd { limit: groups.limit, queued: AtomicUsize::new(0), is_there: Notify::new() };
+        let crowd = Arc::new(crowd);
+        let gathering = Gathering { inbox, crowd: Arc::clone(&crowd), group: Vec::new(), due: None };
+        tokio::spawn(run(groups, gathering, call));
+        Self { queue, crowd }
     }
 
     /// The answer to one request; `None` if the task is gone.
@@ -66,7 +83,99 @@ impl<Request: Send + 'static, Answer: Send + 'static> Batcher<Request, Answer> {
     pub async fn ask_within(&self, request: Request, patience: Duration) -> Option<Answer> {
         let (caller, answer) = oneshot::channel();
         self.queue.send((request, Instant::now() + patience, caller)).ok()?;
+        self.crowd.grow();
         answer.await.ok()
+    }
+}
+
+/// What goes in the next call.
+struct Gathering<Request, Answer> {
+    inbox: mpsc::UnboundedReceiver<Waiting<Request, Answer>>,
+    crowd: Arc<Crowd>,
+    group: Vec<Waiting<Request, Answer>>,
+    /// When the most hasty of the group goes.
+    due: Option<Instant>,
+}
+
+impl<Request, Answer> Gathering<Request, Answer> {
+    /// Waits for requests, or until one must go. Whether more can come.
+    async fn wait(&mut self) -> bool {
+        let before = self.group.len();
+        let room = self.crowd.limit - before;
+        let is_open = tokio::select! {
+            biased;
+            came = self.inbox.recv_many(&mut self.group, room) => came > 0,
+            () = sleep_until(self.due.unwrap_or_else(Instant::now)), if self.due.is_some() => true,
+        };
+        self.came(before);
+        is_open
+    }
+
+    /// Takes what is there.
+    fn take(&mut self) {
+        let before = self.group.len();
+        while self.group.len() < self.crowd.limit
+            && let Ok(waiting) = self.inbox.try_recv()
+        {
+            self.group.push(waiting);
+        }
+        self.came(before);
+    }
+
+    fn came(&mut self, before: usize) {
+        let came = &self.group[before..];
+        self.crowd.shrink(came.len());
+        self.due = came.iter().map(|(_, due, _)| *due).chain(self.due).min();
+    }
+
+    fn is_full(&self) -> bool {
+        self.group.len() + self.inbox.len() >= self.crowd.limit
+    }
+
+    fn is_due(&self) -> bool {
+        self.group.len() == self.crowd.limit || self.due.is_some_and(|due| due <= Instant::now())
+    }
+}
+
+async fn run<Request, Answer, Call, Answers>(
+    groups: Groups,
+    mut gathering: Gathering<Request, Answer>,
+    call: Call,
+) where
+    Call: Fn(Vec<Request>) -> Answers,
+    Answers: Future<Output = Vec<Answer>>,
+{
+    let crowd = Arc::clone(&gathering.crowd);
+    let mut calls = FuturesUnordered::new();
+    let mut is_open = true;
+    while is_open || !calls.is_empty() {
+        if calls.is_empty() {
+            is_open = gathering.wait().await;
+        } else {
+            let may_begin = calls.len() < groups.width;
+            if !(may_begin && gathering.is_full()) {
+                tokio::select! {
+                    biased;
+                    _ = calls.next() => {}
+                    () = crowd.is_there.notified(), if may_begin => {}
+                }
+            }
+            if calls.len() < groups.width && (calls.is_empty() || gathering.is_full()) {
+                gathering.take();
+            }
+        }
+        let goes = calls.is_empty() || gathering.group.len() == groups.limit;
+        if goes && !gathering.group.is_empty() && (gathering.is_due() || !is_open) {
+            gathering.due = None;
+            let (requests, callers): (Vec<_>, Vec<_>) =
+                gathering.group.drain(..).map(|(request, _, caller)| (request, caller)).unzip();
+            let answers = call(requests);
+            calls.push(async move {
+                for (caller, answer) in callers.into_iter().zip(answers.await) {
+                    let _ = caller.send(answer);
+                }
+            });
+        }
     }
 }
 
@@ -78,12 +187,16 @@ mod tests {
 
     use super::*;
 
-    #[tokio::test]
-    async fn what_comes_during_a_call_goes_together_in_the_next() {
+    const ONE: Groups = Groups { limit: 100, width: 1 };
+
+    /// Calls that double their numbers when the gate opens, with the sizes of their groups.
+    type Gated = (Batcher<u32, u32>, Arc<Mutex<Vec<usize>>>, Arc<Semaphore>);
+
+    fn gated(groups: Groups) -> Gated {
         let sizes = Arc::new(Mutex::new(Vec::new()));
         let gate = Arc::new(Semaphore::new(0));
         let (seen, held) = (Arc::clone(&sizes), Arc::clone(&gate));
-        let batcher = Batcher::start(100, move |requests: Vec<u32>| {
+        let batcher = Batcher::start(groups, move |requests: Vec<u32>| {
             let (seen, held) = (Arc::clone(&seen), Arc::clone(&held));
             async move {
                 seen.lock().unwrap().push(requests.len());
@@ -91,30 +204,60 @@ mod tests {
                 requests.into_iter().map(|n| n * 2).collect()
             }
         });
-        let ask = |n| {
+        (batcher, sizes, gate)
+    }
+
+    /// Asks for these, and goes on when so many calls have begun.
+    async fn ask_all(
+        (batcher, sizes, _): &Gated,
+        numbers: std::ops::RangeInclusive<u32>,
+        calls: usize,
+    ) -> tokio::task::JoinSet<u32> {
+        let mut asks = tokio::task::JoinSet::new();
+        for n in numbers {
             let batcher = batcher.clone();
-            tokio::spawn(async move { batcher.ask(n).await.unwrap() })
-        };
-        let first = ask(1);
-        while sizes.lock().unwrap().is_empty() {
+            asks.spawn(async move { batcher.ask(n).await.unwrap() });
             tokio::task::yield_now().await;
         }
-        let rest: Vec<_> = (2..=5).map(ask).collect();
-        tokio::task::yield_now().await;
-        gate.add_permits(2);
-        assert_eq!(first.await.unwrap(), 2);
-        let mut answers = Vec::new();
-        for answer in rest {
-            answers.push(answer.await.unwrap());
+        while sizes.lock().unwrap().len() < calls {
+            tokio::task::yield_now().await;
         }
-        assert_eq!(answers, [4, 6, 8, 10]);
-        assert_eq!(*sizes.lock().unwrap(), [1, 4]);
+        asks
+    }
+
+    async fn sorted(asks: tokio::task::JoinSet<u32>) -> Vec<u32> {
+        let mut answers = asks.join_all().await;
+        answers.sort_unstable();
+        answers
+    }
+
+    #[tokio::test]
+    async fn what_comes_during_a_call_goes_together_in_the_next() {
+        let gated = gated(ONE);
+        let first = ask_all(&gated, 1..=1, 1).await;
+        let rest = ask_all(&gated, 2..=5, 1).await;
+        gated.2.add_permits(2);
+        assert_eq!(sorted(first).await, [2]);
+        assert_eq!(sorted(rest).await, [4, 6, 8, 10]);
+        assert_eq!(*gated.1.lock().unwrap(), [1, 4]);
+    }
+
+    #[tokio::test]
+    async fn a_crowd_does_not_wait_for_the_call_in_flight() {
+        let gated = gated(Groups { limit: 3, width: 2 });
+        let first = ask_all(&gated, 1..=1, 1).await;
+        let crowd = ask_all(&gated, 2..=9, 2).await;
+        assert_eq!(*gated.1.lock().unwrap(), [1, 3], "and no more calls than two");
+        gated.2.add_permits(9);
+        assert_eq!(sorted(first).await, [2]);
+        assert_eq!(sorted(crowd).await, [4, 6, 8, 10, 12, 14, 16, 18]);
+        assert_eq!(*gated.1.lock().unwrap(), [1, 3, 3, 2]);
     }
 
     #[tokio::test(start_paused = true)]
     async fn who_is_patient_goes_with_the_next_or_alone() {
         let batcher =
-            Batcher::start(100, |requests: Vec<u32>| async move { vec![requests.len(); requests.len()] });
+            Batcher::start(ONE, |requests: Vec<u32>| async move { vec![requests.len(); requests.len()] });
         let patience = Duration::from_secs(5);
         let (began, patient) = (Instant::now(), batcher.ask_within(1, patience));
         let hasty = async {

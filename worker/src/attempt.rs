@@ -14,6 +14,7 @@ use fleetline_shared::domain::{
 use fleetline_shared::kill_point;
 use fleetline_shared::ports::{Delivery, Finish, Finished, Lack, Leases, Quotas, Validity};
 use fleetline_shared::rules::{Standing, decide};
+use futures_util::future::OptionFuture;
 use serde_json::value::RawValue;
 use tokio::join;
 use tokio::time::Instant;
@@ -23,7 +24,7 @@ use crate::Terms;
 use crate::call::{call, not_now};
 use crate::committer::Committer;
 use crate::flow::{Flow, InHand, Passage};
-use crate::gate::{Gate, Pass, Permission, Told};
+use crate::gate::{Gate, Pass, Permission, Settling, Told};
 use crate::lease::{HeldLease, Loss, Taken};
 use crate::while_open::Barred;
 
@@ -52,21 +53,35 @@ pub(crate) struct Attempts {
     pub(crate) stop: CancellationToken,
 }
 
+/// What is left to do for a job whose outcome is recorded. Nobody waits for it, so it need not hurry.
+#[derive(Default)]
+pub(crate) struct Leaving {
+    settling: Settling,
+    lease: Option<HeldLease>,
+}
+
+impl Leaving {
+    /// Settles its quota and gives its lease up.
+    pub(crate) async fn done(self) {
+        join!(self.settling.done(), OptionFuture::from(self.lease.map(HeldLease::release)));
+    }
+}
+
 impl Attempts {
-    /// Works on one delivery, which is in hand until its outcome is recorded. An error means that the
-    /// ledger cannot be reached: the worker stops.
-    pub(crate) async fn work_on(&self, delivery: Delivery, in_hand: InHand) -> Result<(), PortError> {
+    /// Works on one delivery, which is in hand until its outcome is recorded. Returns what is left to
+    /// do then. An error means that the ledger cannot be reached: the worker stops.
+    pub(crate) async fn work_on(&self, delivery: Delivery, in_hand: InHand) -> Result<Leaving, PortError> {
         kill_point::reach("delivery.taken");
         let envelope = match Envelope::decode(&delivery.body) {
             Ok(envelope) => envelope,
             Err(error) => {
                 reject(delivery, error.to_string()).await;
-                return Ok(());
+                return Ok(Leaving::default());
             }
         };
         let Some(kind) = self.registry.get(&envelope.kind) else {
             reject(delivery, format!("this worker does not know kind `{}`", envelope.kind)).await;
-            return Ok(());
+            return Ok(Leaving::default());
         };
         let started = Instant::now();
         let lease = match HeldLease::take(&self.leases, &envelope, delivery.redelivered, self.lease_ttl).await
@@ -75,15 +90,17 @@ impl Attempts {
             // The same message twice. Nothing is written: the job is in good hands.
             Ok(Taken::Duplicate) => {
                 acknowledge(Some(delivery)).await;
-                return Ok(());
+                return Ok(Leaving::default());
             }
             Ok(Taken::Held { expires_in }) => {
                 let outcome = not_now(expires_in, "another worker holds the lease on its key");
-                return self.record(delivery, &envelope, kind, outcome, Usage::default(), started).await;
+                self.record(delivery, &envelope, kind, outcome, Usage::default(), started).await?;
+                return Ok(Leaving::default());
             }
             Err(error) => {
                 let outcome = not_now(PORT_PAUSE, &error.to_string());
-                return self.record(delivery, &envelope, kind, outcome, Usage::default(), started).await;
+                self.record(delivery, &envelope, kind, outcome, Usage::default(), started).await?;
+                return Ok(Leaving::default());
             }
         };
         kill_point::reach("lease.acquired");
@@ -95,15 +112,14 @@ impl Attempts {
         // As long as the outcome is not recorded nobody else may call for it.
         let recording = self.record(delivery, &envelope, kind, outcome, context.usage(), started);
         let recorded = lease.renewed_during(recording).await;
-        let settling = std::mem::take(&mut passage.settling);
-        match recorded {
-            Ok(()) => drop(passage),
-            Err(_) => passage.never_recorded(),
-        }
-        // Nobody waits for these, so they need not hurry.
+        let leaving = Leaving { settling: std::mem::take(&mut passage.settling), lease: Some(lease) };
         drop(in_hand);
-        join!(settling.done(), lease.release());
-        recorded
+        if let Err(error) = recorded {
+            passage.never_recorded();
+            leaving.done().await;
+            return Err(error);
+        }
+        Ok(leaving)
     }
 
     /// Everything that may only happen while the lease is held. Whatever ends it first wins.

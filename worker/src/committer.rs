@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use fleetline_shared::batcher::Batcher;
+use fleetline_shared::batcher::{Batcher, Groups};
 use fleetline_shared::domain::{JobId, PortError};
 use fleetline_shared::kill_point;
 use fleetline_shared::ports::{Finish, FinishLedger, Finished, Validity};
@@ -11,8 +11,11 @@ use serde_json::value::RawValue;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
-/// Outcomes in one transaction at most.
-const GROUP: usize = 256;
+/// Outcomes in one transaction at most, and transactions at the same time: while one waits for the disk
+/// the next one works.
+const FINISHES: Groups = Groups { limit: 128, width: 3 };
+/// Questions in one statement at most.
+const CHECKS: Groups = Groups { limit: 256, width: 2 };
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
@@ -37,7 +40,7 @@ impl Committer {
         Self {
             ledger: Arc::clone(ledger),
             retries,
-            finishes: Batcher::start(GROUP, move |finishes| {
+            finishes: Batcher::start(FINISHES, move |finishes| {
                 let (ledger, retries) = (Arc::clone(&for_finish), of_finish.clone());
                 async move {
                     let count = finishes.len();
@@ -45,7 +48,7 @@ impl Committer {
                     spread(answers, count)
                 }
             }),
-            checks: Batcher::start(GROUP, move |dispatches| {
+            checks: Batcher::start(CHECKS, move |dispatches| {
                 let (ledger, retries) = (Arc::clone(&for_check), of_check.clone());
                 async move {
                     let count = dispatches.len();

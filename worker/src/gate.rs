@@ -1,12 +1,12 @@
 //! The gate to an upstream: quota is set aside before a call and settled after it.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use fleetline_shared::domain::{Envelope, Feedback, PortError, Spend, Usage, Verdict};
 use fleetline_shared::ports::{Admission, Ask, CallEnd, Lack, Quotas, Reservation, Turn};
-
-use tokio::task::JoinHandle;
 
 use crate::Terms;
 
@@ -103,7 +103,7 @@ impl<'a> Pass<'a> {
     }
 
     /// Frees the call's place, books what it really used, and passes on what the upstream told. That
-    /// goes on by itself: the outcome need not wait for it.
+    /// begins at once, and goes on while the outcome is recorded.
     pub(crate) fn settle(self, usage: Usage, told: Told) -> Settling {
         let Some(reservation) = self.reservation else { return Settling(None) };
         let used = spend(self.terms, self.model.as_deref(), usage.input_tokens, usage.output_tokens);
@@ -117,23 +117,26 @@ impl<'a> Pass<'a> {
             feedback,
         };
         let quotas = self.quotas;
-        Settling(Some(tokio::spawn(async move {
+        let mut settling = Box::pin(async move {
             if let Err(error) = quotas.settle(reservation, end).await {
                 tracing::debug!(%error, "quota could not be settled; the estimate stands");
             }
-        })))
+        });
+        // What it asks for goes out now; nobody needs to hear of the answer before all else is done.
+        let begun = settling.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        Settling(begun.is_pending().then_some(settling))
     }
 }
 
 /// A settlement under way.
 #[derive(Default)]
-pub(crate) struct Settling(Option<JoinHandle<()>>);
+pub(crate) struct Settling(Option<Pin<Box<dyn Future<Output = ()> + Send>>>);
 
 impl Settling {
     /// A process that ends before would leave the call's place taken.
     pub(crate) async fn done(self) {
-        if let Some(task) = self.0 {
-            let _ = task.await;
+        if let Some(settling) = self.0 {
+            settling.await;
         }
     }
 }

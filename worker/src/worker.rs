@@ -116,8 +116,10 @@ impl Worker {
             };
             let (attempts, failed) = (Arc::clone(attempts), failed.clone());
             tasks.spawn(async move {
-                if let Err(error) = attempts.work_on(delivery, in_hand).await {
-                    let _ = failed.try_send(error);
+                // What an attempt takes in memory is free again before the rest, which has time.
+                match Box::pin(attempts.work_on(delivery, in_hand)).await {
+                    Ok(leaving) => leaving.done().await,
+                    Err(error) => drop(failed.try_send(error)),
                 }
             });
         }

@@ -1,15 +1,42 @@
--- Takes, prolongs and gives up leases: each request in its turn.
+-- Gives up, prolongs and takes leases, in this order: what is given up can be taken at once.
 --
--- KEYS[i]      the i-th request's lease
--- ARGV[3i-2]   what: `take`, `keep` or `drop`
--- ARGV[3i-1]   holder: job (36 characters), fence (20 digits), token (16 hex digits), with `:` between
--- ARGV[3i]     time to live from now, ms; of no meaning for `drop`
+-- KEYS      the leases that are given up, then those that are prolonged, then those that are taken
+-- ARGV[1]   how many are given up
+-- ARGV[2]   how many are prolonged
+-- ARGV[…]   the holder of each key: job (36 characters), fence (20 digits), token (16 hex digits), with
+--           `:` between
+-- ARGV[…]   of each that is prolonged or taken: time to live from now, ms
 --
--- Returns one number for each request:
---   take   -1 it is this holder's now, -2 another delivery of the same dispatch has it, else the
---          milliseconds until the other holder's ends
---   keep   1, or 0 if another holder has it; a lease that nobody has is taken again
---   drop   1, or 0 if it was no longer this holder's
+-- Returns one number for each key:
+--   given up   1, or 0 if it was no longer this holder's
+--   prolonged  1, or 0 if another holder has it; a lease that nobody has is taken again
+--   taken      -1 it is this holder's now, -2 another delivery of the same dispatch has it, else the
+--              milliseconds until the other holder's ends
+
+local dropped, kept = tonumber(ARGV[1]), tonumber(ARGV[2])
+local answers = {}
+
+local function drop_all()
+  local held, own = redis.call('MGET', unpack(KEYS, 1, dropped)), {}
+  for i = 1, dropped do
+    answers[i] = held[i] == ARGV[2 + i] and 1 or 0
+    if answers[i] == 1 then
+      own[#own + 1] = KEYS[i]
+    end
+  end
+  if own[1] then
+    redis.call('DEL', unpack(own))
+  end
+end
+
+local function keep(key, holder, ttl)
+  local held = redis.call('GET', key)
+  if held and held ~= holder then
+    return 0
+  end
+  redis.call('SET', key, holder, 'PX', ttl)
+  return 1
+end
 
 -- A lease is taken if it is free, or held by the same job under an older fence, or under this one with
 -- a smaller token.
@@ -31,25 +58,12 @@ local function take(key, holder, ttl)
   return -1
 end
 
-local function keep(key, holder, ttl)
-  local held = redis.call('GET', key)
-  if held and held ~= holder then
-    return 0
-  end
-  redis.call('SET', key, holder, 'PX', ttl)
-  return 1
+if dropped > 0 then
+  drop_all()
 end
-
-local function drop(key, holder)
-  if redis.call('GET', key) ~= holder then
-    return 0
-  end
-  return redis.call('DEL', key)
-end
-
-local does = { take = take, keep = keep, drop = drop }
-local answers = {}
-for i, key in ipairs(KEYS) do
-  answers[i] = does[ARGV[3 * i - 2]](key, ARGV[3 * i - 1], ARGV[3 * i])
+local ttls = 2 + #KEYS - dropped
+for i = dropped + 1, #KEYS do
+  local does = i <= dropped + kept and keep or take
+  answers[i] = does(KEYS[i], ARGV[2 + i], ARGV[ttls + i])
 end
 return answers

@@ -16,7 +16,7 @@ use redis::{Pipeline, Value, cmd};
 use self::company::Company;
 use super::Redis;
 use super::script::{self, Script, unexpected};
-use crate::batcher::Batcher;
+use crate::batcher::{Batcher, Groups};
 use crate::domain::{JobId, PortError};
 use crate::kill_point;
 use crate::ports::{Acquired, Held, Holder, Leases};
@@ -45,9 +45,17 @@ pub struct RedisLeases {
     patience: Duration,
 }
 
+/// What becomes of a lease, in the order in which the script goes about it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum What {
+    Drop,
+    Keep,
+    Take,
+}
+
 /// What the script is asked for.
 struct Request {
-    what: &'static str,
+    what: What,
     key: String,
     holder: String,
     ttl: u64,
@@ -64,7 +72,7 @@ impl RedisLeases {
         // One hash tag for all, so that Redis Cluster keeps together what goes together.
         let prefix = format!("{{{}:lease}}:", redis.prefix());
         let for_batches = redis.clone();
-        let batcher = Batcher::start(BATCH, move |requests: Vec<Request>| {
+        let batcher = Batcher::start(Groups { limit: BATCH, width: 2 }, move |requests: Vec<Request>| {
             let redis = for_batches.clone();
             async move {
                 let number = requests.len();
@@ -79,7 +87,7 @@ impl RedisLeases {
 
     async fn ask(
         &self,
-        what: &'static str,
+        what: What,
         key: &str,
         holder: Holder,
         ttl: Duration,
@@ -92,31 +100,38 @@ impl RedisLeases {
     }
 }
 
-/// The script's number for each request.
+/// The script's number for each request. Those that came together are in no order, but for that: what is
+/// given up goes first, for somebody among them may want it.
 async fn run(redis: &Redis, requests: Vec<Request>) -> Result<Vec<i64>, PortError> {
+    let mut places: Vec<usize> = (0..requests.len()).collect();
+    places.sort_by_key(|place| requests[*place].what);
+    let sorted = || places.iter().map(|place| &requests[*place]);
+    let count = |what| requests.iter().filter(|request| request.what == what).count();
     let mut call = SCRIPT.call(requests.len());
-    for request in &requests {
+    for request in sorted() {
         call.arg(&request.key);
     }
-    for Request { what, holder, ttl, .. } in &requests {
-        call.arg(*what).arg(holder).arg(ttl);
+    call.arg(count(What::Drop)).arg(count(What::Keep));
+    for request in sorted() {
+        call.arg(&request.holder);
+    }
+    for request in sorted().filter(|request| request.what != What::Drop) {
+        call.arg(request.ttl);
     }
     let mut values = script::run(redis, PORT, &[&SCRIPT], vec![call]).await?;
     let value = values.pop().unwrap_or(Ok(Value::Nil))?;
-    let numbers = |values: &[Value]| -> Option<Vec<i64>> {
-        values.iter().map(|value| if let Value::Int(number) = value { Some(*number) } else { None }).collect()
-    };
-    match &value {
-        Value::Array(values) if values.len() == requests.len() => numbers(values),
-        _ => None,
+    let Value::Array(numbers) = &value else { return Err(unexpected(PORT, &value)) };
+    let mut answers = vec![None; requests.len()];
+    for (place, number) in places.into_iter().zip(numbers) {
+        answers[place] = if let Value::Int(number) = number { Some(*number) } else { None };
     }
-    .ok_or_else(|| unexpected(PORT, &value))
+    answers.into_iter().collect::<Option<_>>().ok_or_else(|| unexpected(PORT, &value))
 }
 
 #[async_trait]
 impl Leases for RedisLeases {
     async fn acquire(&self, key: &str, holder: Holder, ttl: Duration) -> Result<Acquired, PortError> {
-        let left = self.ask("take", key, holder, ttl, self.company.patience()).await?;
+        let left = self.ask(What::Take, key, holder, ttl, self.company.patience()).await?;
         Ok(match u64::try_from(left) {
             Ok(left) => Acquired::Held { expires_in: Duration::from_millis(left) },
             Err(_) if left == DUPLICATE => Acquired::Duplicate,
@@ -125,11 +140,11 @@ impl Leases for RedisLeases {
     }
 
     async fn renew(&self, key: &str, holder: Holder, ttl: Duration) -> Result<bool, PortError> {
-        Ok(self.ask("keep", key, holder, ttl, ttl / RENEWAL).await? == 1)
+        Ok(self.ask(What::Keep, key, holder, ttl, ttl / RENEWAL).await? == 1)
     }
 
     async fn release(&self, key: &str, holder: Holder) -> Result<bool, PortError> {
-        Ok(self.ask("drop", key, holder, Duration::ZERO, self.patience).await? == 1)
+        Ok(self.ask(What::Drop, key, holder, Duration::ZERO, self.patience).await? == 1)
     }
 
     async fn holder(&self, key: &str) -> Result<Option<Held>, PortError> {

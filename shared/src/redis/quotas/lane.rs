@@ -53,7 +53,9 @@ pub(super) struct Lane {
 impl Lane {
     /// Puts an ask behind those of its priority; one that cannot wait does not queue for a place.
     pub(super) fn push(&mut self, asked: Asked) {
-        self.forget_gone();
+        if self.full_until.is_some() {
+            self.forget_gone();
+        }
         if self.full_until.is_some() && asked.ask.hold.is_zero() {
             return asked.refuse_full(FULL_RETRY);
         }

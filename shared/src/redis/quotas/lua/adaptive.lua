@@ -10,10 +10,10 @@ local function adaptive()
   if adapted or state.adaptive == '' then
     return adapted
   end
-  local min, max = string.match(state.adaptive, '^(%d+) (%d+)$')
+  local min, max = match(state.adaptive, '^(%d+) (%d+)$')
   adapted = { min = tonumber(min), max = tonumber(max) }
   local place = 1
-  for number in string.gmatch(state.adapted, '%d+') do
+  for number in gmatch(state.adapted, '%d+') do
     adapted[ADAPTED[place]] = tonumber(number)
     place = place + 1
   end
@@ -22,9 +22,9 @@ end
 
 local function adaptive_adopt(options)
   if options ~= state.adaptive then
-    local min = string.match(options, '^%d+') or ''
+    local min = match(options, '^%d+') or ''
     state.adaptive, adapted = options, nil
-    state.adapted = options == '' and '' or string.format('%s 0 0 %s %.0f 0 0 0 0', min, min, state.id)
+    state.adapted = options == '' and '' or format('%s 0 0 %s %d 0 0 0 0', min, min, state.id)
   end
 end
 
@@ -34,8 +34,8 @@ local function places()
   if not it then
     return limits.places
   end
-  local found = it.rounds == 0 and math.max(it.min, math.floor(it.limit / 2)) or it.limit
-  return math.min(limits.places or found, found)
+  local found = it.rounds == 0 and max(it.min, floor(it.limit / 2)) or it.limit
+  return min(limits.places or found, found)
 end
 
 local function adaptive_was_full()
@@ -47,18 +47,18 @@ end
 local function adaptive_end_round(it)
   local fails = 10 * it.failed > it.calls + it.failed
   if fails then
-    it.limit = math.max(it.min, math.floor(it.limit * 9 / 10))
+    it.limit = max(it.min, floor(it.limit * 9 / 10))
   end
   if it.calls == 0 then
     return
   end
-  local mean = math.max(1, math.floor(it.took / it.calls))
+  local mean = max(1, floor(it.took / it.calls))
   if it.rounds == 0 then
     it.base, it.measured_at = mean, it.limit
   elseif it.full == 1 and not fails then
-    local gradient = math.min(math.floor(1100 * it.base / mean), 1000)
-    local wanted = math.floor(it.limit * gradient / 1000) + math.floor(math.sqrt(it.limit))
-    it.limit = math.min(math.max(wanted, math.floor(it.limit * 3 / 4), it.min), it.max)
+    local gradient = min(floor(1100 * it.base / mean), 1000)
+    local wanted = floor(it.limit * gradient / 1000) + floor(math.sqrt(it.limit))
+    it.limit = min(max(wanted, floor(it.limit * 3 / 4), it.min), it.max)
   end
   it.rounds = 2 * it.limit < it.measured_at and 0 or (it.rounds + 1) % 20
 end
@@ -70,14 +70,14 @@ local function adaptive_record(id, verdict, took)
     return
   end
   if verdict == 'healthy' then
-    it.calls, it.took = it.calls + 1, it.took + math.min(took, 2 ^ 40)
+    it.calls, it.took = it.calls + 1, it.took + min(took, 2 ^ 40)
   elseif verdict == 'failing' then
     it.failed = it.failed + 1
   else
     return
   end
-  local free = it.rounds == 0 and math.max(it.min, math.floor(it.limit / 2)) or it.limit
-  if it.calls + it.failed >= math.min(math.max(2 * free, 30), 200) then
+  local free = it.rounds == 0 and max(it.min, floor(it.limit / 2)) or it.limit
+  if it.calls + it.failed >= min(max(2 * free, 30), 200) then
     adaptive_end_round(it)
     it.after, it.calls, it.took, it.failed, it.full = state.id, 0, 0, 0, 0
   end

@@ -12,7 +12,7 @@ local terms
 local function breaker_terms()
   if not terms and state.breaker and state.breaker ~= '' then
     local failures, percent, of_at_least, grain, open_for, open_at_most, jitter =
-      string.match(state.breaker, '^(%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+)$')
+      match(state.breaker, '^(%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+)$')
     terms = {
       failures = tonumber(failures), percent = tonumber(percent), of_at_least = tonumber(of_at_least),
       grain = tonumber(grain), open_for = tonumber(open_for), open_at_most = tonumber(open_at_most),
@@ -31,7 +31,7 @@ end
 
 local function breaker_open(length, now)
   local thousandths = now % 2147483647 * 48271 % 2147483647 % 1001
-  local longer = math.floor(math.floor(length / 1000) * terms.jitter * thousandths / 100)
+  local longer = floor(floor(length / 1000) * terms.jitter * thousandths / 100)
   state['breaker.run'], state['breaker.tally'] = 0, ''
   state['breaker.until'], state['breaker.length'] = now + length + longer, length
   state['breaker.probe'], state['breaker.probe_end'] = 0, 0
@@ -59,7 +59,7 @@ local function breaker_admit(now)
     return NOT_BEFORE, state['breaker.until']
   end
   if now < state['breaker.probe_end'] then
-    return NOT_BEFORE, math.min(state['breaker.probe_end'], now + PROBE_PATIENCE)
+    return NOT_BEFORE, min(state['breaker.probe_end'], now + PROBE_PATIENCE)
   end
   return PROBE
 end
@@ -73,8 +73,8 @@ local function breaker_tally(failed, now)
   if terms.percent == 0 then
     return false
   end
-  local newest, calls, failures, kept, last = math.floor(now / terms.grain), 0, 0, {}, nil
-  for n, c, f in string.gmatch(state['breaker.tally'], '(%d+) (%d+) (%d+);') do
+  local newest, calls, failures, kept, last = floor(now / terms.grain), 0, 0, {}, nil
+  for n, c, f in gmatch(state['breaker.tally'], '(%d+) (%d+) (%d+);') do
     n, c, f = tonumber(n), tonumber(c), tonumber(f)
     if n + BREAKER_GRAINS > newest then
       last = { n, c, f }
@@ -91,7 +91,7 @@ local function breaker_tally(failed, now)
     last[3], failures = last[3] + 1, failures + 1
   end
   for i, grain in ipairs(kept) do
-    kept[i] = string.format('%.0f %.0f %.0f;', grain[1], grain[2], grain[3])
+    kept[i] = format('%d %d %d;', grain[1], grain[2], grain[3])
   end
   state['breaker.tally'] = table.concat(kept)
   return calls >= terms.of_at_least and 100 * failures >= terms.percent * calls
@@ -108,8 +108,8 @@ local function breaker_record(id, started, verdict, now)
     if state['breaker.probe'] ~= id then
       return
     elseif failed then
-      local longer = math.min(terms.open_at_most, 2 * state['breaker.length'])
-      return breaker_open(math.max(terms.open_for, longer), now)
+      local longer = min(terms.open_at_most, 2 * state['breaker.length'])
+      return breaker_open(max(terms.open_for, longer), now)
     elseif ended then
       breaker_close(now)
     else

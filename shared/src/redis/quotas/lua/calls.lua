@@ -1,12 +1,21 @@
 
--- Calls under way: `calls.rs`.
+-- Calls under way: `calls.rs`. A call is in the state as long as its id is in the sorted set.
 
-local calls = { count = 0, first_end = nil, begun = {} }
+-- By id: what is known of each, false if there is no such call.
+local calls = { count = 0, first_end = nil, begun = {}, ended = {}, texts = {}, new = {} }
 
--- Those begun by this script go to the sorted set together.
+-- Those that began and ended in this script change the sorted set together.
 local function write_calls()
   in_portions('ZADD', ENDS, calls.begun)
-  calls.begun = {}
+  in_portions('ZREM', ENDS, calls.ended)
+  calls.begun, calls.ended = {}, {}
+end
+
+-- Writes what is to be known of those that began in this script.
+local function write_new_calls()
+  for id, words in pairs(calls.new) do
+    write('call.' .. id, words)
+  end
 end
 
 -- Forgets those whose time is over: their worker died.
@@ -15,8 +24,26 @@ local function count_calls(now)
   in_portions('ZREM', ENDS, over)
   for _, id in ipairs(over) do
     removed[#removed + 1] = 'call.' .. id
+    calls.texts[id] = false
   end
   calls.count = redis.call('ZCARD', ENDS) - 1
+end
+
+-- Reads those that will be asked for.
+local function read_calls(ids)
+  for from = 1, #ids, 1000 do
+    local fields = {}
+    for i = from, min(from + 999, #ids) do
+      fields[#fields + 1] = 'call.' .. ids[i]
+    end
+    local values = redis.call('HMGET', STATE, unpack(fields))
+    for i, words in ipairs(values) do
+      local id = ids[from + i - 1]
+      if calls.texts[id] == nil then
+        calls.texts[id] = words
+      end
+    end
+  end
 end
 
 -- When the first of them ends at the latest. There is one.
@@ -32,40 +59,38 @@ end
 local function begin_call(id, slot, spend, part_names, latest_end)
   calls.count = calls.count + 1
   calls.first_end = nil
-  calls.begun[#calls.begun + 1] = text(latest_end)
-  calls.begun[#calls.begun + 1] = text(id)
-  local numbers = { text(slot), text(spend.input), text(spend.output), text(spend.money) }
-  local lines = { table.concat(numbers, ' '), unpack(part_names) }
-  redis.call('HSET', STATE, 'call.' .. text(id), table.concat(lines, '\n'))
+  calls.begun[#calls.begun + 1] = latest_end
+  calls.begun[#calls.begun + 1] = id
+  local words = format('%d %d %d %d', slot, spend.input, spend.output, spend.money)
+  if part_names[1] then
+    words = words .. '\n' .. table.concat(part_names, '\n')
+  end
+  calls.texts[id], calls.new[id] = words, words
 end
 
-local function read_call(id)
-  local numbers, part_lines = string.match(redis.call('HGET', STATE, 'call.' .. id), '^([^\n]*)(.*)$')
-  local slot, input, output, money = string.match(numbers, '^(%d+) (%d+) (%d+) (%d+)$')
+-- Slot, spend and parts of a call under way; nil if there is none.
+local function call_under_way(id)
+  local words = calls.texts[id]
+  if not words then
+    return nil
+  end
+  local slot, input, output, money, part_lines = match(words, '^(%d+) (%d+) (%d+) (%d+)(.*)$')
   local part_names = {}
-  for name in string.gmatch(part_lines, '\n([^\n]*)') do
+  for name in gmatch(part_lines, '\n([^\n]*)') do
     part_names[#part_names + 1] = name
   end
   return tonumber(slot), new_spend(tonumber(input), tonumber(output), tonumber(money)), part_names
 end
 
--- Slot and parts of a call under way; nil if there is none.
-local function slot_of(id)
-  write_calls()
-  if redis.call('ZSCORE', ENDS, id) then
-    local slot, _, part_names = read_call(id)
-    return slot, part_names
-  end
-end
-
--- Slot, spend and parts of a call that ends now; nil if there is none.
+-- The same for a call that ends now.
 local function end_call(id)
-  write_calls()
-  if redis.call('ZREM', ENDS, id) == 0 then
-    return nil
+  local slot, spend, part_names = call_under_way(id)
+  if slot then
+    calls.count = calls.count - 1
+    calls.first_end = nil
+    calls.ended[#calls.ended + 1] = id
+    removed[#removed + 1] = 'call.' .. id
+    calls.texts[id], calls.new[id] = false, nil
   end
-  calls.count = calls.count - 1
-  calls.first_end = nil
-  removed[#removed + 1] = 'call.' .. id
-  return read_call(id)
+  return slot, spend, part_names
 end

@@ -13,11 +13,11 @@ local function read_found(now)
     return
   end
   found = { stated = {}, learned = { FIRST, 0, now, 0 } }
-  local amount, step, since, calls = string.match(state.learned, '^(%d+) (%d+) (%d+) (%d+)$')
+  local amount, step, since, calls = match(state.learned, '^(%d+) (%d+) (%d+) (%d+)$')
   if amount then
     found.learned = { tonumber(amount), tonumber(step), tonumber(since), tonumber(calls) }
   end
-  for dimension, limit, window, at in string.gmatch(state.stated, '(%a+) (%d+) (%d+) (%d+);') do
+  for dimension, limit, window, at in gmatch(state.stated, '(%a+) (%d+) (%d+) (%d+);') do
     found.stated[dimension] = { amount = tonumber(limit), window = tonumber(window), at = tonumber(at) }
   end
 end
@@ -31,8 +31,8 @@ local function found_rates()
   local rates = {}
   local function meter(amount, window, learned)
     return {
-      amount = amount, window = window + math.floor(window * limits.margin / 10000), stated_window = window,
-      bucket = math.max(math.floor(amount * limits.burst / 10000), 1), learned = learned,
+      amount = amount, window = window + floor(window * limits.margin / 10000), stated_window = window,
+      bucket = max(floor(amount * limits.burst / 10000), 1), learned = learned,
     }
   end
   for dimension, stated in pairs(found.stated) do
@@ -59,7 +59,7 @@ local function discovery_grow(now)
   end
   local was_used = 2 * calls * portions >= amount
   if was_used then
-    amount = math.min(amount + (step == 0 and amount or step), MOST_FOUND)
+    amount = min(amount + (step == 0 and amount or step), MOST_FOUND)
   end
   found.learned = { amount, step, now, 0 }
   return was_used
@@ -70,10 +70,10 @@ local function discovery_limited(used, until_time)
     return false
   end
   local failed, step = found.learned[1], found.learned[2]
-  local least = math.floor(failed / (step == 0 and 4 or 2))
-  local amount = math.max(math.min(math.max(math.floor(used * 9 / 10), least), math.floor(failed * 9 / 10)), 1)
-  local gap = math.max(math.floor(failed / 2) - amount, 0)
-  step = math.max(1, math.floor(amount / 20), math.floor(gap / 4))
+  local least = floor(failed / (step == 0 and 4 or 2))
+  local amount = max(min(max(floor(used * 9 / 10), least), floor(failed * 9 / 10)), 1)
+  local gap = max(floor(failed / 2) - amount, 0)
+  step = max(1, floor(amount / 20), floor(gap / 4))
   found.learned = { amount, step, until_time, 0 }
   return true
 end
@@ -81,7 +81,7 @@ end
 -- Times of -1 are unknown.
 local function window_of(known, reset, window)
   if window >= 0 then
-    return math.min(math.max(window, SECOND), DAY)
+    return min(max(window, SECOND), DAY)
   end
   local seen = DAY
   if reset <= MINUTE * 1.5 or reset >= DAY then
@@ -89,7 +89,7 @@ local function window_of(known, reset, window)
   elseif reset <= HOUR * 1.5 then
     seen = HOUR
   end
-  return math.max(seen, known and known.window or 0)
+  return max(seen, known and known.window or 0)
 end
 
 local function discovery_hear(dimension, limit, reset, window, now)
@@ -97,7 +97,7 @@ local function discovery_hear(dimension, limit, reset, window, now)
     return false
   end
   local old = found.stated[dimension]
-  local new = { amount = math.min(limit, MOST_FOUND), window = window_of(old, reset, window), at = now }
+  local new = { amount = min(limit, MOST_FOUND), window = window_of(old, reset, window), at = now }
   if old and old.window == new.window and new.amount > old.amount and now < old.at + MINUTE then
     return false
   end
@@ -125,7 +125,7 @@ local function discovery_report()
   for _, dimension in ipairs(METERED) do
     local rate = rates[dimension]
     if rate and not limits.configured[dimension] then
-      lines[#lines + 1] = string.format('%s %.0f %.0f;', dimension, rate.amount, rate.stated_window)
+      lines[#lines + 1] = format('%s %d %d;', dimension, rate.amount, rate.stated_window)
     end
   end
   return table.concat(lines)
@@ -137,10 +137,10 @@ local function discovery_write()
     for _, dimension in ipairs(METERED) do
       local stated = found.stated[dimension]
       if stated then
-        lines[#lines + 1] = string.format('%s %.0f %.0f %.0f;', dimension, stated.amount, stated.window, stated.at)
+        lines[#lines + 1] = format('%s %d %d %d;', dimension, stated.amount, stated.window, stated.at)
       end
     end
     state.stated = table.concat(lines)
-    state.learned = string.format('%.0f %.0f %.0f %.0f', unpack(found.learned))
+    state.learned = format('%d %d %d %d', unpack(found.learned))
   end
 end

@@ -47,6 +47,8 @@
 -- Numbers are doubles here: exact below 2^53. `..` and tostring() keep 14 digits only, so times
 -- and ids become text by text().
 
+local floor, max, min = math.floor, math.max, math.min
+local format, match, gmatch = string.format, string.match, string.gmatch
 local STATE, ENDS, IDLE = KEYS[1], KEYS[2], KEYS[3]
 -- The state's single values (NAMES), the upstream's meters in the order of METERED, the limits in
 -- force.
@@ -55,23 +57,24 @@ local SECOND, MINUTE, HOUR, DAY = 1000000, 60000000, 3600000000, 86400000000
 local MOST_UNITS = 2 ^ 40
 
 local function text(number)
-  return string.format('%.0f', number)
+  return format('%d', number)
 end
 
 -- a * b / c, rounded up, exact for a < 2^48 and c <= 2^40.
 local function share_up(a, b, c)
-  local whole, part = 0, b
-  if a * b >= 2 ^ 53 then
-    part = b % c
-    whole = (b - part) / c
+  if a * b < 2 ^ 53 then
+    local rest = a * b % c
+    return (a * b - rest) / c + (rest > 0 and 1 or 0)
   end
+  local part = b % c
+  local whole = (b - part) / c
   local quotient, rest = 0, 0
   if a * part < 2 ^ 53 then
     rest = a * part % c
     quotient = (a * part - rest) / c
   else
     for shift = 36, 0, -12 do
-      local sum = rest * 4096 + math.floor(a / 2 ^ shift) % 4096 * part
+      local sum = rest * 4096 + floor(a / 2 ^ shift) % 4096 * part
       rest = sum % c
       quotient = quotient * 4096 + (sum - rest) / c
     end
@@ -90,6 +93,6 @@ end
 -- A command with any number of arguments, in portions that fit Lua's stack.
 local function in_portions(command, key, arguments)
   for from = 1, #arguments, 2000 do
-    redis.call(command, key, unpack(arguments, from, math.min(from + 1999, #arguments)))
+    redis.call(command, key, unpack(arguments, from, min(from + 1999, #arguments)))
   end
 end

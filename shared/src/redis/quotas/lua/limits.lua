@@ -7,14 +7,14 @@ local CONCURRENCY, PAUSE, BROKEN = 3, 4, 8
 
 -- What the line of an option says; empty if there is none.
 local function option(lines, name)
-  return string.match('\n' .. lines, '\n' .. name .. ' ([^\n]*)\n') or ''
+  return match('\n' .. lines, '\n' .. name .. ' ([^\n]*)\n') or ''
 end
 
 -- Rates by scope (`u`, `t`, `m:NAME`) and dimension, the places, and the text of the parts.
 local function parse_limits(lines)
   local limits, parts = { u = {} }, {}
   local pattern = '(%a) (%a+) (%d+) (%d+) (%d+) %d+ ([^\n]*)\n'
-  for scope, dimension, amount, window, bucket, name in string.gmatch(lines, pattern) do
+  for scope, dimension, amount, window, bucket, name in gmatch(lines, pattern) do
     if dimension == 'places' then
       limits.places = tonumber(amount)
     else
@@ -33,19 +33,28 @@ local function parse_limits(lines)
   for dimension in pairs(limits.u) do
     limits.configured[dimension] = true
   end
-  local margin, burst = string.match(option(lines, 'discover'), '^(%d+) (%d+)$')
+  local margin, burst = match(option(lines, 'discover'), '^(%d+) (%d+)$')
   limits.margin, limits.burst = tonumber(margin), tonumber(burst)
   return limits
 end
 
 
+-- The last one: most are alike.
+local last_spend = { input = -1 }
+
 local function new_spend(input, output, money)
-  input, output = math.min(input, MOST_UNITS), math.min(output, MOST_UNITS)
-  return { requests = 1, input = input, output = output, tokens = input + output, money = math.min(money, MOST_UNITS) }
+  if input == last_spend.input and output == last_spend.output and money == last_spend.money then
+    return last_spend
+  end
+  input, output = min(input, MOST_UNITS), min(output, MOST_UNITS)
+  money = min(money, MOST_UNITS)
+  last_spend = { requests = 1, input = input, output = output, tokens = input + output, money = money }
+  return last_spend
 end
 
 local function too_small(meters, spend)
-  for _, meter in ipairs(meters) do
+  for i = 1, #meters do
+    local meter = meters[i]
     if not meter.is_found and spend[meter.dimension] > meter.amount then
       return { 4, LACKS[meter.dimension], meter.amount }
     end
@@ -53,13 +62,15 @@ local function too_small(meters, spend)
 end
 
 local function prepare(meters, spend, now)
-  for _, meter in ipairs(meters) do
+  for i = 1, #meters do
+    local meter = meters[i]
     meter_prepare(meter, spend[meter.dimension], now)
   end
 end
 
 local function take(meters, spend, at)
-  for _, meter in ipairs(meters) do
+  for i = 1, #meters do
+    local meter = meters[i]
     meter_take(meter, spend[meter.dimension], at)
   end
 end
@@ -83,7 +94,7 @@ end
 local function idle_at(meters)
   local at = 0
   for _, meter in ipairs(meters) do
-    at = math.max(at, meter_idle_at(meter))
+    at = max(at, meter_idle_at(meter))
   end
   return at
 end

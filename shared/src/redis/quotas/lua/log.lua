@@ -5,7 +5,7 @@ local GRAINS = 1000
 
 local function new_log(name, window, first, last, sum)
   return {
-    name = name .. '.', window = window, grain = math.floor(window / GRAINS),
+    name = name .. '.', window = window, grain = floor(window / GRAINS),
     first = first, last = last, sum = sum, entries = {}, changed = {},
   }
 end
@@ -17,14 +17,14 @@ local function entry_at(log, place, followers)
     return entry
   end
   local names = {}
-  local to = math.min(place + followers, log.last)
+  local to = min(place + followers, log.last)
   for i = place, to do
     names[#names + 1] = log.name .. i
   end
   local values = redis.call('HMGET', STATE, unpack(names))
   for i = place, to do
     if not log.entries[i] then
-      local first, last, units = string.match(values[i - place + 1], '^(%d+) (%d+) (%d+)$')
+      local first, last, units = match(values[i - place + 1], '^(%d+) (%d+) (%d+)$')
       log.entries[i] = { first = tonumber(first), last = tonumber(last), units = tonumber(units) }
     end
   end
@@ -58,9 +58,9 @@ local function log_earliest(log, units, limit, from)
       break
     end
     -- The further it goes, the further it will.
-    local entry = entry_at(log, place, math.min(2 * (place - log.first) + 3, 255))
+    local entry = entry_at(log, place, min(2 * (place - log.first) + 3, 255))
     sum = sum - entry.units
-    at = math.max(at, entry.last + log.window + 1)
+    at = max(at, entry.last + log.window + 1)
   end
   return at
 end
@@ -81,7 +81,7 @@ end
 local function log_correct(log, at, reserved, used)
   local low, high = log.first, log.last + 1
   while low < high do
-    local middle = math.floor((low + high) / 2)
+    local middle = floor((low + high) / 2)
     if entry_at(log, middle, 0).last < at then
       low = middle + 1
     else
@@ -102,7 +102,7 @@ local function log_write(log)
   for place in pairs(log.changed) do
     if place >= log.first then
       local entry = log.entries[place]
-      write(log.name .. place, string.format('%.0f %.0f %.0f', entry.first, entry.last, entry.units))
+      write(log.name .. place, format('%d %d %d', entry.first, entry.last, entry.units))
     end
   end
 end

@@ -4,6 +4,9 @@
 -- Names of the parts that limit an ask, and their meters.
 local function parts_of(tenant, model, now)
   local names, opened = {}, {}
+  if limits.parts == '' then
+    return names, opened
+  end
   local rates = { limits.t or false, limits['m:' .. model] or false }
   for i, part in ipairs({ 't:' .. tenant, 'm:' .. model }) do
     if rates[i] then
@@ -63,8 +66,9 @@ local function admit(spend, hold, ttl, tenant, model, now)
     take(part, spend, at)
   end
   state.id = state.id + 1
-  state.last_end = math.max(state.last_end or 0, at + ttl)
-  begin_call(state.id, at, spend, names, at + ttl)
+  state.last_end = max(state.last_end or 0, at + ttl)
+  local id = text(state.id)
+  begin_call(id, at, spend, names, at + ttl)
   if passage == PROBE then
     breaker_probe(state.id, at + ttl)
   end
@@ -103,6 +107,18 @@ adopt(tonumber(ARGV[3]), ARGV[4], now, now + tonumber(ARGV[5]))
 forget_idle(now)
 local answers = { now, was_empty and 1 or 0 }
 local place = 6
+-- How many arguments each takes, with its name.
+local WIDTH = { ask = 8, settle = 7, ['give-back'] = 2, pause = 3, report = 1 }
+local ends = {}
+while ARGV[place] do
+  local what = ARGV[place]
+  if what == 'settle' or what == 'give-back' then
+    ends[#ends + 1] = ARGV[place + 1]
+  end
+  place = place + WIDTH[what]
+end
+read_calls(ends)
+place = 6
 -- The next arguments, as numbers if they are.
 local function argument()
   place = place + 1

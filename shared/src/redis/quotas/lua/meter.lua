@@ -19,7 +19,7 @@ end
 -- Calls up to `after` were admitted before.
 local function new_meter(name, dimension, rate, older, from, after)
   local meter = {
-    name = name, dimension = dimension, amount = rate.amount, effective = math.max(rate.amount, 1),
+    name = name, dimension = dimension, amount = rate.amount, effective = max(rate.amount, 1),
     window = rate.window, burst = rate.bucket, empty_at = from, refunded = 0, debt = 0,
     others = 0, others_until = 0, heard_of = 0, cold_until = from + rate.window,
     is_found = rate.stated_window ~= nil, learned = rate.learned, after = after,
@@ -30,18 +30,18 @@ local function new_meter(name, dimension, rate, older, from, after)
   meter.log = new_log(name, meter.window, 1, 0, 0)
   if older then
     meter.log = older.log
-    meter.log.window, meter.log.grain = meter.window, math.floor(meter.window / GRAINS)
+    meter.log.window, meter.log.grain = meter.window, floor(meter.window / GRAINS)
   end
   return meter
 end
 
 local function read_meter(name, dimension, rate, packed)
   local meter = {
-    name = name, dimension = dimension, amount = rate.amount, effective = math.max(rate.amount, 1),
+    name = name, dimension = dimension, amount = rate.amount, effective = max(rate.amount, 1),
     window = rate.window, is_found = rate.stated_window ~= nil, learned = rate.learned,
   }
   local place = 1
-  for number in string.gmatch(packed, '%d+') do
+  for number in gmatch(packed, '%d+') do
     meter[METER[place]] = tonumber(number)
     place = place + 1
   end
@@ -71,24 +71,24 @@ end
 local function meter_adjust(meter, rate)
   if rate.stated_window then
     meter.amount, meter.effective, meter.learned = rate.amount, rate.amount, rate.learned
-    meter.burst = rate.learned and rate.bucket or math.max(rate.bucket, meter.burst)
+    meter.burst = rate.learned and rate.bucket or max(rate.bucket, meter.burst)
   end
 end
 
 local function meter_throttle(meter, per_mille)
   per_mille = meter.learned and 1000 or per_mille
-  meter.effective = math.max(math.floor(meter.amount * per_mille / 1000), 1)
+  meter.effective = max(floor(meter.amount * per_mille / 1000), 1)
 end
 
 local function meter_prepare(meter, units, now)
   log_forget(meter.log, now)
   if now >= meter.cold_until then
-    meter.empty_at = math.max(meter.empty_at - meter.debt, 0)
+    meter.empty_at = max(meter.empty_at - meter.debt, 0)
     meter.debt = 0
   elseif units > meter.burst then
     owe(meter, refill(meter, units) - refill(meter, meter.burst))
   end
-  meter.burst = math.max(meter.burst, units)
+  meter.burst = max(meter.burst, units)
 end
 
 local function others_units(meter, now)
@@ -100,30 +100,30 @@ local function others_earliest(meter, units, from)
   if meter.others == 0 or from >= meter.others_until then
     return alone
   end
-  local without = math.max(alone, meter.others_until)
+  local without = max(alone, meter.others_until)
   if units + meter.others > meter.effective then
     return without
   end
-  return math.min(log_earliest(meter.log, units, meter.effective - meter.others, from), without)
+  return min(log_earliest(meter.log, units, meter.effective - meter.others, from), without)
 end
 
 local function meter_earliest(meter, units, from)
-  units = math.min(units, meter.amount)
+  units = min(units, meter.amount)
   local paid = meter.empty_at + refill(meter, units)
   if meter.log.first > meter.log.last and from <= meter.cold_until then
-    paid = math.min(paid, meter.cold_until)
+    paid = min(paid, meter.cold_until)
   end
-  return others_earliest(meter, units, math.max(from, paid))
+  return others_earliest(meter, units, max(from, paid))
 end
 
 local function meter_take(meter, units, at)
-  local full = math.max(at - refill(meter, meter.burst + meter.refunded), 0)
+  local full = max(at - refill(meter, meter.burst + meter.refunded), 0)
   if full > meter.empty_at then
     meter.empty_at = full
     meter.debt = 0
   end
   meter.empty_at = meter.empty_at + refill(meter, units)
-  meter.refunded = math.max(meter.refunded - units, 0)
+  meter.refunded = max(meter.refunded - units, 0)
   log_add(meter.log, units, at)
 end
 
@@ -132,19 +132,19 @@ local function meter_correct(meter, at, reserved, used)
   if used > reserved then
     meter.empty_at = meter.empty_at + refill(meter, used - reserved)
   else
-    meter.empty_at = math.max(meter.empty_at - refill(meter, reserved - used), 0)
+    meter.empty_at = max(meter.empty_at - refill(meter, reserved - used), 0)
     meter.refunded = meter.refunded + reserved - used
   end
 end
 
 local function meter_put_back(meter, at)
   log_correct(meter.log, at, 1, 0)
-  meter.empty_at = math.max(meter.empty_at - refill(meter, 1), 0)
+  meter.empty_at = max(meter.empty_at - refill(meter, 1), 0)
 end
 
 -- Times of -1 are unknown.
 local function meter_heed(meter, remaining, reset, window, id, last_id, now)
-  if remaining < 0 or window > meter.window or (window >= 0 and window < math.floor(meter.window / 2)) then
+  if remaining < 0 or window > meter.window or (window >= 0 and window < floor(meter.window / 2)) then
     return
   end
   if reset < 0 and remaining > 0 then
@@ -154,7 +154,7 @@ local function meter_heed(meter, remaining, reset, window, id, last_id, now)
     return
   end
   log_forget(meter.log, now)
-  local units = math.max(math.max(meter.amount - meter.log.sum, 0) - remaining, 0)
+  local units = max(max(meter.amount - meter.log.sum, 0) - remaining, 0)
   if units >= others_units(meter, now) or id > meter.heard_of then
     meter.others, meter.others_until, meter.heard_of = units, now + reset, last_id
   end
@@ -162,5 +162,5 @@ end
 
 local function meter_idle_at(meter)
   local full = meter.empty_at + refill(meter, meter.burst + meter.refunded)
-  return math.max(meter.cold_until, full, log_until(meter.log))
+  return max(meter.cold_until, full, log_until(meter.log))
 end

@@ -5,7 +5,7 @@ local GRACE = 1000000
 
 -- The earliest slot, what decides it (of equal ones the last), and the upstream's meter if it does.
 local function next_slot(opened, spend, before, now)
-  local at, lack, whole = math.max(state.slot, now), LACKS.requests, nil
+  local at, lack, whole = max(state.slot, now), LACKS.requests, nil
   if state.paused >= at then
     at, lack = state.paused, PAUSE
   end
@@ -17,7 +17,8 @@ local function next_slot(opened, spend, before, now)
       end
     end
   end
-  for _, meter in ipairs(meters) do
+  for i = 1, #meters do
+    local meter = meters[i]
     local more = meter.dimension == 'requests' and 0 or before and before[meter.dimension] or 0
     local earliest = meter_earliest(meter, spend[meter.dimension] + more, now)
     if earliest >= at then
@@ -32,7 +33,7 @@ local function claimed_before(spend, now)
   if now >= state.claim_until then
     return nil
   end
-  local dimension, input, output, money = string.match(state.claim, '^(%a+) (%d+) (%d+) (%d+)$')
+  local dimension, input, output, money = match(state.claim, '^(%a+) (%d+) (%d+) (%d+)$')
   local claim = new_spend(tonumber(input), tonumber(output), tonumber(money))
   return spend[dimension] < claim[dimension] and claim or nil
 end
@@ -41,7 +42,7 @@ local function set_claim(meter, spend, hold, at)
   state.claim, state.claim_until = '', 0
   local dimension = meter and meter.dimension
   local is_tokens = meter and dimension ~= 'requests' and dimension ~= 'money'
-  if is_tokens and refill(meter, spend[dimension]) > math.floor(hold / 5) * 2 then
+  if is_tokens and refill(meter, spend[dimension]) > floor(hold / 5) * 2 then
     local numbers = { dimension, text(spend.input), text(spend.output), text(spend.money) }
     state.claim, state.claim_until = table.concat(numbers, ' '), at + GRACE
   end
@@ -51,7 +52,7 @@ end
 local function next_start(nothing, now)
   local at = next_slot({}, nothing, nil, now)
   local passage, probe_at = breaker_admit(now)
-  return passage == NOT_BEFORE and math.max(at, probe_at) or at
+  return passage == NOT_BEFORE and max(at, probe_at) or at
 end
 
 -- Why the breaker refuses.

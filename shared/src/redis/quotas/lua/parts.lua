@@ -69,7 +69,7 @@ local function forget_idle(now)
   for _, name in ipairs(names) do
     for _, dimension in ipairs(METERED) do
       local field = name .. '/' .. dimension
-      local first, last = string.match(redis.call('HGET', STATE, field) or '', '^%d+ %d+ %d+ %d+ %d+ (%d+) (%d+)')
+      local first, last = match(redis.call('HGET', STATE, field) or '', '^%d+ %d+ %d+ %d+ %d+ (%d+) (%d+)')
       removed[#removed + 1] = field
       for place = tonumber(first) or 1, tonumber(last) or 0 do
         removed[#removed + 1] = field .. '.' .. place

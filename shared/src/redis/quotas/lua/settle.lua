@@ -3,13 +3,15 @@
 
 -- Lets the rates be used as far as the last 429 allows. The server's clock stands still in a script.
 local function throttle(now)
-  local share = share_at(state, recovery_window(meters), now)
-  for _, meter in ipairs(meters) do
-    if meter.dimension ~= 'money' then
-      meter_throttle(meter, share)
+  if not throttled then
+    throttled = share_at(state, recovery_window(meters), now)
+    for _, meter in ipairs(meters) do
+      if meter.dimension ~= 'money' then
+        meter_throttle(meter, throttled)
+      end
     end
   end
-  return share
+  return throttled
 end
 
 local function pause(until_time, why, now)
@@ -23,7 +25,7 @@ end
 
 -- Meters of a part that a call took from, unless they have forgotten it.
 local function part_of_call(name, now)
-  local since, key = string.match(name, '^(%d+)(.*)$')
+  local since, key = match(name, '^(%d+)(.*)$')
   local rates = tonumber(since) == state.parts_since and limits[string.sub(key, 1, 2) == 't:' and 't' or key]
   local part = rates and read_part(name, rates)
   if part and now <= idle_at(part) then
@@ -49,16 +51,19 @@ end
 local STANDING = '(%a+) (%-?%d+) (%-?%d+) (%-?%d+) (%-?%d+);'
 
 local function hear(id, standings, now)
+  if standings == '' then
+    return
+  end
   local news = false
   if found then
-    for dimension, limit, _, reset, window in string.gmatch(standings, STANDING) do
+    for dimension, limit, _, reset, window in gmatch(standings, STANDING) do
       news = discovery_hear(dimension, tonumber(limit), tonumber(reset), tonumber(window), now) or news
     end
   end
   if news then
     meter_found(now)
   end
-  for dimension, _, remaining, reset, window in string.gmatch(standings, STANDING) do
+  for dimension, _, remaining, reset, window in gmatch(standings, STANDING) do
     for _, meter in ipairs(meters) do
       if meter.dimension == dimension then
         meter_heed(meter, tonumber(remaining), tonumber(reset), tonumber(window), id, state.id, now)
@@ -72,6 +77,7 @@ local function said_429(id, pause_time, now)
   if not until_time then
     return
   end
+  throttled = nil
   pause(until_time, '429', now)
   local used = 0
   for _, meter in ipairs(found and meters or {}) do
@@ -92,7 +98,7 @@ local function settle(id, used, verdict, pause_time, took, standings, now)
   end
   id = tonumber(id)
   throttle(now)
-  local input, output, money = string.match(used, '^(%d+) (%d+) (%d+)$')
+  local input, output, money = match(used, '^(%d+) (%d+) (%d+)$')
   if input then
     local spend = new_spend(tonumber(input), tonumber(output), tonumber(money))
     correct(meters, id, slot, reserved, spend)
@@ -114,7 +120,7 @@ end
 
 -- Ends a call that was not made: nothing of it counts.
 local function give_back(id, now)
-  local slot, names = slot_of(id)
+  local slot, _, names = call_under_way(id)
   if slot then
     throttle(now)
     uncount(meters, tonumber(id), slot)

@@ -19,7 +19,7 @@ local loaded = {}
 -- A restarted server may have read an old copy of the state from its disk: then this differs.
 local function this_run()
   local info = redis.pcall('INFO', 'server')
-  return type(info) == 'string' and string.match(info, 'run_id:(%x+)') or ''
+  return type(info) == 'string' and match(info, 'run_id:(%x+)') or ''
 end
 
 -- Whether the state is there, whole, and of this run of the server. A start of the server takes
@@ -39,7 +39,7 @@ local function start_empty(now, last_id)
   -- So long a value makes Redis find fields by hashing instead of looking through all of them.
   redis.call('HSET', STATE, 'note', NOTE)
   state = {
-    since = -1, run = this_run(), seen = now, kept = 0, limits = '', id = math.max(now, last_id), slot = now,
+    since = -1, run = this_run(), seen = now, kept = 0, limits = '', id = max(now, last_id), slot = now,
     paused = now, why = '', claim = '', claim_until = 0, share = ALL, share_since = 0, heard = 0,
     parts_since = now, breaker = '', stated = '', learned = '', adaptive = '', adapted = '',
   }
@@ -77,7 +77,7 @@ local function open_state(clock)
     return clock, true
   end
   read(values)
-  local now = math.max(clock, state.seen)
+  local now = max(clock, state.seen)
   count_calls(now)
   state.seen = now
   return now, false
@@ -90,7 +90,7 @@ local function meter_found(now)
     older[meter.dimension] = meter
   end
   add_found(now)
-  meters = {}
+  meters, throttled = {}, nil
   for _, dimension in ipairs(METERED) do
     local rate, before = limits.u[dimension], older[dimension]
     if rate and before and before.window == rate.window then
@@ -140,9 +140,9 @@ end
 
 -- Keeps the state for a day after its last use, and as long as anything in it lasts.
 local function keep(now)
-  local needed = math.max(now, state.paused, state.last_end or 0) + DAY
+  local needed = max(now, state.paused, state.last_end or 0) + DAY
   for _, meter in ipairs(meters) do
-    needed = math.max(needed, now + DAY + 2 * meter.window)
+    needed = max(needed, now + DAY + 2 * meter.window)
   end
   if needed > state.kept then
     state.kept = needed + HOUR
@@ -155,6 +155,7 @@ end
 
 local function close_state()
   write_calls()
+  write_new_calls()
   discovery_write()
   adaptive_write()
   for _, name in ipairs(NAMES) do

@@ -2,11 +2,13 @@
 -- What a 429 does: `throttle.rs`. The state's `share` of the rates since `share_since`; the calls
 -- up to `heard` were admitted before the pause that a 429 called last.
 
+-- The share as this script has set it; nil if it must be set anew.
+local throttled
 local ALL, SHRUNK, LEAST, GAIN = 1000, 7, 50, 100
 
 local function share_at(state, window, now)
-  local passed = math.min(math.max(now - state.share_since, 0), window * ALL / GAIN)
-  return math.min(state.share + math.floor(passed * GAIN / window), ALL)
+  local passed = min(max(now - state.share_since, 0), window * ALL / GAIN)
+  return min(state.share + floor(passed * GAIN / window), ALL)
 end
 
 -- Until when the upstream is paused; nil if that was answered before.
@@ -15,7 +17,7 @@ local function limited(state, window, id, pause, now)
     return nil
   end
   local until_time = now + pause
-  state.share = math.max(math.floor(share_at(state, window, now) * SHRUNK / 10), LEAST)
+  state.share = max(floor(share_at(state, window, now) * SHRUNK / 10), LEAST)
   state.share_since, state.heard = until_time, state.id
   return until_time
 end
@@ -25,8 +27,8 @@ local function recovery_window(meters)
   local window
   for _, meter in ipairs(meters) do
     if meter.dimension ~= 'money' then
-      window = math.min(window or meter.window, meter.window)
+      window = min(window or meter.window, meter.window)
     end
   end
-  return math.min(math.max(window or 60000000, 1000000), 60000000)
+  return min(max(window or 60000000, 1000000), 60000000)
 end
