@@ -59,10 +59,9 @@ impl Closings {
     pub(crate) async fn turn(
         &self,
         reservation: &Reservation,
-        after: Duration,
+        slot: Instant,
         lateness: Option<Duration>,
     ) -> Turn {
-        let slot = Instant::now() + after;
         let mut news = self.of(&reservation.upstream).subscribe();
         let is_told = |closing: &Option<Closing>| {
             let told =
@@ -74,15 +73,18 @@ impl Closings {
             let wait = closing.until.saturating_duration_since(Instant::now());
             Some(Turn::Closed { wait, lack: closing.lack, why: why(closing.lack, &closing.note) })
         };
+        let is_ahead = slot > Instant::now();
         tokio::select! {
             biased;
             Some(closed) = told => closed,
-            () = sleep_until(slot), if !after.is_zero() => {
-                if lateness.is_some_and(|lateness| slot.elapsed() > lateness) { Turn::Missed } else { Turn::Now }
-            }
-            () = ready(()), if after.is_zero() => Turn::Now,
+            () = sleep_until(slot), if is_ahead => arrived(slot, lateness),
+            () = ready(()), if !is_ahead => arrived(slot, lateness),
         }
     }
+}
+
+fn arrived(slot: Instant, lateness: Option<Duration>) -> Turn {
+    if lateness.is_some_and(|lateness| slot.elapsed() > lateness) { Turn::Missed } else { Turn::Now }
 }
 
 #[cfg(test)]
@@ -107,7 +109,7 @@ mod tests {
         for (woken, expected) in [(130, Turn::Now), (180, Turn::Missed)] {
             let closings = Closings::default();
             let reservation = reservation(1);
-            let turn = closings.turn(&reservation, 100 * MS, Some(50 * MS));
+            let turn = closings.turn(&reservation, Instant::now() + 100 * MS, Some(50 * MS));
             let busy = async { advance(woken * MS).await };
             assert_eq!(tokio::join!(biased; turn, busy).0, expected);
         }
@@ -119,12 +121,14 @@ mod tests {
         closings.tell("api", pause(7, 900 * MS));
         closings.tell("api", pause(8, 300 * MS));
         closings.tell("other", pause(100, 900 * MS));
-        let Turn::Closed { wait, why, .. } = closings.turn(&reservation(8), 50 * MS, None).await else {
+        let Turn::Closed { wait, why, .. } =
+            closings.turn(&reservation(8), Instant::now() + 50 * MS, None).await
+        else {
             panic!("it was given before");
         };
         assert_eq!((wait, why.as_str()), (900 * MS, "paused: 429"), "the longer one counts");
-        assert_eq!(closings.turn(&reservation(9), 50 * MS, None).await, Turn::Now);
+        assert_eq!(closings.turn(&reservation(9), Instant::now() + 50 * MS, None).await, Turn::Now);
         advance(900 * MS).await;
-        assert_eq!(closings.turn(&reservation(8), 50 * MS, None).await, Turn::Now);
+        assert_eq!(closings.turn(&reservation(8), Instant::now() + 50 * MS, None).await, Turn::Now);
     }
 }

@@ -189,7 +189,7 @@ impl Attempts {
             hold: self.hold,
             slot_ttl: limit + self.hold,
         };
-        let pass = match Pass::get(&self.quotas, permission).await {
+        let pass = match Pass::get(&self.quotas, permission, passage).await {
             Ok(Gate::Open(pass)) => pass,
             Ok(Gate::Closed { wait, lack: Lack::Breaker, why }) => {
                 let upstream = envelope.upstream.as_deref().unwrap_or_default();

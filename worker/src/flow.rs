@@ -4,9 +4,11 @@
 //! A job needs leases, checks and quota before its call, and a commit after it. If it kept its place
 //! among the calls meanwhile, short calls would leave places empty. So a place is held for the call
 //! alone, and the jobs in hand are `concurrency` plus those that are on the way, as seen lately. With
-//! long calls that is none: what this worker cannot start stays with the broker for others.
+//! long calls that is none: what this worker cannot start stays with the broker for others. Likewise a
+//! job asks for quota a moment before a place gets free, but not sooner: quota that is set aside is used
+//! at once, and what waits for a place has a slot that it may miss.
 //!
-//! Calls that are paid for and not recorded yet are what a crash loses: `concurrency` and an eighth at
+//! Calls that are paid for and not recorded yet are what a crash loses: `concurrency` and a quarter at
 //! most, however long the ledger takes.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,6 +27,8 @@ const SLACK: f64 = 1.25;
 pub(crate) struct Flow {
     concurrency: usize,
     places: Semaphore,
+    /// Those who have a place or ask for quota: as many as there are places, and [`Hands::early`].
+    turnstile: Semaphore,
     /// Calls that are not recorded yet.
     open: Semaphore,
     hands: Mutex<Hands>,
@@ -35,8 +39,14 @@ struct Hands {
     jobs: usize,
     /// Of those: calling, or ready to as soon as there is a place.
     at_call: usize,
-    /// The others, as a mean over what was lately.
+    /// Of those: asking for quota.
+    asking: usize,
+    /// Asking, or not at the call, as a mean over what was lately.
     under_way: f64,
+    /// Asking, likewise.
+    asking_lately: f64,
+    /// How many more may ask than there are places.
+    early: usize,
     seen: Instant,
 }
 
@@ -45,8 +55,9 @@ impl Hands {
     fn look(&mut self) {
         let now = Instant::now();
         let weight = 1.0 - (-now.duration_since(self.seen).as_secs_f64() / LATELY).exp();
-        let under_way = self.jobs.saturating_sub(self.at_call) as f64;
+        let under_way = (self.jobs.saturating_sub(self.at_call) + self.asking) as f64;
         self.under_way += weight * (under_way - self.under_way);
+        self.asking_lately += weight * (self.asking as f64 - self.asking_lately);
         self.seen = now;
     }
 }
@@ -57,8 +68,17 @@ impl Flow {
         Self {
             concurrency,
             places: Semaphore::new(concurrency),
-            open: Semaphore::new(concurrency + concurrency / 8),
-            hands: Mutex::new(Hands { jobs: 0, at_call: 0, under_way: 0.0, seen: Instant::now() }),
+            turnstile: Semaphore::new(concurrency),
+            open: Semaphore::new(concurrency + concurrency / 4),
+            hands: Mutex::new(Hands {
+                jobs: 0,
+                at_call: 0,
+                asking: 0,
+                under_way: 0.0,
+                asking_lately: 0.0,
+                early: 0,
+                seen: Instant::now(),
+            }),
             room: Notify::new(),
         }
     }
@@ -79,7 +99,14 @@ impl Flow {
 
     /// A job's way through a call.
     pub(crate) fn passage(&self) -> Passage<'_> {
-        Passage { flow: self, at_call: false, settling: Settling::default(), open: None, place: None }
+        Passage {
+            flow: self,
+            at_call: false,
+            settling: Settling::default(),
+            open: None,
+            turnstile: None,
+            place: None,
+        }
     }
 
     /// How many jobs beyond `concurrency` may be in hand; never more than as many again.
@@ -90,6 +117,18 @@ impl Flow {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small and positive")]
     fn ahead_of(&self, hands: &Hands) -> usize {
         ((hands.under_way * SLACK).round() as usize).min(self.concurrency)
+    }
+
+    /// Lets as many ask early as lately asked at a time, but few.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small and positive")]
+    fn set_turnstile(&self, hands: &mut Hands) {
+        let early = (hands.asking_lately.round() as usize).min(self.concurrency / 8);
+        if early > hands.early {
+            self.turnstile.add_permits(early - hands.early);
+            hands.early = early;
+        } else {
+            hands.early -= self.turnstile.forget_permits(hands.early - early);
+        }
     }
 
     fn hands(&self) -> MutexGuard<'_, Hands> {
@@ -121,17 +160,53 @@ pub(crate) struct Passage<'f> {
     pub(crate) settling: Settling,
     /// Until the outcome is recorded, which is when this is dropped.
     open: Option<SemaphorePermit<'f>>,
+    /// From the ask for quota to the end of the call.
+    turnstile: Option<SemaphorePermit<'f>>,
     /// During the call.
     place: Option<SemaphorePermit<'f>>,
 }
 
+/// Asks for quota, until it is dropped.
+struct Asking<'f>(&'f Flow);
+
+impl<'f> Asking<'f> {
+    fn new(flow: &'f Flow) -> Self {
+        flow.looked_at().asking += 1;
+        Self(flow)
+    }
+}
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        self.0.looked_at().asking -= 1;
+    }
+}
+
 impl Passage<'_> {
-    /// Waits for a place among the calls.
+    /// Waits until a place among the calls is free, or will be when quota is there.
     pub(crate) async fn begin_call(&mut self) {
-        self.flow.looked_at().at_call += 1;
+        let flow = self.flow;
+        {
+            let mut hands = flow.looked_at();
+            hands.at_call += 1;
+            flow.set_turnstile(&mut hands);
+        }
         self.at_call = true;
-        self.open = Some(self.flow.open.acquire().await.expect("the semaphore is never closed"));
-        self.place = Some(self.flow.places.acquire().await.expect("the semaphore is never closed"));
+        self.open = Some(flow.open.acquire().await.expect("the semaphore is never closed"));
+        self.turnstile = Some(flow.turnstile.acquire().await.expect("the semaphore is never closed"));
+    }
+
+    /// Waits for the answer to an ask for quota.
+    pub(crate) async fn admission<Ask: Future>(&mut self, ask: Ask) -> Ask::Output {
+        let _asking = Asking::new(self.flow);
+        ask.await
+    }
+
+    /// Waits for a place among the calls, unless it has one.
+    pub(crate) async fn take_place(&mut self) {
+        if self.place.is_none() {
+            self.place = Some(self.flow.places.acquire().await.expect("the semaphore is never closed"));
+        }
     }
 
     /// The outcome will not be recorded by this worker: nobody calls in its place, for that call's
@@ -145,6 +220,7 @@ impl Passage<'_> {
     /// The next one may call.
     pub(crate) fn end_call(&mut self) {
         self.place = None;
+        self.turnstile = None;
         if std::mem::take(&mut self.at_call) {
             self.flow.looked_at().at_call -= 1;
         }
@@ -167,9 +243,9 @@ mod tests {
 
     const JOBS: u32 = 20_000;
 
-    /// So many calls at the same time, each so long, with so much before it and after it. Returns
-    /// their rate as a share of the ideal one, and the most jobs that were in hand.
-    async fn life(concurrency: usize, call: u64, around: u64) -> (f64, usize) {
+    /// So many calls at the same time, each so long, with so much before it and after it, and a wait for
+    /// quota. Returns their rate as a share of the ideal one, and the most jobs that were in hand.
+    async fn life(concurrency: usize, call: u64, around: u64, admission: u64) -> (f64, usize) {
         let flow = Arc::new(Flow::new(concurrency));
         let started = Instant::now();
         let mut tasks = tokio::task::JoinSet::new();
@@ -182,6 +258,8 @@ mod tests {
                 sleep(Duration::from_millis(around)).await;
                 let mut passage = flow.passage();
                 passage.begin_call().await;
+                passage.admission(sleep(Duration::from_millis(admission))).await;
+                passage.take_place().await;
                 sleep(Duration::from_millis(call)).await;
                 passage.end_call();
                 sleep(Duration::from_millis(around)).await;
@@ -196,14 +274,14 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn short_calls_leave_no_place_empty() {
-        let (share, most) = life(100, 50, 5).await;
-        assert!(share > 0.97, "{share}");
+        let (share, most) = life(100, 50, 5, 4).await;
+        assert!(share > 0.98, "{share}");
         assert!((110..150).contains(&most), "{most}");
     }
 
     #[tokio::test(start_paused = true)]
     async fn long_calls_have_no_job_waiting() {
-        let (_, most) = life(10, 60_000, 5).await;
+        let (_, most) = life(10, 60_000, 5, 4).await;
         assert_eq!(most, 10);
     }
 
@@ -219,13 +297,13 @@ mod tests {
             passage.end_call();
             passages.push(passage);
         }
-        assert_eq!(passages.len(), 18);
+        assert_eq!(passages.len(), 20);
     }
 
     #[tokio::test(start_paused = true)]
     async fn nobody_calls_in_place_of_what_was_not_recorded() {
         let flow = Flow::new(4);
-        for _ in 0..4 {
+        for _ in 0..5 {
             let mut passage = flow.passage();
             passage.begin_call().await;
             passage.end_call();
@@ -237,7 +315,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn there_is_an_end_to_it() {
-        let (_, most) = life(10, 1, 100).await;
+        let (_, most) = life(10, 1, 100, 1).await;
         assert_eq!(most, 20);
     }
 }

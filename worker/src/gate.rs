@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use fleetline_shared::domain::{Envelope, Feedback, PortError, Spend, Usage, Verdict};
 use fleetline_shared::ports::{Admission, Ask, CallEnd, Lack, Quotas, Reservation, Turn};
+use tokio::time::Instant;
 
 use crate::Terms;
+use crate::flow::Passage;
 
 /// How often a slot that was missed is asked for again.
 const TRIES: u32 = 5;
@@ -61,14 +63,17 @@ pub(crate) struct Told {
 }
 
 impl<'a> Pass<'a> {
-    /// Sets quota aside and sleeps until the call's time has come, `hold` at most.
+    /// Sets quota aside, takes a place among the calls, and sleeps until the call's time has come, `hold`
+    /// at most.
     pub(crate) async fn get(
         quotas: &Arc<dyn Quotas>,
         permission: Permission<'a>,
+        passage: &mut Passage<'_>,
     ) -> Result<Gate<'a>, PortError> {
         let Permission { envelope, model, terms, hold, slot_ttl } = permission;
         let quotas = Arc::clone(quotas);
         let Some(upstream) = &envelope.upstream else {
+            passage.take_place().await;
             return Ok(Gate::Open(Self { quotas, reservation: None, model, terms }));
         };
         let estimate = envelope.estimate;
@@ -82,19 +87,24 @@ impl<'a> Pass<'a> {
             slot_ttl,
         };
         for _ in 0..TRIES {
-            match quotas.admit(ask.clone()).await? {
+            match passage.admission(quotas.admit(ask.clone())).await? {
                 // If the attempt ends while it sleeps, the call was never made, and its place
                 // frees itself.
-                Admission::Go { after, reservation, .. } => match quotas.turn(&reservation, after).await {
-                    Turn::Now => {
-                        return Ok(Gate::Open(Self { quotas, reservation: Some(reservation), model, terms }));
+                Admission::Go { after, reservation, .. } => {
+                    let slot = Instant::now() + after;
+                    passage.take_place().await;
+                    match quotas.turn(&reservation, slot).await {
+                        Turn::Now => {
+                            let reservation = Some(reservation);
+                            return Ok(Gate::Open(Self { quotas, reservation, model, terms }));
+                        }
+                        Turn::Missed => quotas.give_back(reservation),
+                        Turn::Closed { wait, lack, why } => {
+                            quotas.give_back(reservation);
+                            return Ok(Gate::Closed { wait, lack, why });
+                        }
                     }
-                    Turn::Missed => quotas.give_back(reservation),
-                    Turn::Closed { wait, lack, why } => {
-                        quotas.give_back(reservation);
-                        return Ok(Gate::Closed { wait, lack, why });
-                    }
-                },
+                }
                 Admission::NotBefore { wait, lack, why } => return Ok(Gate::Closed { wait, lack, why }),
             }
         }

@@ -13,6 +13,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use fleetline_shared::domain::PortError;
 use fleetline_shared::ports::{Admission, Ask, CallEnd, Quotas, Reservation, Turn, UpstreamReport};
+use tokio::time::Instant;
 
 /// Calls that are remembered.
 const MEMORY: usize = 64;
@@ -94,8 +95,8 @@ impl Quotas for GuessedQuotas {
         Ok(admission)
     }
 
-    async fn turn(&self, reservation: &Reservation, after: Duration) -> Turn {
-        self.quotas.turn(reservation, after).await
+    async fn turn(&self, reservation: &Reservation, slot: Instant) -> Turn {
+        self.quotas.turn(reservation, slot).await
     }
 
     fn give_back(&self, reservation: Reservation) {

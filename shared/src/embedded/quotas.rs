@@ -131,9 +131,9 @@ impl Quotas for MemoryQuotas {
         Ok(upstream.refusal(free_in.min(FULL_RETRY), Lack::Concurrency, 0))
     }
 
-    async fn turn(&self, reservation: &Reservation, after: Duration) -> Turn {
+    async fn turn(&self, reservation: &Reservation, slot: Instant) -> Turn {
         let lateness = self.pacing.lateness(&self.upstream(&reservation.upstream).limits);
-        self.closings.turn(reservation, after, lateness).await
+        self.closings.turn(reservation, slot, lateness).await
     }
 
     fn give_back(&self, reservation: Reservation) {

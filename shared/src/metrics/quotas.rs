@@ -115,8 +115,8 @@ impl Quotas for MeteredQuotas {
         Ok(admission)
     }
 
-    async fn turn(&self, reservation: &Reservation, after: Duration) -> Turn {
-        self.quotas.turn(reservation, after).await
+    async fn turn(&self, reservation: &Reservation, slot: Instant) -> Turn {
+        self.quotas.turn(reservation, slot).await
     }
 
     fn give_back(&self, reservation: Reservation) {

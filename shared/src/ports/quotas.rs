@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::time::Instant;
 
 use super::{AdaptiveOptions, BreakerOptions, BreakerReport};
 use crate::domain::{Dimension, Feedback, PortError, Spend, Verdict};
@@ -245,10 +246,10 @@ pub trait Quotas: Send + Sync {
     /// for one, the hold at most. A call larger than a whole limit is [`PortError::Invalid`].
     async fn admit(&self, ask: Ask) -> Result<Admission, PortError>;
 
-    /// Sleeps for the slot of an [`Admission::Go`], and wakes sooner if the upstream closes after the
+    /// Sleeps until the slot of an [`Admission::Go`], and wakes sooner if the upstream closes after the
     /// reservation was made: a pause begins or gets longer, the breaker opens. Whoever cannot hear of
     /// that, because a server is out of reach, sleeps on.
-    async fn turn(&self, reservation: &Reservation, after: Duration) -> Turn;
+    async fn turn(&self, reservation: &Reservation, slot: Instant) -> Turn;
 
     /// Ends a reservation whose call was not made and will not be: all of it is free again, the call
     /// itself included. It is no overrun to lose this: what was set aside then stays used.

@@ -178,9 +178,9 @@ impl Quotas for RedisQuotas {
         Ok(granted.take())
     }
 
-    async fn turn(&self, reservation: &Reservation, after: Duration) -> Turn {
+    async fn turn(&self, reservation: &Reservation, slot: Instant) -> Turn {
         let lateness = self.config.lateness(&reservation.upstream);
-        self.closings.turn(reservation, after, lateness).await
+        self.closings.turn(reservation, slot, lateness).await
     }
 
     fn give_back(&self, reservation: Reservation) {

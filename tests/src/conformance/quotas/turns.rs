@@ -3,6 +3,7 @@
 use fleetline_shared::domain::Verdict;
 use fleetline_shared::ports::{BreakerOptions, CallEnd, Lack, Limits, Quotas, Turn};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use super::{Admission, Arc, Bench, Duration, QuotasFixture, Reservation, WINDOW, requests, tokens};
 
@@ -18,7 +19,7 @@ async fn far_ahead(bench: &Bench) -> (Duration, Reservation) {
 
 fn sleeper(bench: &Arc<Bench>, reservation: &Reservation, after: Duration) -> JoinHandle<Turn> {
     let (bench, reservation) = (Arc::clone(bench), reservation.clone());
-    tokio::spawn(async move { bench.quotas.turn(&reservation, after).await })
+    tokio::spawn(async move { bench.quotas.turn(&reservation, Instant::now() + after).await })
 }
 
 /// Pauses that get longer, until one was heard of: who begins to listen a moment after the first hears
@@ -44,7 +45,7 @@ pub async fn who_sleeps_hears_of_a_pause(fixture: &dyn QuotasFixture) {
     };
     assert!(wait > bench.pace.unit * 90, "{wait:?}");
     assert_eq!(why, "paused: maintenance");
-    let late = bench.quotas.turn(&reservation, after).await;
+    let late = bench.quotas.turn(&reservation, Instant::now() + after).await;
     assert!(matches!(late, Turn::Closed { .. }), "whoever begins to sleep now hears of it, too: {late:?}");
 }
 
@@ -81,7 +82,7 @@ pub async fn who_was_let_in_during_a_pause_sleeps_on(fixture: &dyn QuotasFixture
     bench.quotas.pause("api", bench.pace.unit * 2, "maintenance").await.unwrap();
     let Admission::Go { after, reservation, .. } = bench.admit(0, 900).await else { panic!("it can wait") };
     assert!(after > bench.pace.unit, "{after:?}");
-    assert_eq!(bench.quotas.turn(&reservation, after).await, Turn::Now);
+    assert_eq!(bench.quotas.turn(&reservation, Instant::now() + after).await, Turn::Now);
 }
 
 /// All of it, the call itself included.
