@@ -6,7 +6,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicIsize, Ordering};
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -42,19 +42,20 @@ impl<Request, Answer> Clone for Batcher<Request, Answer> {
 /// is in flight.
 struct Crowd {
     limit: usize,
-    queued: AtomicUsize,
+    /// Less than none for a moment, when a request is taken before its caller has counted it.
+    queued: AtomicIsize,
     is_there: Notify,
 }
 
 impl Crowd {
     fn grow(&self) {
-        if self.queued.fetch_add(1, Ordering::Relaxed) + 1 == self.limit {
+        if self.queued.fetch_add(1, Ordering::Relaxed) + 1 == self.limit.cast_signed() {
             self.is_there.notify_one();
         }
     }
 
     fn shrink(&self, by: usize) {
-        self.queued.fetch_sub(by, Ordering::Relaxed);
+        self.queued.fetch_sub(by.cast_signed(), Ordering::Relaxed);
     }
 }
 
@@ -67,7 +68,7 @@ impl<Request: Send + 'static, Answer: Send + 'static> Batcher<Request, Answer> {
         Answers: Future<Output = Vec<Answer>> + Send + 'static,
     {
         let (queue, inbox) = mpsc::unbounded_channel();
-        let crowd = Crowd { limit: groups.limit, queued: AtomicUsize::new(0), is_there: Notify::new() };
+        let crowd = Crowd { limit: groups.limit, queued: AtomicIsize::new(0), is_there: Notify::new() };
         let crowd = Arc::new(crowd);
         let gathering = Gathering { inbox, crowd: Arc::clone(&crowd), group: Vec::new(), due: None };
         tokio::spawn(run(groups, gathering, call));
