@@ -69,7 +69,7 @@ impl Flow {
             concurrency,
             places: Semaphore::new(concurrency),
             turnstile: Semaphore::new(concurrency),
-            open: Semaphore::new(concurrency + concurrency / 4),
+            open: Semaphore::new(concurrency + 2 * (concurrency / 8)),
             hands: Mutex::new(Hands {
                 jobs: 0,
                 at_call: 0,
@@ -303,7 +303,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn nobody_calls_in_place_of_what_was_not_recorded() {
         let flow = Flow::new(4);
-        for _ in 0..5 {
+        for _ in 0..4 {
             let mut passage = flow.passage();
             passage.begin_call().await;
             passage.end_call();
