@@ -30,9 +30,17 @@ impl QuotaState {
         }
     }
 
-    /// When the next small call could start if a place were free.
+    /// When the next call could start if a place were free: one as large as the smaller of the last
+    /// two. If nothing were asked for its tokens, more would be sent ahead than can be given a slot;
+    /// if one large call were taken for all, small ones would wait for what they do not need.
     pub(super) fn next_start(&self, now: u64) -> u64 {
-        let slot = self.next_slot(&[], Spend::default(), Spend::default(), now).0;
+        let [latest, before] = self.latest;
+        let smaller = Spend {
+            input_tokens: latest.input_tokens.min(before.input_tokens),
+            output_tokens: latest.output_tokens.min(before.output_tokens),
+            money: latest.money.min(before.money),
+        };
+        let slot = self.next_slot(&[], smaller, Spend::default(), now).0;
         if let Passage::NotBefore(at) = self.passage(now) { slot.max(at) } else { slot }
     }
 

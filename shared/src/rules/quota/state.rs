@@ -28,6 +28,8 @@ pub struct QuotaState {
     pub(super) paused_until: u64,
     pub(super) pause_why: String,
     pub(super) last_slot: u64,
+    /// What the last two calls set aside.
+    pub(super) latest: [Spend; 2],
     pub(super) closing: Option<QuotaClosing>,
 }
 
@@ -48,6 +50,7 @@ impl QuotaState {
             paused_until: now,
             pause_why: String::new(),
             last_slot: now,
+            latest: [Spend::default(); 2],
             closing: None,
         };
         state.meter_found(now);
@@ -130,6 +133,7 @@ impl QuotaState {
 
     fn take(&mut self, spend: Spend, parts: &[String], at: u64) {
         self.last_slot = at;
+        self.latest = [spend, self.latest[0]];
         self.discovery.iter_mut().for_each(Discovery::taken);
         self.meters.take(spend, at);
         self.parts.take(parts, spend, at);

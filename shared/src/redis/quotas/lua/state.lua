@@ -2,13 +2,13 @@
 -- What is kept between two scripts.
 
 local NAMES = {
-  'since', 'run', 'seen', 'kept', 'limits', 'id', 'slot', 'paused', 'why', 'claim', 'claim_until',
+  'since', 'run', 'seen', 'kept', 'limits', 'id', 'slot', 'paused', 'why', 'claim', 'claim_until', 'latest',
   'share', 'share_since', 'heard', 'parts_since',
   'breaker', 'breaker.since', 'breaker.run', 'breaker.tally', 'breaker.until', 'breaker.length',
   'breaker.probe', 'breaker.probe_end', 'stated', 'learned', 'adaptive', 'adapted',
 }
 local TEXTS = {
-  run = true, limits = true, why = true, claim = true, breaker = true, ['breaker.tally'] = true,
+  run = true, limits = true, why = true, claim = true, latest = true, breaker = true, ['breaker.tally'] = true,
   stated = true, learned = true, adaptive = true, adapted = true,
 }
 local NOTE = 'State of one upstream\'s quota. Fleetline\'s quota script reads and writes it; do not edit it by hand.'
@@ -40,7 +40,7 @@ local function start_empty(now, last_id)
   redis.call('HSET', STATE, 'note', NOTE)
   state = {
     since = -1, run = this_run(), seen = now, kept = 0, limits = '', id = math.max(now, last_id), slot = now,
-    paused = now, why = '', claim = '', claim_until = 0, share = ALL, share_since = 0, heard = 0,
+    paused = now, why = '', claim = '', claim_until = 0, latest = '', share = ALL, share_since = 0, heard = 0,
     parts_since = now, breaker = '', stated = '', learned = '', adaptive = '', adapted = '',
   }
   breaker_close(now)
