@@ -20,7 +20,7 @@ pub struct QuotaState {
     pub(super) meters: Meters,
     pub(super) parts: Parts,
     pub(super) calls: Calls,
-    claim: Option<Claim>,
+    pub(super) claim: Option<Claim>,
     pub(super) throttle: Throttle,
     pub(super) discovery: Option<Discovery>,
     pub(super) adaptive: Option<Adaptive>,

@@ -62,7 +62,8 @@ local function next_start(now)
   local function least(place)
     return math.min(smaller[place] or 0, smaller[place + 3] or 0)
   end
-  local at = next_slot({}, new_spend(least(1), least(2), least(3)), nil, now)
+  local spend = new_spend(least(1), least(2), least(3))
+  local at = next_slot({}, spend, claimed_before(spend, now), now)
   local passage, probe_at = breaker_admit(now)
   return passage == NOT_BEFORE and math.max(at, probe_at) or at
 end
