@@ -1,6 +1,6 @@
 //! The state of one upstream.
 
-use super::adaptive::Adaptive;
+use super::adaptive::{Adaptive, adaptive_bounds};
 use super::calls::{Call, Calls};
 use super::claim::Claim;
 use super::discovery::Discovery;
@@ -45,7 +45,7 @@ impl QuotaState {
             claim: None,
             throttle,
             discovery: Discovery::new(limits, pacing, now),
-            adaptive: limits.adaptive.map(Adaptive::new),
+            adaptive: adaptive_bounds(limits).map(Adaptive::new),
             breaker: limits.breaker.map(|options| Breaker::new(BreakerTerms::from(options), now)),
             paused_until: now,
             pause_why: String::new(),

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use fleetline_shared::ports::{CallEnd, Limits, Rate, Rates};
+use fleetline_shared::ports::{AdaptiveOptions, CallEnd, Limits, Rate, Rates};
 use fleetline_shared::redis::Redis;
 use fleetline_shared::redis::quotas::answer::{Answer, Done};
 use fleetline_shared::redis::quotas::call::{Op, QuotaCall};
@@ -55,6 +55,13 @@ impl Bench {
 
     async fn done(&self, limits: &Limits, version: u64, ops: &[Op]) -> Done {
         self.run(limits, version, 0, ops).await.expect("it is never too late")
+    }
+
+    /// Calls that may be under way.
+    async fn places(&self) -> Option<u32> {
+        let done = self.done(&Limits::default(), 0, &[Op::Report]).await;
+        let [Answer::Report(standing, _)] = done.answers.as_slice() else { panic!("{done:?}") };
+        standing.places
     }
 
     /// Calls under way, and the limits in force.
@@ -138,6 +145,22 @@ async fn the_limits_of_the_latest_version_are_in_force() {
     assert_eq!(bench.standing().await.1, newer);
     bench.done(&Limits::default(), 7, &[]).await;
     assert_eq!(bench.standing().await.1, Limits::default());
+}
+
+/// The number of places that was found is kept when its bounds change, as far as it is within them.
+#[tokio::test]
+async fn the_places_that_were_found_stay_within_their_bounds() {
+    let mut bench = Bench::new();
+    let wide = Limits { adaptive: Some(AdaptiveOptions { min: 2, max: 100 }), ..Limits::default() };
+    bench.done(&wide, 1, &[]).await;
+    let state = bench.key("quota");
+    // Found: 50 places, of which a call takes a second when nothing hinders it.
+    let _: () = bench.keys.hset(&state, "adapted", "50 1000000 1 50 0 0 0 0 0").unwrap();
+    assert_eq!(bench.places().await, Some(50));
+    bench.done(&Limits { concurrency: Some(8), ..wide.clone() }, 2, &[]).await;
+    assert_eq!(bench.places().await, Some(8));
+    bench.done(&wide, 3, &[]).await;
+    assert_eq!(bench.places().await, Some(8), "it does not jump back");
 }
 
 #[tokio::test]

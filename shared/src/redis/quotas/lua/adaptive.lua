@@ -20,10 +20,19 @@ local function adaptive()
   return adapted
 end
 
+-- Takes other bounds over: what was found is kept as far as it is within them.
 local function adaptive_adopt(options)
-  if options ~= state.adaptive then
-    local min = string.match(options, '^%d+') or ''
-    state.adaptive, adapted = options, nil
+  local it = options ~= '' and adaptive()
+  if options == state.adaptive then
+    return
+  end
+  local min, max = string.match(options, '^(%d+) (%d+)$')
+  state.adaptive = options
+  if it then
+    it.min, it.max = tonumber(min), tonumber(max)
+    it.limit = math.min(math.max(it.limit, it.min), it.max)
+  else
+    adapted = nil
     state.adapted = options == '' and '' or string.format('%s 0 0 %s %.0f 0 0 0 0', min, min, state.id)
   end
 end
