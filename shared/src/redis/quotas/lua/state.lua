@@ -22,11 +22,21 @@ local function this_run()
   return type(info) == 'string' and string.match(info, 'run_id:(%x+)') or ''
 end
 
+-- Whether everything is there that this script needs: a state of an earlier version may be without.
+local function is_whole(values)
+  for i, name in ipairs(NAMES) do
+    if not values[i] and (name == 'limits' or not TEXTS[name]) then
+      return false
+    end
+  end
+  return true
+end
+
 -- Whether the state is there, whole, and of this run of the server. A start of the server takes
 -- longer than the gap, so busy states need not ask.
 local function is_usable(values, clock)
   local seen = tonumber(values[3])
-  if not seen or not redis.call('ZSCORE', ENDS, '-') or clock < seen - SECOND then
+  if not seen or not is_whole(values) or not redis.call('ZSCORE', ENDS, '-') or clock < seen - SECOND then
     return false
   end
   return clock < seen + 50000 or values[2] == this_run()
