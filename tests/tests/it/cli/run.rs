@@ -86,9 +86,12 @@ fn the_pipeline_is_guessed_or_told() {
 #[test]
 fn a_run_gives_up_on_a_server_that_is_down() {
     let stub = OpenAiStub::start();
-    // So many failures open the breaker, which then stays open.
+    // So many failures open the breaker, which is open for longer than the run is patient.
     stub.script(vec![Behaviour::status(503); 3]);
-    let place = Place::with_stub(&stub).env("FLEETLINE_RUN__GIVE_UP_AFTER", "300ms");
+    let place = Place::with_stub(&stub)
+        .env("FLEETLINE_RUN__GIVE_UP_AFTER", "100ms")
+        .env("FLEETLINE_UPSTREAMS__OPENAI__BREAKER__FOR", "3s")
+        .env("FLEETLINE_UPSTREAMS__OPENAI__BREAKER__FOR_AT_MOST", "3s");
     place.write("a.log", log_of(12));
     let ended = place.run(&["run", "a.log", "--sequential"]).exits(4);
     assert_eq!(stub.call_count(), 3);
