@@ -11,7 +11,10 @@ use fleetline_producer::dispatcher::{DispatchOptions, Dispatcher, WindowBounds};
 use fleetline_producer::sweeper::{self, SweepOptions};
 use fleetline_shared::domain::{Decision, Envelope, PortError, Registry, Usage, Weights};
 use fleetline_shared::embedded::{MemoryBroker, MemoryLeases, MemoryQuotas, SqliteLedger};
-use fleetline_shared::ports::{Broker, DispatchLedger, Finish, FinishLedger, Limits, Quotas, Scope};
+use fleetline_shared::ports::{
+    BacklogLedger, BreakerReport, Broker, DispatchLedger, Finish, FinishLedger, Limits, Quotas, Scope,
+    UpstreamReport,
+};
 use fleetline_worker::{OnOpen, Terms, Worker, WorkerError, WorkerOptions};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -123,6 +126,19 @@ impl RunningEngine {
             let (wait, why) = report.paused?;
             Some(format!("{} paused {} s: {why}", report.upstream, wait.as_secs() + 1))
         })
+    }
+
+    /// The upstreams whose open breakers hold up all that is left in the database, if they do.
+    pub async fn held_up_by(&self) -> Option<Vec<String>> {
+        let reports = self.quotas.report().await.ok()?;
+        let is_open = |report: &UpstreamReport| matches!(report.breaker, Some(BreakerReport::Open { .. }));
+        let open: Vec<_> = reports.into_iter().filter(is_open).map(|report| report.upstream).collect();
+        if open.is_empty() || self.running().await > 0 {
+            return None;
+        }
+        let left = self.ledger.backlog().await.ok()?;
+        let waits = |upstream: &Option<String>| upstream.as_ref().is_some_and(|name| open.contains(name));
+        left.iter().all(|left| waits(&left.upstream)).then_some(open)
     }
 
     /// Attempts under way.

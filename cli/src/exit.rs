@@ -14,6 +14,8 @@ pub const FAILURE: u8 = 1;
 pub const USAGE: u8 = 2;
 /// Finished, but some jobs are dead.
 pub const DEAD_JOBS: u8 = 3;
+/// An upstream is down, and nothing is left to do without it.
+pub const GAVE_UP: u8 = 4;
 /// Interrupted; the same command resumes.
 pub const INTERRUPTED: u8 = 130;
 

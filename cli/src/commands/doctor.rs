@@ -3,10 +3,12 @@
 use std::io;
 
 use fleetline_shared::domain::{Finding, PortError};
+use fleetline_shared::ports::Rates;
 use fleetline_shared::rabbitmq::topology;
 use serde_json::json;
 
 use crate::app::App;
+use crate::config::Upstream;
 use crate::exit::{CliError, FAILURE, OK};
 use crate::fleet::{self, Role};
 use crate::present::{write_line, write_text};
@@ -73,15 +75,22 @@ async fn redis(app: &App) -> Examined {
 /// What only the settings can tell.
 fn settings(app: &App) -> (String, Vec<Finding>) {
     let config = app.config();
-    let mut findings = Vec::new();
-    let limits = config.upstreams.get("openai").map(crate::config::Upstream::limits).unwrap_or_default();
-    if config.openai.is_configured() && limits.requests.is_none() && limits.tokens.is_none() {
-        findings.push(Finding::new(
-            "upstreams.openai",
+    let is_used = |(name, upstream): &(&String, &Upstream)| {
+        upstream.base_url.is_some() || (*name == "openai" && config.openai.is_configured())
+    };
+    let has_no_quota = |(_, upstream): &(&String, &Upstream)| {
+        let limits = upstream.limits();
+        let Rates { requests, input_tokens, output_tokens, tokens, .. } = limits.rates();
+        !limits.discover && [requests, input_tokens, output_tokens, tokens].iter().all(Option::is_none)
+    };
+    let without = config.upstreams.iter().filter(is_used).filter(has_no_quota);
+    let findings = without.map(|(name, _)| {
+        Finding::new(
+            format!("upstreams.{name}"),
             "it has no quota: the fleet calls as fast as its workers can",
             "set requests and tokens to what the provider allows",
-        ));
-    }
+        )
+    });
     let kinds: Vec<_> = app.registry().names().collect();
-    (format!("kinds {}", kinds.join(", ")), findings)
+    (format!("kinds {}", kinds.join(", ")), findings.collect())
 }

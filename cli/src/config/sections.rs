@@ -74,6 +74,9 @@ pub struct Run {
     pub tenant: String,
     /// Whether the fleet's servers are used instead of the file.
     pub fleet: bool,
+    /// How long a run waits for an upstream that is down; `None`: for ever.
+    #[serde(deserialize_with = "text::never_or_duration")]
+    pub give_up_after: Option<Duration>,
 }
 
 /// Who analyses, as configured.

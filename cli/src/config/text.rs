@@ -122,6 +122,12 @@ pub(super) fn forever_or_duration<'de, D: Deserializer<'de>>(from: D) -> Result<
     })
 }
 
+pub(super) fn never_or_duration<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
+    parsed(from, "\"never\" or a duration with its unit, such as \"5m\" or \"2h\"", |text| {
+        if text == "never" { Some(None) } else { positive(text).map(Some) }
+    })
+}
+
 /// A delivery must not be held for much longer than a second, so this has a bound.
 pub(super) fn hold<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
     parsed(from, "a duration of at most \"2s\"", |text| {

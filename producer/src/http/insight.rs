@@ -47,5 +47,9 @@ pub(super) async fn explain_job(
 
 /// Details are for the log: they may tell of the servers behind.
 fn without_details(unknown: Vec<Unknown>) -> Vec<Unknown> {
-    unknown.into_iter().map(|unknown| Unknown { error: None, ..unknown }).collect()
+    let logged = |Unknown { what, error }| {
+        tracing::warn!(error, what, "something could not be asked");
+        Unknown { what, error: None }
+    };
+    unknown.into_iter().map(logged).collect()
 }

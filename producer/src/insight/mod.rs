@@ -79,7 +79,6 @@ impl Seen {
             Ok(Err(error)) => error.to_string(),
             Err(_) => format!("no answer within {} s", PATIENCE.as_secs()),
         };
-        tracing::warn!(error, what, "something could not be asked");
         self.unknown.push(Unknown { what, error: Some(error) });
         None
     }

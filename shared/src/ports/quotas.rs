@@ -218,8 +218,8 @@ pub struct UpstreamReport {
     pub waiting: u32,
     /// Time until a pause ends, and why it was called.
     pub paused: Option<(Duration, String)>,
-    /// Time until rates, pause and breaker let the next small call start. Whether a place is free
-    /// for it, `in_flight` tells.
+    /// Time until rates, pause and breaker let the next call start, if it takes as much as the smaller
+    /// of the last two. Whether a place is free for it, `in_flight` tells.
     pub next_in: Duration,
     /// How its breaker stands, if it has one.
     pub breaker: Option<BreakerReport>,

@@ -38,6 +38,9 @@ pub(super) async fn run(
     scripts: &[&Script],
     calls: Vec<Cmd>,
 ) -> Result<Vec<Result<Value, PortError>>, PortError> {
+    if calls.is_empty() {
+        return Ok(Vec::new());
+    }
     let calls = pipeline(calls);
     let mut answers = redis.run(port, &calls).await?;
     if answers.iter().any(is_unknown) {

@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
+use super::patience::Patience;
 use super::plan::Plan;
 use super::submission::{self, Submission};
 use crate::app::App;
@@ -28,6 +29,8 @@ pub enum Ended {
     Finished(RunRow),
     /// The user stopped it; what ran is recorded.
     Interrupted(RunRow),
+    /// These upstreams are down, and all that is left needs them.
+    GaveUp(RunRow, Vec<String>),
     /// The user stopped it before any job was accepted.
     NothingAccepted,
 }
@@ -98,6 +101,8 @@ struct Following<'a> {
 enum Stop {
     Finished,
     Asked,
+    /// These upstreams are down.
+    HeldUp(Vec<String>),
     Failed(CliError),
 }
 
@@ -121,13 +126,19 @@ impl Following<'_> {
         if let Some(submitting) = self.submitting.take() {
             let _ = submitting.await;
         }
-        match stop {
+        let down = match stop {
             Stop::Failed(error) => return Err(error),
-            Stop::Finished | Stop::Asked => drained?,
-        }
+            Stop::Finished | Stop::Asked => None,
+            Stop::HeldUp(down) => Some(down),
+        };
+        drained?;
         let row = self.row().await?;
-        let finished = row.state == RunState::Finished;
-        Ok((if finished { Ended::Finished(row) } else { Ended::Interrupted(row) }, self.problem))
+        let ended = match down {
+            _ if row.state == RunState::Finished => Ended::Finished(row),
+            Some(down) => Ended::GaveUp(row, down),
+            None => Ended::Interrupted(row),
+        };
+        Ok((ended, self.problem))
     }
 
     async fn until_stop(
@@ -137,11 +148,19 @@ impl Following<'_> {
         line: &mut Meter,
     ) -> Result<Stop, CliError> {
         let mut changes = self.ledger.changes();
+        let mut patience = Patience::new(self.app.config().run.give_up_after);
         loop {
             let row = self.row().await?;
             line.update(&progress_of(&row, engine.as_ref()).await);
             if row.state == RunState::Finished {
                 return Ok(Stop::Finished);
+            }
+            // What is not submitted yet would be lost to a resumed run.
+            if self.submitting.is_none()
+                && let Some(engine) = engine.as_ref()
+                && let Some(down) = patience.over(&row, engine).await
+            {
+                return Ok(Stop::HeldUp(down));
             }
             tokio::select! {
                 () = signals.asked_to_stop() => return Ok(Stop::Asked),

@@ -3,6 +3,7 @@
 mod dry;
 pub mod live;
 mod out;
+mod patience;
 pub mod plan;
 pub mod submission;
 mod summary;
@@ -15,7 +16,7 @@ use serde_json::json;
 use crate::app::App;
 use crate::args::RunArgs;
 use crate::backend::Backend;
-use crate::exit::{CliError, DEAD_JOBS, FAILURE, INTERRUPTED, OK};
+use crate::exit::{CliError, DEAD_JOBS, FAILURE, GAVE_UP, INTERRUPTED, OK};
 use crate::lookup;
 use crate::present::{tell, write_text};
 use live::Ended;
@@ -57,9 +58,10 @@ pub async fn conclude(
     problem: Option<String>,
     started: Instant,
 ) -> Result<u8, CliError> {
-    let (run, interrupted) = match ended {
-        Ended::Finished(run) => (run, false),
-        Ended::Interrupted(run) => (run, true),
+    let (run, interrupted, down) = match ended {
+        Ended::Finished(run) => (run, false, None),
+        Ended::Interrupted(run) => (run, true, None),
+        Ended::GaveUp(run, down) => (run, false, Some(down)),
         Ended::NothingAccepted => {
             app.say("stopped before any job was accepted");
             return Ok(INTERRUPTED);
@@ -80,7 +82,26 @@ pub async fn conclude(
             "interrupted: the same command goes on where this one stopped, and pays for nothing twice"
         });
     }
+    if let Some(down) = down {
+        tell(&gave_up(app, &run, &down));
+        return Ok(GAVE_UP);
+    }
     Ok(exit_code(&run, interrupted, problem.is_some()))
+}
+
+/// What people need to know to go on.
+fn gave_up(app: &App, run: &RunRow, down: &[String]) -> String {
+    let waited = app.config().run.give_up_after.unwrap_or_default();
+    let left = run.counts.jobs - run.counts.terminal();
+    format!(
+        "error: gave up: {} fails, and nothing has succeeded for {}; {left} jobs are left, and kept\n  \
+         when it answers again: fleetline run --resume {}{}\n  \
+         to wait for longer: run.give_up_after, \"never\" for as long as it takes\n",
+        down.join(", "),
+        humantime::format_duration(waited),
+        run.id,
+        app.db_flag(),
+    )
 }
 
 fn exit_code(run: &RunRow, interrupted: bool, problem: bool) -> u8 {

@@ -48,10 +48,7 @@ fn options_text(limits: &Limits, pacing: Pacing) -> String {
     let breaker =
         limits.breaker.map(|options| format!("breaker {}\n", BreakerTerms::from(options).to_text()));
     let discover = limits.discover.then(|| format!("discover {}\n", FoundTerms::from(pacing).to_text()));
-    let adaptive = limits.adaptive.map(|options| {
-        let (min, max) = adaptive_bounds(options);
-        format!("adaptive {min} {max}\n")
-    });
+    let adaptive = adaptive_bounds(limits).map(|(min, max)| format!("adaptive {min} {max}\n"));
     [breaker, discover, adaptive].into_iter().flatten().collect()
 }
 

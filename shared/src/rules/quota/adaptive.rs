@@ -9,7 +9,7 @@
 //! See `docs/adr/0009-concurrency-follows-latency.md` for what else was considered.
 
 use crate::domain::Verdict;
-use crate::ports::AdaptiveOptions;
+use crate::ports::Limits;
 
 /// A round after which the unhindered time is measured again.
 const ROUNDS: u64 = 20;
@@ -61,8 +61,8 @@ impl Round {
 }
 
 impl Adaptive {
-    pub(super) fn new(options: AdaptiveOptions) -> Self {
-        let (min, max) = adaptive_bounds(options);
+    /// Begins within these bounds, see [`adaptive_bounds`].
+    pub(super) fn new((min, max): (u64, u64)) -> Self {
         Self { min, max, limit: min, base: 0, rounds: 0, measured_at: min, round: Round::new(0) }
     }
 
@@ -119,8 +119,11 @@ impl Adaptive {
     }
 }
 
-/// The least and the most places.
-pub fn adaptive_bounds(options: AdaptiveOptions) -> (u64, u64) {
-    let min = options.min.clamp(1, MOST_PLACES);
-    (min.into(), options.max.clamp(min, MOST_PLACES).into())
+/// The least and the most places, if their number is to be found. Never more than `concurrency`: a
+/// number above it would be of no use, and would have to fall to it before a fall is felt.
+pub fn adaptive_bounds(limits: &Limits) -> Option<(u64, u64)> {
+    let options = limits.adaptive?;
+    let most = limits.concurrency.unwrap_or(MOST_PLACES).clamp(1, MOST_PLACES);
+    let min = options.min.clamp(1, most);
+    Some((min.into(), options.max.clamp(min, most).into()))
 }

@@ -157,10 +157,9 @@ impl Meter {
     /// Uses `units` at `at`, which [`Meter::earliest`] gave.
     pub(super) fn take(&mut self, units: u64, at: u64) {
         let full = at.saturating_sub(self.refill(self.burst.saturating_add(self.refunded)));
-        if full > self.empty_at {
-            self.empty_at = full;
-            self.debt = 0;
-        }
+        self.empty_at = self.empty_at.max(full);
+        // What is void later must not make the bucket larger than it is.
+        self.debt = self.debt.min(self.empty_at - full);
         self.empty_at = self.empty_at.saturating_add(self.refill(units));
         self.refunded = self.refunded.saturating_sub(units);
         self.log.add(units, at);

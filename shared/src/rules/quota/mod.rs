@@ -110,7 +110,8 @@ pub struct QuotaStanding {
     pub paused_until: u64,
     /// Why it was called.
     pub pause_why: String,
-    /// When the next small call could start if a place were free.
+    /// When the next call could start if a place were free, if it takes as much as the smaller of the
+    /// last two.
     pub next_start: u64,
     /// Share of the rates in use, in thousandths.
     pub effective: u32,

@@ -30,9 +30,19 @@ impl QuotaState {
         }
     }
 
-    /// When the next small call could start if a place were free.
+    /// When the next call could start if a place were free: one as large as the smaller of the last
+    /// two. If nothing were asked for its tokens, more would be sent ahead than can be given a slot;
+    /// if one large call were taken for all, small ones would wait for what they do not need. What is
+    /// claimed goes before it, as before any.
     pub(super) fn next_start(&self, now: u64) -> u64 {
-        let slot = self.next_slot(&[], Spend::default(), Spend::default(), now).0;
+        let [latest, other] = self.latest;
+        let smaller = Spend {
+            input_tokens: latest.input_tokens.min(other.input_tokens),
+            output_tokens: latest.output_tokens.min(other.output_tokens),
+            money: latest.money.min(other.money),
+        };
+        let before = self.claim.and_then(|claim| claim.goes_before(smaller, now)).unwrap_or_default();
+        let slot = self.next_slot(&[], smaller, before, now).0;
         if let Passage::NotBefore(at) = self.passage(now) { slot.max(at) } else { slot }
     }
 

@@ -1,6 +1,6 @@
 //! The state of one upstream.
 
-use super::adaptive::Adaptive;
+use super::adaptive::{Adaptive, adaptive_bounds};
 use super::calls::{Call, Calls};
 use super::claim::Claim;
 use super::discovery::Discovery;
@@ -20,7 +20,7 @@ pub struct QuotaState {
     pub(super) meters: Meters,
     pub(super) parts: Parts,
     pub(super) calls: Calls,
-    claim: Option<Claim>,
+    pub(super) claim: Option<Claim>,
     pub(super) throttle: Throttle,
     pub(super) discovery: Option<Discovery>,
     pub(super) adaptive: Option<Adaptive>,
@@ -28,6 +28,8 @@ pub struct QuotaState {
     pub(super) paused_until: u64,
     pub(super) pause_why: String,
     pub(super) last_slot: u64,
+    /// What the last two calls set aside.
+    pub(super) latest: [Spend; 2],
     pub(super) closing: Option<QuotaClosing>,
 }
 
@@ -43,11 +45,12 @@ impl QuotaState {
             claim: None,
             throttle,
             discovery: Discovery::new(limits, pacing, now),
-            adaptive: limits.adaptive.map(Adaptive::new),
+            adaptive: adaptive_bounds(limits).map(Adaptive::new),
             breaker: limits.breaker.map(|options| Breaker::new(BreakerTerms::from(options), now)),
             paused_until: now,
             pause_why: String::new(),
             last_slot: now,
+            latest: [Spend::default(); 2],
             closing: None,
         };
         state.meter_found(now);
@@ -130,6 +133,7 @@ impl QuotaState {
 
     fn take(&mut self, spend: Spend, parts: &[String], at: u64) {
         self.last_slot = at;
+        self.latest = [spend, self.latest[0]];
         self.discovery.iter_mut().for_each(Discovery::taken);
         self.meters.take(spend, at);
         self.parts.take(parts, spend, at);

@@ -81,3 +81,24 @@ fn the_pipeline_is_guessed_or_told() {
         assert_eq!(place.run(&args).exits(0).json()["run"]["pipeline"], pipeline, "{args:?}");
     }
 }
+
+/// A breaker that opens leaves a run with nothing to do: it ends, keeps its jobs, and goes on when told to.
+#[test]
+fn a_run_gives_up_on_a_server_that_is_down() {
+    let stub = OpenAiStub::start();
+    // So many failures open the breaker, which is open for longer than the run is patient.
+    stub.script(vec![Behaviour::status(503); 3]);
+    let place = Place::with_stub(&stub)
+        .env("FLEETLINE_RUN__GIVE_UP_AFTER", "100ms")
+        .env("FLEETLINE_UPSTREAMS__OPENAI__BREAKER__FOR", "3s")
+        .env("FLEETLINE_UPSTREAMS__OPENAI__BREAKER__FOR_AT_MOST", "3s");
+    place.write("a.log", log_of(12));
+    let ended = place.run(&["run", "a.log", "--sequential"]).exits(4);
+    assert_eq!(stub.call_count(), 3);
+    let (_, command) = ended.stderr.split_once("fleetline run --resume ").expect("it says how to go on");
+    let run = command.split_whitespace().next().expect("an id");
+    assert!(ended.stderr.contains("openai fails"), "{ended:?}");
+    place.run(&["run", "--resume", run]).exits(0);
+    let rows = place.run(&["results", run]).exits(0).rows();
+    assert!(rows.len() > 3 && rows.iter().all(|row| row["state"] == "succeeded"), "{rows:?}");
+}

@@ -16,6 +16,8 @@ const PATIENCE: Duration = Duration::from_mins(1);
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_fleet_can_be_seen() {
     let mut rig = Rig::start().await;
+    let new = rig.json(&["upstreams", "--fleet", "--json"]);
+    assert_eq!(new["unknown"], serde_json::json!([]), "nobody has called yet: {new}");
     let serve = rig.serve().await;
     rig.submit(usize::try_from(JOBS).expect("few"));
 
@@ -46,6 +48,27 @@ async fn a_fleet_can_be_seen() {
     assert!(told.status.success(), "{told:?}");
     let (out, err) = (String::from_utf8_lossy(&told.stdout), String::from_utf8_lossy(&told.stderr));
     assert!(out.contains("?/600 requests/min") && err.contains("not known: use of the quotas"), "{out}{err}");
+    assert_eq!(err.matches("use of the quotas").count(), 1, "{err}");
+
+    // For as long as somebody looks, plainly where nobody can clear a screen.
+    let watch = rig.watch(&["upstreams", "--fleet", "--watch"]);
+    let seen = until("three looks", PATIENCE, async || {
+        let seen = watch.log();
+        (seen.matches("used of limits").count() >= 3).then_some(seen)
+    })
+    .await;
+    assert!(seen.contains("0/600 requests/min") && !seen.contains('\u{1b}'), "{seen}");
+    drop(watch);
+
+    // What has no quota is found, whatever its name is.
+    let found = rig.doctor(&[("FLEETLINE_UPSTREAMS__OTHER__BASE_URL", "http://127.0.0.1:9")]);
+    assert!(
+        found.contains("upstreams.other: it has no quota") && !found.contains("upstreams.openai"),
+        "{found}"
+    );
+    let limited = ("FLEETLINE_UPSTREAMS__OTHER__INPUT_TOKENS", "1k/min");
+    let found = rig.doctor(&[("FLEETLINE_UPSTREAMS__OTHER__BASE_URL", "http://127.0.0.1:9"), limited]);
+    assert!(!found.contains("it has no quota"), "{found}");
 
     let work = rig.work().await;
     rig.lines(&["watch", "latest", "--json"]);

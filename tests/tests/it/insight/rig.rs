@@ -101,6 +101,17 @@ impl Rig {
         command.output().expect("the program starts")
     }
 
+    /// A command that goes on until it is dropped.
+    pub(super) fn watch(&self, args: &[&str]) -> Process {
+        Process::start("watch", self.command().args(args), self.folder.path())
+    }
+
+    /// What `doctor` says with these settings more.
+    pub(super) fn doctor(&self, settings: &[(&str, &str)]) -> String {
+        let output = self.command().envs(settings.iter().copied()).arg("doctor").output();
+        String::from_utf8(output.expect("the program starts").stdout).expect("UTF-8")
+    }
+
     /// Calls that the provider answered.
     pub(super) async fn calls(&self) -> u64 {
         let ledger = reqwest::get(format!("{}/ledger", self.control)).await.expect("an answer");

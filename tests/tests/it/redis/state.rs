@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use fleetline_shared::ports::{CallEnd, Limits, Rate, Rates};
+use fleetline_shared::ports::{AdaptiveOptions, CallEnd, Limits, Rate, Rates};
 use fleetline_shared::redis::Redis;
 use fleetline_shared::redis::quotas::answer::{Answer, Done};
 use fleetline_shared::redis::quotas::call::{Op, QuotaCall};
@@ -55,6 +55,13 @@ impl Bench {
 
     async fn done(&self, limits: &Limits, version: u64, ops: &[Op]) -> Done {
         self.run(limits, version, 0, ops).await.expect("it is never too late")
+    }
+
+    /// Calls that may be under way.
+    async fn places(&self) -> Option<u32> {
+        let done = self.done(&Limits::default(), 0, &[Op::Report]).await;
+        let [Answer::Report(standing, _)] = done.answers.as_slice() else { panic!("{done:?}") };
+        standing.places
     }
 
     /// Calls under way, and the limits in force.
@@ -138,6 +145,80 @@ async fn the_limits_of_the_latest_version_are_in_force() {
     assert_eq!(bench.standing().await.1, newer);
     bench.done(&Limits::default(), 7, &[]).await;
     assert_eq!(bench.standing().await.1, Limits::default());
+}
+
+/// As the first version kept it: rates one by one, no share, no breaker. Nobody can tell what a later
+/// version would have kept beside, so it is void, and what comes after it goes at an even pace.
+#[tokio::test]
+async fn a_state_of_the_first_version_is_void_and_not_exceeded() {
+    const WINDOW: u64 = 10 * SECOND;
+    let mut bench = Bench::new();
+    bench.pacing = Pacing::default();
+    let (state, ends) = (bench.key("quota"), bench.key("calls"));
+    let info: String = redis::cmd("INFO").arg("server").query(&mut bench.keys).unwrap();
+    let run = info.lines().find_map(|line| line.strip_prefix("run_id:")).unwrap();
+    let used: Vec<u64> = (0..100).map(|n| START - n * SECOND / 10).rev().collect();
+    let numbers = [
+        ("since", 1),
+        ("seen", START),
+        ("kept", START + 3_600 * SECOND),
+        ("id", START),
+        ("slot", START),
+        ("paused", 0),
+        ("claim", 0),
+        ("claim_until", 0),
+        ("requests.empty_at", START),
+        ("requests.burst", 2),
+        ("requests.refunded", 0),
+        ("requests.cold_until", 0),
+        ("requests.debt", 0),
+        ("requests.first", 1),
+        ("requests.last", 100),
+        ("requests.sum", 100),
+    ];
+    let texts = [("run", run), ("requests", "100 10050000 2 10000000"), ("tokens", ""), ("concurrency", "5")];
+    let _: () = bench.keys.hset_multiple(&state, &numbers).unwrap();
+    let _: () = bench.keys.hset_multiple(&state, &texts).unwrap();
+    for (n, at) in (1..).zip(&used) {
+        let _: () = bench.keys.hset(&state, format!("requests.{n}"), format!("{at} {at} 1")).unwrap();
+    }
+    let _: () = bench.keys.hset(&state, format!("call.{START}"), format!("{START} 0")).unwrap();
+    let _: () = bench.keys.zadd_multiple(&ends, &[(f64::INFINITY, "-".to_owned())]).unwrap();
+    let _: () = bench.keys.zadd(&ends, START.to_string(), (START + SECOND) as f64).unwrap();
+
+    let settle = Op::Settle { id: START, end: CallEnd::unknown(None) };
+    let done = bench.done(&requests(100, 10), 2, &[settle]).await;
+    assert_eq!((done.was_empty, done.answers.as_slice()), (true, &[Answer::Changed(false)][..]));
+    let mut starts = used;
+    for _ in 0..200 {
+        bench.now += SECOND / 10;
+        let done = bench.done(&requests(100, 10), 2, &vec![ask(SECOND); 5]).await;
+        starts.extend(done.answers.iter().filter_map(|answer| match answer {
+            Answer::Slot(Slot::At { at, .. }, _) => Some(*at),
+            _ => None,
+        }));
+    }
+    assert!(starts.len() > 250, "{}", starts.len());
+    for last in &starts {
+        let inside = starts.iter().filter(|start| *start + WINDOW >= *last && *start <= last).count();
+        assert!(inside <= 100, "{inside} until {last}");
+    }
+}
+
+/// The number of places that was found is kept when its bounds change, as far as it is within them.
+#[tokio::test]
+async fn the_places_that_were_found_stay_within_their_bounds() {
+    let mut bench = Bench::new();
+    let wide = Limits { adaptive: Some(AdaptiveOptions { min: 2, max: 100 }), ..Limits::default() };
+    bench.done(&wide, 1, &[]).await;
+    let state = bench.key("quota");
+    // Found: 50 places, of which a call takes a second when nothing hinders it.
+    let _: () = bench.keys.hset(&state, "adapted", "50 1000000 1 50 0 0 0 0 0").unwrap();
+    assert_eq!(bench.places().await, Some(50));
+    bench.done(&Limits { concurrency: Some(8), ..wide.clone() }, 2, &[]).await;
+    assert_eq!(bench.places().await, Some(8));
+    bench.done(&wide, 3, &[]).await;
+    assert_eq!(bench.places().await, Some(8), "it does not jump back");
 }
 
 #[tokio::test]

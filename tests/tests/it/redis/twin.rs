@@ -9,7 +9,9 @@ use fleetline_shared::ports::{AdaptiveOptions, BreakerOptions, CallEnd, FailureR
 use fleetline_shared::redis::Redis;
 use fleetline_shared::redis::quotas::answer::Answer;
 use fleetline_shared::redis::quotas::call::{Op, QuotaCall};
-use fleetline_shared::rules::{BreakerStanding, BreakerTerms, METERED, Pacing, QuotaState, Slot, SlotAsk};
+use fleetline_shared::rules::{
+    BreakerStanding, BreakerTerms, METERED, Pacing, QuotaState, Slot, SlotAsk, adaptive_bounds,
+};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use uuid::Uuid;
@@ -331,6 +333,14 @@ async fn live_through(
     Ok(())
 }
 
+/// As the script is told them and reports them: with bounds that can be reached.
+fn as_told(limits: Limits) -> Limits {
+    let places = |places: u64| u32::try_from(places).unwrap();
+    let adaptive =
+        adaptive_bounds(&limits).map(|(min, max)| AdaptiveOptions { min: places(min), max: places(max) });
+    Limits { adaptive, ..limits }
+}
+
 /// Calls that go and end well for the most part: long enough for places to be found.
 fn calm() -> impl Strategy<Value = (Limits, Vec<(u64, Vec<Step>)>)> {
     let options = (1u32..8, 0u32..100).prop_map(|(min, more)| AdaptiveOptions { min, max: min + more });
@@ -369,6 +379,7 @@ where
     let config = Config { cases, failure_persistence: None, ..Config::default() };
     TestRunner::new(config)
         .run(&strategy, |((limits, history), margin, burst, start)| {
+            let limits = as_told(limits);
             let pacing = Pacing { margin, burst };
             let start = START + u64::from(start);
             runtime.block_on(live_through(&redis, limits, pacing, start, history, &mut seen.borrow_mut()))

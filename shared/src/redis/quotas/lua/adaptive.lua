@@ -20,11 +20,20 @@ local function adaptive()
   return adapted
 end
 
+-- Takes other bounds over: what was found is kept as far as it is within them.
 local function adaptive_adopt(options)
-  if options ~= state.adaptive then
-    local min = match(options, '^%d+') or ''
-    state.adaptive, adapted = options, nil
-    state.adapted = options == '' and '' or format('%s 0 0 %s %d 0 0 0 0', min, min, state.id)
+  local it = options ~= '' and adaptive()
+  if options == state.adaptive then
+    return
+  end
+  local least, most = match(options, '^(%d+) (%d+)$')
+  state.adaptive = options
+  if it then
+    it.min, it.max = tonumber(least), tonumber(most)
+    it.limit = min(max(it.limit, it.min), it.max)
+  else
+    adapted = nil
+    state.adapted = options == '' and '' or format('%s 0 0 %s %d 0 0 0 0', least, least, state.id)
   end
 end
 

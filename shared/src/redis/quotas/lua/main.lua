@@ -60,6 +60,7 @@ local function admit(spend, hold, ttl, tenant, model, now)
     return { 2, at, lack, lack == PAUSE and state.why or '' }
   end
   state.slot = at
+  note_spend(spend)
   discovery_taken()
   take(meters, spend, at)
   for _, part in ipairs(opened) do
@@ -76,8 +77,8 @@ local function admit(spend, hold, ttl, tenant, model, now)
 end
 
 local function report(now)
-  local share, nothing = throttle(now), new_spend(0, 0, 0)
-  prepare(meters, nothing, now)
+  local share = throttle(now)
+  prepare(meters, new_spend(0, 0, 0), now)
   local used = {}
   for _, meter in ipairs(meters) do
     for _, number in ipairs({ LACKS[meter.dimension], meter.log.sum, others_units(meter, now), meter.amount }) do
@@ -85,7 +86,7 @@ local function report(now)
     end
   end
   return {
-    calls.count, state.paused, state.why, next_start(nothing, now), share, used, breaker_report(now),
+    calls.count, state.paused, state.why, next_start(now), share, used, breaker_report(now),
     discovery_report(), places() or -1, state.limits,
   }
 end

@@ -118,10 +118,8 @@ end
 
 local function meter_take(meter, units, at)
   local full = max(at - refill(meter, meter.burst + meter.refunded), 0)
-  if full > meter.empty_at then
-    meter.empty_at = full
-    meter.debt = 0
-  end
+  meter.empty_at = max(meter.empty_at, full)
+  meter.debt = min(meter.debt, meter.empty_at - full)
   meter.empty_at = meter.empty_at + refill(meter, units)
   meter.refunded = max(meter.refunded - units, 0)
   log_add(meter.log, units, at)

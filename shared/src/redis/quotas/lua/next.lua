@@ -48,9 +48,23 @@ local function set_claim(meter, spend, hold, at)
   end
 end
 
--- When the next small call could start if a place were free.
-local function next_start(nothing, now)
-  local at = next_slot({}, nothing, nil, now)
+-- What the last two calls set aside, the latest first: `INPUT OUTPUT MONEY INPUT OUTPUT MONEY`.
+local function note_spend(spend)
+  local before = match(state.latest, '^%d+ %d+ %d+') or '0 0 0'
+  state.latest = table.concat({ text(spend.input), text(spend.output), text(spend.money), before }, ' ')
+end
+
+-- When the next call could start if a place were free.
+local function next_start(now)
+  local smaller = {}
+  for number in gmatch(state.latest, '%d+') do
+    smaller[#smaller + 1] = tonumber(number)
+  end
+  local function least(place)
+    return min(smaller[place] or 0, smaller[place + 3] or 0)
+  end
+  local spend = new_spend(least(1), least(2), least(3))
+  local at = next_slot({}, spend, claimed_before(spend, now), now)
   local passage, probe_at = breaker_admit(now)
   return passage == NOT_BEFORE and max(at, probe_at) or at
 end

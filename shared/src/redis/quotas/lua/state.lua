@@ -2,13 +2,13 @@
 -- What is kept between two scripts.
 
 local NAMES = {
-  'since', 'run', 'seen', 'kept', 'limits', 'id', 'slot', 'paused', 'why', 'claim', 'claim_until',
+  'since', 'run', 'seen', 'kept', 'limits', 'id', 'slot', 'paused', 'why', 'claim', 'claim_until', 'latest',
   'share', 'share_since', 'heard', 'parts_since',
   'breaker', 'breaker.since', 'breaker.run', 'breaker.tally', 'breaker.until', 'breaker.length',
   'breaker.probe', 'breaker.probe_end', 'stated', 'learned', 'adaptive', 'adapted',
 }
 local TEXTS = {
-  run = true, limits = true, why = true, claim = true, breaker = true, ['breaker.tally'] = true,
+  run = true, limits = true, why = true, claim = true, latest = true, breaker = true, ['breaker.tally'] = true,
   stated = true, learned = true, adaptive = true, adapted = true,
 }
 local NOTE = 'State of one upstream\'s quota. Fleetline\'s quota script reads and writes it; do not edit it by hand.'
@@ -22,11 +22,21 @@ local function this_run()
   return type(info) == 'string' and match(info, 'run_id:(%x+)') or ''
 end
 
+-- Whether everything is there that this script needs: a state of an earlier version may be without.
+local function is_whole(values)
+  for i, name in ipairs(NAMES) do
+    if not values[i] and (name == 'limits' or not TEXTS[name]) then
+      return false
+    end
+  end
+  return true
+end
+
 -- Whether the state is there, whole, and of this run of the server. A start of the server takes
 -- longer than the gap, so busy states need not ask.
 local function is_usable(values, clock)
   local seen = tonumber(values[3])
-  if not seen or not redis.call('ZSCORE', ENDS, '-') or clock < seen - SECOND then
+  if not seen or not is_whole(values) or not redis.call('ZSCORE', ENDS, '-') or clock < seen - SECOND then
     return false
   end
   return clock < seen + 50000 or values[2] == this_run()
@@ -40,7 +50,7 @@ local function start_empty(now, last_id)
   redis.call('HSET', STATE, 'note', NOTE)
   state = {
     since = -1, run = this_run(), seen = now, kept = 0, limits = '', id = max(now, last_id), slot = now,
-    paused = now, why = '', claim = '', claim_until = 0, share = ALL, share_since = 0, heard = 0,
+    paused = now, why = '', claim = '', claim_until = 0, latest = '', share = ALL, share_since = 0, heard = 0,
     parts_since = now, breaker = '', stated = '', learned = '', adaptive = '', adapted = '',
   }
   breaker_close(now)

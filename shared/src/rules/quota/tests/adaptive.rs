@@ -41,8 +41,11 @@ struct World {
 
 impl World {
     fn new(options: AdaptiveOptions) -> Self {
-        let limits = Limits { adaptive: Some(options), ..Limits::default() };
-        let state = QuotaState::new(&limits, Pacing::default(), 0);
+        Self::within(&Limits { adaptive: Some(options), ..Limits::default() })
+    }
+
+    fn within(limits: &Limits) -> Self {
+        let state = QuotaState::new(limits, Pacing::default(), 0);
         let (free, calls) = (BinaryHeap::new(), BinaryHeap::new());
         Self { state, now: 0, random: 88_172_645_463_325_252, free, calls }
     }
@@ -160,6 +163,19 @@ fn it_stays_within_its_bounds() {
         ..Limits::default()
     };
     assert_eq!(QuotaState::new(&limits, Pacing::default(), 0).places(), Some(1));
+}
+
+/// What is remembered does not grow beyond what is used, so that a fall is felt at once.
+#[test]
+fn it_does_not_grow_beyond_concurrency() {
+    let adaptive = Some(AdaptiveOptions { min: 1, max: 1_000 });
+    let limits = Limits { concurrency: Some(10), adaptive, ..Limits::default() };
+    let mut world = World::within(&limits);
+    let seen = world.live(Upstream { servers: 50, service: SERVICE, spread: 10 }, 1_000);
+    assert_eq!(seen.places.1, 10);
+    world.live(Upstream { servers: 2, service: SERVICE, spread: 10 }, 30);
+    let seen = world.live(Upstream { servers: 2, service: SERVICE, spread: 10 }, 30);
+    assert!(seen.places.1 < 10, "{seen:?}");
 }
 
 /// Failures say nothing of time, and are no reason to send more.

@@ -51,3 +51,24 @@ fn large_calls_get_their_turn_beside_small_ones() {
         assert!(share > 0.92, "{percent_of_hold}: {share}");
     }
 }
+
+/// A call that was refused has a claim on what is refilled: who looks when the next one may go, as the
+/// dispatcher does, must see that too.
+#[test]
+fn the_next_start_is_behind_a_claim() {
+    let mut state = QuotaState::new(&tokens(60_000, MINUTE), Pacing { margin: 0.0, burst: 0.02 }, 0);
+    let now = 10 * MINUTE;
+    for _ in 0..12 {
+        assert_eq!(slot(&mut state, SMALL, now), now, "the bucket is full");
+    }
+    assert_eq!(state.standing(now).next_start, now + SECOND / 10, "a small call's tokens");
+    let Slot::TooFar { at, .. } = state.admit(&ask(5_000, SECOND), now) else {
+        panic!("the bucket is empty")
+    };
+    assert_eq!(at, now + 5 * SECOND);
+    assert_eq!(state.standing(now).next_start, at + SECOND / 10);
+    assert_eq!(
+        state.admit(&ask(SMALL, SECOND), now),
+        Slot::TooFar { at: at + SECOND / 10, lack: Lack::Tokens }
+    );
+}

@@ -59,6 +59,14 @@ proptest! {
     }
 }
 
+/// What a fresh state owes is void after a window; then its bucket is no larger than ever.
+#[test]
+fn what_is_owed_is_not_given_twice() {
+    let limits = requests(5, 5 * SECOND);
+    let asks = [(4_820_484, 0), (19_220, 0), (177_870, 0), (7_426, 0), (0, 0)];
+    assert_within(&with_restart(&limits, Pacing { burst: 0.65, ..Pacing::default() }, &asks, 0), &limits);
+}
+
 #[test]
 fn a_fresh_state_starts_empty() {
     let mut state = QuotaState::new(&requests(600, MINUTE), Pacing::default(), 0);
