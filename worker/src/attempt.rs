@@ -19,13 +19,13 @@ use tokio::join;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::Terms;
 use crate::call::{call, not_now};
 use crate::committer::Committer;
 use crate::flow::{Flow, InHand, Passage};
 use crate::gate::{Gate, Pass, Permission, Told};
 use crate::lease::{HeldLease, Loss, Taken};
 use crate::while_open::Barred;
+use crate::{Fail, Terms};
 
 /// A lease or quota service that does not answer is asked again after this time.
 const PORT_PAUSE: Duration = Duration::from_secs(1);
@@ -40,6 +40,8 @@ pub(crate) struct Attempts {
     pub(crate) committer: Committer,
     /// Holds on dedup keys.
     pub(crate) leases: Arc<dyn Leases>,
+    /// Those of jobs that go on while the fleet's are out of reach.
+    pub(crate) spare_leases: Arc<dyn Leases>,
     /// Quotas of the upstreams.
     pub(crate) quotas: Arc<dyn Quotas>,
     /// What is settled about their calls, by upstream.
@@ -69,8 +71,8 @@ impl Attempts {
             return Ok(());
         };
         let started = Instant::now();
-        let lease = match HeldLease::take(&self.leases, &envelope, delivery.redelivered, self.lease_ttl).await
-        {
+        let leases = self.leases_for(&envelope);
+        let lease = match HeldLease::take(leases, &envelope, delivery.redelivered, self.lease_ttl).await {
             Ok(Taken::Yes(lease)) => lease,
             // The same message twice. Nothing is written: the job is in good hands.
             Ok(Taken::Duplicate) => {
@@ -104,6 +106,15 @@ impl Attempts {
         drop(in_hand);
         join!(settling.done(), lease.release());
         recorded
+    }
+
+    /// Where a job takes its lease.
+    fn leases_for(&self, envelope: &Envelope) -> &Arc<dyn Leases> {
+        let fails = |name| self.terms.get(name).map_or(Fail::Closed, |terms| terms.fail);
+        match envelope.upstream.as_deref().map(fails) {
+            Some(Fail::Closed) => &self.leases,
+            None | Some(Fail::StaticShare) => &self.spare_leases,
+        }
     }
 
     /// Everything that may only happen while the lease is held. Whatever ends it first wins.

@@ -128,7 +128,7 @@ impl QuotaState {
         }
     }
 
-    fn take(&mut self, spend: Spend, parts: &[String], at: u64) {
+    pub(super) fn take(&mut self, spend: Spend, parts: &[String], at: u64) {
         self.last_slot = at;
         self.discovery.iter_mut().for_each(Discovery::taken);
         self.meters.take(spend, at);
