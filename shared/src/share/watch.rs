@@ -62,7 +62,7 @@ impl Watcher {
         tracing::warn!(
             %error,
             upstreams = upstreams.join(", "),
-            "calls go on with this process's static share of the quota"
+            "Redis cannot be reached: calls go on, each worker with its static share of the quota"
         );
         self.has_shared = true;
         self.inner.begin_share();

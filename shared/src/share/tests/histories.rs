@@ -32,18 +32,23 @@ struct History {
     takes: u64,
     /// The quota is there, then it is not, for so many milliseconds; whether its state is lost.
     switches: Vec<(u64, u64, bool)>,
+    /// How long it goes on after the last.
+    after: u64,
     /// Where in its interval each process looks, and when it begins.
     phases: Vec<u64>,
 }
 
 fn history() -> impl Strategy<Value = History> {
-    let limits = (20u64..600, 5u64..60, any::<bool>());
-    let time = || prop_oneof![3 => 0u64..5_000, 3 => 5_000u64..40_000, 1 => 40_000u64..120_000];
+    let window = prop_oneof![2 => 5u64..60, 1 => 60u64..3_600];
+    let limits = (8u64..600, window, any::<bool>());
+    // In thousandths of a window, and in milliseconds.
+    let time = || (prop_oneof![1 => Just(0u64), 1 => 0u64..300, 1 => 300u64..2_000], 0u64..6_000);
     let switches = prop::collection::vec((time(), time(), any::<bool>()), 1..6);
     let processes = (1u32..6, 0u32..3);
     let phases = prop::collection::vec(0u64..4_000, 6);
     (limits, processes, 1u64..40, 0u64..4_000, switches, phases).prop_map(
         |((amount, window, by_tokens), (processes, more), tokens, takes, switches, phases)| {
+            let of = |(share, more): (u64, u64)| share * window + more;
             let requests = Some(per(amount, window)).filter(|_| !by_tokens);
             let limit = Some(per(amount * tokens, window)).filter(|_| by_tokens);
             History {
@@ -52,7 +57,11 @@ fn history() -> impl Strategy<Value = History> {
                 replicas: processes + more,
                 tokens,
                 takes,
-                switches,
+                switches: switches
+                    .into_iter()
+                    .map(|(there, away, forgets)| (of(there), of(away), forgets))
+                    .collect(),
+                after: window * 1_500,
                 phases,
             }
         },
@@ -92,7 +101,8 @@ async fn live_through(history: History) -> Vec<Call> {
         }
         processes.push(quotas);
     }
-    for (there, away, forgets) in &history.switches {
+    let History { switches, after, .. } = &*history;
+    for (there, away, forgets) in switches {
         sleep(Duration::from_millis(*there)).await;
         fleet.set(false);
         sleep(Duration::from_millis(*away)).await;
@@ -101,7 +111,7 @@ async fn live_through(history: History) -> Vec<Call> {
         }
         fleet.set(true);
     }
-    sleep(Duration::from_mins(2)).await;
+    sleep(Duration::from_millis(*after)).await;
     callers.shutdown().await;
     let mut calls = std::mem::take(&mut *calls.lock().unwrap_or_else(PoisonError::into_inner));
     calls.sort_unstable_by_key(|(began, _)| *began);
