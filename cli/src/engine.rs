@@ -83,11 +83,13 @@ impl Embedded {
                 detours: detours(&options.terms),
             },
         };
+        let leases = Arc::new(MemoryLeases::new());
         let worker = Worker {
             registry,
             ledger: ledger.clone(),
             broker: Arc::clone(&broker),
-            leases: Arc::new(MemoryLeases::new()),
+            leases: leases.clone(),
+            spare_leases: leases,
             quotas: Arc::clone(&quotas),
             terms: options.terms,
             options: options.worker,

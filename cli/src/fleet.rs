@@ -14,6 +14,8 @@ use fleetline_shared::postgres::{PostgresLedger, PostgresOptions};
 use fleetline_shared::rabbitmq::topology::{Limits, Management, Topology};
 use fleetline_shared::rabbitmq::{RabbitBroker, RabbitOptions};
 use fleetline_shared::redis::{Redis, RedisLeases, RedisOptions, RedisQuotas};
+use fleetline_shared::rules::Pacing;
+use fleetline_shared::share::{Reach, ShareLeases, StaticShare};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::sleep;
 
@@ -136,9 +138,35 @@ pub fn leases(redis: &Redis) -> Arc<dyn Leases> {
     Arc::new(RedisLeases::new(redis.clone()))
 }
 
-/// The upstreams' quotas, counted over the fleet.
-pub fn quotas(app: &App, redis: &Redis) -> Arc<dyn Quotas> {
-    Arc::new(RedisQuotas::new(redis.clone(), limits(app)))
+/// What a process uses of Redis, and does while that cannot be reached.
+pub struct OnRedis {
+    /// The upstreams' quotas, counted over the fleet; without Redis some upstreams have static shares.
+    pub quotas: Arc<dyn Quotas>,
+    /// The fleet's quotas alone: for those who only look.
+    pub fleet_quotas: Arc<dyn Quotas>,
+    /// Holds on dedup keys.
+    pub leases: Arc<dyn Leases>,
+    /// The same, which do without Redis.
+    pub spare_leases: Arc<dyn Leases>,
+    /// Whether Redis can be reached, if an upstream has a static share.
+    pub reach: Option<Reach>,
+}
+
+/// Quotas and leases on Redis. Must be called in a tokio runtime.
+pub fn on_redis(app: &App, redis: &Redis) -> Result<OnRedis, CliError> {
+    let fleet = Arc::new(RedisQuotas::new(redis.clone(), limits(app)));
+    let leases = leases(redis);
+    let upstreams = app.config().upstreams.iter();
+    let replicas: BTreeMap<_, _> =
+        upstreams.filter_map(|(name, upstream)| Some((name.clone(), upstream.share()?))).collect();
+    if replicas.is_empty() {
+        let spare_leases = Arc::clone(&leases);
+        return Ok(OnRedis { quotas: fleet.clone(), fleet_quotas: fleet, leases, spare_leases, reach: None });
+    }
+    let quotas = StaticShare::new(fleet.clone(), limits(app), &replicas, Pacing::default())?;
+    let reach = quotas.reach();
+    let spare_leases = Arc::new(ShareLeases::new(Arc::clone(&leases), reach.clone()));
+    Ok(OnRedis { quotas: Arc::new(quotas), fleet_quotas: fleet, leases, spare_leases, reach: Some(reach) })
 }
 
 /// The same to look at only: the limits of the processes that work stay in force.

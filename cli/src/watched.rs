@@ -11,6 +11,7 @@ use fleetline_shared::metrics::{
     self, FleetGauges, MeteredBroker, MeteredDispatch, MeteredFinishes, MeteredQuotas, Metrics,
 };
 use fleetline_shared::ports::{BacklogLedger, Broker, DispatchLedger, FinishLedger, Quotas};
+use fleetline_shared::share::Reach;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -64,6 +65,13 @@ impl Watched {
         match self.listener {
             Some(_) => Arc::new(MeteredDispatch::new(ledger, &mut self.metrics)),
             None => ledger,
+        }
+    }
+
+    /// Also tells whether calls go on with static shares, if they may.
+    pub(crate) fn reach(&mut self, reach: Option<&Reach>) {
+        if let (Some(_), Some(reach)) = (&self.listener, reach) {
+            metrics::static_share(reach, &mut self.metrics);
         }
     }
 

@@ -20,13 +20,13 @@ use tokio::join;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::Terms;
 use crate::call::{call, not_now};
 use crate::committer::Committer;
 use crate::flow::{Flow, InHand, Passage};
 use crate::gate::{Gate, Pass, Permission, Settling, Told};
 use crate::lease::{HeldLease, Loss, Taken};
 use crate::while_open::Barred;
+use crate::{Fail, Terms};
 
 /// A lease or quota service that does not answer is asked again after this time.
 const PORT_PAUSE: Duration = Duration::from_secs(1);
@@ -41,6 +41,8 @@ pub(crate) struct Attempts {
     pub(crate) committer: Committer,
     /// Holds on dedup keys.
     pub(crate) leases: Arc<dyn Leases>,
+    /// Those of jobs that go on while the fleet's are out of reach.
+    pub(crate) spare_leases: Arc<dyn Leases>,
     /// Quotas of the upstreams.
     pub(crate) quotas: Arc<dyn Quotas>,
     /// What is settled about their calls, by upstream.
@@ -84,8 +86,8 @@ impl Attempts {
             return Ok(Leaving::default());
         };
         let started = Instant::now();
-        let lease = match HeldLease::take(&self.leases, &envelope, delivery.redelivered, self.lease_ttl).await
-        {
+        let leases = self.leases_for(&envelope);
+        let lease = match HeldLease::take(leases, &envelope, delivery.redelivered, self.lease_ttl).await {
             Ok(Taken::Yes(lease)) => lease,
             // The same message twice. Nothing is written: the job is in good hands.
             Ok(Taken::Duplicate) => {
@@ -120,6 +122,15 @@ impl Attempts {
             return Err(error);
         }
         Ok(leaving)
+    }
+
+    /// Where a job takes its lease.
+    fn leases_for(&self, envelope: &Envelope) -> &Arc<dyn Leases> {
+        let fails = |name| self.terms.get(name).map_or(Fail::Closed, |terms| terms.fail);
+        match envelope.upstream.as_deref().map(fails) {
+            Some(Fail::Closed) => &self.leases,
+            None | Some(Fail::StaticShare) => &self.spare_leases,
+        }
     }
 
     /// Everything that may only happen while the lease is held. Whatever ends it first wins.

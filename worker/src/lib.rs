@@ -20,5 +20,5 @@ pub mod upstream;
 mod while_open;
 pub mod worker;
 
-pub use terms::{OnOpen, Price, Terms};
+pub use terms::{Fail, OnOpen, Price, Terms};
 pub use worker::{Worker, WorkerError, WorkerOptions};

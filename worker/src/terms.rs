@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 pub struct Terms {
     /// What becomes of its jobs while its breaker is open.
     pub on_open: OnOpen,
+    /// What becomes of its calls while the fleet's quota and leases are out of reach.
+    pub fail: Fail,
     /// What its calls cost, by model. A model without a price costs nothing.
     pub prices: BTreeMap<String, Price>,
 }
@@ -21,6 +23,16 @@ pub enum OnOpen {
     Fallback,
     /// They get the last result of their key, however old; jobs without one wait.
     Cached,
+}
+
+/// What becomes of an upstream's calls while the fleet's quota and leases are out of reach.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Fail {
+    /// None is made.
+    #[default]
+    Closed,
+    /// They go on, with a share of the quota.
+    StaticShare,
 }
 
 /// What tokens cost: millionths of the currency for a million of them.

@@ -52,6 +52,9 @@ pub struct Worker {
     pub broker: Arc<dyn Broker>,
     /// Holds on dedup keys.
     pub leases: Arc<dyn Leases>,
+    /// The same for jobs that need no server for it: those that call nobody, and those of upstreams
+    /// that are called while the fleet's servers are out of reach.
+    pub spare_leases: Arc<dyn Leases>,
     /// Quotas of the upstreams.
     pub quotas: Arc<dyn Quotas>,
     /// What is settled about the upstreams' calls; those that are missing have the usual terms.
@@ -85,6 +88,7 @@ impl Worker {
             registry: self.registry.clone(),
             committer: Committer::start(&self.ledger, self.options.patience, stop.clone()),
             leases: Arc::clone(&self.leases),
+            spare_leases: Arc::clone(&self.spare_leases),
             quotas: Arc::new(GuessedQuotas::new(Arc::clone(&self.quotas))),
             terms: self.terms.clone(),
             lease_ttl: self.options.lease_ttl,

@@ -37,12 +37,12 @@ pub(super) async fn serve(app: &App, args: ServeArgs) -> Result<(), CliError> {
     let ledger = Arc::new(ledger);
     let broker = Arc::new(fleet::broker(app, Role::Producer)?);
     let drain = CancellationToken::new();
-    let redis = fleet::redis(app)?;
-    let quotas = fleet::quotas(app, &redis);
-    watched.fleet(&quotas, ledger.clone());
-    let mut parts = start(app, &ledger, &broker, &quotas, &drain, &mut watched);
+    let on_redis = fleet::on_redis(app, &fleet::redis(app)?)?;
+    watched.fleet(&on_redis.fleet_quotas, ledger.clone());
+    let mut parts = start(app, &ledger, &broker, &on_redis.quotas, &drain, &mut watched);
     watched.start(app, drain.clone());
-    let shared = FleetPorts { quotas, broker: broker.clone(), leases: fleet::leases(&redis) };
+    let shared =
+        FleetPorts { quotas: on_redis.fleet_quotas, broker: broker.clone(), leases: on_redis.leases };
     let parts_of_http = fleet::http_parts(app, &ledger, shared)?;
     if let Ok(address) = listener.local_addr() {
         app.say(&format!("listening on http://{address}"));

@@ -1,15 +1,17 @@
 //! `fleetline upstreams`: how the upstreams stand.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fleetline_producer::insight::{Insight, LimitView, Unknown, UpstreamView, UpstreamsView};
+use fleetline_producer::insight::{Insight, LimitView, QUOTAS, Unknown, UpstreamView, UpstreamsView};
 use fleetline_shared::ports::Ledger;
 use tokio::time::sleep;
 
 use crate::app::App;
 use crate::args::UpstreamsArgs;
+use crate::config::Upstream;
 use crate::exit::CliError;
 use crate::fleet;
 use crate::lookup;
@@ -34,6 +36,7 @@ pub(super) async fn upstreams(app: &App, args: UpstreamsArgs) -> Result<(), CliE
             let clear = if args.watch && look.width.is_some() { CLEAR } else { "" };
             write_text(&format!("{clear}{}", in_words(&view, look)))?;
             tell_unknown(app, &view.unknown);
+            tell_shares(app, &view.unknown);
         }
         if !args.watch {
             return Ok(());
@@ -55,6 +58,27 @@ pub(super) fn tell_unknown(app: &App, unknown: &[Unknown]) {
     for Unknown { what, error } in unknown {
         app.say(&format!("not known: {what}: {}", error.as_deref().unwrap_or("no answer")));
     }
+}
+
+/// Says what becomes of calls while Redis cannot be reached.
+fn tell_shares(app: &App, unknown: &[Unknown]) {
+    if app.fleet() && unknown.iter().any(|unknown| unknown.what == QUOTAS) {
+        app.say(&without_redis(&app.config().upstreams));
+    }
+}
+
+fn without_redis(upstreams: &BTreeMap<String, Upstream>) -> String {
+    let (go_on, stop): (Vec<_>, Vec<_>) = upstreams
+        .iter()
+        .map(|(name, upstream)| (name.clone(), upstream.share()))
+        .partition(|(_, share)| share.is_some());
+    let share = |(name, share): (String, Option<u32>)| {
+        let share = share.unwrap_or(1);
+        format!("calls to {name} go on, each worker with 1/{share} of its limits")
+    };
+    let stop = stop.into_iter().map(|(name, _)| format!("no call to {name} is made"));
+    let sentences: Vec<_> = go_on.into_iter().map(share).chain(stop).collect();
+    format!("while Redis cannot be reached: {}", sentences.join("; "))
 }
 
 fn in_words(view: &UpstreamsView, look: Look) -> String {
@@ -155,5 +179,21 @@ fn rate(of: &UpstreamView) -> String {
     match of.effective_percent {
         Some(share) if share < 100.0 => format!("{} ({share:.0}%)", format::per_second(rate)),
         _ => format::per_second(rate),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::tests::Sources;
+
+    #[test]
+    fn what_becomes_of_calls_without_redis() {
+        let toml = "[upstreams.openai]\nrequests = '500/min'\nfail = 'static-share'\nreplicas = 4\n\
+                    [upstreams.jira]\nbase_url = 'https://jira.example.com'";
+        let said = without_redis(&Sources::new(toml).load().config.upstreams);
+        let expected = "while Redis cannot be reached: calls to openai go on, each worker with 1/4 of its limits; \
+                        no call to jira is made";
+        assert_eq!(said, expected);
     }
 }

@@ -26,13 +26,15 @@ pub(super) async fn work(app: &App, args: WorkArgs) -> Result<(), CliError> {
     let mut watched = Watched::at(args.metrics.as_deref()).await?;
     let Some(ledger) = fleet::patiently(app, &mut signals).await? else { return Ok(()) };
     let broker = Arc::new(fleet::broker(app, Role::Worker)?);
-    let redis = fleet::redis(app)?;
+    let on_redis = fleet::on_redis(app, &fleet::redis(app)?)?;
+    watched.reach(on_redis.reach.as_ref());
     let worker = Worker {
         registry,
         ledger: watched.finishes(Arc::new(ledger)),
         broker: watched.broker(broker.clone()),
-        leases: fleet::leases(&redis),
-        quotas: watched.quotas(fleet::quotas(app, &redis)),
+        leases: on_redis.leases,
+        spare_leases: on_redis.spare_leases,
+        quotas: watched.quotas(on_redis.quotas),
         terms: app.terms(),
         options: WorkerOptions { patience: PATIENCE, ..app.worker_options() },
     };

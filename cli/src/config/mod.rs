@@ -20,7 +20,7 @@ mod sections;
 mod suggest;
 mod tenants;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod text;
 mod upstream;
 
@@ -37,7 +37,9 @@ pub use problems::{ConfigProblems, Problem};
 pub use schema::DEFAULT_FILE;
 pub use sections::{Analyser, AnalyserChoice, Config, Dispatch, Jobs, Leases, Run, Worker};
 pub use tenants::Tenant;
-pub use upstream::{Adaptive, Breaker, HeaderSource, OnOpen, Price, Quota, RateLimits, Upstream, Vendor};
+pub use upstream::{
+    Adaptive, Breaker, Fail, HeaderSource, OnOpen, Price, Quota, RateLimits, Upstream, Vendor,
+};
 
 use layers::{Layer, Rank, Setting};
 use schema::{Schema, is_open};

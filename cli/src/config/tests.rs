@@ -13,13 +13,13 @@ use super::schema::Schema;
 use super::*;
 
 /// A folder with a `fleetline.toml`, and no user configuration.
-pub(super) struct Sources {
+pub(crate) struct Sources {
     folder: TempDir,
     sources: ConfigSources,
 }
 
 impl Sources {
-    pub(super) fn new(toml: &str) -> Self {
+    pub(crate) fn new(toml: &str) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         std::fs::write(folder.path().join("fleetline.toml"), toml).expect("a file in it");
         let sources =
@@ -38,7 +38,7 @@ impl Sources {
         self
     }
 
-    pub(super) fn load(&self) -> Loaded {
+    pub(crate) fn load(&self) -> Loaded {
         Config::load(&self.sources).expect("these settings are good")
     }
 

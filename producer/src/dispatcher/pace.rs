@@ -156,17 +156,22 @@ impl Pace {
         });
         let by_breaker = matches!(report.breaker, Some(BreakerReport::HalfOpen { .. })).then_some(1);
         let room = [by_rate, by_places, by_breaker].into_iter().flatten().min()?;
-        let lately = self.upstreams.get_mut(&report.upstream).map_or(0, |handed| handed.lately(now));
+        // Of what workers do apart nothing is heard: then the pace is what was handed out.
+        let unheard = if report.apart { self.lead } else { ON_THE_WAY };
+        let keep = self.lead.max(ON_THE_WAY);
+        let handed = self.upstreams.get_mut(&report.upstream);
+        let lately = handed.map_or(0, |handed| handed.since(now, unheard, keep));
         Some(room.saturating_sub(lately))
     }
 }
 
 impl Handed {
-    fn lately(&mut self, now: Instant) -> usize {
-        while self.lately.front().is_some_and(|(at, _)| *at + ON_THE_WAY < now) {
+    /// Jobs handed out within this time; older ones than `keep` are forgotten.
+    fn since(&mut self, now: Instant, within: Duration, keep: Duration) -> usize {
+        while self.lately.front().is_some_and(|(at, _)| *at + keep < now) {
             self.lately.pop_front();
         }
-        self.lately.iter().map(|(_, jobs)| jobs).sum()
+        self.lately.iter().rev().take_while(|(at, _)| *at + within >= now).map(|(_, jobs)| jobs).sum()
     }
 }
 
@@ -198,6 +203,8 @@ fn whole(jobs: f64) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use fleetline_shared::domain::{DedupKey, Estimate, JobId, RunId};
+
     use super::*;
 
     const HOLD: Duration = Duration::from_secs(1);
@@ -213,11 +220,30 @@ mod tests {
             paused: None,
             next_in: Duration::from_millis(next_in_ms),
             breaker: None,
+            apart: false,
         }
     }
 
     fn pace() -> Pace {
         Pace::new(HOLD, BTreeSet::new())
+    }
+
+    fn envelope() -> Envelope {
+        Envelope {
+            v: 1,
+            job_id: JobId::new(),
+            run_id: RunId::new(),
+            tenant: "default".into(),
+            kind: "node.extract".into(),
+            fence: 1,
+            attempts: 0,
+            max_attempts: 5,
+            deadline_ms: None,
+            dedup_key: DedupKey::from_bytes([0; 32]),
+            upstream: Some("api".into()),
+            estimate: Estimate::default(),
+            args: None,
+        }
     }
 
     fn per_minute(amount: u64) -> Limits {
@@ -249,6 +275,22 @@ mod tests {
             let room = pace().room(&report(limits, in_flight, next_in), Instant::now());
             assert_eq!(room, expected, "{limits:?}, {in_flight} under way, next in {next_in} ms");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn workers_apart_get_as_much_as_they_may_use() {
+        let limits = per_minute(6_000);
+        let report = UpstreamReport { apart: true, ..report(&limits, 0, 0) };
+        let (mut pace, mut jobs) = (pace(), 0);
+        for _ in 0..1_000 {
+            let allowed = pace.allowed(std::slice::from_ref(&report), Instant::now());
+            let some = allowed.jobs(Some("api"));
+            let envelopes: Vec<_> = (0..some).map(|_| envelope()).collect();
+            pace.note(&envelopes, Instant::now());
+            jobs += some;
+            tokio::time::advance(Duration::from_millis(60)).await;
+        }
+        assert!((5_000..6_100).contains(&jobs), "{jobs} in a minute");
     }
 
     #[test]

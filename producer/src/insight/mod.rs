@@ -84,7 +84,8 @@ impl Seen {
     }
 }
 
-const QUOTAS: &str = "use of the quotas, pauses, breakers";
+/// What is not known without Redis.
+pub const QUOTAS: &str = "use of the quotas, pauses, breakers";
 const WORKERS: &str = "how many workers take its kind, and what waits on its line";
 const LEASE: &str = "who holds the lease on its key";
 

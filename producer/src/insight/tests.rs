@@ -53,6 +53,7 @@ fn report() -> UpstreamReport {
     let used = DimensionUse { dimension: Dimension::Requests, used: 580, others: 20, limit: 600 };
     UpstreamReport {
         breaker: None,
+        apart: false,
         upstream: "api".into(),
         limits: limits(),
         effective: 1_000,

@@ -11,8 +11,10 @@ use super::line::Place;
 use super::upstream::{Upstream, Waiting};
 use crate::closings::{Closing, Closings};
 use crate::domain::PortError;
-use crate::ports::{Admission, Ask, CallEnd, Lack, Limits, Quotas, Reservation, Turn, UpstreamReport};
-use crate::rules::{Pacing, QuotaClosing, QuotaState, SlotAsk, micros};
+use crate::ports::{
+    Absence, Admission, Ask, CallEnd, FleetQuotas, Lack, Limits, Quotas, Reservation, Turn, UpstreamReport,
+};
+use crate::rules::{Pacing, QuotaClosing, QuotaState, Slot, SlotAsk, micros};
 
 /// When to ask again after the hold has passed without a free place. Nobody knows when a call
 /// under way ends.
@@ -39,6 +41,16 @@ impl MemoryQuotas {
             limits.into_iter().map(|(name, limits)| (name, Arc::new(Upstream::new(limits, pacing))));
         let closings = Closings::default();
         Self { started: Instant::now(), pacing, closings, upstreams: Mutex::new(upstreams.collect()) }
+    }
+
+    /// Goes on after calls that were made without it: see [`QuotaState::resume`].
+    pub(crate) fn doubt(&self, upstream: &str, ahead: Duration) {
+        self.change(upstream, |state, now| state.resume(micros(ahead), None, now));
+    }
+
+    /// See [`QuotaState::deficit`].
+    pub(crate) fn deficit(&self, upstream: &str) -> Duration {
+        Duration::from_micros(self.upstream(upstream).state().deficit(self.now()))
     }
 
     fn now(&self) -> u64 {
@@ -160,5 +172,26 @@ impl Quotas for MemoryQuotas {
         let now = self.now();
         let upstreams = self.upstreams.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(upstreams.iter().map(|(name, upstream)| upstream.report(name.clone(), now)).collect())
+    }
+}
+
+/// Always in reach of whoever shares them in this process.
+#[async_trait]
+impl FleetQuotas for MemoryQuotas {
+    async fn reach(&self) -> Result<(), PortError> {
+        Ok(())
+    }
+
+    async fn resume(&self, upstream: &str, absence: Absence) -> Result<Vec<Option<Reservation>>, PortError> {
+        let mut reservations = Vec::new();
+        self.change(upstream, |state, now| {
+            state.resume(micros(absence.ahead), Some(absence.money), now);
+            let begun = absence.calls.iter().map(|call| match state.begun(&call.ask(), now) {
+                Slot::At { id, .. } => Some(call.reservation(upstream, id)),
+                _ => None,
+            });
+            reservations.extend(begun);
+        });
+        Ok(reservations)
     }
 }

@@ -11,6 +11,7 @@ mod finishes;
 mod fleet;
 mod labels;
 mod quotas;
+mod share;
 
 use std::fmt;
 
@@ -23,6 +24,7 @@ pub use dispatch::MeteredDispatch;
 pub use finishes::MeteredFinishes;
 pub use fleet::FleetGauges;
 pub use quotas::MeteredQuotas;
+pub use share::static_share;
 
 /// What an answer with metrics says it is.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";

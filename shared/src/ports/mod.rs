@@ -5,6 +5,7 @@ mod adaptive;
 mod backlog;
 mod breaker;
 mod broker;
+mod fleet_quotas;
 mod keys;
 mod leases;
 mod ledger;
@@ -15,6 +16,7 @@ pub use adaptive::AdaptiveOptions;
 pub use backlog::{Backlog, BacklogLedger, JobStanding};
 pub use breaker::{BreakerOptions, BreakerReport, FailureRate};
 pub use broker::{Broker, Deliveries, Delivery, Depth, Message, Settle, Settlement};
+pub use fleet_quotas::{Absence, FleetQuotas, UnderWay};
 pub use keys::{ApiKey, KeyLedger, NewApiKey, Role};
 pub use leases::{Acquired, Held, Holder, Leases, lease_key};
 pub use ledger::{

@@ -223,6 +223,9 @@ pub struct UpstreamReport {
     pub next_in: Duration,
     /// How its breaker stands, if it has one.
     pub breaker: Option<BreakerReport>,
+    /// The fleet's quota is out of reach: the limits are those of all processes' shares together, and
+    /// nothing is known of what they use.
+    pub apart: bool,
 }
 
 /// What was used of a limit.

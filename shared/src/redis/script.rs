@@ -70,7 +70,7 @@ fn is_unknown(answer: &Value) -> bool {
 /// What the server says when it will answer again by itself.
 const PASSING: [&str; 5] = ["LOADING", "BUSY", "TRYAGAIN", "CLUSTERDOWN", "MASTERDOWN"];
 
-fn checked(port: &'static str, answer: Value) -> Result<Value, PortError> {
+pub(super) fn checked(port: &'static str, answer: Value) -> Result<Value, PortError> {
     let Value::ServerError(error) = answer else { return Ok(answer) };
     let code = error.code().to_owned();
     let message = format!("Redis says: {code} {}", error.details().unwrap_or_default());

@@ -125,11 +125,13 @@ impl Rig {
 
     /// Starts a worker for one kind.
     pub(crate) fn worker(&self, work: Work, concurrency: usize) -> Running {
+        let leases: Arc<dyn Leases> = Arc::new(RedisLeases::new(self.redis.clone()));
         let worker = Worker {
             registry: Self::registry().only(&[work.kind().to_owned()]).expect("the kind is there"),
             ledger: self.ledger.clone(),
             broker: self.broker.clone(),
-            leases: Arc::new(RedisLeases::new(self.redis.clone())) as Arc<dyn Leases>,
+            leases: Arc::clone(&leases),
+            spare_leases: leases,
             quotas: self.quotas(),
             terms: BTreeMap::new(),
             options: WorkerOptions {

@@ -7,6 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use fleetline_shared::embedded::{MemoryBroker, MemoryLeases, MemoryQuotas};
 use fleetline_shared::ports::{Broker, Leases, Limits, Quotas};
+use fleetline_shared::rules::Pacing;
+use fleetline_shared::share::{Standing, StaticShare};
 use fleetline_tests::conformance::Pace;
 use fleetline_tests::conformance::broker::BrokerFixture;
 use fleetline_tests::conformance::leases::LeasesFixture;
@@ -87,6 +89,38 @@ impl QuotasFixture for VirtualQuotas {
     }
 }
 
+/// Quotas of a fleet with static shares, which are in reach all the time.
+struct InReach;
+
+#[async_trait]
+impl QuotasFixture for InReach {
+    fn pace(&self) -> Pace {
+        Pace::VIRTUAL
+    }
+
+    async fn start(&self, limits: BTreeMap<String, Limits>) -> Arc<dyn Quotas> {
+        // Limits that are found have no share.
+        let divisible = limits.iter().filter(|(_, limits)| !limits.discover);
+        let replicas = divisible.map(|(name, _)| (name.clone(), 1)).collect();
+        let fleet = Arc::new(MemoryQuotas::new(limits.clone()));
+        let shares = StaticShare::new(fleet, limits, &replicas, Pacing::default()).unwrap();
+        shares.reach().changes().wait_for(|now| *now == Standing::Fleet).await.unwrap();
+        Arc::new(shares)
+    }
+
+    fn another(&self, quotas: &Arc<dyn Quotas>) -> Arc<dyn Quotas> {
+        Arc::clone(quotas)
+    }
+
+    fn jitter(&self) -> Duration {
+        VirtualQuotas.jitter()
+    }
+
+    fn least_use(&self) -> f64 {
+        VirtualQuotas.least_use()
+    }
+}
+
 mod memory_broker {
     use super::*;
     fleetline_tests::broker_conformance!(
@@ -125,6 +159,14 @@ mod memory_quotas {
     fleetline_tests::quotas_conformance!(
         #[tokio::test(start_paused = true)]
         VirtualQuotas
+    );
+}
+
+mod static_shares_in_reach {
+    use super::*;
+    fleetline_tests::quotas_conformance!(
+        #[tokio::test(start_paused = true)]
+        InReach
     );
 }
 

@@ -2,7 +2,9 @@
 
 use super::super::check::Found;
 use super::super::sections::Config;
-use super::{OnOpen, Upstream};
+use fleetline_shared::share::{Indivisible, share_of};
+
+use super::{Fail, OnOpen, Upstream};
 
 /// The upstream that `[openai]` is about.
 const OPENAI: &str = "openai";
@@ -12,6 +14,7 @@ pub(in super::super) fn upstreams(config: &Config, found: &mut Found) {
     for (name, upstream) in &config.upstreams {
         money(config, name, upstream, found);
         failing(name, upstream, found);
+        share(name, upstream, found);
         api(name, upstream, found);
     }
 }
@@ -55,6 +58,26 @@ fn api(name: &str, upstream: &Upstream, found: &mut Found) {
     found.when(name != OPENAI && upstream.on_open == OnOpen::Fallback, [key("on_open")], || {
         "no built-in rules can do the work of http.json: use \"wait\" or \"cached\"".to_owned()
     });
+}
+
+fn share(name: &str, upstream: &Upstream, found: &mut Found) {
+    let key = |key: &str| format!("upstreams.{name}.{key}");
+    found.when(
+        upstream.fail == Fail::StaticShare && upstream.replicas.is_none(),
+        [key("fail"), key("replicas")],
+        || {
+            "a share of what? Say how many worker processes run at most, such as replicas = 4; or use fail = \"closed\""
+                .to_owned()
+        },
+    );
+    let Some(Err(problem)) = upstream.share().map(|replicas| share_of(&upstream.limits(), replicas)) else {
+        return;
+    };
+    let other = match problem {
+        Indivisible::Found => key("quota"),
+        Indivisible::TooSmall { .. } => key("replicas"),
+    };
+    found.when(true, [key("fail"), other], || format!("{problem}; use fail = \"closed\""));
 }
 
 fn failing(name: &str, upstream: &Upstream, found: &mut Found) {

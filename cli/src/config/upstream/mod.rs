@@ -65,6 +65,11 @@ pub struct Upstream {
     pub breaker: Breaker,
     /// What becomes of jobs while it is down.
     pub on_open: OnOpen,
+    /// What becomes of its calls while Redis cannot be reached.
+    pub fail: Fail,
+    /// How many worker processes run at most; `None`: not said.
+    #[serde(deserialize_with = "numbers::none_or_whole::<_, 1, 100_000, _>")]
+    pub replicas: Option<u32>,
     /// Where it is, without a slash at the end; `None` for the upstream of `[openai]` alone.
     #[serde(deserialize_with = "api::optional_base_url")]
     pub base_url: Option<String>,
@@ -117,7 +122,22 @@ pub enum OnOpen {
     Cached,
 }
 
+/// What becomes of an upstream's calls while Redis cannot be reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fail {
+    /// None is made.
+    Closed,
+    /// Each worker goes on with its share of the limits.
+    StaticShare,
+}
+
 impl Upstream {
+    /// Among how many processes its limits are divided while Redis cannot be reached, if they are.
+    pub fn share(&self) -> Option<u32> {
+        self.replicas.filter(|_| self.fail == Fail::StaticShare)
+    }
+
     /// The limits as the quotas take them.
     pub fn limits(&self) -> Limits {
         Limits {
@@ -143,6 +163,10 @@ impl Upstream {
                 OnOpen::Wait => fleetline_worker::OnOpen::Wait,
                 OnOpen::Fallback => fleetline_worker::OnOpen::Fallback,
                 OnOpen::Cached => fleetline_worker::OnOpen::Cached,
+            },
+            fail: match self.fail {
+                Fail::Closed => fleetline_worker::Fail::Closed,
+                Fail::StaticShare => fleetline_worker::Fail::StaticShare,
             },
             prices: self.prices.iter().map(|(model, of)| (model.clone(), price(*of))).collect(),
         }

@@ -271,3 +271,27 @@ fn what_is_printed_can_be_loaded_again() {
     let again = Sources::new(&first.origins.to_string()).load();
     assert_eq!(format!("{:?}", again.config), format!("{:?}", first.config));
 }
+
+#[test]
+fn shares() {
+    let share = |toml: &str| Sources::new(toml).load().config.upstreams["openai"].share();
+    assert_eq!(share(""), None);
+    assert_eq!(share("[upstreams.openai]\nreplicas = 4"), None, "closed unless it says otherwise");
+    assert_eq!(share("[upstreams.openai]\nfail = 'static-share'\nreplicas = 4"), Some(4));
+    for (toml, expected) in [
+        ("fail = 'static-share'", "Say how many worker processes run at most"),
+        ("fail = 'static-share'\nreplicas = 4\nconcurrency = 3", "concurrency, 3, cannot be divided among 4"),
+        (
+            "fail = 'static-share'\nreplicas = 4\nper_model = { m = { requests = '2/s' } }",
+            "requests of model m, 2,",
+        ),
+        (
+            "fail = 'static-share'\nreplicas = 4\nquota = 'discover'",
+            "limits that are found cannot be divided",
+        ),
+        ("fail = 'open'", "static-share"),
+    ] {
+        let problems = Sources::new(&format!("[upstreams.openai]\n{toml}")).problems();
+        assert!(problems.iter().any(|problem| problem.contains(expected)), "{toml}: {problems:?}");
+    }
+}

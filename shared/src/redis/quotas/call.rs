@@ -31,6 +31,7 @@ pub(super) static SCRIPT: LazyLock<Script> = LazyLock::new(|| {
         include_str!("lua/tell.lua"),
         include_str!("lua/next.lua"),
         include_str!("lua/settle.lua"),
+        include_str!("lua/resume.lua"),
         include_str!("lua/main.lua"),
     ))
 });
@@ -64,6 +65,15 @@ pub enum Op {
         /// Why, for people.
         why: String,
     },
+    /// Calls were made that the state was not told of.
+    Resume {
+        /// Nobody starts for so long.
+        ahead: u64,
+        /// Money that they spent.
+        money: u64,
+    },
+    /// A call under way that was admitted elsewhere. Its hold does not matter.
+    Begun(SlotAsk),
     /// How things stand.
     Report,
 }
@@ -128,6 +138,16 @@ impl QuotaCall<'_> {
                 Op::Settle { id, end } => call.arg("settle").arg(id).arg(&end_args(end)),
                 Op::GiveBack { id } => call.arg("give-back").arg(id),
                 Op::Pause { wait, why } => call.arg("pause").arg(wait.min(&MOST)).arg(why),
+                Op::Resume { ahead, money } => {
+                    call.arg("resume").arg(ahead.min(&MOST)).arg(money.min(&MOST_UNITS))
+                }
+                Op::Begun(SlotAsk { spend, ttl, tenant, model, .. }) => {
+                    call.arg("begun");
+                    for units in [spend.input_tokens, spend.output_tokens, spend.money] {
+                        call.arg(units.min(MOST_UNITS));
+                    }
+                    call.arg(ttl.min(&MOST)).arg(name_text(tenant)).arg(name_text(model))
+                }
                 Op::Report => call.arg("report"),
             };
         }

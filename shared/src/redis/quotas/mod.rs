@@ -14,6 +14,7 @@ mod desk;
 mod granted;
 mod lane;
 mod listening;
+mod resume;
 mod text;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -21,19 +21,19 @@ pub(super) struct Meter {
     amount: u64,
     /// What of the amount may be used: less after the upstream said 429.
     effective: u64,
-    window: u64,
+    pub(super) window: u64,
     /// Size of the bucket: at least the largest use seen.
-    burst: u64,
+    pub(super) burst: u64,
     /// When the bucket was, or will be, empty. May lie further back than a full bucket needs;
     /// [`Meter::take`] cuts it.
-    empty_at: u64,
+    pub(super) empty_at: u64,
     /// Refunds that no later use has drawn on yet: so much more than `burst` the bucket holds.
-    refunded: u64,
+    pub(super) refunded: u64,
     /// Until then, what an earlier process used may still be in the window.
-    cold_until: u64,
+    pub(super) cold_until: u64,
     /// The part of `empty_at` that stands for that use, and is void after it.
-    debt: u64,
-    log: SlidingLog,
+    pub(super) debt: u64,
+    pub(super) log: SlidingLog,
     kind: Kind,
     /// Calls up to this one were admitted before it was metered, and are not in the log.
     after: u64,

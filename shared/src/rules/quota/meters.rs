@@ -42,6 +42,10 @@ impl Meters {
         self.0.iter()
     }
 
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut (Dimension, Meter)> {
+        self.0.iter_mut()
+    }
+
     pub(super) fn get(&self, wanted: Dimension) -> Option<&Meter> {
         self.0.iter().find(|(dimension, _)| *dimension == wanted).map(|(_, meter)| meter)
     }

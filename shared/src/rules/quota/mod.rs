@@ -8,7 +8,7 @@
 //! concurrency, `parts.rs` for tenants and models, `claim.rs` for why small asks do not starve
 //! large ones, `throttle.rs` for 429s, `others.rs` for what the upstream says is left, `next.rs` for what
 //! decides the time of a slot, `settle.rs` for what the end of a call changes, `discovery.rs` for
-//! limits that nobody configured, `adaptive.rs` for concurrency that follows latency. Health is apart: `rules/breaker`.
+//! limits that nobody configured, `resume.rs` for calls that were made without it, `adaptive.rs` for concurrency that follows latency. Health is apart: `rules/breaker`.
 
 mod adaptive;
 mod calls;
@@ -21,6 +21,7 @@ mod next;
 mod others;
 mod pacing;
 mod parts;
+mod resume;
 mod settle;
 mod state;
 mod tell;
@@ -33,6 +34,7 @@ pub use adaptive::adaptive_bounds;
 pub use discovery::FoundTerms;
 use meter::Meter;
 pub use meters::METERED;
+use meters::Meters;
 pub use pacing::{Pacing, micros};
 pub use state::QuotaState;
 pub use tell::QuotaClosing;
@@ -147,6 +149,7 @@ impl QuotaStanding {
             used: self.used,
             in_flight: self.in_flight,
             waiting,
+            apart: false,
             paused: (!pause.is_zero()).then_some((pause, self.pause_why)),
             next_in: until(self.next_start),
             breaker: self.breaker.map(|standing| match standing {

@@ -13,8 +13,9 @@ const FEW: usize = 64;
 /// Meters of parts have counted all calls that they are told of.
 const ANY: u64 = u64::MAX;
 
-/// Meters of tenants and models by name: `t:TENANT`, `m:MODEL`. One that is absent was not used
-/// since `since`; one that is idle is the same as an absent one, and so makes place.
+/// Meters of tenants and models by name: `t:TENANT`, `m:MODEL` after the time since when they are the
+/// same. One that is absent was not used since `since`; one that is idle is the same as an absent one,
+/// and so makes place.
 #[derive(Clone, Debug)]
 pub(super) struct Parts {
     per_tenant: Option<Rates>,
@@ -35,8 +36,9 @@ impl Parts {
     /// Names of the parts that limit an ask, whose meters are there after this.
     pub(super) fn of(&mut self, ask: &SlotAsk, now: u64) -> Vec<String> {
         self.forget_idle(now);
-        let tenant = self.per_tenant.map(|rates| (format!("t:{}", ask.tenant), rates));
-        let model = self.per_model.get(&ask.model).map(|rates| (format!("m:{}", ask.model), *rates));
+        let tenant = self.per_tenant.map(|rates| (format!("{}t:{}", self.since, ask.tenant), rates));
+        let model = self.per_model.get(&ask.model);
+        let model = model.map(|rates| (format!("{}m:{}", self.since, ask.model), *rates));
         let parts: Vec<_> = tenant.into_iter().chain(model).collect();
         for (name, rates) in &parts {
             if self.by_name.get(name).is_none_or(|meters| meters.is_idle(now)) {
@@ -44,6 +46,16 @@ impl Parts {
             }
         }
         parts.into_iter().map(|(name, _)| name).collect()
+    }
+
+    /// All begin anew then: what was used of them is not known.
+    pub(super) fn doubt(&mut self, from: u64) {
+        self.since = from;
+    }
+
+    /// The largest of [`Meters::deficit`].
+    pub(super) fn deficit(&self, now: u64) -> u64 {
+        self.by_name.values().map(|meters| meters.deficit(now)).max().unwrap_or(0)
     }
 
     fn forget_idle(&mut self, now: u64) {

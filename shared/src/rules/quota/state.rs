@@ -131,7 +131,7 @@ impl QuotaState {
         }
     }
 
-    fn take(&mut self, spend: Spend, parts: &[String], at: u64) {
+    pub(super) fn take(&mut self, spend: Spend, parts: &[String], at: u64) {
         self.last_slot = at;
         self.latest = [spend, self.latest[0]];
         self.discovery.iter_mut().for_each(Discovery::taken);

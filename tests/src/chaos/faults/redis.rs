@@ -17,6 +17,18 @@ pub const ALL: [Fault; 4] = [
     fault!("Redis: down for some seconds", down, needs_own_servers),
 ];
 
+/// For fleets whose upstream has static shares.
+pub const DOWN_WITH_SHARES: Fault = fault!("Redis: down, calls go on by shares", without, needs_own_servers);
+
+/// Costs no call: those under way are not broken off, and others are made meanwhile.
+async fn without(fleet: &mut Fleet, extent: &mut Extent) {
+    fleet.site.own().kill(Redis);
+    fleet.more_calls(extent.pick(60, 600)).await;
+    fleet.more_finished(20).await;
+    fleet.site.own().start_again(Redis);
+    fleet.answers_again(Redis);
+}
+
 /// Costs no call: living owners take their leases again.
 async fn flush(fleet: &mut Fleet, extent: &mut Extent) {
     let client = redis::Client::open(fleet.urls().redis.as_str()).expect("a Redis URL");

@@ -66,6 +66,20 @@ async fn the_quota_holds_whatever_redis_loses() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn calls_go_on_by_static_shares_while_redis_is_down() {
+    let scenario = Scenario {
+        settings: &[
+            ("FLEETLINE_UPSTREAMS__OPENAI__REQUESTS", "40/2s"),
+            ("FLEETLINE_UPSTREAMS__OPENAI__FAIL", "static-share"),
+            ("FLEETLINE_UPSTREAMS__OPENAI__REPLICAS", "2"),
+        ],
+        quota: Some(Quota { calls: 40, window: Duration::from_secs(2).checked_sub(LATE).unwrap() }),
+        ..Scenario::of(&[redis::DOWN_WITH_SHARES, redis::DOWN_WITH_SHARES])
+    };
+    plays_well(Site::Own(PrivateServers::start()), &scenario).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn calls_outlast_redis() {
     let scenario = Scenario {
         // Nothing but the worker itself puts its jobs back.

@@ -2,6 +2,7 @@
 
 mod conformance;
 mod faults;
+mod share;
 mod state;
 mod throughput;
 mod twin;

@@ -40,6 +40,10 @@ enum Step {
     /// One of them was not made.
     GiveBack(prop::sample::Index),
     Pause(u64),
+    /// Ahead, and thousandths of the budget.
+    Resume(u64, u64),
+    /// A call that was admitted elsewhere: an ask without a hold.
+    Begun(Box<Step>),
     Report,
 }
 
@@ -53,13 +57,16 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Verdict::Unknown),
     ];
     let took = prop_oneof![6 => (SECOND..2 * SECOND).prop_map(Some), 3 => (0..10 * SECOND).prop_map(Some), 1 => Just(None), 1 => Just(Some(u64::MAX / 16))];
+    let ask = ask.prop_map(|(units, hold, ttl, tenant, model)| Step::Ask { units, hold, ttl, tenant, model });
     prop_oneof![
-        8 => ask.prop_map(|(units, hold, ttl, tenant, model)| Step::Ask { units, hold, ttl, tenant, model }),
-        6 => (any::<prop::sample::Index>(), percents, verdict, took, feedback())
+        16 => ask.clone(),
+        12 => (any::<prop::sample::Index>(), percents, verdict, took, feedback())
             .prop_map(|(which, used, verdict, took, feedback)| Step::Settle(which, used, verdict, took, feedback)),
-        1 => any::<prop::sample::Index>().prop_map(Step::GiveBack),
-        1 => (0u64..3 * SECOND).prop_map(Step::Pause),
-        1 => Just(Step::Report),
+        2 => any::<prop::sample::Index>().prop_map(Step::GiveBack),
+        2 => (0u64..3 * SECOND).prop_map(Step::Pause),
+        1 => (0u64..3 * SECOND, 0u64..400).prop_map(|(ahead, money)| Step::Resume(ahead, money)),
+        1 => ask.prop_map(|ask| Step::Begun(Box::new(ask))),
+        2 => Just(Step::Report),
     ]
 }
 
@@ -215,6 +222,15 @@ impl Twins {
                 Op::Settle { id: self.start + id, end }
             }
             Step::GiveBack(which) => Op::GiveBack { id: self.start + self.one_given(*which).0 },
+            Step::Resume(ahead, thousandths) => {
+                let budget = self.limits.budget.map_or(0, |rate| rate.amount);
+                Op::Resume { ahead: *ahead, money: budget / 1_000 * thousandths }
+            }
+            Step::Begun(ask) => match self.op(ask) {
+                // Limits that are found may be so small that times are beyond a double's precision.
+                Op::Ask(ask) if !self.limits.discover => Op::Begun(ask),
+                other => other,
+            },
             Step::Pause(wait) => Op::Pause { wait: *wait, why: format!("{wait} from now") },
             Step::Report => Op::Report,
         }
@@ -247,6 +263,21 @@ impl Twins {
             Op::Settle { id, end } => Answer::Changed(self.state.settle(id - self.start, end, self.now)),
             Op::GiveBack { id } => Answer::Changed(self.state.give_back(id - self.start, self.now)),
             Op::Pause { wait, why } => Answer::Changed(self.state.pause(self.now + wait, why)),
+            Op::Resume { ahead, money } => {
+                self.state.resume(*ahead, Some(*money), self.now);
+                Answer::Changed(true)
+            }
+            Op::Begun(ask) => {
+                let slot = self.state.begun(ask, self.now);
+                let slot = match slot {
+                    Slot::At { at, id, probe } => {
+                        self.given.push((id, ask.spend));
+                        Slot::At { at, id: self.start + id, probe }
+                    }
+                    slot => slot,
+                };
+                Answer::Slot(slot, String::new())
+            }
             Op::Report => Answer::Report(self.state.standing(self.now), Box::new(self.limits.clone())),
         }
     }

@@ -1,7 +1,7 @@
 -- Quota of one upstream: gives slots, ends calls, pauses. The same arithmetic as `rules/quota` in
 -- Rust, where the reasons stand; a test holds the two together. The parts of this script are
 -- head, log, meter, limits, parts, throttle, calls, breaker, discovery, adaptive, state, tell,
--- next, settle, main, in this order.
+-- next, settle, resume, main, in this order.
 --
 -- KEYS[1]  hash: the state. Fields: single values (NAMES), for each meter NAME its numbers (METER),
 --          NAME.N = entries of its log, `call.ID` = a call under way (calls.lua)
@@ -27,6 +27,9 @@
 --              last two -1: unknown
 --            give-back ID                   (the call was not made)
 --            pause WAIT WHY
+--            resume AHEAD MONEY             (calls were made that it was not told of; they spent
+--              MONEY; nobody starts for AHEAD)
+--            begun INPUT OUTPUT MONEY TTL TENANT MODEL  (a call under way, admitted elsewhere)
 --            report
 --
 -- Returns {now} if it is too late, else {now, 1 if the state was empty or 0, then for each of
@@ -39,6 +42,8 @@
 --           {4, lack, limit}           larger than a whole limit
 --   settle, give-back  1, or 0 if the call is unknown or its time is over
 --   pause   1, or 0 if a pause that ends no earlier is on
+--   resume  1
+--   begun   as ask: 1 or 4
 --   report  {calls under way, paused until, why, next start, share of the rates in use in
 --           thousandths, {lack of a dimension, used, by others, limit, and so on}, how the breaker
 --           stands (breaker_report), `DIMENSION AMOUNT WINDOW;` of limits that were found, calls

@@ -52,6 +52,25 @@ local function new_spend(input, output, money)
   return last_spend
 end
 
+-- What the last two calls of this script set aside, the latest first.
+local noted = {}
+
+local function note_spend(spend)
+  noted[2], noted[1] = noted[1], spend
+end
+
+local function spend_text(spend)
+  return format('%d %d %d', spend.input, spend.output, spend.money)
+end
+
+-- Of all calls, in the state: `INPUT OUTPUT MONEY INPUT OUTPUT MONEY`.
+local function write_latest()
+  if noted[1] then
+    local before = noted[2] and spend_text(noted[2]) or match(state.latest, '^%d+ %d+ %d+') or '0 0 0'
+    state.latest, noted = spend_text(noted[1]) .. ' ' .. before, {}
+  end
+end
+
 local function too_small(meters, spend)
   for i = 1, #meters do
     local meter = meters[i]

@@ -1,32 +1,9 @@
 
 -- The answers: `state.rs`.
 
--- Names of the parts that limit an ask, and their meters.
-local function parts_of(tenant, model, now)
-  local names, opened = {}, {}
-  if limits.parts == '' then
-    return names, opened
-  end
-  local rates = { limits.t or false, limits['m:' .. model] or false }
-  for i, part in ipairs({ 't:' .. tenant, 'm:' .. model }) do
-    if rates[i] then
-      local name = text(state.parts_since) .. part
-      names[#names + 1] = name
-      opened[#opened + 1] = open_part(name, rates[i], state.parts_since, now)
-    end
-  end
-  return names, opened
-end
-
 local function admit(spend, hold, ttl, tenant, model, now)
   local names, opened = parts_of(tenant, model, now)
-  local refused = too_small(meters, spend)
-  for _, part in ipairs(opened) do
-    refused = refused or too_small(part, spend)
-  end
-  if not refused and limits.places and limits.places < 1 then
-    refused = { 4, CONCURRENCY, limits.places }
-  end
+  local refused = never(spend, opened)
   if refused then
     return refused
   end
@@ -59,21 +36,11 @@ local function admit(spend, hold, ttl, tenant, model, now)
   if too_far then
     return { 2, at, lack, lack == PAUSE and state.why or '' }
   end
-  state.slot = at
-  note_spend(spend)
-  discovery_taken()
-  take(meters, spend, at)
-  for _, part in ipairs(opened) do
-    take(part, spend, at)
-  end
-  state.id = state.id + 1
-  state.last_end = max(state.last_end or 0, at + ttl)
-  local id = text(state.id)
-  begin_call(id, at, spend, names, at + ttl)
+  local id = take_slot(spend, names, opened, at, ttl)
   if passage == PROBE then
-    breaker_probe(state.id, at + ttl)
+    breaker_probe(id, at + ttl)
   end
-  return { 1, at, state.id, passage == PROBE and 1 or 0 }
+  return { 1, at, id, passage == PROBE and 1 or 0 }
 end
 
 local function report(now)
@@ -109,7 +76,7 @@ forget_idle(now)
 local answers = { now, was_empty and 1 or 0 }
 local place = 6
 -- How many arguments each takes, with its name.
-local WIDTH = { ask = 8, settle = 7, ['give-back'] = 2, pause = 3, report = 1 }
+local WIDTH = { ask = 8, settle = 7, ['give-back'] = 2, resume = 3, begun = 7, pause = 3, report = 1 }
 local ends = {}
 while ARGV[place] do
   local what = ARGV[place]
@@ -137,6 +104,11 @@ while ARGV[place] do
     answer = settle(argument(), argument(), argument(), number(), number(), argument(), now)
   elseif what == 'give-back' then
     answer = give_back(argument(), now)
+  elseif what == 'resume' then
+    answer = resume(number(), number(), now)
+  elseif what == 'begun' then
+    local spend = new_spend(number(), number(), number())
+    answer = begun(spend, number(), argument(), argument(), now)
   elseif what == 'pause' then
     answer = pause(now + number(), argument(), now)
   else

@@ -3,6 +3,18 @@
 
 local GRACE = 1000000
 
+-- The answer to what is larger than a whole limit; nil if it is not.
+local function never(spend, opened)
+  local refused = too_small(meters, spend)
+  for _, part in ipairs(opened) do
+    refused = refused or too_small(part, spend)
+  end
+  if not refused and limits.places and limits.places < 1 then
+    refused = { 4, CONCURRENCY, limits.places }
+  end
+  return refused
+end
+
 -- The earliest slot, what decides it (of equal ones the last), and the upstream's meter if it does.
 local function next_slot(opened, spend, before, now)
   local at, lack, whole = max(state.slot, now), LACKS.requests, nil
@@ -48,15 +60,10 @@ local function set_claim(meter, spend, hold, at)
   end
 end
 
--- What the last two calls set aside, the latest first: `INPUT OUTPUT MONEY INPUT OUTPUT MONEY`.
-local function note_spend(spend)
-  local before = match(state.latest, '^%d+ %d+ %d+') or '0 0 0'
-  state.latest = table.concat({ text(spend.input), text(spend.output), text(spend.money), before }, ' ')
-end
-
 -- When the next call could start if a place were free.
 local function next_start(now)
   local smaller = {}
+  write_latest()
   for number in gmatch(state.latest, '%d+') do
     smaller[#smaller + 1] = tonumber(number)
   end
@@ -72,4 +79,20 @@ end
 -- Why the breaker refuses.
 local function breaker_note(now)
   return now < state['breaker.until'] and 'open' or 'one call tries whether the upstream is well again'
+end
+
+-- Gives a slot; returns the call's number.
+local function take_slot(spend, names, opened, at, ttl)
+  state.slot = at
+  note_spend(spend)
+  discovery_taken()
+  take(meters, spend, at)
+  for i, part in ipairs(opened) do
+    take(part, spend, at)
+    parts.used[names[i]] = true
+  end
+  state.id = state.id + 1
+  state.last_end = max(state.last_end or 0, at + ttl)
+  begin_call(text(state.id), at, spend, names, at + ttl)
+  return state.id
 end

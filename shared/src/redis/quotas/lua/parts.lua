@@ -50,6 +50,23 @@ local function open_part(name, rates, since, now)
   return meters
 end
 
+-- Names of the parts that limit a call, and their meters.
+local function parts_of(tenant, model, now)
+  local names, opened = {}, {}
+  if limits.parts == '' then
+    return names, opened
+  end
+  local rates = { limits.t or false, limits['m:' .. model] or false }
+  for i, part in ipairs({ 't:' .. tenant, 'm:' .. model }) do
+    if rates[i] then
+      local name = text(state.parts_since) .. part
+      names[#names + 1] = name
+      opened[#opened + 1] = open_part(name, rates[i], state.parts_since, now)
+    end
+  end
+  return names, opened
+end
+
 local function close_parts()
   local idle = {}
   for name in pairs(parts.used) do

@@ -166,6 +166,7 @@ end
 local function close_state()
   write_calls()
   write_new_calls()
+  write_latest()
   discovery_write()
   adaptive_write()
   for _, name in ipairs(NAMES) do

@@ -1,0 +1,42 @@
+//! Back at the fleet's quota after a time without it.
+
+use async_trait::async_trait;
+use redis::{Pipeline, Value, cmd};
+
+use super::answer::Answer;
+use super::call::{Op, PORT};
+use super::{RedisQuotas, ended};
+use crate::domain::PortError;
+use crate::ports::{Absence, FleetQuotas, Reservation};
+use crate::redis::script::checked;
+use crate::rules::{Slot, micros};
+
+/// For so long the mark of a look stays, in milliseconds.
+const MARK_TTL: u64 = 60_000;
+
+#[async_trait]
+impl FleetQuotas for RedisQuotas {
+    /// Writes a mark: a server that can only be read gives nothing out.
+    async fn reach(&self) -> Result<(), PortError> {
+        let mut mark = Pipeline::new();
+        let key = format!("{}:reached", self.config.redis.prefix());
+        mark.add_command(cmd("SET").arg(key).arg("").arg("PX").arg(MARK_TTL).clone());
+        let answers = self.config.redis.run(PORT, &mark).await?;
+        checked(PORT, answers.into_iter().next().unwrap_or(Value::Nil)).map(drop)
+    }
+
+    async fn resume(&self, upstream: &str, absence: Absence) -> Result<Vec<Option<Reservation>>, PortError> {
+        let Absence { ahead, money, calls } = absence;
+        let resume = Op::Resume { ahead: micros(ahead), money };
+        let ops: Vec<_> =
+            [resume].into_iter().chain(calls.iter().map(|call| Op::Begun(call.ask()))).collect();
+        let answers = self.config.call(upstream, 0).run(&self.config.redis, &ops).await?;
+        let done = answers.done.ok_or_else(ended)?;
+        let reservations =
+            calls.iter().zip(done.answers.into_iter().skip(1)).map(|(call, answer)| match answer {
+                Answer::Slot(Slot::At { id, .. }, _) => Some(call.reservation(upstream, id)),
+                _ => None,
+            });
+        Ok(reservations.collect())
+    }
+}

@@ -1,0 +1,141 @@
+//! Single switches: who admits, what is told.
+
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use super::{Switched, UPSTREAM, ask, per};
+use crate::domain::{Spend, Verdict};
+use crate::ports::{Admission, CallEnd, Limits, Quotas, Reservation};
+use crate::share::{Standing, StaticShare};
+
+const LONG: Duration = Duration::from_mins(2);
+
+fn limits() -> Limits {
+    Limits {
+        requests: Some(per(600, 60)),
+        concurrency: Some(8),
+        budget: Some(per(1_000, 86_400)),
+        ..Limits::default()
+    }
+}
+
+async fn go(quotas: &StaticShare) -> Reservation {
+    for _ in 0..100 {
+        match quotas.admit(ask(1)).await.unwrap() {
+            Admission::Go { reservation, after, .. } => {
+                sleep(after).await;
+                return reservation;
+            }
+            Admission::NotBefore { wait, .. } => sleep(wait).await,
+        }
+    }
+    panic!("nobody is admitted");
+}
+
+async fn becomes(quotas: &StaticShare, standing: Standing) {
+    quotas.reach().changes().wait_for(|now| *now == standing).await.unwrap();
+}
+
+async fn in_flight(quotas: &StaticShare) -> u32 {
+    quotas.report().await.unwrap()[0].in_flight
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_share_has_its_part_of_the_places() {
+    let fleet = Switched::new(&limits());
+    let quotas = fleet.process(4);
+    becomes(&quotas, Standing::Fleet).await;
+    fleet.set(false);
+    becomes(&quotas, Standing::Share).await;
+    let held = [go(&quotas).await, go(&quotas).await];
+    let full = quotas.admit(ask(1)).await.unwrap();
+    assert!(matches!(full, Admission::NotBefore { .. }), "two of eight places: {full:?}");
+    for reservation in held {
+        quotas.settle(reservation, CallEnd::unknown(None)).await.unwrap();
+    }
+    go(&quotas).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_under_way_are_handed_over_both_ways() {
+    let fleet = Switched::new(&limits());
+    let quotas = fleet.process(2);
+    becomes(&quotas, Standing::Fleet).await;
+    let before = go(&quotas).await;
+    fleet.set(false);
+    becomes(&quotas, Standing::Share).await;
+    let meanwhile = go(&quotas).await;
+    // It is not waited for, nor lost.
+    quotas.settle(before, CallEnd::unknown(None)).await.unwrap();
+    fleet.set(true);
+    becomes(&quotas, Standing::Fleet).await;
+    assert_eq!(in_flight(&quotas).await, 1, "the share's call");
+    quotas.settle(meanwhile, CallEnd::unknown(None)).await.unwrap();
+    assert_eq!(in_flight(&quotas).await, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn money_that_a_share_spent_counts_for_the_fleet() {
+    let fleet = Switched::new(&limits());
+    let quotas = fleet.process(2);
+    becomes(&quotas, Standing::Fleet).await;
+    fleet.set(false);
+    becomes(&quotas, Standing::Share).await;
+    for spent in [40, 2] {
+        let reservation = go(&quotas).await;
+        let used = Spend { money: spent, ..Spend::default() };
+        quotas.settle(reservation, CallEnd::unknown(Some(used))).await.unwrap();
+    }
+    for _ in 0..2 {
+        fleet.set(true);
+        becomes(&quotas, Standing::Fleet).await;
+        let money = quotas.report().await.unwrap()[0].used[0];
+        assert_eq!((money.used, money.limit), (42, 1_000), "told once");
+        fleet.set(false);
+        becomes(&quotas, Standing::Share).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_of_the_fleets_quota_that_says_429_pauses_the_share() {
+    let fleet = Switched::new(&limits());
+    let quotas = fleet.process(2);
+    becomes(&quotas, Standing::Fleet).await;
+    let before = go(&quotas).await;
+    fleet.set(false);
+    becomes(&quotas, Standing::Share).await;
+    sleep(LONG).await;
+    let end = CallEnd { verdict: Verdict::RateLimited, ..CallEnd::unknown(None) };
+    quotas.settle(before, end).await.unwrap();
+    let paused = quotas.admit(ask(1)).await.unwrap();
+    assert!(matches!(paused, Admission::NotBefore { ref why, .. } if why == "paused: 429"), "{paused:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_too_large_for_a_share_waits_for_the_fleets_quota() {
+    let limits = Limits { tokens: Some(per(1_000, 60)), ..Limits::default() };
+    let fleet = Switched::new(&limits);
+    let quotas = fleet.process(4);
+    becomes(&quotas, Standing::Fleet).await;
+    fleet.set(false);
+    becomes(&quotas, Standing::Share).await;
+    sleep(LONG).await;
+    let refused = quotas.admit(ask(300)).await.unwrap();
+    assert!(matches!(refused, Admission::NotBefore { .. }), "no reason to give a job up: {refused:?}");
+    assert!(matches!(quotas.admit(ask(200)).await.unwrap(), Admission::Go { .. }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn others_stop_and_the_dispatcher_hears_of_it() {
+    let fleet = Switched::new(&limits());
+    let quotas = fleet.process(2);
+    becomes(&quotas, Standing::Fleet).await;
+    fleet.set(false);
+    let other = crate::ports::Ask { upstream: "other".into(), ..ask(1) };
+    assert!(quotas.admit(other).await.is_err(), "it has no share");
+    becomes(&quotas, Standing::Share).await;
+    let reports = quotas.report().await.unwrap();
+    let [report] = reports.as_slice() else { panic!("one upstream: {reports:?}") };
+    assert_eq!((report.upstream.as_str(), report.apart, &report.limits), (UPSTREAM, true, &limits()));
+}

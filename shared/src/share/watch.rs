@@ -1,0 +1,86 @@
+//! The task that looks whether the fleet's quota can be reached, and switches.
+
+use std::sync::Arc;
+
+use tokio::time::{Instant, sleep, timeout};
+
+use super::quotas::Inner;
+use super::reach::{LOOK_EVERY, LOOK_LIMIT, OUT_AFTER, SETTLING, Standing};
+use crate::domain::PortError;
+
+/// Looks for ever.
+pub(super) async fn watch(inner: Arc<Inner>) {
+    let mut watcher = Watcher { inner, since: Instant::now(), has_shared: false };
+    loop {
+        let seen = watcher.look().await;
+        watcher.go_on(seen).await;
+        sleep(LOOK_EVERY).await;
+    }
+}
+
+struct Watcher {
+    inner: Arc<Inner>,
+    /// When the process began, or the doubt.
+    since: Instant,
+    /// Whether the share was used since the fleet's quota was.
+    has_shared: bool,
+}
+
+impl Watcher {
+    async fn look(&self) -> Result<(), PortError> {
+        timeout(LOOK_LIMIT, self.inner.fleet.reach()).await.unwrap_or_else(|_| {
+            let message = format!("Redis did not answer within {LOOK_LIMIT:?}; check that it runs");
+            Err(PortError::Unavailable { port: "quotas", message })
+        })
+    }
+
+    async fn go_on(&mut self, seen: Result<(), PortError>) {
+        match (self.inner.reach.standing(), seen) {
+            (Standing::Fleet, Ok(())) | (Standing::Share, Err(_)) => {}
+            (Standing::Starting, Ok(())) => {
+                if self.since.elapsed() >= SETTLING {
+                    self.inner.reach.set(Standing::Fleet);
+                }
+            }
+            (Standing::Starting | Standing::Fleet, Err(_)) => self.doubt(),
+            (Standing::Doubt, Err(error)) => {
+                if self.since.elapsed() >= OUT_AFTER {
+                    self.share(&error);
+                }
+            }
+            (Standing::Doubt | Standing::Share, Ok(())) => self.come_back().await,
+        }
+    }
+
+    fn doubt(&mut self) {
+        self.since = Instant::now();
+        self.inner.reach.set(Standing::Doubt);
+    }
+
+    fn share(&mut self, error: &PortError) {
+        let upstreams: Vec<_> = self.inner.kept.keys().map(String::as_str).collect();
+        tracing::warn!(
+            %error,
+            upstreams = upstreams.join(", "),
+            "Redis cannot be reached: calls go on, each worker with its static share of the quota"
+        );
+        self.has_shared = true;
+        self.inner.begin_share();
+        self.inner.reach.set(Standing::Share);
+    }
+
+    /// Nobody is admitted any more while the fleet's quota is told what was used.
+    async fn come_back(&mut self) {
+        self.doubt();
+        for (name, kept) in &self.inner.kept {
+            if let Err(error) = self.inner.resume(name, kept).await {
+                tracing::debug!(%error, "Redis answered, and could not be told what was used without it");
+                return self.doubt();
+            }
+        }
+        if std::mem::take(&mut self.has_shared) {
+            tracing::info!("Redis answers again: calls go on with the fleet's quota");
+        }
+        self.inner.reach.set(Standing::Fleet);
+    }
+}
