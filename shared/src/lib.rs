@@ -7,6 +7,7 @@
 //! - [`postgres`]: the ledger of a fleet.
 //! - [`rabbitmq`]: the broker of a fleet.
 //! - [`redis`]: adapters for a fleet: leases and quotas on a Redis server.
+//! - [`tls`]: whom connections trust, and why one was refused.
 //! - [`batcher`]: requests that gather while one call is in flight.
 //!
 //! `domain` and `rules` import no adapter.
@@ -22,3 +23,4 @@ pub mod postgres;
 pub mod rabbitmq;
 pub mod redis;
 pub mod rules;
+pub mod tls;

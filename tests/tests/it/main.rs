@@ -20,6 +20,7 @@ mod redis;
 mod simulator;
 mod sqlite_ledger;
 mod sweeper;
+mod tls;
 mod upstream;
 mod week;
 mod world;
