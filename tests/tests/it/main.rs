@@ -11,6 +11,7 @@ mod fleet;
 mod http;
 mod http_json;
 mod insight;
+mod json_calls;
 mod on_open;
 mod openai;
 mod pipelines;
