@@ -6,17 +6,21 @@
 #   scripts/services.sh env [DIR]            the URLs as shell exports
 #   scripts/services.sh with [DIR] -- CMD    start, run CMD with the URLs in its environment, stop
 #   scripts/services.sh start|stop|kill NAME DIR   one of: postgres redis rabbitmq (kill = SIGKILL)
+#   scripts/services.sh certificates DIR      only what FLEETLINE_TLS=1 makes: DIR/tls
 #   scripts/services.sh rabbitmqctl DIR ARGS  rabbitmqctl of that broker
 #
 # DIR is .dev unless given. A URL that is set already (FLEETLINE_POSTGRES__URL, FLEETLINE_REDIS__URL,
 # FLEETLINE_RABBITMQ__URL, with FLEETLINE_RABBITMQ__MANAGEMENT_URL) names an existing server: it is
 # used, and nothing is started in its place. A server started again keeps its port and its data.
+# FLEETLINE_TLS=1: they speak TLS, with certificates of an authority made for it (DIR/tls/ca.pem).
 set -euo pipefail
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 names=(postgres redis rabbitmq)
 
 # shellcheck source=services/common.sh
 source "$here/services/common.sh"
+# shellcheck source=services/tls.sh
+source "$here/services/tls.sh"
 for name in "${names[@]}"; do source "$here/services/$name.sh"; done
 
 usage() { sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}"; }
@@ -30,6 +34,7 @@ is_given() {
 up() {
   local dir="$1" name pids=() failed=0
   install_missing
+  tls_make "$dir"
   for name in "${names[@]}"; do
     is_given "$name" && continue
     start_one "$name" "$dir" &
@@ -45,6 +50,7 @@ down() {
   for name in "${names[@]}"; do stop_one "$name" "$dir" & done
   wait
   for name in "${names[@]}"; do remove_data "$name" "$dir"; done
+  rm -rf "$dir/tls"
   # Only what is empty: the folder may be the user's own.
   rmdir "$dir" 2>/dev/null || true
 }
@@ -81,6 +87,7 @@ case "${1:-}" in
   start-locked) start_locked "$2" "$3" ;;
   stop) stop_one "$2" "$(absolute "$3")" ;;
   kill) kill_one "$2" "$(absolute "$3")" ;;
+  certificates) FLEETLINE_TLS=1 tls_make "$(absolute "$2")" ;;
   rabbitmqctl) dir="$(absolute "$2")/rabbitmq"; shift 2; rabbitmq_ctl "$dir" "$@" ;;
   -h | --help | help | "") usage ;;
   *) usage >&2; exit 2 ;;

@@ -1,6 +1,7 @@
 //! The fleet's servers, from the settings: Postgres, `RabbitMQ`, Redis.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use fleetline_shared::rabbitmq::{RabbitBroker, RabbitOptions};
 use fleetline_shared::redis::{Redis, RedisLeases, RedisOptions, RedisQuotas};
 use fleetline_shared::rules::Pacing;
 use fleetline_shared::share::{Reach, ShareLeases, StaticShare};
+use fleetline_shared::tls::CaFile;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::sleep;
 
@@ -90,6 +92,7 @@ pub fn rabbit_options(app: &App, role: Role) -> Result<RabbitOptions, CliError> 
     let config = &app.config().rabbitmq;
     let url = url(config.url.as_ref(), "rabbitmq.url", "AMQP_URL", "amqp://user:password@host/vhost")?;
     Ok(RabbitOptions {
+        ca: ca_file(config.ca_file.as_deref(), "rabbitmq.ca_file")?,
         heartbeat: config.heartbeat,
         connect_timeout: config.connect_timeout,
         confirm_timeout: config.confirm_timeout,
@@ -104,8 +107,10 @@ pub fn broker(app: &App, role: Role) -> Result<RabbitBroker, CliError> {
 
 /// The broker's management API, if the settings name it.
 pub fn management(app: &App) -> Result<Option<Management>, CliError> {
-    let url = app.config().rabbitmq.management_url.as_ref();
-    Ok(url.map(|url| Management::new(url.expose_secret())).transpose()?)
+    let config = &app.config().rabbitmq;
+    let ca = ca_file(config.ca_file.as_deref(), "rabbitmq.ca_file")?;
+    let url = config.management_url.as_ref();
+    Ok(url.map(|url| Management::new(url.expose_secret(), ca.as_ref())).transpose()?)
 }
 
 /// What Fleetline needs of the broker.
@@ -126,6 +131,7 @@ pub fn redis(app: &App) -> Result<Redis, CliError> {
     let config = &app.config().redis;
     let url = url(config.url.as_ref(), "redis.url", "REDIS_URL", "redis://host/")?;
     let options = RedisOptions {
+        ca: ca_file(config.ca_file.as_deref(), "redis.ca_file")?,
         prefix: config.prefix.clone(),
         response_timeout: config.timeout,
         ..RedisOptions::new(url)
@@ -239,6 +245,10 @@ fn job_limits(app: &App) -> JobLimits {
         default_attempts: jobs.max_attempts,
         ..JobLimits::default()
     }
+}
+
+fn ca_file(path: Option<&Path>, key: &str) -> Result<Option<CaFile>, CliError> {
+    path.map(CaFile::read).transpose().map_err(|problem| CliError::Usage(format!("{key}: {problem}")))
 }
 
 fn url(given: Option<&SecretString>, key: &str, variable: &str, like: &str) -> Result<String, CliError> {

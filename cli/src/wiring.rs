@@ -9,6 +9,7 @@ use fleetline_producer::logs::{LogFields, LogFormat, LogOptions};
 use fleetline_producer::pipelines::{Appraiser, JobTemplate};
 use fleetline_shared::domain::{Kind, KindPolicy};
 use fleetline_shared::rules::Backoff;
+use fleetline_shared::tls::CaFile;
 use fleetline_worker::analysers::openai::{ChatClient, OpenAiConfig, StructuredOutput, TokenLimit};
 use fleetline_worker::kinds::{Kinds, LogAnalyze, NodeExtract};
 use serde::Deserialize;
@@ -24,14 +25,20 @@ const OPENAI: &str = "openai";
 /// is configured or asked for.
 pub fn kinds(config: &Config) -> Result<Kinds, CliError> {
     let wanted = config.openai.is_configured() || config.analyser() == config::Analyser::OpenAi;
-    let chat = wanted.then(|| ChatClient::new(openai_config(&config.openai))).transpose();
-    let chat = chat.map_err(|error| CliError::Usage(error.to_string()))?.map(Arc::new);
+    let chat = wanted.then(|| chat_client(&config.openai)).transpose()?;
     let jobs = &config.jobs;
     let policy = KindPolicy {
         timeout: jobs.timeout,
         backoff: Backoff { base: jobs.backoff_base, cap: jobs.backoff_cap },
     };
     Ok(Kinds::calling(chat.as_ref(), apis::of(config)?, policy))
+}
+
+fn chat_client(openai: &config::OpenAi) -> Result<Arc<ChatClient>, CliError> {
+    let ca = openai.ca_file.as_deref().map(CaFile::read).transpose();
+    let ca = ca.map_err(|problem| CliError::Usage(format!("openai.ca_file: {problem}")))?;
+    let client = ChatClient::new(OpenAiConfig { ca, ..openai_config(openai) });
+    Ok(Arc::new(client.map_err(|error| CliError::Usage(error.to_string()))?))
 }
 
 fn openai_config(openai: &config::OpenAi) -> OpenAiConfig {

@@ -30,12 +30,19 @@ postgres_launch() {
     (cd / && postgres_as "$bin/initdb" -D "$data" -U fleetline --auth=trust -E UTF8 --locale=C --no-instructions) \
       >"$dir/log" 2>&1
   fi
+  local tls=() file
+  if has_tls "$dir"; then
+    # It reads no key that belongs to somebody else.
+    for file in server.pem server.key; do postgres_as tee "$data/$file" <"$(tls_dir "$dir")/$file" >/dev/null; done
+    postgres_as chmod 600 "$data/server.key"
+    tls=(-c ssl=on -c ssl_cert_file=server.pem -c ssl_key_file=server.key)
+  fi
   # A killed server leaves its pid file, which may name a process of someone else by now.
   rm -f "$data/postmaster.pid"
   # `exec` first: a shell that redirects a function keeps its old output open, and whoever reads that
   # would wait for the server's end.
   (exec >>"$dir/log" 2>&1 </dev/null; cd / && postgres_as setsid "$bin/postgres" -D "$data" \
-    -p "$port" \
+    -p "$port" ${tls[@]+"${tls[@]}"} \
     -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c max_connections=300 \
     -c shared_buffers=256MB -c max_wal_size=4GB -c log_min_messages=warning) &
   local left=100
@@ -52,5 +59,9 @@ postgres_ready() {
 postgres_stop() { kill -INT "$2"; }
 
 postgres_env() {
+  if has_tls "$1"; then
+    echo "export FLEETLINE_POSTGRES__URL='postgres://fleetline@localhost:$(port_of "$1" postgres)/postgres?sslmode=verify-full&sslrootcert=$(tls_dir "$1")/ca.pem'"
+    return
+  fi
   echo "export FLEETLINE_POSTGRES__URL=postgres://fleetline@127.0.0.1:$(port_of "$1" postgres)/postgres"
 }

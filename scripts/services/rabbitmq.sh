@@ -31,10 +31,25 @@ management_agent.disable_metrics_collector = false
 collect_statistics_interval = 5000
 ${FLEETLINE_RABBITMQ_CONF:-}
 CONF
+  if has_tls "$dir"; then rabbitmq_tls "$dir" >>"$dir/rabbitmq.conf"; fi
   # From its own folder: what it leaves when it crashes stays there.
   (rabbitmq_environment "$dir" && cd "$dir" && exec setsid /usr/lib/rabbitmq/bin/rabbitmq-server >"$dir/log" 2>&1 </dev/null) &
   # The node writes its own number there when it is up, which takes a while on a busy machine.
   echo $! >"$dir/pid"
+}
+
+rabbitmq_tls() {
+  local listener files
+  files="$(tls_dir "$1")"
+  echo "listeners.ssl.1 = 127.0.0.1:$(port_of "$1" amqps)"
+  echo "management.ssl.ip = 127.0.0.1"
+  echo "management.ssl.port = $(port_of "$1" management-tls)"
+  for listener in ssl_options management.ssl; do
+    echo "$listener.cacertfile = $files/ca.pem"
+    echo "$listener.certfile = $files/server.pem"
+    echo "$listener.keyfile = $files/server.key"
+  done
+  echo "ssl_options.verify = verify_none"
 }
 
 rabbitmq_ready() {
@@ -56,6 +71,12 @@ rabbitmq_stop() {
 }
 
 rabbitmq_env() {
+  if has_tls "$1"; then
+    echo "export FLEETLINE_RABBITMQ__URL=amqps://guest:guest@localhost:$(port_of "$1" amqps)/%2f"
+    echo "export FLEETLINE_RABBITMQ__MANAGEMENT_URL=https://guest:guest@localhost:$(port_of "$1" management-tls)"
+    echo "export FLEETLINE_RABBITMQ__CA_FILE=$(tls_dir "$1")/ca.pem"
+    return
+  fi
   echo "export FLEETLINE_RABBITMQ__URL=amqp://guest:guest@127.0.0.1:$(port_of "$1" amqp)/%2f"
   echo "export FLEETLINE_RABBITMQ__MANAGEMENT_URL=http://guest:guest@127.0.0.1:$(port_of "$1" management)"
 }

@@ -8,6 +8,7 @@
 //! - [`rabbitmq`]: the broker of a fleet.
 //! - [`redis`]: adapters for a fleet: leases and quotas on a Redis server.
 //! - [`share`]: what a process does with quotas and leases while Redis is out of reach.
+//! - [`tls`]: whom connections trust, and why one was refused.
 //! - [`batcher`]: requests that gather while one call is in flight.
 //!
 //! `domain` and `rules` import no adapter.
@@ -24,3 +25,4 @@ pub mod rabbitmq;
 pub mod redis;
 pub mod rules;
 pub mod share;
+pub mod tls;

@@ -48,7 +48,7 @@ fn show(app: &App, what: &str, examined: Examined) -> Result<bool, CliError> {
 fn of(error: &CliError) -> Finding {
     let remedy = match error {
         CliError::Port(PortError::Unavailable { .. }) => {
-            "check that it runs, that this machine may reach it, and its URL"
+            "do what it says; else check that it runs, that this machine may reach it, and its URL"
         }
         _ => "see `fleetline config print`",
     };

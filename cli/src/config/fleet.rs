@@ -1,6 +1,7 @@
 //! `[postgres]`, `[rabbitmq]`, `[redis]`, `[serve]`: the fleet's servers and its front door.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use secrecy::SecretString;
@@ -36,6 +37,9 @@ pub struct RabbitMq {
     /// Its management API, which policies need.
     #[serde(deserialize_with = "text::optional_secret")]
     pub management_url: Option<SecretString>,
+    /// Authorities of the certificates of both, beside the system's.
+    #[serde(deserialize_with = "text::optional_path")]
+    pub ca_file: Option<PathBuf>,
     /// A connection that is silent for twice this is dead.
     #[serde(deserialize_with = "text::duration")]
     pub heartbeat: Duration,
@@ -60,6 +64,9 @@ pub struct Redis {
     /// Where it is; may hold a password.
     #[serde(deserialize_with = "text::optional_secret")]
     pub url: Option<SecretString>,
+    /// Authorities of its certificate, instead of the system's.
+    #[serde(deserialize_with = "text::optional_path")]
+    pub ca_file: Option<PathBuf>,
     /// Begins all keys.
     #[serde(deserialize_with = "text::required")]
     pub prefix: String,

@@ -56,6 +56,9 @@ pub struct OpenAi {
     /// How long each is kept.
     #[serde(deserialize_with = "text::duration")]
     pub idle_timeout: Duration,
+    /// Authorities of its certificate, beside the system's.
+    #[serde(deserialize_with = "text::optional_path")]
+    pub ca_file: Option<PathBuf>,
 }
 
 impl OpenAi {

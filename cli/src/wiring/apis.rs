@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use fleetline_shared::tls::CaFile;
 use fleetline_worker::kinds::Apis;
 use fleetline_worker::upstream::feedback::Vendor;
 use fleetline_worker::upstream::{ApiClient, ApiConfig, UpstreamSettings};
@@ -44,6 +45,12 @@ fn api_config(upstream: &Upstream, base_url: &str) -> Result<ApiConfig, String> 
             timeout: upstream.timeout,
             idle_connections: upstream.idle_connections,
             idle_timeout: upstream.idle_timeout,
+            ca: upstream
+                .ca_file
+                .as_deref()
+                .map(CaFile::read)
+                .transpose()
+                .map_err(|problem| format!("ca_file: {problem}"))?,
             vendor: vendor(upstream.vendor),
         },
     })

@@ -3,6 +3,7 @@
 use sqlx::error::DatabaseError;
 
 use crate::domain::{JobId, PortError, RunId};
+use crate::tls::trouble;
 
 /// Why a request was not carried out.
 #[derive(Debug)]
@@ -110,6 +111,9 @@ fn unavailable(message: String) -> PortError {
 
 /// Errors of the driver never carry the URL.
 fn of_database(error: &sqlx::Error) -> PortError {
+    if let Some(why) = trouble(error, "`sslrootcert` of postgres.url") {
+        return unavailable(format!("no connection to Postgres: {why}"));
+    }
     match error {
         sqlx::Error::Database(error) => of_server(&**error),
         sqlx::Error::Io(error) => {

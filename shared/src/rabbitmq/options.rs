@@ -3,10 +3,12 @@
 use std::fmt;
 use std::time::Duration;
 
-use lapin::uri::AMQPUri;
+use lapin::tcp::OwnedTLSConfig;
+use lapin::uri::{AMQPScheme, AMQPUri};
 
 use crate::domain::PortError;
 use crate::rules::Backoff;
+use crate::tls::CaFile;
 
 use super::error::invalid;
 
@@ -54,6 +56,8 @@ impl fmt::Debug for SecretUrl {
 pub struct RabbitOptions {
     /// `amqp://user:password@host:5672/vhost`, or `amqps://` for TLS. The virtual host `/` is written `%2f`.
     pub url: SecretUrl,
+    /// Who may have signed the broker's certificate, beside the system's authorities.
+    pub ca: Option<CaFile>,
     /// Name of the connections on the management page: `worker/<pod>` or `producer/<pod>`.
     pub connection_name: String,
     /// This process; consumer tags are `<pod>.<kind>`.
@@ -75,6 +79,7 @@ impl RabbitOptions {
     pub fn new(url: impl Into<SecretUrl>, role: &str, pod: &str) -> Self {
         Self {
             url: url.into(),
+            ca: None,
             connection_name: format!("{role}/{pod}"),
             pod: pod.to_owned(),
             heartbeat: Duration::from_secs(10),
@@ -91,11 +96,22 @@ impl RabbitOptions {
         let mut uri: AMQPUri = self.url.expose().parse().map_err(|_: String| {
             invalid(format!("{} is no AMQP URL; write amqp://user:password@host:5672/vhost", self.url))
         })?;
+        if self.ca.is_some() && uri.scheme == AMQPScheme::AMQP {
+            return Err(invalid(format!(
+                "a file of authorities is given for RabbitMQ, and {} is without TLS: write amqps://",
+                self.url
+            )));
+        }
         let seconds = self.heartbeat.as_secs().clamp(1, u64::from(u16::MAX));
         uri.query.heartbeat = Some(u16::try_from(seconds).expect("it was clamped"));
         uri.query.connection_timeout =
             Some(u64::try_from(self.connect_timeout.as_millis()).unwrap_or(u64::MAX));
         Ok(uri)
+    }
+
+    /// Whom to trust.
+    pub(super) fn tls(&self) -> OwnedTLSConfig {
+        OwnedTLSConfig { identity: None, cert_chain: self.ca.as_ref().map(|ca| ca.pem().to_owned()) }
     }
 }
 

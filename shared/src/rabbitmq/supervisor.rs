@@ -6,14 +6,15 @@ use std::time::Duration;
 
 use futures_util::{Stream, StreamExt};
 use lapin::types::LongString;
-use lapin::uri::AMQPUri;
-use lapin::{Connect, Connection, ConnectionProperties, Event};
+use lapin::uri::{AMQPScheme, AMQPUri};
+use lapin::{Connection, ConnectionProperties, DefaultConnectionBuilder, Event};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::error::reply_code;
 use super::link::{Live, State, close};
 use super::options::RabbitOptions;
+use crate::tls::trouble;
 
 /// How often the connection's state is looked at, beside the events it sends.
 const LOOK: Duration = Duration::from_millis(250);
@@ -59,14 +60,31 @@ impl Supervisor {
     async fn connect(&self) -> Result<Connection, String> {
         let properties =
             ConnectionProperties::default().with_connection_name(LongString::from(self.name.as_str()));
-        let connecting = self.uri.clone().connect(properties);
+        let connecting = async {
+            let builder = DefaultConnectionBuilder::new()?.with_uri(self.uri.clone());
+            builder.with_properties(properties).with_tls_config(self.options.tls()).connect().await
+        };
         match timeout(self.options.connect_timeout, connecting).await {
             Ok(Ok(connection)) => Ok(connection),
-            Ok(Err(error)) => Err(format!("{}: {error}; {}", self.place, advice(&error))),
+            Ok(Err(error)) => Err(format!("{}: {}", self.place, self.why(&error))),
             Err(_) => Err(format!(
                 "{}: no connection within {:?}; is it the right address, and is RabbitMQ running?",
                 self.place, self.options.connect_timeout
             )),
+        }
+    }
+
+    fn why(&self, error: &lapin::Error) -> String {
+        trouble(error, "rabbitmq.ca_file").unwrap_or_else(|| format!("{error}; {}", self.advice(error)))
+    }
+
+    fn advice(&self, error: &lapin::Error) -> &'static str {
+        match (reply_code(error), &self.uri.scheme) {
+            (Some(403), _) => "check user, password and the user's permissions on the virtual host",
+            (Some(530), _) => "check the virtual host in the URL, and the user's permissions on it",
+            (_, AMQPScheme::AMQPS) => "is RabbitMQ running there, and is it the port for TLS?",
+            // A port for TLS just hangs up.
+            (_, AMQPScheme::AMQP) => "is RabbitMQ running there? If it wants TLS, write amqps://",
         }
     }
 
@@ -104,14 +122,6 @@ async fn broken(live: &Live, events: impl Stream<Item = Event>) -> String {
         }
     }
     why
-}
-
-fn advice(error: &lapin::Error) -> &'static str {
-    match reply_code(error) {
-        Some(403) => "check user, password and the user's permissions on the virtual host",
-        Some(530) => "check the virtual host in the URL, and the user's permissions on it",
-        _ => "is RabbitMQ running there?",
-    }
 }
 
 /// Whoever waits for a connection learns that none will come.

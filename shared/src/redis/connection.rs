@@ -6,11 +6,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use redis::aio::{MultiplexedConnection, PubSubSink, PubSubStream};
-use redis::{AsyncConnectionConfig, Client, Pipeline, RedisError, Value};
+use redis::{AsyncConnectionConfig, Client, Pipeline, RedisError, TlsCertificates, Value};
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use super::RedisOptions;
 use crate::domain::PortError;
+use crate::tls::trouble;
 
 /// The connection. Clones share it.
 #[derive(Clone)]
@@ -46,17 +47,21 @@ impl Redis {
         if options.prefix.contains(['{', '}']) {
             return Err(invalid("the key prefix must not contain braces: Redis Cluster reads them".into()));
         }
-        let client = Client::open(options.url.as_str()).map_err(|error| {
+        if is_tls(&options.url) {
+            // Whoever comes first installs it; the others find it there.
+            let _ = rustls::crypto::ring::default_provider().install_default();
+        } else if options.ca.is_some() {
+            let message =
+                "a file of authorities is given for Redis, and its URL is without TLS: write rediss://";
+            return Err(invalid(message.into()));
+        }
+        let client = client(&options).map_err(|error| {
             // The library's text may quote the URL, and with it the password.
             invalid(format!(
                 "the URL of Redis cannot be read ({}); it looks like redis://user:password@host:6379/0",
                 error.category()
             ))
         })?;
-        if options.url.starts_with("rediss:") {
-            // Whoever comes first installs it; the others find it there.
-            let _ = rustls::crypto::ring::default_provider().install_default();
-        }
         Ok(Self(Arc::new(Inner {
             client,
             options,
@@ -83,7 +88,7 @@ impl Redis {
             Err(Failed::Dropped(_)) => self.once(deadline, commands).await,
             answered => answered,
         };
-        answers.map_err(|failed| self.unavailable(port, &failed))
+        answers.map_err(|failed| self.in_words(port, &failed))
     }
 
     /// A connection that hears what is published on the channels of a pattern; none if that failed.
@@ -108,6 +113,7 @@ impl Redis {
             timeout_at(deadline, self.connected()).await.map_err(|_| Failed::NotConnected)?;
         let answers = connection.send_packed_commands(commands, 0, commands.len());
         let failed = match timeout_at(deadline, answers).await {
+            Ok(Ok(answers)) if answers.iter().any(is_elsewhere) => return Err(Failed::Cluster),
             Ok(Ok(answers)) if answers.iter().any(is_replica) => Failed::Replica,
             Ok(Ok(answers)) => return Ok(answers),
             Ok(Err(error)) => Failed::Dropped(error),
@@ -147,7 +153,7 @@ impl Redis {
                 *line = Line { connection: Some(connection), number, failures: 0, next_attempt: None };
                 self.set_trouble(None);
             }
-            Err(error) => self.set_trouble(Some(error.to_string())),
+            Err(error) => self.set_trouble(Some(self.why(&error))),
         }
     }
 
@@ -158,18 +164,40 @@ impl Redis {
         }
     }
 
+    /// Why no connection was made, and what to do.
+    fn why(&self, error: &RedisError) -> String {
+        trouble(error, "redis.ca_file").unwrap_or_else(|| format!("{error}; {}", self.advice()))
+    }
+
+    /// A port for TLS just hangs up on whoever speaks without, and one without just waits.
+    fn advice(&self) -> &'static str {
+        if is_tls(&self.0.options.url) {
+            "check its URL, that it runs, and that it speaks TLS on this port"
+        } else {
+            "check its URL, that it runs, and that it does not want TLS (rediss://)"
+        }
+    }
+
     fn set_trouble(&self, trouble: Option<String>) {
         *self.0.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
     }
 
-    fn unavailable(&self, port: &'static str, failed: &Failed) -> PortError {
+    fn in_words(&self, port: &'static str, failed: &Failed) -> PortError {
         let address = self.0.client.get_connection_info().addr();
         let limit = self.0.options.response_timeout;
         let message = match failed {
+            Failed::Cluster => {
+                let message = format!(
+                    "Redis at {address} is a node of a cluster, and keys are on other nodes: use a server without \
+                     cluster mode, or a proxy in front of the cluster"
+                );
+                return PortError::Broken { port, message };
+            }
             Failed::NotConnected => {
                 let trouble = self.0.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone();
-                let why = trouble.unwrap_or_else(|| format!("no connection within {limit:?}"));
-                format!("Redis at {address} cannot be reached ({why}); check that it runs, and its URL")
+                let why =
+                    trouble.unwrap_or_else(|| format!("no connection within {limit:?}; {}", self.advice()));
+                format!("Redis at {address} cannot be reached: {why}")
             }
             Failed::Silent => format!("Redis at {address} did not answer within {limit:?}; check its load"),
             Failed::Dropped(error) => format!("the connection to Redis at {address} broke ({error})"),
@@ -185,6 +213,16 @@ impl fmt::Debug for Redis {
     }
 }
 
+fn is_tls(url: &str) -> bool {
+    url.starts_with("rediss:")
+}
+
+fn client(options: &RedisOptions) -> redis::RedisResult<Client> {
+    let Some(ca) = &options.ca else { return Client::open(options.url.as_str()) };
+    let root_cert = Some(ca.pem().as_bytes().to_vec());
+    Client::build_with_tls(options.url.as_str(), TlsCertificates { client_tls: None, root_cert })
+}
+
 /// Why there are no answers.
 enum Failed {
     NotConnected,
@@ -192,6 +230,12 @@ enum Failed {
     Dropped(RedisError),
     /// The server was primary when the connection was made, or never.
     Replica,
+    /// The keys are on another node, to which this client does not go.
+    Cluster,
+}
+
+fn is_elsewhere(answer: &Value) -> bool {
+    matches!(answer, Value::ServerError(error) if matches!(error.code(), "MOVED" | "ASK"))
 }
 
 fn is_replica(answer: &Value) -> bool {
@@ -211,7 +255,7 @@ mod tests {
         for text in [format!("{options:?} {redis:?}"), refused.to_string(), other.to_string()] {
             assert!(!text.contains("hunter2"), "{text}");
         }
-        let lost = redis.unavailable("leases", &Failed::NotConnected).to_string();
+        let lost = redis.in_words("leases", &Failed::NotConnected).to_string();
         assert!(lost.contains("127.0.0.1:1") && !lost.contains("hunter2"), "{lost}");
     }
 

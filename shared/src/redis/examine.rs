@@ -9,6 +9,8 @@ use crate::domain::{Finding, PortError};
 
 /// The oldest version that runs the scripts.
 const OLDEST: (u32, u32) = (6, 2);
+/// Keys that are looked for, to find out whether all are here.
+const SLOTS: u32 = 16;
 
 impl Redis {
     /// The server's version, and what is not as it should be. Changes nothing.
@@ -18,9 +20,13 @@ impl Redis {
         commands.cmd("TIME");
         commands.cmd("CONFIG").arg("GET").arg("maxmemory-policy");
         commands.cmd("EVAL").arg("return 1").arg(0);
+        // A node of a cluster answers to some of them that they are elsewhere, which is an error of the run.
+        for number in 0..SLOTS {
+            commands.cmd("GET").arg(format!("{}:{number}", self.prefix()));
+        }
         let sent = now_ms();
         let answers = self.run("redis", &commands).await?;
-        let [info, time, policy, script] = &answers[..] else {
+        let [info, time, policy, script, ..] = &answers[..] else {
             return Err(PortError::Broken { port: "redis", message: "it answers out of order".into() });
         };
         let version = version_of(info);

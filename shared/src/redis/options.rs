@@ -3,12 +3,15 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::tls::CaFile;
+
 /// Where Redis is, and how long to wait for it.
 #[derive(Clone)]
 pub struct RedisOptions {
-    /// `redis://`, or `rediss://` for TLS, with user and password if there are any. Certificates
-    /// are checked against the system's. Never printed.
+    /// `redis://`, or `rediss://` for TLS, with user and password if there are any. Never printed.
     pub url: String,
+    /// Who may have signed the server's certificate, instead of the system's authorities.
+    pub ca: Option<CaFile>,
     /// What all keys begin with. Fleets that share a server have different ones.
     pub prefix: String,
     /// The longest that a call takes, connecting included. It then fails as unavailable.
@@ -24,6 +27,7 @@ impl RedisOptions {
     pub fn new(url: impl Into<String>) -> Self {
         Self {
             url: url.into(),
+            ca: None,
             prefix: "fleetline".into(),
             response_timeout: Duration::from_secs(2),
             connect_timeout: Duration::from_secs(1),
@@ -36,6 +40,7 @@ impl fmt::Debug for RedisOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisOptions")
             .field("url", &"(not shown)")
+            .field("ca", &self.ca)
             .field("prefix", &self.prefix)
             .field("response_timeout", &self.response_timeout)
             .field("connect_timeout", &self.connect_timeout)

@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::future::join_all;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use super::kept::Kept;
 use super::limits::{all_rates, share_of};
@@ -216,10 +217,10 @@ impl Quotas for StaticShare {
         }
     }
 
-    async fn turn(&self, reservation: &Reservation, after: Duration) -> Turn {
+    async fn turn(&self, reservation: &Reservation, slot: Instant) -> Turn {
         match own(reservation) {
-            Some(own) => self.inner.own.turn(&own, after).await,
-            None => self.inner.fleet.turn(reservation, after).await,
+            Some(own) => self.inner.own.turn(&own, slot).await,
+            None => self.inner.fleet.turn(reservation, slot).await,
         }
     }
 

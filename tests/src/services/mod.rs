@@ -1,5 +1,6 @@
 //! The servers that tests run against: real ones, started by `scripts/services.sh`.
 
+mod authority;
 mod database;
 mod private;
 mod vhost;
@@ -8,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
+pub use authority::Authority;
 pub use database::Database;
 pub use private::{PrivateServers, Server};
 pub use vhost::Vhost;
@@ -44,8 +46,10 @@ pub fn shared() -> &'static Urls {
 fn urls_of(printed: &str) -> Urls {
     let find = |name: &str| {
         let prefix = format!("export {name}=");
-        let started = printed.lines().find_map(|line| line.strip_prefix(&prefix)).map(ToOwned::to_owned);
+        let started = printed.lines().find_map(|line| line.strip_prefix(&prefix));
+        // Quoted for the shell if it has a query.
         started
+            .map(|url| url.trim_matches('\'').to_owned())
             .or_else(|| std::env::var(name).ok())
             .unwrap_or_else(|| panic!("there is no {name}: {printed}"))
     };

@@ -44,11 +44,36 @@ impl PrivateServers {
 
     /// Starts them with these lines in the broker's configuration.
     pub fn start_with(rabbitmq_conf: &str) -> Self {
+        Self::started(rabbitmq_conf, false)
+    }
+
+    /// Starts them with TLS: the URLs say so, and name the host `localhost`, for which alone the certificate
+    /// is.
+    pub fn start_with_tls() -> Self {
+        Self::started("", true)
+    }
+
+    /// The certificate of the authority that signed theirs.
+    pub fn ca_file(&self) -> PathBuf {
+        self.dir.path().join("tls/ca.pem")
+    }
+
+    /// The port in a file of theirs: where one listens without TLS.
+    pub fn plain_port(&self, file: &str) -> u16 {
+        let port =
+            std::fs::read_to_string(self.dir.path().join(file)).expect("a server has a file of its port");
+        port.trim().parse().expect("a port")
+    }
+
+    fn started(rabbitmq_conf: &str, has_tls: bool) -> Self {
         let dir =
             tempfile::Builder::new().prefix("fleetline-").tempdir().expect("a writable temporary folder");
         let mut up = Command::new(workspace().join("scripts/services.sh"));
         up.args(["up", &dir.path().to_string_lossy()]);
         up.env("FLEETLINE_RABBITMQ_CONF", rabbitmq_conf);
+        if has_tls {
+            up.env("FLEETLINE_TLS", "1");
+        }
         for variable in VARIABLES {
             // Faults must not hit a server that the environment names.
             up.env_remove(variable);

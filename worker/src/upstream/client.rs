@@ -4,9 +4,10 @@ use std::error::Error as _;
 use std::time::{Instant, SystemTime};
 
 use fleetline_shared::domain::{CallContext, Feedback, JobError};
+use fleetline_shared::tls::trouble;
 use reqwest::header::HeaderMap;
 use reqwest::redirect::Policy;
-use reqwest::{Client, Method, Request, RequestBuilder, StatusCode, Url};
+use reqwest::{Certificate, Client, Method, Request, RequestBuilder, StatusCode, Url};
 use secrecy::SecretString;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -84,6 +85,10 @@ impl UpstreamClient {
         if let Some(silence) = settings.read_timeout {
             builder = builder.read_timeout(silence);
         }
+        if let Some(ca) = &settings.ca {
+            let own = Certificate::from_pem_bundle(ca.pem().as_bytes()).map_err(|error| chain(&error))?;
+            builder = builder.tls_certs_merge(own);
+        }
         let http = builder.build().map_err(|error| chain(&error))?;
         let (vendor, secrets) = (settings.vendor, Secrets::new(secrets));
         Ok(Self { name: name.to_owned(), http, vendor, secrets })
@@ -155,8 +160,10 @@ impl UpstreamClient {
             () if error.is_timeout() => "no answer in time",
             () => "the call failed",
         };
+        let error = error.without_url();
         let hint = if error.is_connect() { "; is base_url right, and does the server run?" } else { "" };
-        let message = format!("{what} ({host}): {}{hint}", chain(&error.without_url()));
+        let why = trouble(&error, "its ca_file").unwrap_or_else(|| format!("{}{hint}", chain(&error)));
+        let message = format!("{what} ({host}): {why}");
         self.worded(JobError::Retryable(message), request_id)
     }
 

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use fleetline_shared::tls::CaFile;
+
 use super::feedback::Vendor;
 
 /// Timeouts and pool of a client, and whose answers it reads.
@@ -18,6 +20,8 @@ pub struct UpstreamSettings {
     pub idle_connections: usize,
     /// How long each is kept.
     pub idle_timeout: Duration,
+    /// Who may have signed its certificate, beside the system's authorities.
+    pub ca: Option<CaFile>,
     /// Whose ways of telling about quota its answers follow.
     pub vendor: Vendor,
 }
@@ -30,6 +34,7 @@ impl Default for UpstreamSettings {
             timeout: Duration::from_secs(90),
             idle_connections: 100,
             idle_timeout: Duration::from_secs(90),
+            ca: None,
             vendor: Vendor::Plain,
         }
     }

@@ -98,6 +98,9 @@ pub struct Upstream {
     /// How long each is kept.
     #[serde(deserialize_with = "text::duration")]
     pub idle_timeout: Duration,
+    /// Authorities of its certificate, beside the system's.
+    #[serde(deserialize_with = "text::optional_path")]
+    pub ca_file: Option<PathBuf>,
 }
 
 /// Who says what an upstream's limits are.

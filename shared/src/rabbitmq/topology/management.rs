@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use reqwest::{Client, Method, StatusCode};
+use reqwest::{Certificate, Client, Method, StatusCode};
 use serde_json::Value;
 
 use crate::domain::PortError;
 use crate::rabbitmq::SecretUrl;
 use crate::rabbitmq::error::{broken, invalid, unavailable};
+use crate::tls::{CaFile, trouble};
 
 /// Longest wait for an answer.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -20,12 +21,15 @@ pub struct Management {
 }
 
 impl Management {
-    /// A client; the URL is `http://user:password@host:15672`.
-    pub fn new(url: impl Into<SecretUrl>) -> Result<Self, PortError> {
+    /// A client; the URL is `http://user:password@host:15672`. `ca`: who may have signed the
+    /// certificate, beside the system's authorities.
+    pub fn new(url: impl Into<SecretUrl>, ca: Option<&CaFile>) -> Result<Self, PortError> {
         // Whoever comes first installs it; it is the same everywhere.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = Client::builder().timeout(PATIENCE).build();
-        let client = client.map_err(|error| broken(format!("no HTTP client: {}", error.without_url())))?;
+        let no_client = |error: reqwest::Error| broken(format!("no HTTP client: {}", error.without_url()));
+        let own = ca.map(|ca| Certificate::from_pem_bundle(ca.pem().as_bytes())).transpose();
+        let own = own.map_err(no_client)?.unwrap_or_default();
+        let client = Client::builder().timeout(PATIENCE).tls_certs_merge(own).build().map_err(no_client)?;
         Ok(Self { url: url.into(), client })
     }
 
@@ -55,7 +59,9 @@ impl Management {
         let failed = |error: reqwest::Error| {
             // The URL may hold a password.
             let error = error.without_url();
-            unavailable(format!("management API {}: {error}; is the plugin on, and the URL right?", self.url))
+            let why = trouble(&error, "rabbitmq.ca_file")
+                .unwrap_or_else(|| format!("{error}; is the plugin on, and the URL right?"));
+            unavailable(format!("management API {}: {why}", self.url))
         };
         let answer = request.send().await.map_err(failed)?;
         let status = answer.status();

@@ -73,7 +73,7 @@ async fn call_on(quotas: Arc<dyn Quotas>, history: Arc<History>, calls: Arc<Mute
     loop {
         match quotas.admit(ask(history.tokens)).await {
             Ok(Admission::Go { after, reservation, .. }) => {
-                if quotas.turn(&reservation, after).await != Turn::Now {
+                if quotas.turn(&reservation, Instant::now() + after).await != Turn::Now {
                     quotas.give_back(reservation);
                     continue;
                 }

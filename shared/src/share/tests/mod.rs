@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::StaticShare;
 use crate::domain::{PortError, Spend};
@@ -74,9 +74,9 @@ impl Quotas for Switched {
         self.there().await?.admit(ask).await
     }
 
-    async fn turn(&self, reservation: &Reservation, after: Duration) -> Turn {
+    async fn turn(&self, reservation: &Reservation, slot: Instant) -> Turn {
         let quotas = Arc::clone(&self.quotas.lock().unwrap_or_else(PoisonError::into_inner));
-        quotas.turn(reservation, after).await
+        quotas.turn(reservation, slot).await
     }
 
     fn give_back(&self, reservation: Reservation) {

@@ -39,7 +39,7 @@ impl Outside {
             kinds: registry.names().map(ToOwned::to_owned).collect(),
             limits: topology::Limits::default(),
         };
-        let management = Management::new(vhost.management.as_str()).expect("a readable URL");
+        let management = Management::new(vhost.management.as_str(), None).expect("a readable URL");
         topology::apply(&options, &management, &wanted).await.expect("applied");
         let folder = tempfile::tempdir().expect("a folder");
         let ledger: Arc<dyn Ledger> =

@@ -3,9 +3,11 @@
 mod conformance;
 mod crowds;
 mod faults;
+mod many_tenants;
 mod migrations;
 mod outbox;
 mod plans;
 mod rows;
+mod tenants;
 mod throughput;
 mod waking;

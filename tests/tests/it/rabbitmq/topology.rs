@@ -83,7 +83,7 @@ async fn a_user_who_may_not_configure_works_and_checks() {
     manage(vhost, Method::PUT, &format!("permissions/{}/{user}", vhost.name), permissions).await;
     let as_user = |url: &str| url.replace("guest:guest", &format!("{user}:s3cret"));
     let options = options(&as_user(&vhost.url));
-    let management = Management::new(as_user(&vhost.management)).unwrap();
+    let management = Management::new(as_user(&vhost.management), None).unwrap();
     assert_eq!(check(&options, Some(&management), &wanted()).await.unwrap(), []);
     let refused = apply(&options, &management, &wanted()).await.unwrap_err().to_string();
     assert!(refused.contains("policymaker") && !refused.contains("s3cret"), "{refused}");

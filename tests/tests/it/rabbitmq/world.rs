@@ -90,7 +90,7 @@ pub(super) fn options(url: &str) -> RabbitOptions {
 }
 
 pub(super) fn management(vhost: &Vhost) -> Management {
-    Management::new(vhost.management.as_str()).expect("an HTTP client")
+    Management::new(vhost.management.as_str(), None).expect("an HTTP client")
 }
 
 pub(super) fn limits() -> Limits {

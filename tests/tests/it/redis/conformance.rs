@@ -10,10 +10,11 @@ use fleetline_shared::redis::{Redis, RedisLeases, RedisQuotas};
 use fleetline_tests::conformance::Pace;
 use fleetline_tests::conformance::leases::LeasesFixture;
 use fleetline_tests::conformance::quotas::QuotasFixture;
+use fleetline_tests::services;
 
-use super::redis;
+use super::{connect, redis};
 
-struct OnRedis(RedisLeases);
+pub(super) struct OnRedis(pub(super) RedisLeases);
 
 impl LeasesFixture for OnRedis {
     fn pace(&self) -> Pace {
@@ -34,8 +35,17 @@ mod leases {
 }
 
 /// Each start has a prefix, and so a state, of its own: the one before is lost.
-#[derive(Default)]
-struct Fleets(Mutex<Option<Redis>>);
+pub(super) struct Fleets {
+    url: String,
+    redis: Mutex<Option<Redis>>,
+}
+
+impl Fleets {
+    /// On this server.
+    pub(super) fn on(url: &str) -> Self {
+        Self { url: url.to_owned(), redis: Mutex::default() }
+    }
+}
 
 #[async_trait]
 impl QuotasFixture for Fleets {
@@ -44,13 +54,13 @@ impl QuotasFixture for Fleets {
     }
 
     async fn start(&self, limits: BTreeMap<String, Limits>) -> Arc<dyn Quotas> {
-        let redis = redis();
-        *self.0.lock().unwrap() = Some(redis.clone());
+        let redis = connect(&self.url);
+        *self.redis.lock().unwrap() = Some(redis.clone());
         Arc::new(RedisQuotas::new(redis, limits))
     }
 
     fn another(&self, _: &Arc<dyn Quotas>) -> Arc<dyn Quotas> {
-        let redis = self.0.lock().unwrap().clone().expect("one was started");
+        let redis = self.redis.lock().unwrap().clone().expect("one was started");
         Arc::new(RedisQuotas::new(redis, BTreeMap::new()))
     }
 
@@ -68,6 +78,6 @@ mod quotas {
     use super::*;
     fleetline_tests::quotas_conformance!(
         #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-        Fleets::default()
+        Fleets::on(&services::shared().redis)
     );
 }

@@ -1,5 +1,6 @@
 //! The adapters on Redis: their ports' suites on a real server, their twins, and faults.
 
+mod cluster;
 mod conformance;
 mod faults;
 mod share;

@@ -2,7 +2,9 @@
 
 mod heard;
 mod quiet;
+mod secure;
 mod server;
+mod tls;
 mod tokens;
 
 use std::collections::HashSet;

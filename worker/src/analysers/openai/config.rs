@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use fleetline_shared::tls::CaFile;
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer};
 use thiserror::Error;
@@ -49,6 +50,9 @@ pub struct OpenAiConfig {
     /// How long each is kept. In seconds in a file.
     #[serde(deserialize_with = "seconds")]
     pub idle_timeout: Duration,
+    /// Who may have signed its certificate, beside the system's authorities. Not in a file.
+    #[serde(skip)]
+    pub ca: Option<CaFile>,
     /// Further headers, for gateways. Treated as secret.
     pub headers: BTreeMap<String, SecretString>,
     /// OpenAI: whom to bill, if the key belongs to several.
@@ -76,6 +80,7 @@ impl Default for OpenAiConfig {
             read_timeout: connections.read_timeout,
             idle_connections: connections.idle_connections,
             idle_timeout: connections.idle_timeout,
+            ca: connections.ca,
             headers: BTreeMap::new(),
             organization: None,
             project: None,
@@ -135,6 +140,7 @@ impl OpenAiConfig {
             timeout: self.timeout,
             idle_connections: self.idle_connections,
             idle_timeout: self.idle_timeout,
+            ca: self.ca.clone(),
             ..UpstreamSettings::default()
         }
     }

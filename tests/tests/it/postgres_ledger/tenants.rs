@@ -1,0 +1,119 @@
+//! Several dispatchers, as processes have them, and several tenants: shares hold over all of them.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use fleetline_shared::domain::{Envelope, Estimate, NewJob};
+use fleetline_shared::ports::{DispatchAsk, Scope};
+use fleetline_tests::conformance::ledger::Subject;
+use fleetline_tests::conformance::ledger::prelude::{add, ask, jobs, open};
+use tokio::task::JoinSet;
+
+use fleetline_tests::services::Database;
+
+async fn dispatchers(database: &Database, count: usize) -> Vec<Subject> {
+    let mut ledgers: Vec<Subject> = Vec::new();
+    for _ in 0..count {
+        ledgers.push(Arc::new(database.open().await));
+    }
+    ledgers
+}
+
+fn weighted(limit: usize, weights: &[(&str, u32)]) -> DispatchAsk {
+    let weights = weights.iter().map(|(tenant, weight)| ((*tenant).to_owned(), *weight));
+    DispatchAsk { weights: weights.collect(), ..ask(Scope::All, limit) }
+}
+
+/// Jobs of these tokens, over and over, in a run of its own.
+async fn work_for(ledger: &Subject, tenant: &str, number: u64, tokens: &[u64]) {
+    let run = open(ledger, tenant).await;
+    let jobs = jobs(&run.to_string(), 1, number).into_iter().zip(tokens.iter().cycle());
+    let of_size = |(job, tokens): (NewJob, &u64)| NewJob {
+        estimate: Estimate { input_tokens: *tokens, output_tokens: 0 },
+        upstream: Some("api".into()),
+        ..job
+    };
+    add(ledger, run, jobs.map(of_size).collect()).await;
+}
+
+/// All take at the same time, each in rounds of these sizes.
+async fn take_together(
+    ledgers: &[Subject],
+    rounds: &[usize],
+    weights: &'static [(&str, u32)],
+) -> Vec<Envelope> {
+    let mut tasks = JoinSet::new();
+    for (place, ledger) in ledgers.iter().enumerate() {
+        let (ledger, mut rounds) = (ledger.clone(), rounds.to_vec());
+        // Not all the same at the same time.
+        let first = place % rounds.len();
+        rounds.rotate_left(first);
+        tasks.spawn(async move {
+            let mut taken = Vec::new();
+            for limit in rounds {
+                taken.extend(ledger.dispatch(weighted(limit, weights)).await.unwrap());
+            }
+            taken
+        });
+    }
+    tasks.join_all().await.into_iter().flatten().collect()
+}
+
+fn tokens_of(taken: &[Envelope], tenant: &str) -> u64 {
+    taken.iter().filter(|job| job.tenant == tenant).map(|job| job.estimate.total()).sum()
+}
+
+fn nobody_is_served_twice(taken: &[Envelope]) {
+    let distinct: BTreeSet<_> = taken.iter().map(|job| job.job_id.to_string()).collect();
+    assert_eq!(distinct.len(), taken.len());
+}
+
+const ROUNDS: [usize; 12] = [1, 7, 2, 40, 3, 25, 1, 1, 12, 30, 5, 20];
+const WEIGHTS: [(&str, u32); 2] = [("acme", 3), ("initech", 2)];
+
+async fn shares_hold_with(count: usize) {
+    let database = Database::new().await;
+    let mut ledgers = dispatchers(&database, count).await;
+    for (tenant, tokens) in
+        [("acme", [70, 130, 100].as_slice()), ("globex", &[400, 10, 40]), ("initech", &[5, 300])]
+    {
+        work_for(&ledgers[0], tenant, 1_500, tokens).await;
+    }
+    let mut taken = take_together(&ledgers, &ROUNDS, &WEIGHTS).await;
+    // One is replaced: what it knew is in the ledger.
+    ledgers[0] = Arc::new(database.open().await);
+    taken.extend(take_together(&ledgers, &ROUNDS, &WEIGHTS).await);
+    assert_eq!(taken.len(), 2 * count * ROUNDS.iter().sum::<usize>());
+    nobody_is_served_twice(&taken);
+    let all: u64 = taken.iter().map(|job| job.estimate.total()).sum();
+    for (tenant, share) in [("acme", 3.0 / 6.0), ("initech", 2.0 / 6.0), ("globex", 1.0 / 6.0)] {
+        let has = tokens_of(&taken, tenant) as f64 / all as f64;
+        assert!((has - share).abs() < 0.015, "{tenant} has {has:.3} of {all} tokens, not {share:.3}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn shares_hold_with_two_dispatchers() {
+    shares_hold_with(2).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn shares_hold_with_three_dispatchers() {
+    shares_hold_with(3).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn who_comes_back_finds_no_credit_at_any_dispatcher() {
+    let database = Database::new().await;
+    let ledgers = dispatchers(&database, 3).await;
+    work_for(&ledgers[0], "acme", 1_000, &[10]).await;
+    work_for(&ledgers[0], "globex", 20, &[10]).await;
+    // It has its turns until its work is done, and then none for long.
+    let taken = take_together(&ledgers, &[10, 20, 30, 40], &[]).await;
+    assert_eq!(tokens_of(&taken, "globex"), 200);
+    work_for(&ledgers[1], "globex", 300, &[10]).await;
+    let taken = take_together(&ledgers, &[20, 10, 10], &[]).await;
+    nobody_is_served_twice(&taken);
+    let (acme, globex) = (tokens_of(&taken, "acme"), tokens_of(&taken, "globex"));
+    assert!(acme.abs_diff(globex) <= 10, "{acme} and {globex} tokens");
+}
