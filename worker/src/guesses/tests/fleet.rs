@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep};
 
 use super::*;
 
-pub(super) const WINDOW: Duration = Duration::from_secs(60);
+pub(super) const WINDOW: Duration = Duration::from_mins(1);
 pub(super) const INPUT: u64 = 600;
 /// Of an answer's tokens.
 pub(super) const GUESS: u64 = 1_000;

@@ -4,7 +4,6 @@ use fastrand::Rng;
 use proptest::prelude::*;
 
 use super::fleet::{Fleet, GUESS, Made, WINDOW};
-use super::*;
 
 /// The most that any window holds that begins with a call.
 fn fullest(calls: &[Made]) -> u64 {
