@@ -194,7 +194,7 @@ pub fn insight(app: &App, ledger: Arc<dyn Ledger>) -> Result<Insight, CliError> 
         broker: Arc::new(broker(app, Role::Producer)?),
         leases: leases(&redis),
     };
-    Ok(Insight { ledger, limits: limits(app), fleet: Some(fleet) })
+    Ok(Insight { ledger, limits: limits(app), weights: app.weights(), fleet: Some(fleet) })
 }
 
 /// What the HTTP intake works with.
@@ -211,7 +211,12 @@ pub fn http_parts(app: &App, ledger: &Arc<PostgresLedger>, fleet: FleetPorts) ->
             log_options: app.log_options(),
             spool: std::env::temp_dir(),
         },
-        insight: Insight { ledger: ledger.clone(), limits: limits(app), fleet: Some(fleet) },
+        insight: Insight {
+            ledger: ledger.clone(),
+            limits: limits(app),
+            weights: app.weights(),
+            fleet: Some(fleet),
+        },
         access,
         options: HttpOptions {
             jobs: job_limits(app),

@@ -50,7 +50,7 @@ pub(super) fn insight(app: &App, ledger: Arc<dyn Ledger>) -> Result<Insight, Cli
     if app.fleet() {
         return fleet::insight(app, ledger);
     }
-    Ok(Insight { ledger, limits: fleet::limits(app), fleet: None })
+    Ok(Insight { ledger, limits: fleet::limits(app), weights: app.weights(), fleet: None })
 }
 
 /// Says what could not be asked.

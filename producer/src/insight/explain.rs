@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use super::pace::Pace;
 use super::upstreams::{BacklogView, mean_tokens, ms};
-use super::waits::{Wait, WaitsFor, of_ready, of_workers};
+use super::waits::{Wait, WaitsFor, of_ready, of_rivals, of_workers};
 use super::{Scene, Unknown};
 
 /// What a job waits for, and when it is expected to run.
@@ -165,7 +165,8 @@ fn expected(job: &JobStanding, scene: &Scene) -> Option<Expected> {
     let report = scene.report.as_ref();
     let pause = report.and_then(|report| report.paused.as_ref()).map_or(Duration::ZERO, |(wait, _)| *wait);
     let start = pause.max(job.due_in.unwrap_or_default()).max(report.map_or(Duration::ZERO, |of| of.next_in));
-    let before = job.ahead + job.turns + BacklogView::of(scene.backlog.iter()).dispatched;
+    let due = job.ahead + job.turns + of_rivals(job, &scene.weights);
+    let before = due + BacklogView::of(scene.backlog.iter()).dispatched;
     let effective = report.map_or(1_000, |report| report.effective);
     let pace = Pace::of(&scene.limits, mean_tokens(scene.backlog.iter()), effective);
     let time = match pace {

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fleetline_shared::domain::{JobId, JobState, PortError};
+use fleetline_shared::domain::{JobId, JobState, PortError, Weights};
 use fleetline_shared::ports::{
     Broker, Held, JobStanding, Leases, Ledger, Limits, Quotas, UpstreamReport, lease_key,
 };
@@ -36,6 +36,8 @@ pub struct Insight {
     pub ledger: Arc<dyn Ledger>,
     /// The upstreams' limits as they are configured here.
     pub limits: BTreeMap<String, Limits>,
+    /// How tenants share the upstreams.
+    pub weights: Weights,
     /// The fleet's other servers; `None`: the ledger is a file, and its worker is another process.
     pub fleet: Option<FleetPorts>,
 }
@@ -132,7 +134,8 @@ impl Insight {
         }
         let of_upstream = |row: &fleetline_shared::ports::Backlog| row.upstream == job.upstream;
         let backlog = self.ledger.backlog().await?.into_iter().filter(of_upstream).collect();
-        let mut scene = Scene { backlog, is_fleet: self.fleet.is_some(), ..Scene::default() };
+        let (is_fleet, weights) = (self.fleet.is_some(), self.weights.clone());
+        let mut scene = Scene { backlog, is_fleet, weights, ..Scene::default() };
         let name = job.upstream.as_deref().unwrap_or_default();
         scene.limits = self.limits.get(name).cloned().unwrap_or_default();
         if let Some(fleet) = &self.fleet {
@@ -176,4 +179,6 @@ struct Scene {
     lease: Option<Held>,
     /// Whether there are other servers than the ledger at all.
     is_fleet: bool,
+    /// How tenants share the upstream.
+    weights: Weights,
 }

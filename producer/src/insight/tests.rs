@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fleetline_shared::domain::{DedupKey, Dimension, Estimate, JobId, JobState, RunId};
+use fleetline_shared::domain::{DedupKey, Dimension, Estimate, JobId, JobState, RunId, Weights};
 use fleetline_shared::ports::{
     Backlog, BreakerReport, DimensionUse, Held, Holder, JobStanding, Limits, Rate, UpstreamReport,
 };
@@ -34,6 +34,7 @@ fn ready() -> JobStanding {
         ahead: 0,
         lanes: 0,
         turns: 0,
+        rivals: Vec::new(),
     }
 }
 
@@ -84,6 +85,7 @@ fn fleet(report: UpstreamReport) -> Scene {
         on_line: Some(3),
         lease: None,
         is_fleet: true,
+        weights: Weights::default(),
     }
 }
 
@@ -152,6 +154,23 @@ fn an_estimate_is_what_goes_before_at_the_effective_rate() {
     assert!(later.why.starts_with("after 4.0 s") && later.why.contains("50% since a 429"), "{}", later.why);
     let unlimited = Scene { limits: Limits::default(), report: None, ..fleet(report()) };
     assert_eq!(explain(&behind, &unlimited).expected, None, "how fast it goes, nobody knows");
+}
+
+/// Of two tenants the heavier one has more turns meanwhile, but not more than it has jobs.
+#[test]
+fn an_estimate_knows_the_tenants_shares() {
+    let rivals = vec![("heavy".to_owned(), 1_000), ("small".to_owned(), 2)];
+    let behind = JobStanding { ahead: 9, rivals, ..ready() };
+    let weights = [("acme", 2), ("heavy", 6)].map(|(tenant, weight)| (tenant.to_owned(), weight));
+    let explained = |weights: Weights| explain(&behind, &Scene { weights, ..fleet(report()) });
+    let heavy = explained(weights.into_iter().collect());
+    // 9 of its own, 30 and 2 of the others, and 20 under way.
+    assert_eq!(heavy.expected.expect("it is limited").in_ms, 6_100);
+    assert_eq!(
+        heavy.summary,
+        "it waits for 9 jobs of its run that go before it, and up to 32 of other tenants, by their weights"
+    );
+    assert_eq!(explained(Weights::default()).expected.expect("it is limited").in_ms, 4_100);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fleetline_shared::domain::Dimension;
+use fleetline_shared::domain::{Dimension, Weights};
 use fleetline_shared::ports::{BreakerReport, JobStanding, UpstreamReport};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -67,8 +67,10 @@ pub(super) fn of_ready(job: &JobStanding, scene: &Scene) -> Vec<Wait> {
     if let Some(report) = &scene.report {
         waits.extend(of_upstream(report));
     }
-    if job.ahead + job.turns > 0 && job.due_in.is_none() {
-        waits.push(Wait::new(WaitsFor::Turn, turn(job), None));
+    if job.due_in.is_none()
+        && let Some(detail) = turn(job, &scene.weights)
+    {
+        waits.push(Wait::new(WaitsFor::Turn, detail, None));
     }
     waits.extend(of_workers(job, scene));
     waits
@@ -129,16 +131,37 @@ fn quota(report: &UpstreamReport) -> String {
     )
 }
 
-fn turn(job: &JobStanding) -> String {
+/// How many due jobs of other tenants go before it, at most: for each job of its own tenant as many as
+/// the weights say, if all are as large. Who they are is not for everybody.
+pub(super) fn of_rivals(job: &JobStanding, weights: &Weights) -> u64 {
+    let own = u128::from(job.ahead + job.turns + 1);
+    let weight = u128::from(weights.of(&job.tenant));
+    let before = |(tenant, due): &(String, u64)| {
+        let turns = (own * u128::from(weights.of(tenant))).div_ceil(weight);
+        (*due).min(u64::try_from(turns).unwrap_or(u64::MAX))
+    };
+    job.rivals.iter().map(before).sum()
+}
+
+/// What goes before it, if anything does.
+fn turn(job: &JobStanding, weights: &Weights) -> Option<String> {
+    let rivals = of_rivals(job, weights);
+    if job.ahead + job.turns + rivals == 0 {
+        return None;
+    }
     let own = match job.ahead {
         1 => "1 job of its run that goes before it".to_owned(),
         jobs => format!("{jobs} jobs of its run that go before it"),
     };
-    match job.lanes {
+    let lanes = match job.lanes {
         0 => own,
         1 => format!("{own}, and up to {} of another run, which takes turns with it", job.turns),
         runs => format!("{own}, and up to {} of {runs} other runs, which take turns with it", job.turns),
-    }
+    };
+    Some(match rivals {
+        0 => lanes,
+        jobs => format!("{lanes}, and up to {jobs} of other tenants, by their weights"),
+    })
 }
 
 /// Who would take it.

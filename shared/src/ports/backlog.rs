@@ -75,9 +75,13 @@ pub struct JobStanding {
     pub twin: Option<JobId>,
     /// Of a ready job: how many due jobs of its lane (same run, kind and upstream) go before it.
     pub ahead: u64,
-    /// Of a ready job: how many other lanes of its kind and upstream have due jobs; they take turns.
+    /// Of a ready job: how many other lanes of its tenant, kind and upstream have due jobs; they take
+    /// turns.
     pub lanes: u64,
     /// Of a ready job: how many due jobs of those lanes go before it, if each lane has one turn
     /// after the other.
     pub turns: u64,
+    /// Of a ready job: other tenants with due jobs of its kind and upstream, by name, and how many.
+    /// They take turns by their weights.
+    pub rivals: Vec<(String, u64)>,
 }

@@ -59,14 +59,20 @@ const STANDING: &str = "
         AND (a.priority > job.priority
              OR (a.priority = job.priority AND (a.run_at, a.n) < (job.run_at, job.n)))
     ), others AS (
-      SELECT a.run, count(*) AS due FROM job, queue a
-      WHERE job.state = 0 AND a.state = 0 AND a.kind = job.kind AND a.upstream = job.upstream AND a.run <> job.run
+      SELECT a.run, r.tenant, count(*) AS due FROM job, queue a, runs r
+      WHERE r.n = a.run AND job.state = 0 AND a.state = 0 AND a.kind = job.kind AND a.upstream = job.upstream AND a.run <> job.run
         AND a.run_at <= now()
-      GROUP BY a.run
+      GROUP BY a.run, r.tenant
+    ), rivals AS (
+      SELECT others.tenant, sum(others.due)::bigint AS due FROM job, others
+      WHERE others.tenant <> job.tenant GROUP BY others.tenant
     )
     SELECT job.*, (SELECT id FROM jobs WHERE n = job.twin) AS twin_id, before.ahead,
-      (SELECT count(*) FROM others) AS lanes,
-      (SELECT coalesce(sum(least(due, before.ahead + 1)), 0)::bigint FROM others) AS turns,
+      (SELECT count(*) FROM others WHERE others.tenant = job.tenant) AS lanes,
+      (SELECT coalesce(sum(least(due, before.ahead + 1)), 0)::bigint FROM others
+       WHERE others.tenant = job.tenant) AS turns,
+      (SELECT coalesce(array_agg(tenant ORDER BY tenant), '{}') FROM rivals) AS rivals,
+      (SELECT coalesce(array_agg(due ORDER BY tenant), '{}') FROM rivals) AS rivals_due,
       (extract(epoch FROM job.run_at - now()) * 1000)::bigint AS due_ms,
       (extract(epoch FROM now() - job.dispatched_at) * 1000)::bigint AS dispatched_ms,
       (extract(epoch FROM job.deadline - now()) * 1000)::bigint AS deadline_ms
@@ -88,6 +94,7 @@ fn read_standing(row: &PgRow, job: JobId) -> Result<JobStanding> {
     let unknown = || Fault::Database(sqlx::Error::Decode("a job without a state".into()));
     let state = row.try_get::<Option<i16>, _>("state")?.and_then(job_state).ok_or_else(unknown)?;
     let is_ready = state == JobState::Ready;
+    let (rivals, due): (Vec<String>, Vec<i64>) = (row.try_get("rivals")?, row.try_get("rivals_due")?);
     Ok(JobStanding {
         job,
         run: RunId::from_bytes(row.try_get::<Uuid, _>("run_id")?.into_bytes()),
@@ -108,6 +115,7 @@ fn read_standing(row: &PgRow, job: JobId) -> Result<JobStanding> {
         ahead: count("ahead")?,
         lanes: count("lanes")?,
         turns: count("turns")?,
+        rivals: rivals.into_iter().zip(due.into_iter().map(i64::cast_unsigned)).collect(),
     })
 }
 

@@ -51,11 +51,18 @@ const AHEAD: &str = "
     SELECT count(*) FROM jobs WHERE state = 0 AND kind = ?1 AND upstream = ?2 AND run = ?3 AND run_at <= ?4
       AND (priority > ?5 OR (priority = ?5 AND (run_at, n) < (?6, ?7)))";
 
-/// Lanes that take turns with this one, and how many of their jobs go before one that has `?5` before it.
+/// Lanes of the tenant that take turns with this one, and how many of their jobs go before one that has `?5` before it.
 const TURNS: &str = "
     SELECT count(*), coalesce(sum(min(due, ?5 + 1)), 0) FROM (
       SELECT count(*) AS due FROM jobs
-      WHERE state = 0 AND kind = ?1 AND upstream = ?2 AND run <> ?3 AND run_at <= ?4 GROUP BY run)";
+      WHERE state = 0 AND kind = ?1 AND upstream = ?2 AND run <> ?3 AND run_at <= ?4 AND tenant = ?6
+      GROUP BY run)";
+
+/// Due jobs of other tenants.
+const RIVALS: &str = "
+    SELECT tenant, count(*) FROM jobs
+    WHERE state = 0 AND kind = ?1 AND upstream = ?2 AND run_at <= ?3 AND tenant <> ?4
+    GROUP BY tenant ORDER BY tenant";
 
 pub(super) fn standing(connection: &Connection, job: JobId) -> rusqlite::Result<Option<JobStanding>> {
     let now = now_ms();
@@ -77,19 +84,27 @@ fn read_standing(
     let (n, run, run_at, priority): (i64, i64, i64, i64) =
         (row.get(0)?, row.get(2)?, row.get(13)?, row.get(18)?);
     let is_ready = state == JobState::Ready;
-    let (mut ahead, mut lanes, mut turns) = (0, 0, 0);
+    let tenant: String = row.get(3)?;
+    let (mut ahead, mut lanes, mut turns, mut rivals) = (0, 0, 0, Vec::new());
     if is_ready {
         ahead = connection
             .prepare_cached(AHEAD)?
             .query_row(params![kind, upstream, run, now, priority, run_at, n], |row| row.get::<_, i64>(0))?;
         (lanes, turns) = connection
             .prepare_cached(TURNS)?
-            .query_row(params![kind, upstream, run, now, ahead], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            .query_row(params![kind, upstream, run, now, ahead, tenant], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })?;
+        let rival = |row: &Row<'_>| Ok((row.get(0)?, row.get::<_, i64>(1)?.cast_unsigned()));
+        rivals = connection
+            .prepare_cached(RIVALS)?
+            .query_map(params![kind, upstream, now, tenant], rival)?
+            .collect::<rusqlite::Result<_>>()?;
     }
     Ok(JobStanding {
         job,
         run: RunId::from_bytes(row.get(1)?),
-        tenant: row.get(3)?,
+        tenant,
         kind,
         upstream: some_name(upstream),
         dedup_key: DedupKey::from_bytes(row.get(6)?),
@@ -109,6 +124,7 @@ fn read_standing(
         ahead: ahead.cast_unsigned(),
         lanes: i64::cast_unsigned(lanes),
         turns: i64::cast_unsigned(turns),
+        rivals,
     })
 }
 

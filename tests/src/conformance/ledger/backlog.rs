@@ -59,6 +59,14 @@ pub async fn a_job_knows_its_place(ledger: &Subject) {
     assert_eq!(place(standing_of(ledger, first, 2).await), (3, 1, 4));
     assert_eq!(place(standing_of(ledger, second, 8).await), (8, 1, 4), "no more than there are");
     assert_eq!(place(standing_of(ledger, second, 11).await), (2, 0, 0), "alone at its upstream");
+
+    let third = open(ledger, "rival").await;
+    add(ledger, third, jobs("third", 1, 6)).await;
+    let of_two = standing_of(ledger, first, 2).await;
+    assert_eq!(of_two.rivals, [("rival".to_owned(), 6)], "other tenants have turns of their own");
+    assert_eq!(place(of_two), (3, 1, 4));
+    let rival = standing_of(ledger, third, 0).await;
+    assert_eq!((rival.rivals.clone(), place(rival)), (vec![(TENANT.to_owned(), 13)], (0, 0, 0)));
 }
 
 /// Each state with what belongs to it.

@@ -124,7 +124,12 @@ pub(super) fn parts(folder: &TempDir, ledger: PostgresLedger, keys: Arc<KeyStore
             log_options: LogOptions::default(),
             spool,
         },
-        insight: Insight { ledger: Arc::new(ledger), limits: BTreeMap::new(), fleet: None },
+        insight: Insight {
+            ledger: Arc::new(ledger),
+            limits: BTreeMap::new(),
+            weights: Weights::default(),
+            fleet: None,
+        },
         access: Access::Keys(keys),
         options: HttpOptions { events_spacing: Duration::from_millis(20), ..HttpOptions::default() },
     }
