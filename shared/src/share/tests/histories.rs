@@ -15,7 +15,7 @@ use crate::ports::{Admission, CallEnd, Limits, Quotas, Turn};
 const JITTER: Duration = Duration::from_millis(2);
 
 /// Of each process.
-const CALLERS: usize = 20;
+const CALLERS: usize = 8;
 
 /// A call: when it began, and its tokens.
 type Call = (Instant, u64);
@@ -136,7 +136,7 @@ fn most(calls: &[Call], limits: &Limits) -> f64 {
 
 #[test]
 fn no_window_is_over_the_limit_whenever_the_fleets_quota_comes_and_goes() {
-    let config = Config { cases: 60, failure_persistence: None, max_shrink_iters: 60, ..Config::default() };
+    let config = Config { cases: 40, failure_persistence: None, max_shrink_iters: 60, ..Config::default() };
     TestRunner::new(config)
         .run(&history(), |history| {
             let limits = history.limits.clone();

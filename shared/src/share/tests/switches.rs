@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::{Switched, UPSTREAM, ask, per};
 use crate::domain::{Spend, Verdict};
@@ -124,6 +124,49 @@ async fn a_call_too_large_for_a_share_waits_for_the_fleets_quota() {
     let refused = quotas.admit(ask(300)).await.unwrap();
     assert!(matches!(refused, Admission::NotBefore { .. }), "no reason to give a job up: {refused:?}");
     assert!(matches!(quotas.admit(ask(200)).await.unwrap(), Admission::Go { .. }));
+}
+
+/// Calls that go at once after a quiet time: a fiftieth of 600 an hour, or of what a share has of it.
+async fn burst(quotas: &StaticShare, calls: u32) {
+    let began = Instant::now();
+    for _ in 0..calls {
+        let reservation = go(quotas).await;
+        quotas.settle(reservation, CallEnd::unknown(None)).await.unwrap();
+    }
+    assert!(began.elapsed() < Duration::from_secs(1), "they go at once");
+}
+
+/// At 600 an hour twelve calls are refilled in so long.
+const REFILL: Duration = Duration::from_secs(72);
+
+#[tokio::test(start_paused = true)]
+async fn what_the_other_side_used_in_a_burst_is_made_up_for() {
+    let fleet = Switched::new(&Limits { requests: Some(per(600, 3_600)), ..Limits::default() });
+    let processes = [fleet.process(2), fleet.process(2)];
+    let all_become = async |standing| {
+        for quotas in &processes {
+            becomes(quotas, standing).await;
+        }
+    };
+    all_become(Standing::Fleet).await;
+    sleep(60 * LONG).await;
+    burst(&processes[0], 12).await;
+    let began = Instant::now();
+    fleet.set(false);
+    all_become(Standing::Share).await;
+    go(&processes[1]).await;
+    assert!(began.elapsed() >= REFILL, "{:?}", began.elapsed());
+    sleep(60 * LONG).await;
+    for quotas in &processes {
+        burst(quotas, 6).await;
+    }
+    let began = Instant::now();
+    fleet.forget();
+    fleet.set(true);
+    all_become(Standing::Fleet).await;
+    go(&processes[1]).await;
+    // Once for the shares, and once for what the state that was lost may have given out.
+    assert!(began.elapsed() >= 2 * REFILL, "{:?}", began.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
