@@ -66,6 +66,16 @@ async fn vacuum_when_due(pool: Arc<Pool>, due: Arc<Notify>, threshold: Arc<Atomi
     }
 }
 
+/// Clocks of tenants that are not ahead of their line and have no work: as good as none. Those that a
+/// dispatch holds at this moment are left for another time.
+const FORGET: &str = "
+    DELETE FROM turns WHERE ctid = ANY(ARRAY(
+      SELECT t.ctid FROM turns t, LATERAL (
+        SELECT clock FROM lines WHERE kind = t.kind AND upstream = t.upstream OFFSET 0) l
+      WHERE t.clock <= l.clock AND NOT EXISTS (
+        SELECT 1 FROM runs WHERE tenant = t.tenant AND state < 2 OFFSET 0)
+      FOR UPDATE OF t SKIP LOCKED))";
+
 /// Answers how many rows there are. If another vacuums at this moment, it is left to that one.
 async fn vacuum(pool: &Pool) -> Result<i64> {
     let mut connection = pool.acquire().await?;
@@ -73,6 +83,7 @@ async fn vacuum(pool: &Pool) -> Result<i64> {
     sqlx::raw_sql("VACUUM (SKIP_LOCKED, TRUNCATE false, INDEX_CLEANUP true) queue")
         .execute(&mut *connection)
         .await?;
+    sqlx::raw_sql(FORGET).execute(&mut *connection).await?;
     sqlx::raw_sql("RESET statement_timeout").execute(&mut *connection).await?;
     let rows = sqlx::query_scalar("SELECT reltuples::bigint FROM pg_class WHERE oid = 'queue'::regclass")
         .fetch_one(&mut *connection)

@@ -55,11 +55,16 @@ fn url_of(server: &str, database: &str) -> String {
     format!("{server}/{database}")
 }
 
+const MIGRATIONS: [&str; 3] = [
+    include_str!("../../../shared/migrations/0001_ledger.sql"),
+    include_str!("../../../shared/migrations/0002_turns.sql"),
+    include_str!("../../../shared/migrations/0003_line_clocks.sql"),
+];
+
 /// The migrated database, made by whichever test comes first. Its name tells the schema, so that a
 /// changed migration makes another.
 async fn template(server: &str) -> String {
-    let migration = include_str!("../../../shared/migrations/0001_ledger.sql");
-    let name = format!("template_{:.16}", blake3::hash(migration.as_bytes()).to_hex());
+    let name = format!("template_{:.16}", blake3::hash(MIGRATIONS.concat().as_bytes()).to_hex());
     let mut connection = PgConnection::connect(server).await.expect("the server answers");
     sqlx::raw_sql("SELECT pg_advisory_lock(4711)").execute(&mut connection).await.expect("a lock");
     let is_there: bool = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM pg_database WHERE datname = $1)")

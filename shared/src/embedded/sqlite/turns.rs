@@ -58,7 +58,7 @@ pub(super) fn take_by_weight(
     for ((upstream, mut claimants), share) in found.into_iter().zip(shares) {
         let mut claims: Vec<_> =
             claimants.iter_mut().map(|claimant| std::mem::take(&mut claimant.claim)).collect();
-        let turns = take_turns(&mut claims, share);
+        let turns = take_turns(&mut claims, share, None);
         for place in &turns.order {
             let claimant = &mut claimants[*place];
             if let Some((job, run)) = claimant.jobs.next() {

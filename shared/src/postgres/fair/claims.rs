@@ -23,7 +23,8 @@ pub(in crate::postgres) struct Claimant {
     pub(super) tenant: String,
     /// The run that had the tenant's last turn, by number.
     pub(super) last_run: i64,
-    ahead: u64,
+    /// How far its clock is ahead of the line's.
+    pub(super) ahead: u64,
     weight: u32,
     lanes: Vec<LaneOfRun>,
     /// Jobs of each lane that were asked for.
@@ -55,36 +56,48 @@ impl Claimant {
     }
 }
 
-/// `$3`: lanes of one tenant at most. A tenant's lanes begin behind the one that had its last turn.
+/// `$3`: lanes of one tenant at most; `$4`: tenants at most, of those with ready jobs the ones whose clocks are
+/// furthest back. A tenant's lanes begin behind the one that had its last turn.
 pub(in crate::postgres) const LANES_OF_TENANTS: &str = "
-    WITH RECURSIVE known AS (
+    WITH RECURSIVE line AS MATERIALIZED (
+      SELECT coalesce((SELECT clock FROM lines WHERE kind = $1 AND upstream = $2), 0) AS clock
+    ), known AS (
       (SELECT tenant FROM runs WHERE state < 2 ORDER BY tenant LIMIT 1)
       UNION ALL
       SELECT next.tenant FROM known, LATERAL (
         SELECT tenant FROM runs WHERE state < 2 AND tenant > known.tenant ORDER BY tenant LIMIT 1) next
     ), clock AS MATERIALIZED (
-      SELECT known.tenant, coalesce(t.ahead, 0) AS ahead, coalesce(t.run, 0) AS run
-      FROM known LEFT JOIN LATERAL (
-        SELECT ahead, run FROM turns WHERE kind = $1 AND upstream = $2 AND tenant = known.tenant) t ON true
+      SELECT known.tenant, greatest(coalesce(t.clock, 0) - line.clock, 0) AS ahead, coalesce(t.run, 0) AS run
+      FROM line, known LEFT JOIN LATERAL (
+        SELECT clock, run FROM turns WHERE kind = $1 AND upstream = $2 AND tenant = known.tenant) t ON true
+    ), first AS MATERIALIZED (
+      SELECT tenant, ahead, run FROM (SELECT * FROM clock ORDER BY ahead, tenant OFFSET 0) c WHERE EXISTS (
+        SELECT 1 FROM runs r WHERE r.tenant = c.tenant AND state < 2 AND EXISTS (
+          SELECT 1 FROM queue WHERE state = 0 AND kind = $1 AND upstream = $2 AND run = r.n OFFSET 0) OFFSET 0)
+      LIMIT $4
     )
-    SELECT clock.tenant, clock.ahead, clock.run, lane.n, lane.id FROM clock, LATERAL (
-      (SELECT n, id FROM runs r WHERE r.tenant = clock.tenant AND state < 2 AND n > clock.run AND EXISTS (
+    SELECT first.tenant, first.ahead, first.run, lane.n, lane.id FROM first, LATERAL (
+      (SELECT n, id FROM runs r WHERE r.tenant = first.tenant AND state < 2 AND n > first.run AND EXISTS (
          SELECT 1 FROM queue WHERE state = 0 AND kind = $1 AND upstream = $2 AND run = r.n OFFSET 0)
        ORDER BY n LIMIT $3)
       UNION ALL
-      (SELECT n, id FROM runs r WHERE r.tenant = clock.tenant AND state < 2 AND n <= clock.run AND EXISTS (
+      (SELECT n, id FROM runs r WHERE r.tenant = first.tenant AND state < 2 AND n <= first.run AND EXISTS (
          SELECT 1 FROM queue WHERE state = 0 AND kind = $1 AND upstream = $2 AND run = r.n OFFSET 0)
        ORDER BY n LIMIT $3)
       LIMIT $3) lane";
 
-/// Those with lanes, in order of names, with the first of their due jobs.
+/// Up to so many tenants with lanes, those whose clocks are furthest back, in order of names, with the first of
+/// their due jobs.
 pub(super) async fn claimants(
     connection: &mut PgConnection,
     ask: &DispatchAsk,
     upstream: &str,
     turns: usize,
+    tenants: usize,
 ) -> Result<Vec<Claimant>> {
-    let mut claimants = with_lanes(connection, ask, upstream, turns).await?;
+    let mut claimants = with_lanes(connection, ask, upstream, turns, tenants).await?;
+    // Of equal clocks the earlier name's turn comes first, however they came to be equal.
+    claimants.sort_unstable_by(|one, other| one.tenant.cmp(&other.tenant));
     let weights: usize = claimants.iter().map(|claimant| claimant.weight as usize).sum();
     for claimant in &mut claimants {
         let fair = (turns * claimant.weight as usize).div_ceil(weights.max(1));
@@ -99,11 +112,13 @@ async fn with_lanes(
     ask: &DispatchAsk,
     upstream: &str,
     turns: usize,
+    tenants: usize,
 ) -> Result<Vec<Claimant>> {
     let rows = sqlx::query(LANES_OF_TENANTS)
         .bind(&ask.kind)
         .bind(upstream)
         .bind(limit(turns.min(LANES)))
+        .bind(limit(tenants))
         .fetch_all(connection)
         .await?;
     let mut claimants: Vec<Claimant> = Vec::new();

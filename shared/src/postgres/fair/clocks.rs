@@ -1,4 +1,4 @@
-//! The tenants' clocks: who is ahead of its line.
+//! The clocks of lines and their tenants: who is ahead of its line.
 
 use sqlx::PgConnection;
 
@@ -27,41 +27,52 @@ pub(super) async fn lock(connection: &mut PgConnection, ask: &DispatchAsk) -> Re
     Ok(upstreams.fetch_all(connection).await?)
 }
 
-/// `$3`: how far the line's clock advanced; `$4, $5, $6`: who claims, how far each is ahead, whose turn
-/// was last. Who is neither ahead nor has work needs no row.
+/// `$3`: how far the line's clock advanced; `$4, $5, $6`: who was served, how far each is ahead now, whose turn
+/// was last. All others' clocks stand: who is behind the line counts as being with it.
 pub(in crate::postgres) const SAVE: &str = "
-    WITH resting AS (
-      UPDATE turns SET ahead = ahead - $3
-      WHERE kind = $1 AND upstream = $2 AND tenant <> ALL($4) AND ahead > $3
-    ), gone AS (
-      DELETE FROM turns WHERE kind = $1 AND upstream = $2 AND tenant <> ALL($4) AND ahead <= $3
+    WITH line AS (
+      INSERT INTO lines (kind, upstream, clock) VALUES ($1, $2, $3)
+      ON CONFLICT (kind, upstream) DO UPDATE SET clock = lines.clock + $3 RETURNING clock
+    ), saved AS (
+      INSERT INTO turns (kind, upstream, tenant, clock, run)
+      SELECT $1, $2, tenant, line.clock + ahead, run
+      FROM line, unnest($4::text[], $5::bigint[], $6::bigint[]) t (tenant, ahead, run)
+      ON CONFLICT (kind, upstream, tenant) DO UPDATE SET clock = excluded.clock, run = excluded.run
     )
-    INSERT INTO turns (kind, upstream, tenant, ahead, run)
-    SELECT $1, $2, tenant, ahead, run FROM unnest($4::text[], $5::bigint[], $6::bigint[]) t (tenant, ahead, run)
-    ON CONFLICT (kind, upstream, tenant) DO UPDATE SET ahead = excluded.ahead, run = excluded.run";
+    SELECT clock FROM line";
 
+/// A line's clock, and all on it, begin anew long before the numbers end.
+const LATEST: i64 = 1 << 61;
+const BEGIN_ANEW: &str = "
+    WITH line AS (UPDATE lines SET clock = 0 WHERE kind = $1 AND upstream = $2)
+    UPDATE turns SET clock = greatest(clock - $3, 0) WHERE kind = $1 AND upstream = $2";
+
+/// `served`: with how far each is ahead of the line now.
 pub(super) async fn save(
     connection: &mut PgConnection,
     ask: &DispatchAsk,
     upstream: &str,
-    claims: impl Iterator<Item = (&Claimant, u64)>,
+    served: impl Iterator<Item = (&Claimant, u64)>,
     passed: u64,
 ) -> Result<()> {
     let (mut tenants, mut aheads, mut runs) = (Vec::new(), Vec::new(), Vec::new());
-    for (claimant, ahead) in claims {
+    for (claimant, ahead) in served {
         tenants.push(claimant.tenant.as_str());
         aheads.push(number(ahead));
         runs.push(claimant.last_run);
     }
-    sqlx::query(SAVE)
+    let clock: i64 = sqlx::query_scalar(SAVE)
         .bind(&ask.kind)
         .bind(upstream)
         .bind(number(passed))
         .bind(tenants)
         .bind(aheads)
         .bind(runs)
-        .execute(connection)
+        .fetch_one(&mut *connection)
         .await?;
+    if clock > LATEST {
+        sqlx::query(BEGIN_ANEW).bind(&ask.kind).bind(upstream).bind(clock).execute(connection).await?;
+    }
     Ok(())
 }
 

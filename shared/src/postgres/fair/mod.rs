@@ -6,6 +6,7 @@
 mod claims;
 mod clocks;
 
+use std::collections::BTreeSet;
 use std::sync::PoisonError;
 
 use sqlx::PgConnection;
@@ -79,18 +80,25 @@ async fn take_of(
     taken: &mut Taken,
 ) -> Result<Given> {
     let (mut given, mut last) = (0, None);
+    // More are not served, unless jobs of some are not due yet.
+    let mut tenants = limit;
     loop {
-        let mut claimants = claimants(connection, ask, upstream, limit - given).await?;
+        let mut claimants = claimants(connection, ask, upstream, limit - given, tenants).await?;
         let mut claims: Vec<_> = claimants.iter().map(Claimant::claim).collect();
-        let turns = take_turns(&mut claims, limit - given);
+        let horizon = claims.iter().map(|claim| claim.ahead).max().filter(|_| claims.len() == tenants);
+        let turns = take_turns(&mut claims, limit - given, horizon);
         let chosen: Vec<_> = turns.order.iter().filter_map(|place| claimants[*place].next()).collect();
         given += chosen.len();
         last = chosen.last().map(|(_, lane)| lane.lane.clone()).or(last);
         let more = take_these(connection, &ask.kind, &chosen).await?;
         taken.envelopes.extend(more.envelopes);
         taken.expired.extend(more.expired);
-        let ahead = claims.iter().map(|claim| claim.ahead);
-        clocks::save(connection, ask, upstream, claimants.iter().zip(ahead), turns.passed).await?;
+        if !turns.order.is_empty() {
+            let served: BTreeSet<_> = turns.order.iter().copied().collect();
+            let served = served.into_iter().map(|place| (&claimants[place], claims[place].ahead));
+            clocks::save(connection, ask, upstream, served, turns.passed).await?;
+        }
+        tenants = tenants.saturating_mul(4);
         if !turns.unknown || given == limit {
             return Ok(Given { given, last });
         }

@@ -37,12 +37,13 @@ pub struct Turns {
     pub order: Vec<usize>,
     /// How far the line's clock advanced: so much less is everybody ahead who made no claim.
     pub passed: u64,
-    /// Ended before the limit because the next one's further jobs are not known.
+    /// Ended before the limit because whose turn is next, or its further jobs, are not known.
     pub unknown: bool,
 }
 
-/// Gives up to `limit` turns, and sets the clocks of those that claim.
-pub fn take_turns(claims: &mut [Claim], limit: usize) -> Turns {
+/// Gives up to `limit` turns, and sets the clocks of those that claim. `horizon`: there may be more
+/// tenants with work, none of them less far ahead; whose turn comes after that is not known.
+pub fn take_turns(claims: &mut [Claim], limit: usize, horizon: Option<u64>) -> Turns {
     let mut turns = Turns::default();
     let mut next_job = vec![0; claims.len()];
     let waiting = claims.iter().enumerate().filter(|(_, claim)| !claim.tokens.is_empty());
@@ -50,6 +51,9 @@ pub fn take_turns(claims: &mut [Claim], limit: usize) -> Turns {
     while turns.order.len() < limit
         && let Some(Reverse((start, place))) = waiting.pop()
     {
+        if horizon.is_some_and(|horizon| start > horizon) {
+            break;
+        }
         let claim = &mut claims[place];
         let Some(tokens) = claim.tokens.get(next_job[place]) else {
             turns.unknown = true;
@@ -63,6 +67,7 @@ pub fn take_turns(claims: &mut [Claim], limit: usize) -> Turns {
             waiting.push(Reverse((claim.ahead, place)));
         }
     }
+    turns.unknown |= horizon.is_some() && turns.order.len() < limit;
     for claim in claims {
         claim.ahead = claim.ahead.saturating_sub(turns.passed);
     }

@@ -23,24 +23,24 @@ fn turns_follow_weights_and_tokens() {
     ];
     for (claims, limit, order) in table {
         let mut given: Vec<_> = claims.iter().map(|(weight, tokens)| claim(*weight, tokens)).collect();
-        assert_eq!(take_turns(&mut given, limit).order, order, "{claims:?}");
+        assert_eq!(take_turns(&mut given, limit, None).order, order, "{claims:?}");
     }
 }
 
 #[test]
 fn who_was_away_has_saved_nothing_up() {
     let mut claims = [claim(1, &[100; 50]), claim(1, &[])];
-    take_turns(&mut claims, 50);
+    take_turns(&mut claims, 50, None);
     claims[0].tokens = vec![100; 50];
     claims[1].tokens = vec![100; 50];
-    let turns = take_turns(&mut claims, 20);
+    let turns = take_turns(&mut claims, 20, None);
     assert_eq!(turns.order.iter().filter(|place| **place == 1).count(), 10);
 }
 
 #[test]
 fn what_is_not_known_is_not_passed_over() {
     let mut claims = [Claim { more: true, ..claim(3, &[10]) }, claim(1, &[10; 10])];
-    let turns = take_turns(&mut claims, 10);
+    let turns = take_turns(&mut claims, 10, None);
     assert_eq!((turns.order.as_slice(), turns.unknown), (&[0, 1][..], true));
 }
 
@@ -58,7 +58,7 @@ fn shares(weights: &[u32], sizes: &[Vec<u64>], rounds: &[usize]) -> Vec<u64> {
                 Claim { ahead: ahead[tenant], more: true, ..claim }
             })
             .collect();
-        for tenant in take_turns(&mut claims, *limit).order {
+        for tenant in take_turns(&mut claims, *limit, None).order {
             used[tenant] += sizes[tenant][next[tenant] % sizes[tenant].len()].max(1);
             next[tenant] += 1;
         }
@@ -99,7 +99,7 @@ proptest! {
     fn nobody_starves(weights in prop::collection::vec(1_u32..=1_000, 2..8), size in 1_u64..10_000) {
         let jobs = 5 + weights.iter().map(|weight| *weight as usize + 1).sum::<usize>();
         let mut claims: Vec<_> = weights.iter().map(|weight| claim(*weight, &vec![size; jobs])).collect();
-        let turns = take_turns(&mut claims, jobs);
+        let turns = take_turns(&mut claims, jobs, None);
         for tenant in 0..weights.len() {
             prop_assert!(turns.order.contains(&tenant), "{tenant} of {weights:?}");
         }
@@ -114,10 +114,23 @@ proptest! {
     ) {
         let mut claims: Vec<_> = weights.iter().map(|weight| claim(*weight, &[size; 20])).collect();
         for limit in limits {
-            take_turns(&mut claims, limit);
+            take_turns(&mut claims, limit, None);
             for claim in &claims {
                 prop_assert!(claim.ahead <= size * STEPS / u64::from(claim.weight));
             }
         }
     }
+}
+
+#[test]
+fn beyond_the_horizon_nothing_is_known() {
+    let claim = |ahead| Claim { weight: 1, ahead, tokens: vec![5; 4], more: false };
+    let mut claims = [claim(0), claim(6 * STEPS)];
+    let turns = take_turns(&mut claims, 8, Some(6 * STEPS));
+    assert_eq!((turns.order, turns.unknown), (vec![0, 0, 1], true));
+    let mut claims = [claim(0), claim(6 * STEPS)];
+    let turns = take_turns(&mut claims, 3, Some(6 * STEPS));
+    assert_eq!((turns.order, turns.unknown), (vec![0, 0, 1], false));
+    let mut none = [Claim { weight: 1, ..Claim::default() }];
+    assert!(take_turns(&mut none, 1, Some(0)).unknown, "there may be others");
 }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use fleetline_shared::domain::{Envelope, Estimate, NewJob};
 use fleetline_shared::ports::{DispatchAsk, Scope};
 use fleetline_tests::conformance::ledger::Subject;
-use fleetline_tests::conformance::ledger::prelude::{add, ask, jobs, open};
+use fleetline_tests::conformance::ledger::prelude::{HOUR, add, ask, finish_of, jobs, open, snooze};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tokio::task::JoinSet;
 
 use fleetline_tests::services::Database;
@@ -116,4 +117,42 @@ async fn who_comes_back_finds_no_credit_at_any_dispatcher() {
     nobody_is_served_twice(&taken);
     let (acme, globex) = (tokens_of(&taken, "acme"), tokens_of(&taken, "globex"));
     assert!(acme.abs_diff(globex) <= 10, "{acme} and {globex} tokens");
+}
+
+/// Only as many tenants are looked at as may be served, and the first of them may have nothing to do yet.
+#[tokio::test]
+async fn who_has_nothing_to_do_yet_bars_nobody() {
+    let database = Database::new().await;
+    let ledger = &dispatchers(&database, 1).await[0];
+    for tenant in 0..30 {
+        work_for(ledger, &format!("a-{tenant}"), 1, &[10]).await;
+    }
+    let taken = ledger.dispatch(weighted(30, &[])).await.unwrap();
+    work_for(ledger, "busy", 5, &[1_000_000]).await;
+    assert_eq!(ledger.dispatch(weighted(1, &[])).await.unwrap()[0].tenant, "busy");
+    let later = taken.iter().map(|envelope| finish_of(envelope, snooze(HOUR))).collect();
+    ledger.finish(later).await.unwrap();
+    let taken = ledger.dispatch(weighted(2, &[])).await.unwrap();
+    assert_eq!(taken.iter().map(|job| job.tenant.as_str()).collect::<Vec<_>>(), ["busy", "busy"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn clocks_begin_anew_before_their_numbers_end() {
+    let database = Database::new().await;
+    let ledgers = dispatchers(&database, 2).await;
+    for tenant in ["acme", "globex"] {
+        work_for(&ledgers[0], tenant, 500, &[10, 50]).await;
+    }
+    take_together(&ledgers, &[20, 3], &[]).await;
+    let mut connection = PgConnection::connect(&database.url).await.unwrap();
+    for table in ["lines", "turns"] {
+        let much_later = format!("UPDATE {table} SET clock = clock + (1::bigint << 61)");
+        sqlx::raw_sql(AssertSqlSafe(much_later)).execute(&mut connection).await.unwrap();
+    }
+    let taken = take_together(&ledgers, &[20, 30, 7, 40], &[]).await;
+    let (acme, globex) = (tokens_of(&taken, "acme"), tokens_of(&taken, "globex"));
+    assert!(acme.abs_diff(globex) <= 100, "{acme} and {globex} tokens");
+    let clock: i64 =
+        sqlx::query_scalar("SELECT max(clock) FROM turns").fetch_one(&mut connection).await.unwrap();
+    assert!(clock < 1 << 60, "{clock}");
 }
