@@ -15,6 +15,7 @@ use sqlx::PgPool;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
+use crate::cpu::Cpu;
 use crate::floor::{GROUP, PREFETCH, QUEUE, declare, publish};
 
 /// A lock and a token.
@@ -61,14 +62,15 @@ pub(crate) async fn rate(
     declare(&publisher).await;
     sqlx::raw_sql(TABLES).execute(pool).await.expect("tables");
     let ids: Vec<Uuid> = (0..jobs).map(|_| Uuid::now_v7()).collect();
-    let mut started = Instant::now();
+    let (mut started, mut cpu) = (Instant::now(), Cpu::now());
     let submitting = tokio::spawn(submit(publisher, pool.clone(), ids, body.to_owned()));
     if part == Part::Work {
         submitting.await.expect("submitted");
-        started = Instant::now();
+        (started, cpu) = (Instant::now(), Cpu::now());
     }
     work(&channel, pool.clone(), redis.clone(), jobs).await;
     let rate = jobs as f64 / started.elapsed().as_secs_f64();
+    println!("  plain, {}", cpu.since(jobs as u64));
     for connection in [connection, publishing] {
         connection.close(200, "done".into()).await.expect("closed");
     }

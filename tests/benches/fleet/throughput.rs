@@ -63,10 +63,7 @@ async fn bare() -> f64 {
 
 async fn plain(part: Part) -> f64 {
     let (pool, redis, jobs, body) = servers().await;
-    let cpu = Cpu::now();
-    let rate = plain::rate(&pool, &redis, part, jobs, &body).await;
-    println!("  plain, {}", cpu.since(JOBS));
-    rate
+    plain::rate(&pool, &redis, part, jobs, &body).await
 }
 
 /// The whole backlog is on the line before the worker starts.
