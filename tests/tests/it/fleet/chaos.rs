@@ -10,6 +10,10 @@ use fleetline_tests::services::PrivateServers;
 
 use super::{plays_well, survives};
 
+/// An outcome waits while the ledger is away, or slow: a shorter age would call its job lost meanwhile, and
+/// its call would be made again.
+const PATIENT: [(&str, &str); 1] = [("FLEETLINE_DISPATCH__STALE_AFTER", "30s")];
+
 /// Those that servers shared with other tests need not fear.
 fn short(faults: &[Fault]) -> Vec<Fault> {
     faults.iter().filter(|fault| !fault.is_long).copied().collect()
@@ -27,7 +31,8 @@ async fn processes_die_stop_and_scale() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn links_to_workers_break() {
-    survives(Site::Shared, &links::ALL[..3]).await;
+    let scenario = Scenario { settings: &PATIENT, ..Scenario::of(&links::ALL[..3]) };
+    plays_well(Site::Shared, &scenario).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -42,12 +47,8 @@ async fn messages_come_again_and_kill() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn servers_die_and_lose_what_they_had() {
-    let scenario = Scenario {
-        // An outcome waits while the ledger is away: a shorter age would call its job lost meanwhile,
-        // and its call would be made again.
-        settings: &[("FLEETLINE_DISPATCH__STALE_AFTER", "30s")],
-        ..Scenario::of(&[short(&broker::ALL), short(&postgres::ALL)].concat())
-    };
+    let faults = [short(&broker::ALL), short(&postgres::ALL)].concat();
+    let scenario = Scenario { settings: &PATIENT, ..Scenario::of(&faults) };
     plays_well(Site::Own(PrivateServers::start()), &scenario).await;
 }
 
