@@ -10,11 +10,12 @@
 //! ```
 //!
 //! Half-open, one call at a time goes, the probe. Only its success closes the breaker, only its
-//! failure starts the next open time. A probe that ends without a verdict, or whose worker died,
-//! makes way for another one.
+//! failure starts the next open time. A probe that ends without a verdict makes way for another one. So
+//! does one of which nothing was heard for as long as the breaker was open: its worker may have died, and
+//! nobody else would call until the longest time that a call may take. If it was only slow, it still counts.
 //!
 //! What a call says about the upstream is as old as the call. So a closed breaker does not listen
-//! to calls from before it closed, and an open one to its probe alone.
+//! to calls from before it closed, and an open one to its probes alone.
 //!
 //! A state that is lost begins anew, closed: an upstream that is still down then costs as many failed
 //! calls as open the breaker, beside those that are under way by then.
@@ -60,8 +61,9 @@ enum Phase {
 
 #[derive(Clone, Copy, Debug)]
 struct Probe {
-    id: u64,
-    /// After that it is given up.
+    /// The first one since it opened: all calls since then are probes.
+    first: u64,
+    /// From then on another one may go.
     end: u64,
 }
 
@@ -106,10 +108,11 @@ impl Breaker {
         }
     }
 
-    /// A call that was told to be the probe goes. It is given up at `end`.
-    pub fn probe(&mut self, id: u64, end: u64) {
-        if let Phase::Open { probe, .. } = &mut self.phase {
-            *probe = Some(Probe { id, end });
+    /// A call that was told to be the probe starts at `at`, and ends before `end`.
+    pub fn probe(&mut self, id: u64, at: u64, end: u64) {
+        if let Phase::Open { length, probe, .. } = &mut self.phase {
+            let first = probe.map_or(id, |probe| probe.first);
+            *probe = Some(Probe { first, end: end.min(at.saturating_add(*length)) });
         }
     }
 
@@ -131,13 +134,13 @@ impl Breaker {
                 }
                 Verdict::RateLimited | Verdict::Unknown => {}
             },
-            Phase::Open { length, probe, .. } if probe.is_some_and(|probe| probe.id == id) => match verdict {
+            Phase::Open { length, probe: Some(probe), .. } if id >= probe.first => match verdict {
                 Verdict::Healthy => self.phase = Phase::closed(now),
                 Verdict::Failing => {
                     let longer = self.terms.open_for.max(self.terms.open_at_most.min(2 * *length));
                     return Some(self.open(longer, now));
                 }
-                Verdict::RateLimited | Verdict::Unknown => *probe = None,
+                Verdict::RateLimited | Verdict::Unknown => probe.end = now,
             },
             Phase::Closed { .. } | Phase::Open { .. } => {}
         }

@@ -104,7 +104,7 @@ impl QuotaState {
         let id = self.calls.begin(Call { slot: at, spend, parts, end });
         let probe = passage == Passage::Probe;
         if let Some(breaker) = self.breaker.as_mut().filter(|_| probe) {
-            breaker.probe(id, end);
+            breaker.probe(id, at, end);
         }
         Slot::At { at, id, probe }
     }

@@ -64,8 +64,11 @@ local function breaker_admit(now)
   return PROBE
 end
 
-local function breaker_probe(id, probe_end)
-  state['breaker.probe'], state['breaker.probe_end'] = id, probe_end
+local function breaker_probe(id, at, ttl)
+  if state['breaker.probe'] == 0 then
+    state['breaker.probe'] = id
+  end
+  state['breaker.probe_end'] = at + min(ttl, state['breaker.length'])
 end
 
 -- Whether the share of failures opens the breaker, with one more call that ended.
@@ -105,7 +108,7 @@ local function breaker_record(id, started, verdict, now)
   end
   local failed, ended = verdict == 'failing', verdict == 'failing' or verdict == 'healthy'
   if state['breaker.until'] > 0 then
-    if state['breaker.probe'] ~= id then
+    if state['breaker.probe'] == 0 or id < state['breaker.probe'] then
       return
     elseif failed then
       local longer = min(terms.open_at_most, 2 * state['breaker.length'])
@@ -113,7 +116,7 @@ local function breaker_record(id, started, verdict, now)
     elseif ended then
       breaker_close(now)
     else
-      state['breaker.probe'], state['breaker.probe_end'] = 0, 0
+      state['breaker.probe_end'] = now
     end
   elseif ended and started >= state['breaker.since'] then
     state['breaker.run'] = failed and state['breaker.run'] + 1 or 0

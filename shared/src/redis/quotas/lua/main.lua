@@ -38,7 +38,7 @@ local function admit(spend, hold, ttl, tenant, model, now)
   end
   local id = take_slot(spend, names, opened, at, ttl)
   if passage == PROBE then
-    breaker_probe(id, at + ttl)
+    breaker_probe(id, at, ttl)
   end
   return { 1, at, id, passage == PROBE and 1 or 0 }
 end

@@ -43,7 +43,7 @@ fn one_probe_at_a_time() {
     assert_eq!(breaker.admit(later), Passage::Probe);
     assert_eq!(breaker.admit(later), Passage::Probe, "the first did not go: it lacked quota");
     assert_eq!(breaker.standing(later), BreakerStanding::HalfOpen(false));
-    breaker.probe(9, later + 30 * SECOND);
+    breaker.probe(9, later, later + 30 * SECOND);
     assert_eq!(breaker.standing(later), BreakerStanding::HalfOpen(true));
     assert_eq!(breaker.admit(later), Passage::NotBefore(later + SECOND), "it ends soon, probably");
     let near_its_end = later + 30 * SECOND - 1;
@@ -60,21 +60,26 @@ fn a_probe_decides() {
         (Unknown, Passage::Probe),
     ] {
         let mut breaker = opened(options());
-        breaker.probe(9, later + 30 * SECOND);
+        breaker.probe(9, later, later + 30 * SECOND);
         breaker.record(9, later, verdict, later + SECOND);
         assert_eq!(breaker.admit(later + SECOND), then, "after {verdict:?}");
     }
 }
 
 #[test]
-fn a_probe_whose_worker_died_is_given_up() {
-    let mut breaker = opened(options());
+fn a_probe_of_which_nothing_is_heard_is_not_waited_for() {
     let later = 3 * SECOND + MINUTE;
-    breaker.probe(9, later + 30 * SECOND);
-    assert_eq!(breaker.admit(later + 30 * SECOND), Passage::Probe);
-    breaker.probe(10, later + MINUTE);
-    breaker.record(9, later, Healthy, later + 31 * SECOND);
-    assert_eq!(breaker.standing(later + 31 * SECOND), BreakerStanding::HalfOpen(true), "it is not the probe");
+    for (ttl, given_up) in [(30 * SECOND, 30 * SECOND), (10 * MINUTE, MINUTE)] {
+        let mut breaker = opened(options());
+        breaker.probe(9, later, later + ttl);
+        assert_eq!(breaker.admit(later + given_up - 1), Passage::NotBefore(later + given_up));
+        assert_eq!(breaker.admit(later + given_up), Passage::Probe);
+        breaker.probe(10, later + given_up, later + given_up + ttl);
+        breaker.record(10, later, Unknown, later + given_up + SECOND);
+        assert_eq!(breaker.standing(later + given_up + SECOND), BreakerStanding::HalfOpen(false));
+        breaker.record(9, later, Healthy, later + given_up + SECOND);
+        assert_eq!(breaker.admit(later + given_up + SECOND), Passage::Free, "it was only slow");
+    }
 }
 
 #[test]
@@ -85,7 +90,7 @@ fn calls_from_before_change_nothing() {
         assert_eq!(breaker.standing(10 * SECOND), BreakerStanding::Open(3 * SECOND + MINUTE));
     }
     let later = 3 * SECOND + MINUTE;
-    breaker.probe(9, later + 30 * SECOND);
+    breaker.probe(9, later, later + 30 * SECOND);
     breaker.record(5, 2 * SECOND, Healthy, later);
     breaker.record(6, 2 * SECOND, Failing, later);
     assert_eq!(breaker.standing(later), BreakerStanding::HalfOpen(true));
@@ -104,11 +109,11 @@ fn failed_probes_double_the_time_up_to_the_most() {
     for minutes in [1, 2, 3, 3] {
         assert_eq!(breaker.admit(now), Passage::NotBefore(now + minutes * MINUTE));
         now += minutes * MINUTE;
-        breaker.probe(9, now + SECOND);
+        breaker.probe(9, now, now + SECOND);
         breaker.record(9, now, Failing, now);
     }
     now += 3 * MINUTE;
-    breaker.probe(9, now + SECOND);
+    breaker.probe(9, now, now + SECOND);
     breaker.record(9, now, Healthy, now);
     live(&mut breaker, &[Failing; 3], now);
     assert_eq!(breaker.standing(now), BreakerStanding::Open(now + 3 * SECOND + MINUTE), "it starts again");

@@ -55,7 +55,10 @@ struct Call {
     id: u64,
     started: u64,
     end: u64,
+    /// Of this open time; those of earlier ones change nothing any more.
     is_probe: bool,
+    /// No other one may go meanwhile.
+    is_waited_for: bool,
 }
 
 /// A history as it is lived, with a record of its own.
@@ -87,7 +90,8 @@ impl History {
                 let opened = self.opened.expect("a closed breaker needs no probe");
                 let least = u64::try_from(self.options.open_for.as_micros()).unwrap();
                 assert!(self.now >= opened + least, "a call within the open time");
-                assert!(!self.under_way.iter().any(|call| call.is_probe), "a second probe");
+                let is_waited_for = |call: &Call| call.is_waited_for && self.now < call.started + least;
+                assert!(!self.under_way.iter().any(is_waited_for), "a second probe");
                 true
             }
             Passage::NotBefore(at) => {
@@ -99,9 +103,10 @@ impl History {
         if has_quota {
             self.last_id += 1;
             let end = self.now + ttl;
-            self.under_way.push(Call { id: self.last_id, started: self.now, end, is_probe });
+            let (id, started) = (self.last_id, self.now);
+            self.under_way.push(Call { id, started, end, is_probe, is_waited_for: is_probe });
             if is_probe {
-                self.breaker.probe(self.last_id, end);
+                self.breaker.probe(self.last_id, self.now, end);
             }
         }
     }
@@ -113,6 +118,13 @@ impl History {
         let call = self.under_way.swap_remove(which.index(self.under_way.len()));
         let was_closed = self.is_closed();
         self.breaker.record(call.id, call.started, verdict, self.now);
+        if call.is_probe {
+            let decides = matches!(verdict, Verdict::Healthy | Verdict::Failing);
+            for other in &mut self.under_way {
+                other.is_probe &= !decides;
+                other.is_waited_for = false;
+            }
+        }
         if was_closed && call.started >= self.closed_since {
             match verdict {
                 Verdict::Failing => self.heard.push(true),
@@ -191,7 +203,7 @@ proptest! {
                 Passage::NotBefore(at) => now = at,
                 Passage::Probe => {
                     probes += 1;
-                    breaker.probe(1_000 + probes, now + MINUTE);
+                    breaker.probe(1_000 + probes, now, now + MINUTE);
                     prop_assert!(matches!(breaker.admit(now), Passage::NotBefore(_)));
                     now += takes;
                     breaker.record(1_000 + probes, now - takes, Verdict::Failing, now);
