@@ -37,6 +37,18 @@ async fn becomes(quotas: &StaticShare, standing: Standing) {
     quotas.reach().changes().wait_for(|now| *now == standing).await.unwrap();
 }
 
+/// The fleet's quota cannot be reached any more, and the process goes on with its share.
+async fn goes_apart(fleet: &Switched, quotas: &StaticShare) {
+    fleet.set(false);
+    becomes(quotas, Standing::Share).await;
+}
+
+/// The fleet's quota answers again, and the process goes on with it.
+async fn comes_back(fleet: &Switched, quotas: &StaticShare) {
+    fleet.set(true);
+    becomes(quotas, Standing::Fleet).await;
+}
+
 async fn in_flight(quotas: &StaticShare) -> u32 {
     quotas.report().await.unwrap()[0].in_flight
 }
@@ -46,8 +58,7 @@ async fn a_share_has_its_part_of_the_places() {
     let fleet = Switched::new(&limits());
     let quotas = fleet.process(4);
     becomes(&quotas, Standing::Fleet).await;
-    fleet.set(false);
-    becomes(&quotas, Standing::Share).await;
+    goes_apart(&fleet, &quotas).await;
     let held = [go(&quotas).await, go(&quotas).await];
     let full = quotas.admit(ask(1)).await.unwrap();
     assert!(matches!(full, Admission::NotBefore { .. }), "two of eight places: {full:?}");
@@ -63,13 +74,11 @@ async fn calls_under_way_are_handed_over_both_ways() {
     let quotas = fleet.process(2);
     becomes(&quotas, Standing::Fleet).await;
     let before = go(&quotas).await;
-    fleet.set(false);
-    becomes(&quotas, Standing::Share).await;
+    goes_apart(&fleet, &quotas).await;
     let meanwhile = go(&quotas).await;
     // It is not waited for, nor lost.
     quotas.settle(before, CallEnd::unknown(None)).await.unwrap();
-    fleet.set(true);
-    becomes(&quotas, Standing::Fleet).await;
+    comes_back(&fleet, &quotas).await;
     assert_eq!(in_flight(&quotas).await, 1, "the share's call");
     quotas.settle(meanwhile, CallEnd::unknown(None)).await.unwrap();
     assert_eq!(in_flight(&quotas).await, 0);
@@ -80,20 +89,17 @@ async fn money_that_a_share_spent_counts_for_the_fleet() {
     let fleet = Switched::new(&limits());
     let quotas = fleet.process(2);
     becomes(&quotas, Standing::Fleet).await;
-    fleet.set(false);
-    becomes(&quotas, Standing::Share).await;
+    goes_apart(&fleet, &quotas).await;
     for spent in [40, 2] {
         let reservation = go(&quotas).await;
         let used = Spend { money: spent, ..Spend::default() };
         quotas.settle(reservation, CallEnd::unknown(Some(used))).await.unwrap();
     }
     for _ in 0..2 {
-        fleet.set(true);
-        becomes(&quotas, Standing::Fleet).await;
+        comes_back(&fleet, &quotas).await;
         let money = quotas.report().await.unwrap()[0].used[0];
         assert_eq!((money.used, money.limit), (42, 1_000), "told once");
-        fleet.set(false);
-        becomes(&quotas, Standing::Share).await;
+        goes_apart(&fleet, &quotas).await;
     }
 }
 
@@ -103,8 +109,7 @@ async fn a_call_of_the_fleets_quota_that_says_429_pauses_the_share() {
     let quotas = fleet.process(2);
     becomes(&quotas, Standing::Fleet).await;
     let before = go(&quotas).await;
-    fleet.set(false);
-    becomes(&quotas, Standing::Share).await;
+    goes_apart(&fleet, &quotas).await;
     sleep(LONG).await;
     let end = CallEnd { verdict: Verdict::RateLimited, ..CallEnd::unknown(None) };
     quotas.settle(before, end).await.unwrap();
@@ -118,8 +123,7 @@ async fn a_call_too_large_for_a_share_waits_for_the_fleets_quota() {
     let fleet = Switched::new(&limits);
     let quotas = fleet.process(4);
     becomes(&quotas, Standing::Fleet).await;
-    fleet.set(false);
-    becomes(&quotas, Standing::Share).await;
+    goes_apart(&fleet, &quotas).await;
     sleep(LONG).await;
     let refused = quotas.admit(ask(300)).await.unwrap();
     assert!(matches!(refused, Admission::NotBefore { .. }), "no reason to give a job up: {refused:?}");

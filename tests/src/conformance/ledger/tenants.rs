@@ -6,13 +6,14 @@ use fleetline_shared::ports::{DispatchAsk, Scope};
 use super::Subject;
 use super::prelude::*;
 
-fn weighted(limit: usize, weights: &[(&str, u32)]) -> DispatchAsk {
+/// An ask for so many jobs of tenants with these weights.
+pub fn weighted(limit: usize, weights: &[(&str, u32)]) -> DispatchAsk {
     let weights = weights.iter().map(|(tenant, weight)| ((*tenant).to_owned(), *weight));
     DispatchAsk { weights: weights.collect(), ..ask(Scope::All, limit) }
 }
 
 /// A run with jobs of these tokens, over and over.
-async fn run_with(ledger: &Subject, tenant: &str, number: u64, tokens: &[u64]) -> RunId {
+pub async fn run_with(ledger: &Subject, tenant: &str, number: u64, tokens: &[u64]) -> RunId {
     let run = open(ledger, tenant).await;
     let jobs = jobs(&run.to_string(), 1, number).into_iter().zip(tokens.iter().cycle());
     let of_size = |(job, tokens): (NewJob, &u64)| NewJob {
@@ -24,7 +25,8 @@ async fn run_with(ledger: &Subject, tenant: &str, number: u64, tokens: &[u64]) -
     run
 }
 
-fn tokens_of(taken: &[Envelope], tenant: &str) -> u64 {
+/// Estimated tokens of the jobs that are a tenant's.
+pub fn tokens_of(taken: &[Envelope], tenant: &str) -> u64 {
     taken.iter().filter(|job| job.tenant == tenant).map(|job| job.estimate.total()).sum()
 }
 

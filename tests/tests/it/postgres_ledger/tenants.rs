@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use fleetline_shared::domain::{Envelope, Estimate, NewJob};
-use fleetline_shared::ports::{DispatchAsk, Scope};
+use fleetline_shared::domain::Envelope;
 use fleetline_tests::conformance::ledger::Subject;
-use fleetline_tests::conformance::ledger::prelude::{HOUR, add, ask, finish_of, jobs, open, snooze};
+use fleetline_tests::conformance::ledger::prelude::{HOUR, finish_of, snooze};
+use fleetline_tests::conformance::ledger::tenants::{run_with, tokens_of, weighted};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tokio::task::JoinSet;
 
@@ -18,23 +18,6 @@ async fn dispatchers(database: &Database, count: usize) -> Vec<Subject> {
         ledgers.push(Arc::new(database.open().await));
     }
     ledgers
-}
-
-fn weighted(limit: usize, weights: &[(&str, u32)]) -> DispatchAsk {
-    let weights = weights.iter().map(|(tenant, weight)| ((*tenant).to_owned(), *weight));
-    DispatchAsk { weights: weights.collect(), ..ask(Scope::All, limit) }
-}
-
-/// Jobs of these tokens, over and over, in a run of its own.
-async fn work_for(ledger: &Subject, tenant: &str, number: u64, tokens: &[u64]) {
-    let run = open(ledger, tenant).await;
-    let jobs = jobs(&run.to_string(), 1, number).into_iter().zip(tokens.iter().cycle());
-    let of_size = |(job, tokens): (NewJob, &u64)| NewJob {
-        estimate: Estimate { input_tokens: *tokens, output_tokens: 0 },
-        upstream: Some("api".into()),
-        ..job
-    };
-    add(ledger, run, jobs.map(of_size).collect()).await;
 }
 
 /// All take at the same time, each in rounds of these sizes.
@@ -60,10 +43,6 @@ async fn take_together(
     tasks.join_all().await.into_iter().flatten().collect()
 }
 
-fn tokens_of(taken: &[Envelope], tenant: &str) -> u64 {
-    taken.iter().filter(|job| job.tenant == tenant).map(|job| job.estimate.total()).sum()
-}
-
 fn nobody_is_served_twice(taken: &[Envelope]) {
     let distinct: BTreeSet<_> = taken.iter().map(|job| job.job_id.to_string()).collect();
     assert_eq!(distinct.len(), taken.len());
@@ -78,7 +57,7 @@ async fn shares_hold_with(count: usize) {
     for (tenant, tokens) in
         [("acme", [70, 130, 100].as_slice()), ("globex", &[400, 10, 40]), ("initech", &[5, 300])]
     {
-        work_for(&ledgers[0], tenant, 1_500, tokens).await;
+        run_with(&ledgers[0], tenant, 1_500, tokens).await;
     }
     let mut taken = take_together(&ledgers, &ROUNDS, &WEIGHTS).await;
     // One is replaced: what it knew is in the ledger.
@@ -107,12 +86,12 @@ async fn shares_hold_with_three_dispatchers() {
 async fn who_comes_back_finds_no_credit_at_any_dispatcher() {
     let database = Database::new().await;
     let ledgers = dispatchers(&database, 3).await;
-    work_for(&ledgers[0], "acme", 1_000, &[10]).await;
-    work_for(&ledgers[0], "globex", 20, &[10]).await;
+    run_with(&ledgers[0], "acme", 1_000, &[10]).await;
+    run_with(&ledgers[0], "globex", 20, &[10]).await;
     // It has its turns until its work is done, and then none for long.
     let taken = take_together(&ledgers, &[10, 20, 30, 40], &[]).await;
     assert_eq!(tokens_of(&taken, "globex"), 200);
-    work_for(&ledgers[1], "globex", 300, &[10]).await;
+    run_with(&ledgers[1], "globex", 300, &[10]).await;
     let taken = take_together(&ledgers, &[20, 10, 10], &[]).await;
     nobody_is_served_twice(&taken);
     let (acme, globex) = (tokens_of(&taken, "acme"), tokens_of(&taken, "globex"));
@@ -125,10 +104,10 @@ async fn who_has_nothing_to_do_yet_bars_nobody() {
     let database = Database::new().await;
     let ledger = &dispatchers(&database, 1).await[0];
     for tenant in 0..30 {
-        work_for(ledger, &format!("a-{tenant}"), 1, &[10]).await;
+        run_with(ledger, &format!("a-{tenant}"), 1, &[10]).await;
     }
     let taken = ledger.dispatch(weighted(30, &[])).await.unwrap();
-    work_for(ledger, "busy", 5, &[1_000_000]).await;
+    run_with(ledger, "busy", 5, &[1_000_000]).await;
     assert_eq!(ledger.dispatch(weighted(1, &[])).await.unwrap()[0].tenant, "busy");
     let later = taken.iter().map(|envelope| finish_of(envelope, snooze(HOUR))).collect();
     ledger.finish(later).await.unwrap();
@@ -141,7 +120,7 @@ async fn clocks_begin_anew_before_their_numbers_end() {
     let database = Database::new().await;
     let ledgers = dispatchers(&database, 2).await;
     for tenant in ["acme", "globex"] {
-        work_for(&ledgers[0], tenant, 500, &[10, 50]).await;
+        run_with(&ledgers[0], tenant, 500, &[10, 50]).await;
     }
     take_together(&ledgers, &[20, 3], &[]).await;
     let mut connection = PgConnection::connect(&database.url).await.unwrap();
