@@ -80,14 +80,38 @@ pub async fn run_of(ledger: &Subject, jobs: Vec<NewJob>) -> RunId {
     run
 }
 
+/// A run with jobs of these tokens, over and over.
+pub async fn run_with(ledger: &Subject, tenant: &str, number: u64, tokens: &[u64]) -> RunId {
+    let run = open(ledger, tenant).await;
+    let jobs = jobs(&run.to_string(), 1, number).into_iter().zip(tokens.iter().cycle());
+    let of_size = |(job, tokens): (NewJob, &u64)| NewJob {
+        estimate: Estimate { input_tokens: *tokens, output_tokens: 0 },
+        upstream: Some("api".into()),
+        ..job
+    };
+    add(ledger, run, jobs.map(of_size).collect()).await;
+    run
+}
+
 /// A request for jobs of [`KIND`].
 pub fn ask(scope: Scope, limit: usize) -> DispatchAsk {
     DispatchAsk { scope, kind: KIND.into(), limit, skip_upstreams: Vec::new(), weights: Weights::default() }
 }
 
+/// An ask for so many jobs of tenants with these weights.
+pub fn weighted(limit: usize, weights: &[(&str, u32)]) -> DispatchAsk {
+    let weights = weights.iter().map(|(tenant, weight)| ((*tenant).to_owned(), *weight));
+    DispatchAsk { weights: weights.collect(), ..ask(Scope::All, limit) }
+}
+
 /// Dispatches up to `limit` jobs of any run.
 pub async fn take(ledger: &Subject, limit: usize) -> Vec<Envelope> {
     ledger.dispatch(ask(Scope::All, limit)).await.unwrap()
+}
+
+/// Estimated tokens of the jobs that are a tenant's.
+pub fn tokens_of(taken: &[Envelope], tenant: &str) -> u64 {
+    taken.iter().filter(|job| job.tenant == tenant).map(|job| job.estimate.total()).sum()
 }
 
 /// The one job that is due.

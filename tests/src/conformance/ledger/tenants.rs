@@ -1,34 +1,10 @@
 //! Tenants share an upstream by their weights, measured in tokens.
 
-use fleetline_shared::domain::{Envelope, Estimate, NewJob, RunId, Weights};
+use fleetline_shared::domain::{NewJob, Weights};
 use fleetline_shared::ports::{DispatchAsk, Scope};
 
 use super::Subject;
 use super::prelude::*;
-
-/// An ask for so many jobs of tenants with these weights.
-pub fn weighted(limit: usize, weights: &[(&str, u32)]) -> DispatchAsk {
-    let weights = weights.iter().map(|(tenant, weight)| ((*tenant).to_owned(), *weight));
-    DispatchAsk { weights: weights.collect(), ..ask(Scope::All, limit) }
-}
-
-/// A run with jobs of these tokens, over and over.
-pub async fn run_with(ledger: &Subject, tenant: &str, number: u64, tokens: &[u64]) -> RunId {
-    let run = open(ledger, tenant).await;
-    let jobs = jobs(&run.to_string(), 1, number).into_iter().zip(tokens.iter().cycle());
-    let of_size = |(job, tokens): (NewJob, &u64)| NewJob {
-        estimate: Estimate { input_tokens: *tokens, output_tokens: 0 },
-        upstream: Some("api".into()),
-        ..job
-    };
-    add(ledger, run, jobs.map(of_size).collect()).await;
-    run
-}
-
-/// Estimated tokens of the jobs that are a tenant's.
-pub fn tokens_of(taken: &[Envelope], tenant: &str) -> u64 {
-    taken.iter().filter(|job| job.tenant == tenant).map(|job| job.estimate.total()).sum()
-}
 
 /// 3:1 by tokens, whatever the jobs are like and however much is asked for at a time.
 pub async fn shares_follow_the_weights(ledger: &Subject) {

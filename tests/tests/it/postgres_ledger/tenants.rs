@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use fleetline_shared::domain::Envelope;
 use fleetline_tests::conformance::ledger::Subject;
-use fleetline_tests::conformance::ledger::prelude::{HOUR, finish_of, snooze};
-use fleetline_tests::conformance::ledger::tenants::{run_with, tokens_of, weighted};
+use fleetline_tests::conformance::ledger::prelude::{HOUR, finish_of, run_with, snooze, tokens_of, weighted};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tokio::task::JoinSet;
 
