@@ -153,14 +153,26 @@ fn report(calls: &Calls, extent: &Extent, (begin, end): (u64, u64), mishaps: &[(
     let calm = gaps.iter().filter(|gap| of_mishap(gap).is_none()).max_by_key(|(from, to)| to - from);
     let seconds = |(from, to): &(u64, u64)| (to - from) as f64 / 1e6;
     println!("  longest time without a call, away from mishaps: {:.2} s", calm.map_or(0.0, seconds));
+    let mut frozen = 0;
     for gap in gaps.iter().filter(|(from, to)| to - from > us(HOLD)) {
         let cause = of_mishap(gap).map_or("NO MISHAP".to_owned(), |(mishap, ..)| mishap.to_string());
+        let too_long = gap.1.saturating_sub(may_be_silent_until(gap.0, mishaps));
+        frozen += u32::from(too_long > 0);
         println!(
-            "  {:.2} s without a call, {:.1} s after the begin: {cause}",
+            "  {:.2} s without a call, {:.1} s after the begin: {cause}; longer than it may be by {:.2} s",
             seconds(gap),
-            (gap.0 - begin) as f64 / 1e6
+            (gap.0 - begin) as f64 / 1e6,
+            too_long as f64 / 1e6,
         );
     }
+    println!("  {frozen} silences longer than their mishaps");
+}
+
+/// When somebody must call if the last call was at a time: mishaps may follow each other.
+fn may_be_silent_until(last: u64, mishaps: &[(Mishap, u64, u64)]) -> u64 {
+    mishaps.iter().fold(last + us(HOLD), |until, (_, at, over)| {
+        if *at < until && last < *over { until.max(over + us(HOLD)) } else { until }
+    })
 }
 
 /// The times between calls, whatever came of those.

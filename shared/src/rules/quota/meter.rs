@@ -14,12 +14,15 @@ use crate::ports::Rate;
 ///   at the same pace without going over.
 /// - A log of the last window makes the bound exact: a bucket alone lets `burst + amount` through.
 ///
+/// A 429 slows the first and leaves the second: were the lower rate the log's bound too, nobody could
+/// go until enough of the window before had passed, which is a standstill and no slower pace.
+///
 /// Money is not paced: its bucket is as large as the amount, and its log alone decides. Only a
 /// meter that does not know the past has an empty bucket, which fills evenly over one window.
 #[derive(Clone, Debug)]
 pub(super) struct Meter {
     amount: u64,
-    /// What of the amount may be used: less after the upstream said 429.
+    /// The bucket gains so much in a window: less than the amount after the upstream said 429.
     effective: u64,
     pub(super) window: u64,
     /// Size of the bucket: at least the largest use seen.
@@ -119,11 +122,19 @@ impl Meter {
         self.window
     }
 
-    /// Lets so many thousandths of the amount be used.
+    /// Paces uses at so many thousandths of the amount.
     pub(super) fn throttle(&mut self, per_mille: u64) {
         let per_mille = if self.kind == Kind::Learned { 1_000 } else { per_mille };
         let effective = u128::from(self.amount) * u128::from(per_mille) / 1_000;
         self.effective = u64::try_from(effective).unwrap_or(u64::MAX).max(1);
+    }
+
+    /// Nothing is left at `now`, as the upstream says: what comes next is spread from here on.
+    pub(super) fn drain(&mut self, now: u64) {
+        if self.empty_at < now {
+            self.empty_at = now;
+            self.debt = 0;
+        }
     }
 
     /// Brings the meter to `now` for a use of `units`, which is at most the amount.
@@ -151,7 +162,7 @@ impl Meter {
             // Nothing was used since the start: then one whole window is always enough.
             paid = paid.min(self.cold_until);
         }
-        self.others.earliest(&self.log, units, self.effective, from.max(paid))
+        self.others.earliest(&self.log, units, self.amount, from.max(paid))
     }
 
     /// Uses `units` at `at`, which [`Meter::earliest`] gave.

@@ -54,11 +54,20 @@ impl Meters {
         self.0.iter_mut().find(|(dimension, _)| *dimension == wanted).map(|(_, meter)| meter)
     }
 
-    /// Lets so many thousandths be used, but of money all.
+    /// Paces uses at so many thousandths of the limits.
     pub(super) fn throttle(&mut self, per_mille: u64) {
-        for (_, meter) in self.0.iter_mut().filter(|(dimension, _)| *dimension != Dimension::Money) {
-            meter.throttle(per_mille);
-        }
+        self.paced().for_each(|meter| meter.throttle(per_mille));
+    }
+
+    /// The upstream says that nothing is left.
+    pub(super) fn drain(&mut self, now: u64) {
+        self.paced().for_each(|meter| meter.drain(now));
+    }
+
+    /// All but that of money.
+    fn paced(&mut self) -> impl Iterator<Item = &mut Meter> {
+        let paced = self.0.iter_mut().filter(|(dimension, _)| *dimension != Dimension::Money);
+        paced.map(|(_, meter)| meter)
     }
 
     /// A dimension whose whole limit is smaller than this, and the limit.

@@ -57,6 +57,7 @@ impl QuotaState {
     fn limited(&mut self, retry_after: Option<Duration>, (id, last_id): (u64, u64), now: u64) {
         let Some(until) = self.throttle.limited(id, last_id, retry_after, now) else { return };
         self.pause(until, SAID_429);
+        self.meters.drain(now);
         let Some(discovery) = &mut self.discovery else { return };
         let used = self.meters.get_mut(Dimension::Requests).map_or(0, |meter| meter.used_lately(now));
         if discovery.limited(used, until) {

@@ -1,4 +1,4 @@
-//! What a 429 does: a pause of the whole upstream, and a lower rate that recovers by itself.
+//! What a 429 does: a pause of the whole upstream, and a slower pace that recovers by itself.
 
 use super::micros;
 use std::time::Duration;

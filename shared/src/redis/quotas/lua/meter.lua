@@ -80,6 +80,12 @@ local function meter_throttle(meter, per_mille)
   meter.effective = max(floor(meter.amount * per_mille / 1000), 1)
 end
 
+local function meter_drain(meter, now)
+  if meter.empty_at < now then
+    meter.empty_at, meter.debt = now, 0
+  end
+end
+
 local function meter_prepare(meter, units, now)
   log_forget(meter.log, now)
   if now >= meter.cold_until then
@@ -96,15 +102,15 @@ local function others_units(meter, now)
 end
 
 local function others_earliest(meter, units, from)
-  local alone = log_earliest(meter.log, units, meter.effective, from)
+  local alone = log_earliest(meter.log, units, meter.amount, from)
   if meter.others == 0 or from >= meter.others_until then
     return alone
   end
   local without = max(alone, meter.others_until)
-  if units + meter.others > meter.effective then
+  if units + meter.others > meter.amount then
     return without
   end
-  return min(log_earliest(meter.log, units, meter.effective - meter.others, from), without)
+  return min(log_earliest(meter.log, units, meter.amount - meter.others, from), without)
 end
 
 local function meter_earliest(meter, units, from)

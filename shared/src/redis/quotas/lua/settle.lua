@@ -80,8 +80,11 @@ local function said_429(id, pause_time, now)
   throttled = nil
   pause(until_time, '429', now)
   local used = 0
-  for _, meter in ipairs(found and meters or {}) do
-    if meter.dimension == 'requests' then
+  for _, meter in ipairs(meters) do
+    if meter.dimension ~= 'money' then
+      meter_drain(meter, now)
+    end
+    if found and meter.dimension == 'requests' then
       log_forget(meter.log, now)
       used = meter.log.sum
     end

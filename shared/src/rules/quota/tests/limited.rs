@@ -51,14 +51,35 @@ fn the_rate_shrinks_with_each_pause_to_a_twentieth_and_comes_back() {
     assert_eq!(grown, [50, 150, 550, 950, 1_000, 1_000], "a tenth in a window, from the end of the pause on");
 }
 
+/// When calls of a window went, which began at a time and were tried every `step` microseconds.
+fn calls_from(state: &mut QuotaState, from: u64, step: u64) -> Vec<u64> {
+    let times = (from..from + MINUTE).step_by(usize::try_from(step).unwrap());
+    times.filter(|now| matches!(state.admit(&ask(0, 0), *now), Slot::At { .. })).collect()
+}
+
 #[test]
-fn after_a_429_no_window_holds_more_than_the_lower_rate() {
+fn after_a_429_only_what_was_refilled_since_is_left() {
     let mut state = state(&requests(1_000, MINUTE));
     let id = call(&mut state, WARM);
     state.settle(id, &said_429(Some(60)), WARM);
-    let from = WARM + MINUTE + 1;
+    let from = WARM + MINUTE + 1_000;
     let at_once = (0..1_000).filter(|_| matches!(state.admit(&ask(0, 0), from), Slot::At { .. })).count();
-    assert_eq!(at_once, 700);
+    assert_eq!(at_once, 700, "of a bucket of 1,000");
+}
+
+#[test]
+fn after_a_429_nobody_waits_for_the_window_to_pass() {
+    let mut state = QuotaState::new(&requests(1_000, MINUTE), Pacing::default(), 0);
+    let full = calls_from(&mut state, WARM, 10_000);
+    assert!(full.len() > 990, "{}", full.len());
+    let storm = WARM + MINUTE;
+    let id = call(&mut state, storm);
+    state.settle(id, &said_429(Some(1)), storm);
+    let after = calls_from(&mut state, storm + SECOND, 10_000);
+    let gap = after.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap();
+    assert!(gap < 100_000, "{gap} us without a call");
+    // 0.7 of the limit, and a tenth of a window's growth on the way.
+    assert!((690..=770).contains(&after.len()), "{}", after.len());
 }
 
 fn says(remaining: u64, reset: Option<u64>, window: Option<u64>) -> CallEnd {
