@@ -14,13 +14,17 @@ use futures_util::stream::FuturesUnordered;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
-/// A request, when it goes at the latest, and who waits for its answer.
-type Waiting<Request, Answer> = (Request, Instant, oneshot::Sender<Answer>);
+/// A request, when it goes at the latest, and who waits for its answer, if anybody.
+type Waiting<Request, Answer> = (Request, Instant, Option<oneshot::Sender<Answer>>);
+
+/// How much room a request takes in a call.
+type Weigh<Request> = fn(&Request) -> usize;
 
 /// How requests go together.
 #[derive(Clone, Copy, Debug)]
 pub struct Groups {
-    /// Requests in one call at most.
+    /// What waits goes when it weighs as much, and no more goes with it. A request weighs 1 if nothing
+    /// else is said.
     pub limit: usize,
     /// Calls at the same time at most.
     pub width: usize,
@@ -30,11 +34,12 @@ pub struct Groups {
 pub struct Batcher<Request, Answer> {
     queue: mpsc::UnboundedSender<Waiting<Request, Answer>>,
     crowd: Arc<Crowd>,
+    weigh: Weigh<Request>,
 }
 
 impl<Request, Answer> Clone for Batcher<Request, Answer> {
     fn clone(&self) -> Self {
-        Self { queue: self.queue.clone(), crowd: Arc::clone(&self.crowd) }
+        Self { queue: self.queue.clone(), crowd: Arc::clone(&self.crowd), weigh: self.weigh }
     }
 }
 
@@ -42,14 +47,17 @@ impl<Request, Answer> Clone for Batcher<Request, Answer> {
 /// is in flight.
 struct Crowd {
     limit: usize,
-    /// Less than none for a moment, when a request is taken before its caller has counted it.
+    /// What weighs what waits. Less than nothing for a moment, when a request is taken before its caller has
+    /// counted it.
     queued: AtomicIsize,
     is_there: Notify,
 }
 
 impl Crowd {
-    fn grow(&self) {
-        if self.queued.fetch_add(1, Ordering::Relaxed) + 1 == self.limit.cast_signed() {
+    fn grow(&self, by: usize) {
+        let (by, limit) = (by.cast_signed(), self.limit.cast_signed());
+        let before = self.queued.fetch_add(by, Ordering::Relaxed);
+        if before < limit && before + by >= limit {
             self.is_there.notify_one();
         }
     }
@@ -67,12 +75,27 @@ impl<Request: Send + 'static, Answer: Send + 'static> Batcher<Request, Answer> {
         Call: Fn(Vec<Request>) -> Answers + Send + 'static,
         Answers: Future<Output = Vec<Answer>> + Send + 'static,
     {
+        Self::weighed(groups, |_| 1, call)
+    }
+
+    /// The same for requests that do not all take as much room.
+    pub fn weighed<Call, Answers>(groups: Groups, weigh: Weigh<Request>, call: Call) -> Self
+    where
+        Call: Fn(Vec<Request>) -> Answers + Send + 'static,
+        Answers: Future<Output = Vec<Answer>> + Send + 'static,
+    {
         let (queue, inbox) = mpsc::unbounded_channel();
         let crowd = Crowd { limit: groups.limit, queued: AtomicIsize::new(0), is_there: Notify::new() };
         let crowd = Arc::new(crowd);
-        let gathering = Gathering { inbox, crowd: Arc::clone(&crowd), group: Vec::new(), due: None };
+        let gathering =
+            Gathering { inbox, crowd: Arc::clone(&crowd), weigh, group: Vec::new(), weight: 0, due: None };
         tokio::spawn(run(groups, gathering, call));
-        Self { queue, crowd }
+        Self { queue, crowd, weigh }
+    }
+
+    /// Sends a request whose answer nobody waits for. `false`: the task is gone.
+    pub fn send(&self, request: Request, patience: Duration) -> bool {
+        self.put(request, patience, None)
     }
 
     /// The answer to one request; `None` if the task is gone.
@@ -83,9 +106,15 @@ impl<Request: Send + 'static, Answer: Send + 'static> Batcher<Request, Answer> {
     /// The same for a request that goes with others if any come within `patience`, and then alone.
     pub async fn ask_within(&self, request: Request, patience: Duration) -> Option<Answer> {
         let (caller, answer) = oneshot::channel();
-        self.queue.send((request, Instant::now() + patience, caller)).ok()?;
-        self.crowd.grow();
+        self.put(request, patience, Some(caller));
         answer.await.ok()
+    }
+
+    fn put(&self, request: Request, patience: Duration, caller: Option<oneshot::Sender<Answer>>) -> bool {
+        let weight = (self.weigh)(&request);
+        let is_there = self.queue.send((request, Instant::now() + patience, caller)).is_ok();
+        self.crowd.grow(weight);
+        is_there
     }
 }
 
@@ -93,7 +122,9 @@ impl<Request: Send + 'static, Answer: Send + 'static> Batcher<Request, Answer> {
 struct Gathering<Request, Answer> {
     inbox: mpsc::UnboundedReceiver<Waiting<Request, Answer>>,
     crowd: Arc<Crowd>,
+    weigh: Weigh<Request>,
     group: Vec<Waiting<Request, Answer>>,
+    weight: usize,
     /// When the most hasty of the group goes.
     due: Option<Instant>,
 }
@@ -101,40 +132,48 @@ struct Gathering<Request, Answer> {
 impl<Request, Answer> Gathering<Request, Answer> {
     /// Waits for requests, or until one must go. Whether more can come.
     async fn wait(&mut self) -> bool {
-        let before = self.group.len();
-        let room = self.crowd.limit - before;
-        let is_open = tokio::select! {
+        tokio::select! {
             biased;
-            came = self.inbox.recv_many(&mut self.group, room) => came > 0,
-            () = sleep_until(self.due.unwrap_or_else(Instant::now)), if self.due.is_some() => true,
-        };
-        self.came(before);
-        is_open
+            came = self.inbox.recv() => {
+                let Some(waiting) = came else { return false };
+                self.add(waiting);
+                self.take();
+            }
+            () = sleep_until(self.due.unwrap_or_else(Instant::now)), if self.due.is_some() => {}
+        }
+        true
     }
 
     /// Takes what is there.
     fn take(&mut self) {
-        let before = self.group.len();
-        while self.group.len() < self.crowd.limit
+        while self.weight < self.crowd.limit
             && let Ok(waiting) = self.inbox.try_recv()
         {
-            self.group.push(waiting);
+            self.add(waiting);
         }
-        self.came(before);
     }
 
-    fn came(&mut self, before: usize) {
-        let came = &self.group[before..];
-        self.crowd.shrink(came.len());
-        self.due = came.iter().map(|(_, due, _)| *due).chain(self.due).min();
+    fn add(&mut self, waiting: Waiting<Request, Answer>) {
+        let weight = (self.weigh)(&waiting.0);
+        self.crowd.shrink(weight);
+        self.weight += weight;
+        self.due = Some(self.due.map_or(waiting.1, |due| due.min(waiting.1)));
+        self.group.push(waiting);
+    }
+
+    /// Requests and who waits for them.
+    fn go(&mut self) -> (Vec<Request>, Vec<Option<oneshot::Sender<Answer>>>) {
+        (self.due, self.weight) = (None, 0);
+        self.group.drain(..).map(|(request, _, caller)| (request, caller)).unzip()
     }
 
     fn is_full(&self) -> bool {
-        self.group.len() + self.inbox.len() >= self.crowd.limit
+        let queued = self.crowd.queued.load(Ordering::Relaxed);
+        self.weight.saturating_add_signed(queued) >= self.crowd.limit
     }
 
     fn is_due(&self) -> bool {
-        self.group.len() == self.crowd.limit || self.due.is_some_and(|due| due <= Instant::now())
+        self.weight >= self.crowd.limit || self.due.is_some_and(|due| due <= Instant::now())
     }
 }
 
@@ -165,15 +204,13 @@ async fn run<Request, Answer, Call, Answers>(
                 gathering.take();
             }
         }
-        let goes = calls.is_empty() || gathering.group.len() == groups.limit;
+        let goes = calls.is_empty() || gathering.weight >= groups.limit;
         if goes && !gathering.group.is_empty() && (gathering.is_due() || !is_open) {
-            gathering.due = None;
-            let (requests, callers): (Vec<_>, Vec<_>) =
-                gathering.group.drain(..).map(|(request, _, caller)| (request, caller)).unzip();
+            let (requests, callers) = gathering.go();
             let answers = call(requests);
             calls.push(async move {
                 for (caller, answer) in callers.into_iter().zip(answers.await) {
-                    let _ = caller.send(answer);
+                    let _ = caller.map(|caller| caller.send(answer));
                 }
             });
         }

@@ -11,12 +11,11 @@
 //! Calls that are paid for and not recorded yet are what a crash loses: `concurrency` and a quarter at
 //! most, however long the ledger takes.
 
+use std::mem::take;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{Notify, Semaphore, SemaphorePermit};
+use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
-
-use crate::gate::Settling;
 
 /// Lately: so many seconds.
 const LATELY: f64 = 0.5;
@@ -84,29 +83,22 @@ impl Flow {
     }
 
     /// Waits until one more job may be taken. For one caller.
-    pub(crate) async fn take(self: &Arc<Self>) -> InHand {
+    pub(crate) async fn take(self: &Arc<Self>) -> Hand {
         loop {
             {
-                let mut hands = self.looked_at();
+                let hands = self.looked_at();
                 if hands.jobs < self.concurrency + self.ahead_of(&hands) {
-                    hands.jobs += 1;
-                    return InHand(Arc::clone(self));
+                    drop(hands);
+                    return self.one_more();
                 }
             }
             self.room.notified().await;
         }
     }
 
-    /// A job's way through a call.
-    pub(crate) fn passage(&self) -> Passage<'_> {
-        Passage {
-            flow: self,
-            at_call: false,
-            settling: Settling::default(),
-            open: None,
-            turnstile: None,
-            place: None,
-        }
+    fn one_more(self: &Arc<Self>) -> Hand {
+        self.hands().jobs += 1;
+        Hand { flow: Arc::clone(self), at_call: false, open: false, turnstile: false, place: false }
     }
 
     /// How many jobs beyond `concurrency` may be in hand; never more than as many again.
@@ -142,28 +134,16 @@ impl Flow {
     }
 }
 
-/// A job in hand, until it is dropped.
-pub(crate) struct InHand(Arc<Flow>);
-
-impl Drop for InHand {
-    fn drop(&mut self) {
-        self.0.looked_at().jobs -= 1;
-        self.0.room.notify_one();
-    }
-}
-
-/// A job's way through a call.
-pub(crate) struct Passage<'f> {
-    flow: &'f Flow,
+/// A job in hand, until it is dropped, and its way through a call.
+pub(crate) struct Hand {
+    flow: Arc<Flow>,
     at_call: bool,
-    /// The end of its quota, once it has called.
-    pub(crate) settling: Settling,
-    /// Until the outcome is recorded, which is when this is dropped.
-    open: Option<SemaphorePermit<'f>>,
-    /// From the ask for quota to the end of the call.
-    turnstile: Option<SemaphorePermit<'f>>,
-    /// During the call.
-    place: Option<SemaphorePermit<'f>>,
+    /// Counts as a call that is not recorded: from the ask for quota until this is dropped.
+    open: bool,
+    /// Is through the turnstile: from the ask for quota to the end of the call.
+    turnstile: bool,
+    /// Has a place among the calls.
+    place: bool,
 }
 
 /// Asks for quota, until it is dropped.
@@ -182,55 +162,69 @@ impl Drop for Asking<'_> {
     }
 }
 
-impl Passage<'_> {
+impl Hand {
     /// Waits until a place among the calls is free, or will be when quota is there.
     pub(crate) async fn begin_call(&mut self) {
-        let flow = self.flow;
         {
-            let mut hands = flow.looked_at();
+            let mut hands = self.flow.looked_at();
             hands.at_call += 1;
-            flow.set_turnstile(&mut hands);
+            self.flow.set_turnstile(&mut hands);
         }
         self.at_call = true;
-        self.open = Some(flow.open.acquire().await.expect("the semaphore is never closed"));
-        self.turnstile = Some(flow.turnstile.acquire().await.expect("the semaphore is never closed"));
+        pass(&self.flow.open).await;
+        self.open = true;
+        pass(&self.flow.turnstile).await;
+        self.turnstile = true;
     }
 
     /// Waits for the answer to an ask for quota.
     pub(crate) async fn admission<Ask: Future>(&mut self, ask: Ask) -> Ask::Output {
-        let _asking = Asking::new(self.flow);
+        let _asking = Asking::new(&self.flow);
         ask.await
     }
 
     /// Waits for a place among the calls, unless it has one.
     pub(crate) async fn take_place(&mut self) {
-        if self.place.is_none() {
-            self.place = Some(self.flow.places.acquire().await.expect("the semaphore is never closed"));
+        if !self.place {
+            pass(&self.flow.places).await;
+            self.place = true;
+        }
+    }
+
+    /// The next one may call.
+    pub(crate) fn end_call(&mut self) {
+        if take(&mut self.place) {
+            self.flow.places.add_permits(1);
+        }
+        if take(&mut self.turnstile) {
+            self.flow.turnstile.add_permits(1);
+        }
+        if take(&mut self.at_call) {
+            self.flow.looked_at().at_call -= 1;
         }
     }
 
     /// The outcome will not be recorded by this worker: nobody calls in its place, for that call's
     /// outcome would be lost as well.
     pub(crate) fn never_recorded(mut self) {
-        if let Some(open) = self.open.take() {
-            open.forget();
-        }
-    }
-
-    /// The next one may call.
-    pub(crate) fn end_call(&mut self) {
-        self.place = None;
-        self.turnstile = None;
-        if std::mem::take(&mut self.at_call) {
-            self.flow.looked_at().at_call -= 1;
-        }
+        self.open = false;
     }
 }
 
-impl Drop for Passage<'_> {
+impl Drop for Hand {
     fn drop(&mut self) {
         self.end_call();
+        if self.open {
+            self.flow.open.add_permits(1);
+        }
+        self.flow.looked_at().jobs -= 1;
+        self.flow.room.notify_one();
     }
+}
+
+/// Takes a permit for good: whoever has it puts it back.
+async fn pass(semaphore: &Semaphore) {
+    semaphore.acquire().await.expect("the semaphore is never closed").forget();
 }
 
 #[cfg(test)]
@@ -251,20 +245,17 @@ mod tests {
         let mut tasks = tokio::task::JoinSet::new();
         let mut most = 0;
         for _ in 0..JOBS {
-            let in_hand = flow.take().await;
+            let mut hand = flow.take().await;
             most = most.max(flow.hands().jobs);
-            let flow = Arc::clone(&flow);
             tasks.spawn(async move {
                 sleep(Duration::from_millis(around)).await;
-                let mut passage = flow.passage();
-                passage.begin_call().await;
-                passage.admission(sleep(Duration::from_millis(admission))).await;
-                passage.take_place().await;
+                hand.begin_call().await;
+                hand.admission(sleep(Duration::from_millis(admission))).await;
+                hand.take_place().await;
                 sleep(Duration::from_millis(call)).await;
-                passage.end_call();
+                hand.end_call();
                 sleep(Duration::from_millis(around)).await;
-                drop(passage);
-                drop(in_hand);
+                drop(hand);
             });
         }
         while tasks.join_next().await.is_some() {}
@@ -285,32 +276,38 @@ mod tests {
         assert_eq!(most, 10);
     }
 
+    /// Everything that waits would wait for ever.
+    async fn can_begin(hand: &mut Hand) -> bool {
+        tokio::time::timeout(Duration::from_secs(1), hand.begin_call()).await.is_ok()
+    }
+
     #[tokio::test(start_paused = true)]
     async fn what_a_crash_loses_is_bounded() {
-        let flow = Flow::new(16);
-        let mut passages = Vec::new();
+        let flow = Arc::new(Flow::new(16));
+        let mut recording = Vec::new();
         loop {
-            let mut passage = flow.passage();
-            if tokio::time::timeout(Duration::from_secs(1), passage.begin_call()).await.is_err() {
+            let mut hand = flow.one_more();
+            if !can_begin(&mut hand).await {
                 break;
             }
-            passage.end_call();
-            passages.push(passage);
+            hand.end_call();
+            recording.push(hand);
         }
-        assert_eq!(passages.len(), 20);
+        assert_eq!(recording.len(), 20);
+        recording.pop();
+        assert!(can_begin(&mut flow.one_more()).await);
     }
 
     #[tokio::test(start_paused = true)]
     async fn nobody_calls_in_place_of_what_was_not_recorded() {
-        let flow = Flow::new(4);
+        let flow = Arc::new(Flow::new(4));
         for _ in 0..4 {
-            let mut passage = flow.passage();
-            passage.begin_call().await;
-            passage.end_call();
-            passage.never_recorded();
+            let mut hand = flow.one_more();
+            hand.begin_call().await;
+            hand.end_call();
+            hand.never_recorded();
         }
-        let mut next = flow.passage();
-        assert!(tokio::time::timeout(Duration::from_secs(1), next.begin_call()).await.is_err());
+        assert!(!can_begin(&mut flow.one_more()).await);
     }
 
     #[tokio::test(start_paused = true)]

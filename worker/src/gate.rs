@@ -10,7 +10,7 @@ use fleetline_shared::ports::{Admission, Ask, CallEnd, Lack, Quotas, Reservation
 use tokio::time::Instant;
 
 use crate::Terms;
-use crate::flow::Passage;
+use crate::flow::Hand;
 
 /// How often a slot that was missed is asked for again.
 const TRIES: u32 = 5;
@@ -68,12 +68,12 @@ impl<'a> Pass<'a> {
     pub(crate) async fn get(
         quotas: &Arc<dyn Quotas>,
         permission: Permission<'a>,
-        passage: &mut Passage<'_>,
+        hand: &mut Hand,
     ) -> Result<Gate<'a>, PortError> {
         let Permission { envelope, model, terms, hold, slot_ttl } = permission;
         let quotas = Arc::clone(quotas);
         let Some(upstream) = &envelope.upstream else {
-            passage.take_place().await;
+            hand.take_place().await;
             return Ok(Gate::Open(Self { quotas, reservation: None, model, terms }));
         };
         let estimate = envelope.estimate;
@@ -87,12 +87,12 @@ impl<'a> Pass<'a> {
             slot_ttl,
         };
         for _ in 0..TRIES {
-            match passage.admission(quotas.admit(ask.clone())).await? {
+            match hand.admission(quotas.admit(ask.clone())).await? {
                 // If the attempt ends while it sleeps, the call was never made, and its place
                 // frees itself.
                 Admission::Go { after, reservation, .. } => {
                     let slot = Instant::now() + after;
-                    passage.take_place().await;
+                    hand.take_place().await;
                     match quotas.turn(&reservation, slot).await {
                         Turn::Now => {
                             let reservation = Some(reservation);
@@ -115,7 +115,7 @@ impl<'a> Pass<'a> {
     /// Frees the call's place, books what it really used, and passes on what the upstream told. That
     /// begins at once, and goes on while the outcome is recorded.
     pub(crate) fn settle(self, usage: Usage, told: Told) -> Settling {
-        let Some(reservation) = self.reservation else { return Settling(None) };
+        let Some(reservation) = self.reservation else { return Settling::default() };
         let used = spend(self.terms, self.model.as_deref(), usage.input_tokens, usage.output_tokens);
         let Told { verdict, took, feedback } = told;
         let was_called = usage.calls > 0;
@@ -127,23 +127,26 @@ impl<'a> Pass<'a> {
             feedback,
         };
         let quotas = self.quotas;
-        let mut settling = Box::pin(async move {
+        Settling::begin(Box::pin(async move {
             if let Err(error) = quotas.settle(reservation, end).await {
                 tracing::debug!(%error, "quota could not be settled; the estimate stands");
             }
-        });
-        // What it asks for goes out now; nobody needs to hear of the answer before all else is done.
-        let begun = settling.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-        Settling(begun.is_pending().then_some(settling))
+        }))
     }
 }
 
-/// A settlement under way.
+/// Something that is settled, whose end nobody waits for before all else is done.
 #[derive(Default)]
 pub(crate) struct Settling(Option<Pin<Box<dyn Future<Output = ()> + Send>>>);
 
 impl Settling {
-    /// A process that ends before would leave the call's place taken.
+    /// What it asks for goes out now.
+    pub(crate) fn begin(mut settling: Pin<Box<dyn Future<Output = ()> + Send>>) -> Self {
+        let begun = settling.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        Self(begun.is_pending().then_some(settling))
+    }
+
+    /// A process that ends before might leave it unsettled.
     pub(crate) async fn done(self) {
         if let Some(settling) = self.0 {
             settling.await;

@@ -1,9 +1,9 @@
 //! What does the work: takes deliveries, makes each job's one paid call, records the outcome.
 //!
 //! Read it in the order of a job's way: [`worker`] takes deliveries from its `inbox` as the `flow`
-//! has room, `attempt` leads one from lease to acknowledgement through its kind's handler ([`kinds`],
-//! [`analysers`]), which makes its call through a client of its [`upstream`]; `committer` records
-//! outcomes in groups.
+//! has room, `intake` leases and checks them in groups, `attempt` leads each through the gate to its kind's
+//! handler ([`kinds`], [`analysers`]), which makes its call through a client of its [`upstream`]; `recorder`
+//! commits outcomes and acknowledges in groups.
 
 pub mod analysers;
 mod attempt;
@@ -13,8 +13,11 @@ mod flow;
 mod gate;
 mod guesses;
 mod inbox;
+mod intake;
+mod job;
+mod keeper;
 pub mod kinds;
-mod lease;
+mod recorder;
 mod terms;
 pub mod upstream;
 mod while_open;

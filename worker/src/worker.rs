@@ -1,15 +1,16 @@
-//! The worker's loop: room, delivery, task.
+//! The worker's loop: room, delivery, group.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use fleetline_shared::batcher::{Batcher, Groups};
 use fleetline_shared::domain::{PortError, Registry};
 use fleetline_shared::ports::{Broker, FinishLedger, Leases, Quotas};
 use thiserror::Error;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::Terms;
@@ -18,6 +19,13 @@ use crate::committer::Committer;
 use crate::flow::Flow;
 use crate::guesses::GuessedQuotas;
 use crate::inbox::Inbox;
+use crate::intake::Arrival;
+use crate::job::Job;
+use crate::keeper::Keeper;
+use crate::recorder::Recorder;
+
+/// Deliveries that are leased and checked together at most, and such groups at the same time.
+const ARRIVALS: Groups = Groups { limit: 128, width: 2 };
 
 /// Limits of a worker.
 #[derive(Clone, Copy, Debug)]
@@ -67,73 +75,109 @@ impl Worker {
     /// Works until `drain` is cancelled, then finishes what runs, within the grace period or until
     /// `stop` is cancelled. Jobs that are still running then go back unharmed.
     pub async fn run(self, drain: CancellationToken, stop: CancellationToken) -> Result<(), WorkerError> {
-        let attempts = self.attempts(stop.clone());
         let (failed, mut failures) = mpsc::channel(1);
-        let mut tasks = JoinSet::new();
-        let ended = tokio::select! {
-            () = self.take_until_drained(&attempts, &drain, &failed, &mut tasks) => Ok(()),
-            Some(error) = failures.recv() => Err(WorkerError::Ledger(error)),
+        let tasks = Tasks::default();
+        let attempts = Arc::new(self.attempts(stop.clone(), failed));
+        let intake = intake(&attempts, &tasks);
+        let mut ended = tokio::select! {
+            ended = self.take_until_drained(&attempts, &intake, &drain) => ended,
+            Some(error) = failures.recv() => Err(error),
         };
-        if ended.is_ok() && timeout(self.options.grace, finish(&mut tasks, &stop)).await.is_ok() {
-            return failures.try_recv().map_or(Ok(()), |error| Err(WorkerError::Ledger(error)));
+        // What is under way has these, and the sender of failures with them.
+        drop((intake, attempts));
+        if ended.is_ok() {
+            tokio::select! {
+                failure = failures.recv() => match failure {
+                    None => return Ok(()),
+                    Some(error) => ended = Err(error),
+                },
+                () = sleep(self.options.grace) => {}
+                () = stop.cancelled() => {}
+            }
         }
         stop.cancel();
-        while tasks.join_next().await.is_some() {}
-        ended
+        while let Some(error) = failures.recv().await {
+            ended = ended.and(Err(error));
+        }
+        ended.map_err(WorkerError::Ledger)
     }
 
-    fn attempts(&self, stop: CancellationToken) -> Arc<Attempts> {
-        Arc::new(Attempts {
-            flow: Arc::new(Flow::new(self.options.concurrency)),
+    fn attempts(&self, stop: CancellationToken, failed: mpsc::Sender<PortError>) -> Attempts {
+        let Self { options, .. } = self;
+        let committer = Committer::new(Arc::clone(&self.ledger), options.patience, stop.clone());
+        let keeper = |leases| Keeper::start(Arc::clone(leases), options.lease_ttl);
+        Attempts {
             registry: self.registry.clone(),
-            committer: Committer::start(&self.ledger, self.options.patience, stop.clone()),
-            leases: Arc::clone(&self.leases),
-            spare_leases: Arc::clone(&self.spare_leases),
+            recorder: Recorder::start(committer.clone(), failed.clone()),
+            committer,
+            leases: keeper(&self.leases),
+            spare_leases: keeper(&self.spare_leases),
             quotas: Arc::new(GuessedQuotas::new(Arc::clone(&self.quotas))),
             terms: self.terms.clone(),
-            lease_ttl: self.options.lease_ttl,
-            hold: self.options.hold,
+            hold: options.hold,
             stop,
-        })
+            failed,
+        }
     }
 
     /// Nothing is taken that cannot start soon: it stays with the broker for others.
     async fn take_until_drained(
         &self,
-        attempts: &Arc<Attempts>,
+        attempts: &Attempts,
+        intake: &Batcher<Arrival, ()>,
         drain: &CancellationToken,
-        failed: &mpsc::Sender<PortError>,
-        tasks: &mut JoinSet<()>,
-    ) {
+    ) -> Result<(), PortError> {
         let mut inbox = Inbox::new(&self.broker, &self.registry, self.options.concurrency);
-        let flow = &attempts.flow;
+        let flow = Arc::new(Flow::new(self.options.concurrency));
         loop {
-            while tasks.try_join_next().is_some() {}
             let next = async {
-                let in_hand = flow.take().await;
-                (in_hand, inbox.next(flow.ahead()).await)
+                let hand = flow.take().await;
+                Arrival { delivery: inbox.next(flow.ahead()).await, hand }
             };
-            let (in_hand, delivery) = tokio::select! {
+            let arrival = tokio::select! {
                 biased;
-                () = drain.cancelled() => return,
-                next = next => next,
+                () = drain.cancelled() => return Ok(()),
+                arrival = next => arrival,
             };
-            let (attempts, failed) = (Arc::clone(attempts), failed.clone());
-            tasks.spawn(async move {
-                // What an attempt takes in memory is free again before the rest, which has time.
-                match Box::pin(attempts.work_on(delivery, in_hand)).await {
-                    Ok(leaving) => leaving.done().await,
-                    Err(error) => drop(failed.try_send(error)),
-                }
-            });
+            if !intake.send(arrival, attempts.leases.patience()) {
+                return Err(PortError::Broken { port: "worker", message: "the intake has stopped".into() });
+            }
         }
     }
 }
 
-/// Waits for all tasks, or for `stop`.
-async fn finish(tasks: &mut JoinSet<()>, stop: &CancellationToken) {
-    tokio::select! {
-        () = async { while tasks.join_next().await.is_some() {} } => {}
-        () = stop.cancelled() => {}
+/// Leads groups of deliveries to their calls.
+fn intake(attempts: &Arc<Attempts>, tasks: &Tasks) -> Batcher<Arrival, ()> {
+    let (attempts, set) = (Arc::clone(attempts), Arc::clone(&tasks.0));
+    Batcher::start(ARRIVALS, move |arrivals: Vec<Arrival>| {
+        let (attempts, set) = (Arc::clone(&attempts), Arc::clone(&set));
+        async move {
+            let count = arrivals.len();
+            let jobs = attempts.take_in(arrivals).await;
+            begin(&attempts, jobs, &mut lock(&set));
+            vec![(); count]
+        }
+    })
+}
+
+fn begin(attempts: &Arc<Attempts>, jobs: Vec<Job>, set: &mut JoinSet<()>) {
+    while set.try_join_next().is_some() {}
+    for job in jobs {
+        let attempts = Arc::clone(attempts);
+        set.spawn(async move { attempts.work_on(job).await });
     }
+}
+
+/// The attempts of a worker, which end with it.
+#[derive(Default)]
+struct Tasks(Arc<Mutex<JoinSet<()>>>);
+
+impl Drop for Tasks {
+    fn drop(&mut self) {
+        lock(&self.0).abort_all();
+    }
+}
+
+fn lock(set: &Mutex<JoinSet<()>>) -> MutexGuard<'_, JoinSet<()>> {
+    set.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 
 use crate::domain::PortError;
-use crate::ports::{Acquired, Held, Holder, Leases};
+use crate::ports::{Acquired, Held, Hold, Holder, Leases};
 
 /// Entries are looked through for expired ones each time their number has doubled.
 const FIRST_CLEANUP: usize = 1_024;
@@ -46,6 +46,36 @@ impl ByKey {
         self.by_key.get(key).copied().filter(|lease| lease.until > now)
     }
 
+    fn acquire(&mut self, Hold { key, holder }: &Hold, now: Instant, ttl: Duration) -> Acquired {
+        if let Some(lease) = self.live(key, now) {
+            let Holder { job, fence, token } = lease.holder;
+            if job == holder.job && fence == holder.fence && token >= holder.token {
+                return Acquired::Duplicate;
+            }
+            if job != holder.job || fence > holder.fence {
+                return Acquired::Held { expires_in: lease.until - now };
+            }
+        }
+        self.set(key, *holder, now, ttl);
+        Acquired::Yes
+    }
+
+    fn renew(&mut self, Hold { key, holder }: &Hold, now: Instant, ttl: Duration) -> bool {
+        let is_lost = self.live(key, now).is_some_and(|lease| lease.holder != *holder);
+        if !is_lost {
+            self.set(key, *holder, now, ttl);
+        }
+        !is_lost
+    }
+
+    fn release(&mut self, Hold { key, holder }: &Hold, now: Instant) -> bool {
+        let is_ours = self.live(key, now).is_some_and(|lease| lease.holder == *holder);
+        if is_ours {
+            self.by_key.remove(key);
+        }
+        is_ours
+    }
+
     fn set(&mut self, key: &str, holder: Holder, now: Instant, ttl: Duration) {
         self.by_key.insert(key.to_owned(), Lease { holder, until: now + ttl });
         if self.by_key.len() > self.clean_at.max(FIRST_CLEANUP) {
@@ -57,40 +87,19 @@ impl ByKey {
 
 #[async_trait]
 impl Leases for MemoryLeases {
-    async fn acquire(&self, key: &str, holder: Holder, ttl: Duration) -> Result<Acquired, PortError> {
-        let now = Instant::now();
-        let mut held = self.held();
-        if let Some(lease) = held.live(key, now) {
-            let Holder { job, fence, token } = lease.holder;
-            if job == holder.job && fence == holder.fence && token >= holder.token {
-                return Ok(Acquired::Duplicate);
-            }
-            if job != holder.job || fence > holder.fence {
-                return Ok(Acquired::Held { expires_in: lease.until - now });
-            }
-        }
-        held.set(key, holder, now, ttl);
-        Ok(Acquired::Yes)
+    async fn acquire_all(&self, wanted: &[Hold], ttl: Duration) -> Result<Vec<Acquired>, PortError> {
+        let (now, mut held) = (Instant::now(), self.held());
+        Ok(wanted.iter().map(|hold| held.acquire(hold, now, ttl)).collect())
     }
 
-    async fn renew(&self, key: &str, holder: Holder, ttl: Duration) -> Result<bool, PortError> {
-        let now = Instant::now();
-        let mut held = self.held();
-        if held.live(key, now).is_some_and(|lease| lease.holder != holder) {
-            return Ok(false);
-        }
-        held.set(key, holder, now, ttl);
-        Ok(true)
+    async fn renew_all(&self, renewed: &[Hold], ttl: Duration) -> Result<Vec<bool>, PortError> {
+        let (now, mut held) = (Instant::now(), self.held());
+        Ok(renewed.iter().map(|hold| held.renew(hold, now, ttl)).collect())
     }
 
-    async fn release(&self, key: &str, holder: Holder) -> Result<bool, PortError> {
-        let now = Instant::now();
-        let mut held = self.held();
-        let is_ours = held.live(key, now).is_some_and(|lease| lease.holder == holder);
-        if is_ours {
-            held.by_key.remove(key);
-        }
-        Ok(is_ours)
+    async fn release_all(&self, released: &[Hold]) -> Result<Vec<bool>, PortError> {
+        let (now, mut held) = (Instant::now(), self.held());
+        Ok(released.iter().map(|hold| held.release(hold, now)).collect())
     }
 
     async fn holder(&self, key: &str) -> Result<Option<Held>, PortError> {

@@ -24,6 +24,15 @@ pub fn lease_key(tenant: &str, kind: &str, key: &DedupKey) -> String {
     format!("{tenant}/{kind}/{key}")
 }
 
+/// A lease that somebody wants or has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hold {
+    /// On what: [`lease_key`].
+    pub key: String,
+    /// Whose.
+    pub holder: Holder,
+}
+
 /// A lease that somebody has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Held {
@@ -47,21 +56,47 @@ pub enum Acquired {
     },
 }
 
-/// Time-limited holds on keys.
+/// Time-limited holds on keys. Many at a time, for that is how workers take and leave them: the answers
+/// are in the order of the holds, and one hold's answer says nothing of another's.
 #[async_trait]
 pub trait Leases: Send + Sync {
-    /// Takes the lease if it is free, expired, or held by the same job under an older fence, or under
+    /// Takes each lease that is free, expired, or held by the same job under an older fence, or under
     /// this one with a smaller token: a redelivery need not wait for the dead worker's lease to end,
     /// and a worker that is not dead after all learns of it at its next renewal.
-    async fn acquire(&self, key: &str, holder: Holder, ttl: Duration) -> Result<Acquired, PortError>;
+    async fn acquire_all(&self, wanted: &[Hold], ttl: Duration) -> Result<Vec<Acquired>, PortError>;
 
-    /// Prolongs the lease, and takes it again if nobody has it: a service that lost its state
+    /// Prolongs leases, and takes those again that nobody has: a service that lost its state
     /// must not stop calls that are under way. `false`: another holder has it, stop.
-    async fn renew(&self, key: &str, holder: Holder, ttl: Duration) -> Result<bool, PortError>;
+    async fn renew_all(&self, held: &[Hold], ttl: Duration) -> Result<Vec<bool>, PortError>;
 
-    /// Gives the lease up. `false`: it was no longer this holder's, and is left alone.
-    async fn release(&self, key: &str, holder: Holder) -> Result<bool, PortError>;
+    /// Gives leases up. `false`: it was no longer this holder's, and is left alone.
+    async fn release_all(&self, held: &[Hold]) -> Result<Vec<bool>, PortError>;
 
     /// Who has the lease; `None`: nobody.
     async fn holder(&self, key: &str) -> Result<Option<Held>, PortError>;
+
+    /// For how long one who wants a lease now had better wait for others, to ask with them. Asked once
+    /// for each that comes.
+    fn patience(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    /// [`Leases::acquire_all`] of one.
+    async fn acquire(&self, key: &str, holder: Holder, ttl: Duration) -> Result<Acquired, PortError> {
+        self.acquire_all(&[Hold { key: key.to_owned(), holder }], ttl).await.map(only)
+    }
+
+    /// [`Leases::renew_all`] of one.
+    async fn renew(&self, key: &str, holder: Holder, ttl: Duration) -> Result<bool, PortError> {
+        self.renew_all(&[Hold { key: key.to_owned(), holder }], ttl).await.map(only)
+    }
+
+    /// [`Leases::release_all`] of one.
+    async fn release(&self, key: &str, holder: Holder) -> Result<bool, PortError> {
+        self.release_all(&[Hold { key: key.to_owned(), holder }]).await.map(only)
+    }
+}
+
+fn only<T>(mut answers: Vec<T>) -> T {
+    answers.pop().expect("one answer for one hold")
 }

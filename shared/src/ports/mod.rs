@@ -18,7 +18,7 @@ pub use breaker::{BreakerOptions, BreakerReport, FailureRate};
 pub use broker::{Broker, Deliveries, Delivery, Depth, Message, Settle, Settlement};
 pub use fleet_quotas::{Absence, FleetQuotas, UnderWay};
 pub use keys::{ApiKey, KeyLedger, NewApiKey, Role};
-pub use leases::{Acquired, Held, Holder, Leases, lease_key};
+pub use leases::{Acquired, Held, Hold, Holder, Leases, lease_key};
 pub use ledger::{
     Added, CancelJobs, CancelLedger, Cancelled, DeadJobs, DispatchAsk, DispatchLedger, FailedAttempt, Finish,
     FinishLedger, Finished, JobDetail, JobFilter, JobRow, Ledger, OpenedRun, Page, QueryLedger,

@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use super::Reach;
 use crate::domain::PortError;
 use crate::embedded::MemoryLeases;
-use crate::ports::{Acquired, Held, Holder, Leases};
+use crate::ports::{Acquired, Held, Hold, Leases};
 
 /// The fleet's leases, and this process's own.
 pub struct ShareLeases {
@@ -44,29 +44,45 @@ impl ShareLeases {
 
 #[async_trait]
 impl Leases for ShareLeases {
-    async fn acquire(&self, key: &str, holder: Holder, ttl: Duration) -> Result<Acquired, PortError> {
-        let own = self.own.acquire(key, holder, ttl).await?;
-        if own != Acquired::Yes {
-            return Ok(own);
+    async fn acquire_all(&self, wanted: &[Hold], ttl: Duration) -> Result<Vec<Acquired>, PortError> {
+        let mut answers = self.own.acquire_all(wanted, ttl).await?;
+        let own: Vec<usize> = (0..wanted.len()).filter(|place| answers[*place] == Acquired::Yes).collect();
+        let asked: Vec<Hold> = own.iter().map(|place| wanted[*place].clone()).collect();
+        let of_fleet = match self.of_fleet(self.fleet.acquire_all(&asked, ttl)).await {
+            Ok(None) => return Ok(answers),
+            Ok(Some(of_fleet)) => of_fleet,
+            Err(error) => {
+                self.own.release_all(&asked).await?;
+                return Err(error);
+            }
+        };
+        let mut refused = Vec::new();
+        for ((place, answer), hold) in own.into_iter().zip(of_fleet).zip(asked) {
+            answers[place] = answer;
+            if answer != Acquired::Yes {
+                refused.push(hold);
+            }
         }
-        let answer = self.of_fleet(self.fleet.acquire(key, holder, ttl)).await;
-        if !matches!(answer, Ok(None | Some(Acquired::Yes))) {
-            self.own.release(key, holder).await?;
-        }
-        Ok(answer?.unwrap_or(Acquired::Yes))
+        self.own.release_all(&refused).await?;
+        Ok(answers)
     }
 
     /// A call under way is not broken off because nobody can be asked.
-    async fn renew(&self, key: &str, holder: Holder, ttl: Duration) -> Result<bool, PortError> {
-        if !self.own.renew(key, holder, ttl).await? {
-            return Ok(false);
+    async fn renew_all(&self, held: &[Hold], ttl: Duration) -> Result<Vec<bool>, PortError> {
+        let mut answers = self.own.renew_all(held, ttl).await?;
+        let own: Vec<usize> = (0..held.len()).filter(|place| answers[*place]).collect();
+        let asked: Vec<Hold> = own.iter().map(|place| held[*place].clone()).collect();
+        if let Some(of_fleet) = self.of_fleet(self.fleet.renew_all(&asked, ttl)).await? {
+            for (place, answer) in own.into_iter().zip(of_fleet) {
+                answers[place] = answer;
+            }
         }
-        Ok(self.of_fleet(self.fleet.renew(key, holder, ttl)).await?.unwrap_or(true))
+        Ok(answers)
     }
 
-    async fn release(&self, key: &str, holder: Holder) -> Result<bool, PortError> {
-        let own = self.own.release(key, holder).await?;
-        Ok(self.of_fleet(self.fleet.release(key, holder)).await?.unwrap_or(own))
+    async fn release_all(&self, held: &[Hold]) -> Result<Vec<bool>, PortError> {
+        let own = self.own.release_all(held).await?;
+        Ok(self.of_fleet(self.fleet.release_all(held)).await?.unwrap_or(own))
     }
 
     async fn holder(&self, key: &str) -> Result<Option<Held>, PortError> {

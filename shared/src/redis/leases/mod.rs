@@ -19,14 +19,14 @@ use super::script::{self, Script, unexpected};
 use crate::batcher::{Batcher, Groups};
 use crate::domain::{JobId, PortError};
 use crate::kill_point;
-use crate::ports::{Acquired, Held, Holder, Leases};
+use crate::ports::{Acquired, Held, Hold, Holder, Leases};
 
 const PORT: &str = "leases";
 
 /// The script's answer for [`Acquired::Duplicate`].
 const DUPLICATE: i64 = -2;
-/// Most requests that go in one call: more would keep other clients of Redis waiting.
-const BATCH: usize = 256;
+/// So many leases go in one call, and a handful of requests more: that keeps no other client of Redis waiting.
+const BATCHES: Groups = Groups { limit: 256, width: 2 };
 
 static SCRIPT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("leases.lua")));
 
@@ -40,7 +40,7 @@ const RENEWAL: u32 = 30;
 pub struct RedisLeases {
     redis: Redis,
     prefix: String,
-    batcher: Batcher<Request, Result<i64, PortError>>,
+    batcher: Batcher<Request, Answer>,
     company: Company,
     patience: Duration,
 }
@@ -56,10 +56,13 @@ enum What {
 /// What the script is asked for.
 struct Request {
     what: What,
-    key: String,
-    holder: String,
-    ttl: u64,
+    /// With their whole keys.
+    holds: Vec<Hold>,
+    ttl: Duration,
 }
+
+/// The script's number for each hold.
+type Answer = Result<Vec<i64>, PortError>;
 
 impl RedisLeases {
     /// Leases under the connection's prefix. Must be called in a tokio runtime.
@@ -72,7 +75,8 @@ impl RedisLeases {
         // One hash tag for all, so that Redis Cluster keeps together what goes together.
         let prefix = format!("{{{}:lease}}:", redis.prefix());
         let for_batches = redis.clone();
-        let batcher = Batcher::start(Groups { limit: BATCH, width: 2 }, move |requests: Vec<Request>| {
+        let weight = |request: &Request| request.holds.len();
+        let batcher = Batcher::weighed(BATCHES, weight, move |requests: Vec<Request>| {
             let redis = for_batches.clone();
             async move {
                 let number = requests.len();
@@ -85,66 +89,82 @@ impl RedisLeases {
         Self { redis, prefix, batcher, company: Company::new(), patience }
     }
 
-    async fn ask(
-        &self,
-        what: What,
-        key: &str,
-        holder: Holder,
-        ttl: Duration,
-        patience: Duration,
-    ) -> Result<i64, PortError> {
-        let request =
-            Request { what, key: format!("{}{key}", self.prefix), holder: text(holder), ttl: millis(ttl) };
+    async fn ask(&self, what: What, holds: &[Hold], ttl: Duration, patience: Duration) -> Answer {
+        if holds.is_empty() {
+            return Ok(Vec::new());
+        }
+        let whole = |hold: &Hold| Hold { key: format!("{}{}", self.prefix, hold.key), ..*hold };
+        let request = Request { what, holds: holds.iter().map(whole).collect(), ttl };
         let ended = || PortError::Broken { port: PORT, message: "the task that asks Redis has ended".into() };
         self.batcher.ask_within(request, patience).await.ok_or_else(ended)?
     }
 }
 
-/// The script's number for each request. Those that came together are in no order, but for that: what is
+/// The answers to all requests. Those that came together are in no order, but for that: what is
 /// given up goes first, for somebody among them may want it.
-async fn run(redis: &Redis, requests: Vec<Request>) -> Result<Vec<i64>, PortError> {
+async fn run(redis: &Redis, requests: Vec<Request>) -> Result<Vec<Vec<i64>>, PortError> {
     let mut places: Vec<usize> = (0..requests.len()).collect();
     places.sort_by_key(|place| requests[*place].what);
     let sorted = || places.iter().map(|place| &requests[*place]);
-    let count = |what| requests.iter().filter(|request| request.what == what).count();
-    let mut call = SCRIPT.call(requests.len());
-    for request in sorted() {
-        call.arg(&request.key);
+    let holds = || sorted().flat_map(|request| &request.holds);
+    let count = |what| {
+        let of_kind = sorted().filter(move |request| request.what == what);
+        of_kind.map(|request| request.holds.len()).sum::<usize>()
+    };
+    let mut call = SCRIPT.call(holds().count());
+    for hold in holds() {
+        call.arg(&hold.key);
     }
     call.arg(count(What::Drop)).arg(count(What::Keep));
-    for request in sorted() {
-        call.arg(&request.holder);
+    for hold in holds() {
+        call.arg(text(hold.holder));
     }
     for request in sorted().filter(|request| request.what != What::Drop) {
-        call.arg(request.ttl);
+        for _ in &request.holds {
+            call.arg(millis(request.ttl));
+        }
     }
     let mut values = script::run(redis, PORT, &[&SCRIPT], vec![call]).await?;
     let value = values.pop().unwrap_or(Ok(Value::Nil))?;
-    let Value::Array(numbers) = &value else { return Err(unexpected(PORT, &value)) };
-    let mut answers = vec![None; requests.len()];
-    for (place, number) in places.into_iter().zip(numbers) {
-        answers[place] = if let Value::Int(number) = number { Some(*number) } else { None };
+    let numbers = numbers(&value).ok_or_else(|| unexpected(PORT, &value))?;
+    let mut numbers = numbers.into_iter();
+    let mut answers = vec![Vec::new(); requests.len()];
+    for place in places {
+        answers[place] = numbers.by_ref().take(requests[place].holds.len()).collect();
     }
-    answers.into_iter().collect::<Option<_>>().ok_or_else(|| unexpected(PORT, &value))
+    let is_whole = answers.iter().zip(&requests).all(|(answer, request)| answer.len() == request.holds.len());
+    if is_whole { Ok(answers) } else { Err(unexpected(PORT, &value)) }
+}
+
+fn numbers(value: &Value) -> Option<Vec<i64>> {
+    let Value::Array(values) = value else { return None };
+    values.iter().map(|value| if let Value::Int(number) = value { Some(*number) } else { None }).collect()
 }
 
 #[async_trait]
 impl Leases for RedisLeases {
-    async fn acquire(&self, key: &str, holder: Holder, ttl: Duration) -> Result<Acquired, PortError> {
-        let left = self.ask(What::Take, key, holder, ttl, self.company.patience()).await?;
-        Ok(match u64::try_from(left) {
+    async fn acquire_all(&self, wanted: &[Hold], ttl: Duration) -> Result<Vec<Acquired>, PortError> {
+        let left = self.ask(What::Take, wanted, ttl, Duration::ZERO).await?;
+        let answer = |left: i64| match u64::try_from(left) {
             Ok(left) => Acquired::Held { expires_in: Duration::from_millis(left) },
             Err(_) if left == DUPLICATE => Acquired::Duplicate,
             Err(_) => Acquired::Yes,
-        })
+        };
+        Ok(left.into_iter().map(answer).collect())
     }
 
-    async fn renew(&self, key: &str, holder: Holder, ttl: Duration) -> Result<bool, PortError> {
-        Ok(self.ask(What::Keep, key, holder, ttl, ttl / RENEWAL).await? == 1)
+    async fn renew_all(&self, held: &[Hold], ttl: Duration) -> Result<Vec<bool>, PortError> {
+        let kept = self.ask(What::Keep, held, ttl, ttl / RENEWAL).await?;
+        Ok(kept.into_iter().map(|kept| kept == 1).collect())
     }
 
-    async fn release(&self, key: &str, holder: Holder) -> Result<bool, PortError> {
-        Ok(self.ask(What::Drop, key, holder, Duration::ZERO, self.patience).await? == 1)
+    async fn release_all(&self, held: &[Hold]) -> Result<Vec<bool>, PortError> {
+        let given_up = self.ask(What::Drop, held, Duration::ZERO, self.patience).await?;
+        Ok(given_up.into_iter().map(|given_up| given_up == 1).collect())
+    }
+
+    fn patience(&self) -> Duration {
+        self.company.patience()
     }
 
     async fn holder(&self, key: &str) -> Result<Option<Held>, PortError> {

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 
 use crate::domain::{JobId, PortError};
 use crate::embedded::MemoryLeases;
-use crate::ports::{Acquired, Held, Holder, Leases};
+use crate::ports::{Acquired, Held, Hold, Holder, Leases};
 use crate::share::{Reach, ShareLeases, Standing};
 
 const TTL: Duration = Duration::from_secs(30);
@@ -31,16 +31,16 @@ impl Fleet {
 
 #[async_trait]
 impl Leases for Fleet {
-    async fn acquire(&self, key: &str, holder: Holder, ttl: Duration) -> Result<Acquired, PortError> {
-        self.there()?.acquire(key, holder, ttl).await
+    async fn acquire_all(&self, wanted: &[Hold], ttl: Duration) -> Result<Vec<Acquired>, PortError> {
+        self.there()?.acquire_all(wanted, ttl).await
     }
 
-    async fn renew(&self, key: &str, holder: Holder, ttl: Duration) -> Result<bool, PortError> {
-        self.there()?.renew(key, holder, ttl).await
+    async fn renew_all(&self, held: &[Hold], ttl: Duration) -> Result<Vec<bool>, PortError> {
+        self.there()?.renew_all(held, ttl).await
     }
 
-    async fn release(&self, key: &str, holder: Holder) -> Result<bool, PortError> {
-        self.there()?.release(key, holder).await
+    async fn release_all(&self, held: &[Hold]) -> Result<Vec<bool>, PortError> {
+        self.there()?.release_all(held).await
     }
 
     async fn holder(&self, key: &str) -> Result<Option<Held>, PortError> {

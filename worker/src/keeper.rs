@@ -1,0 +1,248 @@
+//! The leases of a worker's jobs: taken in groups, renewed together while their jobs run, given up in
+//! groups.
+
+use std::collections::HashMap;
+use std::mem::take;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::time::Duration;
+
+use fleetline_shared::domain::PortError;
+use fleetline_shared::ports::{Acquired, Hold, Leases};
+use futures_util::future::join_all;
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep};
+
+/// A lease is renewed after this share of its life, as soon as it is looked at.
+const RENEWAL: u32 = 3;
+/// How often leases are looked at in a life.
+const LOOKS: u32 = 12;
+/// Leases that are renewed in one call at most.
+const GROUP: usize = 256;
+
+/// Takes leases, and renews those that are held.
+pub(crate) struct Keeper {
+    leases: Arc<dyn Leases>,
+    ttl: Duration,
+    held: Mutex<Numbered>,
+}
+
+#[derive(Default)]
+struct Numbered {
+    by_number: HashMap<u64, Arc<Tenure>>,
+    last: u64,
+}
+
+/// What is known of a lease that is held.
+struct Tenure {
+    hold: Hold,
+    /// When the leases' service last knew of it.
+    renewed: Mutex<Instant>,
+    loss: OnceLock<Loss>,
+    lost: Notify,
+}
+
+/// A lease this process holds, and renews until it is dropped.
+pub(crate) struct HeldLease {
+    keeper: Arc<Keeper>,
+    number: u64,
+    tenure: Arc<Tenure>,
+}
+
+/// Answer to a request for a lease.
+pub(crate) enum Taken {
+    /// Held until [`HeldLease::lost`] says otherwise.
+    Yes(HeldLease),
+    /// Another delivery of the same dispatch is worked on.
+    Duplicate,
+    /// Another worker has it.
+    Held {
+        /// Time until it may be free.
+        expires_in: Duration,
+    },
+}
+
+/// How a lease was lost.
+#[derive(Clone, Debug)]
+pub(crate) enum Loss {
+    /// Another delivery holds it: the job is its business now.
+    ToAnother,
+    /// Nobody knows who holds it. The job may be nobody's business: it must go back.
+    OutOfReach(PortError),
+}
+
+impl Keeper {
+    /// Leases that live so long without renewal. Must be called in a tokio runtime.
+    pub(crate) fn start(leases: Arc<dyn Leases>, ttl: Duration) -> Arc<Self> {
+        let keeper = Arc::new(Self { leases, ttl, held: Mutex::default() });
+        tokio::spawn(keep(Arc::downgrade(&keeper), ttl / LOOKS));
+        keeper
+    }
+
+    /// For how long one who wants a lease had better wait for others.
+    pub(crate) fn patience(&self) -> Duration {
+        self.leases.patience()
+    }
+
+    /// Takes those of these leases that are free. The answers are in their order.
+    pub(crate) async fn take(self: &Arc<Self>, wanted: Vec<Hold>) -> Result<Vec<Taken>, PortError> {
+        if wanted.is_empty() {
+            return Ok(Vec::new());
+        }
+        let asked = Instant::now();
+        let answers = self.leases.acquire_all(&wanted, self.ttl).await?;
+        let mut held = self.held();
+        let taken = |(hold, answer): (Hold, Acquired)| match answer {
+            Acquired::Yes => Taken::Yes(self.keep(&mut held, hold, asked)),
+            Acquired::Duplicate => Taken::Duplicate,
+            Acquired::Held { expires_in } => Taken::Held { expires_in },
+        };
+        Ok(wanted.into_iter().zip(answers).map(taken).collect())
+    }
+
+    fn keep(self: &Arc<Self>, held: &mut Numbered, hold: Hold, asked: Instant) -> HeldLease {
+        let tenure = Tenure { hold, renewed: Mutex::new(asked), loss: OnceLock::new(), lost: Notify::new() };
+        let tenure = Arc::new(tenure);
+        held.last += 1;
+        held.by_number.insert(held.last, Arc::clone(&tenure));
+        HeldLease { keeper: Arc::clone(self), number: held.last, tenure }
+    }
+
+    /// Renews what has lived for a third of its life.
+    async fn renew(&self) {
+        let now = Instant::now();
+        let is_due = |tenure: &&Arc<Tenure>| now >= tenure.renewed() + self.ttl / RENEWAL;
+        let due: Vec<_> = self.held().by_number.values().filter(is_due).cloned().collect();
+        join_all(due.chunks(GROUP).map(|group| self.renew_group(group))).await;
+    }
+
+    /// Leases that cannot be reached are no loss before the time to live has passed.
+    async fn renew_group(&self, group: &[Arc<Tenure>]) {
+        let holds: Vec<Hold> = group.iter().map(|tenure| tenure.hold.clone()).collect();
+        let asked = Instant::now();
+        match self.leases.renew_all(&holds, self.ttl).await {
+            Ok(answers) => {
+                for (tenure, is_ours) in group.iter().zip(answers) {
+                    if is_ours {
+                        *tenure.renewed.lock().unwrap_or_else(PoisonError::into_inner) = asked;
+                    } else {
+                        tenure.lose(Loss::ToAnother);
+                    }
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, leases = group.len(), "leases could not be renewed");
+                let now = Instant::now();
+                for tenure in group.iter().filter(|tenure| now >= tenure.renewed() + self.ttl) {
+                    tenure.lose(Loss::OutOfReach(error.clone()));
+                }
+            }
+        }
+    }
+
+    fn held(&self) -> MutexGuard<'_, Numbered> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Renews as long as anybody has the keeper.
+async fn keep(keeper: Weak<Keeper>, pause: Duration) {
+    loop {
+        sleep(pause).await;
+        let Some(keeper) = keeper.upgrade() else { return };
+        keeper.renew().await;
+    }
+}
+
+impl Tenure {
+    fn renewed(&self) -> Instant {
+        *self.renewed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lose(&self, loss: Loss) {
+        if self.loss.set(loss).is_ok() {
+            self.lost.notify_one();
+        }
+    }
+}
+
+impl HeldLease {
+    /// Resolves when it is lost. For one caller.
+    pub(crate) async fn lost(&self) -> Loss {
+        loop {
+            if let Some(loss) = self.tenure.loss.get() {
+                return loss.clone();
+            }
+            self.tenure.lost.notified().await;
+        }
+    }
+}
+
+impl Drop for HeldLease {
+    fn drop(&mut self) {
+        self.keeper.held().by_number.remove(&self.number);
+    }
+}
+
+/// Gives leases up. What cannot be given up ends by itself.
+pub(crate) async fn release(mut leases: Vec<HeldLease>) {
+    while let Some(first) = leases.first() {
+        let keeper = Arc::clone(&first.keeper);
+        let (of_keeper, others): (Vec<_>, Vec<_>) =
+            take(&mut leases).into_iter().partition(|lease| Arc::ptr_eq(&lease.keeper, &keeper));
+        leases = others;
+        let holds: Vec<Hold> = of_keeper.iter().map(|lease| lease.tenure.hold.clone()).collect();
+        // Nobody must renew them after they are given up.
+        drop(of_keeper);
+        if let Err(error) = keeper.leases.release_all(&holds).await {
+            tracing::debug!(%error, "leases could not be released; they end by themselves");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use fleetline_shared::domain::JobId;
+    use fleetline_shared::embedded::MemoryLeases;
+    use fleetline_shared::ports::Holder;
+
+    use super::*;
+
+    const TTL: Duration = Duration::from_secs(1);
+
+    fn hold() -> Hold {
+        Hold { key: "key".into(), holder: Holder { job: JobId::new(), fence: 1, token: 0 } }
+    }
+
+    async fn take_one(keeper: &Arc<Keeper>, hold: Hold) -> Taken {
+        keeper.take(vec![hold]).await.unwrap().pop().unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_is_held_until_it_is_given_up() {
+        let keeper = Keeper::start(Arc::new(MemoryLeases::new()), TTL);
+        let Taken::Yes(lease) = take_one(&keeper, hold()).await else { panic!("it is free") };
+        sleep(10 * TTL).await;
+        assert!(matches!(take_one(&keeper, hold()).await, Taken::Held { .. }));
+        release(vec![lease]).await;
+        assert!(matches!(take_one(&keeper, hold()).await, Taken::Yes(_)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_is_dropped_ends_by_itself() {
+        let keeper = Keeper::start(Arc::new(MemoryLeases::new()), TTL);
+        drop(take_one(&keeper, hold()).await);
+        sleep(TTL).await;
+        assert!(matches!(take_one(&keeper, hold()).await, Taken::Yes(_)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_loses_it_to_a_newer_dispatch_is_told() {
+        let leases = Arc::new(MemoryLeases::new());
+        let keeper = Keeper::start(leases.clone(), TTL);
+        let older = hold();
+        let Taken::Yes(lease) = take_one(&keeper, older.clone()).await else { panic!("it is free") };
+        let newer = Holder { fence: 2, ..older.holder };
+        assert_eq!(leases.acquire("key", newer, TTL).await.unwrap(), Acquired::Yes);
+        assert!(matches!(lease.lost().await, Loss::ToAnother));
+    }
+}
