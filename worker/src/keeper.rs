@@ -99,12 +99,12 @@ impl Keeper {
         Ok(wanted.into_iter().zip(answers).map(taken).collect())
     }
 
-    fn keep(self: &Arc<Self>, held: &mut Numbered, hold: Hold, asked: Instant) -> HeldLease {
-        let tenure = Tenure { hold, renewed: Mutex::new(asked), loss: OnceLock::new(), lost: Notify::new() };
-        let tenure = Arc::new(tenure);
-        held.last += 1;
-        held.by_number.insert(held.last, Arc::clone(&tenure));
-        HeldLease { keeper: Arc::clone(self), number: held.last, tenure }
+    fn keep(self: &Arc<Self>, leases: &mut Numbered, hold: Hold, asked: Instant) -> HeldLease {
+        let renewed = Mutex::new(asked);
+        let tenure = Arc::new(Tenure { hold, renewed, loss: OnceLock::new(), lost: Notify::new() });
+        leases.last += 1;
+        leases.by_number.insert(leases.last, Arc::clone(&tenure));
+        HeldLease { keeper: Arc::clone(self), number: leases.last, tenure }
     }
 
     /// Renews what has lived for a third of its life.

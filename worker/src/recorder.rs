@@ -75,7 +75,9 @@ async fn record(committer: &Committer, group: Vec<Ended>, failed: mpsc::Sender<P
             }
         }
         Err(error) => {
-            recorded.into_iter().for_each(|(_, _, hand)| hand.never_recorded());
+            for (_, _, hand) in recorded {
+                hand.never_recorded();
+            }
             let _ = failed.try_send(error);
         }
     }
