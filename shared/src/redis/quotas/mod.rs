@@ -171,12 +171,14 @@ impl Quotas for RedisQuotas {
             .get_or_init(|| Listening::start(self.config.redis.clone(), Arc::clone(&self.closings)));
         let deadline = Instant::now() + ask.hold;
         let lateness = self.config.lateness(&ask.upstream);
-        let mut granted = self.ask(ask.clone(), deadline).await?;
-        if granted.is_missed(lateness) {
-            // An answer that took too long to come is given back, as one that nobody takes.
-            granted = self.ask(ask, deadline).await?;
+        let granted = self.ask(ask.clone(), deadline).await?;
+        if !granted.is_missed(lateness) {
+            return Ok(granted.take());
         }
-        Ok(granted.take())
+        // An answer that took too long to come is given back, as one that nobody takes: before the next
+        // ask, in whose way it would be.
+        drop(granted);
+        Ok(self.ask(ask, deadline).await?.take())
     }
 
     async fn turn(&self, reservation: &Reservation, slot: Instant) -> Turn {

@@ -7,8 +7,9 @@ use std::time::Duration;
 use fleetline_shared::domain::{JobId, PortError, Spend};
 use fleetline_shared::ports::{Acquired, Admission, Ask, CallEnd, Holder, Leases, Limits, Quotas, Rate};
 use fleetline_shared::redis::{Redis, RedisLeases, RedisOptions, RedisQuotas};
+use fleetline_tests::chaos::proxy::{Link, Proxy, Way};
 use fleetline_tests::conformance::Pace;
-use fleetline_tests::services::{PrivateServers, Server};
+use fleetline_tests::services::{self, PrivateServers, Server};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::connect;
@@ -101,6 +102,26 @@ async fn leases_that_are_lost_are_taken_again() {
     assert!(leases.renew("key", holder_of_key, TTL).await.unwrap(), "the scripts are loaded again");
     let answer = leases.acquire("key", holder(), TTL).await.unwrap();
     assert!(matches!(answer, Acquired::Held { .. }), "{answer:?}");
+}
+
+/// The one place is free again before it is asked for anew.
+#[tokio::test]
+async fn an_answer_that_comes_too_late_is_in_nobodys_way() {
+    let url = &services::shared().redis;
+    let server = url.trim_start_matches("redis://").trim_end_matches('/');
+    let proxy = Proxy::start(server).await;
+    let limits = Limits { concurrency: Some(1), requests: Some(RATE), ..Limits::default() };
+    let redis = connect(&format!("redis://{}/", proxy.address()));
+    let quotas = RedisQuotas::new(redis, BTreeMap::from([("api".to_owned(), limits)]));
+    // The first slot of a new state is a while ahead, the next one is not.
+    let first = quotas.admit(ask(Duration::from_secs(10))).await.unwrap();
+    let Admission::Go { after, reservation, .. } = first else { panic!("{first:?}") };
+    sleep(after).await;
+    quotas.settle(reservation, CallEnd::unknown(None)).await.unwrap();
+    let late = Way::Slow { delay: Duration::from_millis(100), bytes_per_second: None };
+    proxy.set(Link::Through { to_server: Way::Pass, to_client: late });
+    let answer = quotas.admit(ask(Duration::from_secs(1))).await.unwrap();
+    assert!(matches!(answer, Admission::Go { .. }), "{answer:?}");
 }
 
 fn flush(servers: &PrivateServers) {
