@@ -1,13 +1,14 @@
-//! The first half of a job's way: decode, lease, check. Deliveries go through it in groups: while one
+//! The first half of a job's way: decode, lease, check. Jobs are leased and checked in groups: while one
 //! group asks, the next gathers.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use fleetline_shared::batcher::{Batcher, Groups};
 use fleetline_shared::domain::{CallContext, Envelope, Outcome};
 use fleetline_shared::kill_point;
 use fleetline_shared::ports::{Delivery, Validity};
 use futures_util::future::join_all;
-use tokio::join;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::Fail;
@@ -18,33 +19,77 @@ use crate::job::Job;
 use crate::keeper::{Keeper, Taken};
 use crate::recorder::acknowledge;
 
-/// A delivery for which there is room.
-pub(crate) struct Arrival {
-    pub(crate) delivery: Delivery,
-    pub(crate) hand: Hand,
+/// Jobs that are leased and checked together at most, and such groups at the same time.
+const GROUPS: Groups = Groups { limit: 128, width: 2 };
+
+/// Leads jobs to their calls.
+pub(crate) struct Intake {
+    attempts: Arc<Attempts>,
+    usual: Batcher<Job, ()>,
+    /// Of jobs that go on while the fleet's leases are out of reach: they do not wait behind others.
+    spare: Batcher<Job, ()>,
+}
+
+impl Intake {
+    /// Starts the tasks, and a task of `tasks` for each call.
+    pub(crate) fn start(attempts: &Arc<Attempts>, tasks: &Tasks) -> Self {
+        let groups = |keeper: &Arc<Keeper>| {
+            let (attempts, keeper, set) = (Arc::clone(attempts), Arc::clone(keeper), Arc::clone(&tasks.0));
+            Batcher::start(GROUPS, move |jobs: Vec<Job>| {
+                let (attempts, keeper, set) = (Arc::clone(&attempts), Arc::clone(&keeper), Arc::clone(&set));
+                async move {
+                    let count = jobs.len();
+                    let leased = attempts.lease(&keeper, jobs).await;
+                    let ready = attempts.check(leased).await;
+                    begin(&attempts, ready, &mut lock(&set));
+                    vec![(); count]
+                }
+            })
+        };
+        let (usual, spare) = (groups(&attempts.leases), groups(&attempts.spare_leases));
+        Self { attempts: Arc::clone(attempts), usual, spare }
+    }
+
+    /// Takes a delivery for which there is room. `false`: the tasks are gone.
+    pub(crate) async fn take(&self, delivery: Delivery, hand: Hand) -> bool {
+        kill_point::reach("delivery.taken");
+        let attempts = &self.attempts;
+        match attempts.job_of(delivery, hand) {
+            Ok(job) if attempts.needs_the_fleet(&job.envelope) => {
+                self.usual.send(job, attempts.leases.patience())
+            }
+            Ok(job) => self.spare.send(job, attempts.spare_leases.patience()),
+            Err((delivery, reason)) => {
+                reject(delivery, reason).await;
+                true
+            }
+        }
+    }
+}
+
+fn begin(attempts: &Arc<Attempts>, jobs: Vec<Job>, set: &mut JoinSet<()>) {
+    while set.try_join_next().is_some() {}
+    for job in jobs {
+        let attempts = Arc::clone(attempts);
+        set.spawn(async move { attempts.work_on(job).await });
+    }
+}
+
+/// The attempts of a worker, which end with it.
+#[derive(Default)]
+pub(crate) struct Tasks(Arc<Mutex<JoinSet<()>>>);
+
+impl Drop for Tasks {
+    fn drop(&mut self) {
+        lock(&self.0).abort_all();
+    }
+}
+
+fn lock(set: &Mutex<JoinSet<()>>) -> MutexGuard<'_, JoinSet<()>> {
+    set.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Attempts {
-    /// Those of a group whose calls may begin. All others are dealt with.
-    pub(crate) async fn take_in(&self, arrivals: Vec<Arrival>) -> Vec<Job> {
-        let jobs = self.decode(arrivals).await;
-        let jobs = self.lease(jobs).await;
-        self.check(jobs).await
-    }
-
-    async fn decode(&self, arrivals: Vec<Arrival>) -> Vec<Job> {
-        let (mut jobs, mut unreadable) = (Vec::with_capacity(arrivals.len()), Vec::new());
-        for Arrival { delivery, hand } in arrivals {
-            kill_point::reach("delivery.taken");
-            match self.job_of(delivery, hand) {
-                Ok(job) => jobs.push(job),
-                Err((delivery, reason)) => unreadable.push(reject(delivery, reason)),
-            }
-        }
-        join_all(unreadable).await;
-        jobs
-    }
-
     fn job_of(&self, delivery: Delivery, hand: Hand) -> Result<Job, (Delivery, String)> {
         let envelope = match Envelope::decode(&delivery.body) {
             Ok(envelope) => envelope,
@@ -58,22 +103,14 @@ impl Attempts {
         Ok(Job { delivery, envelope, kind, hand, context, started: Instant::now(), lease: None })
     }
 
-    async fn lease(&self, jobs: Vec<Job>) -> Vec<Job> {
-        let (usual, spare): (Vec<_>, Vec<_>) =
-            jobs.into_iter().partition(|job| self.fails(&job.envelope) == Some(Fail::Closed));
-        let (mut usual, spare) =
-            join!(self.take_leases(&self.leases, usual), self.take_leases(&self.spare_leases, spare));
-        usual.extend(spare);
-        usual
+    /// Whether the job must wait while the fleet's servers are out of reach.
+    fn needs_the_fleet(&self, envelope: &Envelope) -> bool {
+        let fails = |upstream| self.terms.get(upstream).map_or(Fail::Closed, |terms| terms.fail);
+        envelope.upstream.as_deref().map(fails) == Some(Fail::Closed)
     }
 
-    /// What becomes of the job's upstream when the fleet's servers are out of reach.
-    fn fails(&self, envelope: &Envelope) -> Option<Fail> {
-        let upstream = envelope.upstream.as_deref()?;
-        Some(self.terms.get(upstream).map_or(Fail::Closed, |terms| terms.fail))
-    }
-
-    async fn take_leases(&self, keeper: &Arc<Keeper>, jobs: Vec<Job>) -> Vec<Job> {
+    /// Those of a group that have their leases. All others are dealt with.
+    async fn lease(&self, keeper: &Arc<Keeper>, jobs: Vec<Job>) -> Vec<Job> {
         let answers = keeper.take(jobs.iter().map(Job::hold).collect()).await;
         let answers = match answers {
             Ok(answers) => answers,
@@ -102,8 +139,8 @@ impl Attempts {
         leased
     }
 
-    /// A redelivered message of a job that is finished must not be paid for again. The check may take
-    /// as long as the ledger is away.
+    /// Those of a group whose calls may begin: a redelivered message of a job that is finished must not be
+    /// paid for again. The check may take as long as the ledger is away.
     async fn check(&self, jobs: Vec<Job>) -> Vec<Job> {
         if jobs.is_empty() {
             return jobs;

@@ -1,15 +1,13 @@
 //! The worker's loop: room, delivery, group.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use fleetline_shared::batcher::{Batcher, Groups};
 use fleetline_shared::domain::{PortError, Registry};
 use fleetline_shared::ports::{Broker, FinishLedger, Leases, Quotas};
 use thiserror::Error;
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -19,13 +17,9 @@ use crate::committer::Committer;
 use crate::flow::Flow;
 use crate::guesses::GuessedQuotas;
 use crate::inbox::Inbox;
-use crate::intake::Arrival;
-use crate::job::Job;
+use crate::intake::{Intake, Tasks};
 use crate::keeper::Keeper;
 use crate::recorder::Recorder;
-
-/// Deliveries that are leased and checked together at most, and such groups at the same time.
-const ARRIVALS: Groups = Groups { limit: 128, width: 2 };
 
 /// Limits of a worker.
 #[derive(Clone, Copy, Debug)]
@@ -78,9 +72,9 @@ impl Worker {
         let (failed, mut failures) = mpsc::channel(1);
         let tasks = Tasks::default();
         let attempts = Arc::new(self.attempts(stop.clone(), failed));
-        let intake = intake(&attempts, &tasks);
+        let intake = Intake::start(&attempts, &tasks);
         let mut ended = tokio::select! {
-            ended = self.take_until_drained(&attempts, &intake, &drain) => ended,
+            ended = self.take_until_drained(&intake, &drain) => ended,
             Some(error) = failures.recv() => Err(error),
         };
         // What is under way has these, and the sender of failures with them.
@@ -121,63 +115,22 @@ impl Worker {
     }
 
     /// Nothing is taken that cannot start soon: it stays with the broker for others.
-    async fn take_until_drained(
-        &self,
-        attempts: &Attempts,
-        intake: &Batcher<Arrival, ()>,
-        drain: &CancellationToken,
-    ) -> Result<(), PortError> {
+    async fn take_until_drained(&self, intake: &Intake, drain: &CancellationToken) -> Result<(), PortError> {
         let mut inbox = Inbox::new(&self.broker, &self.registry, self.options.concurrency);
         let flow = Arc::new(Flow::new(self.options.concurrency));
         loop {
             let next = async {
                 let hand = flow.take().await;
-                Arrival { delivery: inbox.next(flow.ahead()).await, hand }
+                (inbox.next(flow.ahead()).await, hand)
             };
-            let arrival = tokio::select! {
+            let (delivery, hand) = tokio::select! {
                 biased;
                 () = drain.cancelled() => return Ok(()),
-                arrival = next => arrival,
+                next = next => next,
             };
-            if !intake.send(arrival, attempts.leases.patience()) {
+            if !intake.take(delivery, hand).await {
                 return Err(PortError::Broken { port: "worker", message: "the intake has stopped".into() });
             }
         }
     }
-}
-
-/// Leads groups of deliveries to their calls.
-fn intake(attempts: &Arc<Attempts>, tasks: &Tasks) -> Batcher<Arrival, ()> {
-    let (attempts, set) = (Arc::clone(attempts), Arc::clone(&tasks.0));
-    Batcher::start(ARRIVALS, move |arrivals: Vec<Arrival>| {
-        let (attempts, set) = (Arc::clone(&attempts), Arc::clone(&set));
-        async move {
-            let count = arrivals.len();
-            let jobs = attempts.take_in(arrivals).await;
-            begin(&attempts, jobs, &mut lock(&set));
-            vec![(); count]
-        }
-    })
-}
-
-fn begin(attempts: &Arc<Attempts>, jobs: Vec<Job>, set: &mut JoinSet<()>) {
-    while set.try_join_next().is_some() {}
-    for job in jobs {
-        let attempts = Arc::clone(attempts);
-        set.spawn(async move { attempts.work_on(job).await });
-    }
-}
-
-/// The attempts of a worker, which end with it.
-#[derive(Default)]
-struct Tasks(Arc<Mutex<JoinSet<()>>>);
-
-impl Drop for Tasks {
-    fn drop(&mut self) {
-        lock(&self.0).abort_all();
-    }
-}
-
-fn lock(set: &Mutex<JoinSet<()>>) -> MutexGuard<'_, JoinSet<()>> {
-    set.lock().unwrap_or_else(PoisonError::into_inner)
 }

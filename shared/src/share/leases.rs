@@ -88,4 +88,8 @@ impl Leases for ShareLeases {
     async fn holder(&self, key: &str) -> Result<Option<Held>, PortError> {
         self.fleet.holder(key).await
     }
+
+    fn patience(&self) -> Duration {
+        if self.reach.is_there() { self.fleet.patience() } else { Duration::ZERO }
+    }
 }

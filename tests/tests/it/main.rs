@@ -19,6 +19,7 @@ mod postgres_ledger;
 mod rabbitmq;
 mod redis;
 mod simulator;
+mod spare_leases;
 mod sqlite_ledger;
 mod sweeper;
 mod tls;

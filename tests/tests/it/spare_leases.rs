@@ -1,0 +1,103 @@
+//! Jobs that need no server for their lease go on while the fleet's leases give no answer.
+
+use std::collections::BTreeMap;
+use std::future::pending;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use fleetline_shared::domain::{CallContext, Done, JobError, JobState, Kind, NewJob, PortError, Registry};
+use fleetline_shared::embedded::{MemoryBroker, MemoryLeases, MemoryQuotas, SqliteLedger};
+use fleetline_shared::ports::{Acquired, Broker, Held, Hold, Leases, Message};
+use fleetline_tests::conformance::ledger::Subject;
+use fleetline_tests::conformance::ledger::prelude::{KIND, TENANT, add, job, open, states, take};
+use fleetline_worker::{Worker, WorkerOptions};
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+
+struct Work;
+
+impl Kind for Work {
+    const NAME: &'static str = KIND;
+    type Args = Value;
+    type Output = Value;
+
+    async fn perform(&self, args: Value, context: &CallContext) -> Result<Done<Value>, JobError> {
+        context.call_sent();
+        Ok(Done::new(args))
+    }
+}
+
+/// A server that takes requests and never answers.
+struct Silent;
+
+#[async_trait]
+impl Leases for Silent {
+    async fn acquire_all(&self, _: &[Hold], _: Duration) -> Result<Vec<Acquired>, PortError> {
+        pending().await
+    }
+
+    async fn renew_all(&self, _: &[Hold], _: Duration) -> Result<Vec<bool>, PortError> {
+        pending().await
+    }
+
+    async fn release_all(&self, _: &[Hold]) -> Result<Vec<bool>, PortError> {
+        pending().await
+    }
+
+    async fn holder(&self, _: &str) -> Result<Option<Held>, PortError> {
+        pending().await
+    }
+}
+
+#[tokio::test]
+async fn jobs_that_need_no_server_do_not_wait_behind_those_that_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let sqlite = SqliteLedger::open(&folder.path().join("ledger.db")).unwrap();
+    let ledger: Subject = Arc::new(sqlite.clone());
+    let run = open(&ledger, TENANT).await;
+    let jobs = (1..=20).map(|seq| {
+        let upstream = (seq % 2 == 0).then(|| "api".to_owned());
+        NewJob { upstream, ..job(seq, &format!("key-{seq}")) }
+    });
+    add(&ledger, run, jobs.collect()).await;
+    let broker: Arc<dyn Broker> = Arc::new(MemoryBroker::new());
+    let envelopes = take(&ledger, 20).await;
+    let message = |body, id| Message { line: KIND.into(), id, body };
+    let messages = envelopes.iter().map(|envelope| message(envelope.encode(), envelope.job_id));
+    broker.publish(messages.collect()).await;
+    let worker = Worker {
+        registry: Registry::default().with(Work),
+        ledger: Arc::new(sqlite),
+        broker,
+        leases: Arc::new(Silent),
+        spare_leases: Arc::new(MemoryLeases::new()),
+        quotas: Arc::new(MemoryQuotas::new(BTreeMap::new())),
+        terms: BTreeMap::new(),
+        options: WorkerOptions {
+            concurrency: 20,
+            grace: Duration::ZERO,
+            lease_ttl: Duration::from_secs(30),
+            hold: Duration::from_secs(1),
+            patience: Duration::from_secs(5),
+        },
+    };
+    let working = worker.run(CancellationToken::new(), CancellationToken::new());
+    let all_but_those = async {
+        let mut changes = ledger.changes();
+        let succeeded =
+            |states: Vec<JobState>| states.into_iter().filter(|state| *state == JobState::Succeeded).count();
+        while succeeded(states(&ledger, run).await) < 10 {
+            let _ = tokio::time::timeout(Duration::from_millis(50), changes.changed()).await;
+        }
+        states(&ledger, run).await
+    };
+    let states = tokio::select! {
+        ended = working => panic!("{ended:?}"),
+        states = tokio::time::timeout(Duration::from_secs(30), all_but_those) => states.expect("they go on"),
+    };
+    for (state, seq) in states.into_iter().zip(1..) {
+        let expected = if seq % 2 == 0 { JobState::Dispatched } else { JobState::Succeeded };
+        assert_eq!(state, expected, "job {seq}");
+    }
+}
