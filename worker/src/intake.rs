@@ -13,8 +13,8 @@ use tokio::time::Instant;
 
 use crate::Fail;
 use crate::attempt::{Attempts, PORT_PAUSE};
+use crate::call::not_now;
 use crate::flow::Hand;
-use crate::gate::Settling;
 use crate::job::Job;
 use crate::keeper::{Keeper, Taken};
 use crate::recorder::acknowledge;
@@ -116,7 +116,7 @@ impl Attempts {
             Ok(answers) => answers,
             Err(error) => {
                 for job in jobs {
-                    self.record(job.not_now(PORT_PAUSE, &error.to_string()));
+                    self.record(job.end_early(not_now(PORT_PAUSE, &error.to_string())));
                 }
                 return Vec::new();
             }
@@ -131,7 +131,8 @@ impl Attempts {
                 // The same message twice. Nothing is written: the job is in good hands.
                 Taken::Duplicate => duplicates.push(acknowledge(job.delivery)),
                 Taken::Held { expires_in } => {
-                    self.record(job.not_now(expires_in, "another worker holds the lease on its key"));
+                    let outcome = not_now(expires_in, "another worker holds the lease on its key");
+                    self.record(job.end_early(outcome));
                 }
             }
         }
@@ -151,7 +152,7 @@ impl Attempts {
             answers = self.committer.validity(dispatches) => answers,
             () = self.stop.cancelled() => {
                 for job in jobs {
-                    self.record(job.end(Outcome::Drained, Settling::default()));
+                    self.record(job.end_early(Outcome::Drained));
                 }
                 return Vec::new();
             }
@@ -170,8 +171,8 @@ impl Attempts {
         for (job, validity) in jobs.into_iter().zip(answers) {
             match validity {
                 Validity::Current => current.push(job),
-                Validity::Withdrawn => self.record(job.end(Outcome::Cancelled, Settling::default())),
-                Validity::Stale => self.record(job.end(Outcome::Superseded, Settling::default())),
+                Validity::Withdrawn => self.record(job.end_early(Outcome::Cancelled)),
+                Validity::Stale => self.record(job.end_early(Outcome::Superseded)),
             }
         }
         current

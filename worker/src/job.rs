@@ -1,7 +1,7 @@
 //! A delivery that became a job, on its way through the worker.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use fleetline_shared::domain::{CallContext, DynKind, Envelope, Outcome};
 use fleetline_shared::ports::{Delivery, Finish, Hold, Holder, lease_key};
@@ -58,9 +58,9 @@ impl Job {
         Ended { delivery, finish, hand, lease, settling }
     }
 
-    /// The same without a call, later.
-    pub(crate) fn not_now(self, delay: Duration, why: &str) -> Ended {
-        self.end(Outcome::NotNow { delay, why: why.into() }, Settling::default())
+    /// The same before it has asked for quota.
+    pub(crate) fn end_early(self, outcome: Outcome) -> Ended {
+        self.end(outcome, Settling::default())
     }
 }
 

@@ -85,9 +85,6 @@ impl Keeper {
 
     /// Takes those of these leases that are free. The answers are in their order.
     pub(crate) async fn take(self: &Arc<Self>, wanted: Vec<Hold>) -> Result<Vec<Taken>, PortError> {
-        if wanted.is_empty() {
-            return Ok(Vec::new());
-        }
         let asked = Instant::now();
         let answers = self.leases.acquire_all(&wanted, self.ttl).await?;
         let mut held = self.held();
@@ -107,10 +104,12 @@ impl Keeper {
         HeldLease { keeper: Arc::clone(self), number: leases.last, tenure }
     }
 
-    /// Renews what has lived for a third of its life.
+    /// Renews what has lived for a third of its life. What is lost is never taken back.
     async fn renew(&self) {
         let now = Instant::now();
-        let is_due = |tenure: &&Arc<Tenure>| now >= tenure.renewed() + self.ttl / RENEWAL;
+        let is_due = |tenure: &&Arc<Tenure>| {
+            tenure.loss.get().is_none() && now >= tenure.renewed() + self.ttl / RENEWAL
+        };
         let due: Vec<_> = self.held().by_number.values().filter(is_due).cloned().collect();
         join_all(due.chunks(GROUP).map(|group| self.renew_group(group))).await;
     }
