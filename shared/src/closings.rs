@@ -3,12 +3,11 @@
 use std::collections::BTreeMap;
 use std::future::ready;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-use crate::ports::{Lack, Reservation, Turn};
+use crate::ports::{Lack, Reservation, SlotTime, Turn};
 use crate::rules::why;
 
 /// A time in which nobody is to start a call.
@@ -55,13 +54,8 @@ impl Closings {
         });
     }
 
-    /// See [`Quotas::turn`](crate::ports::Quotas::turn). `lateness`: so much later a call may start.
-    pub(crate) async fn turn(
-        &self,
-        reservation: &Reservation,
-        slot: Instant,
-        lateness: Option<Duration>,
-    ) -> Turn {
+    /// See [`Quotas::turn`](crate::ports::Quotas::turn).
+    pub(crate) async fn turn(&self, reservation: &Reservation, slot: SlotTime) -> Turn {
         let mut news = self.of(&reservation.upstream).subscribe();
         let is_told = |closing: &Option<Closing>| {
             let told =
@@ -73,22 +67,21 @@ impl Closings {
             let wait = closing.until.saturating_duration_since(Instant::now());
             Some(Turn::Closed { wait, lack: closing.lack, why: why(closing.lack, &closing.note) })
         };
-        let is_ahead = slot > Instant::now();
+        let is_ahead = slot.begins > Instant::now();
+        let arrived = || if slot.is_missed() { Turn::Missed } else { Turn::Now };
         tokio::select! {
             biased;
             Some(closed) = told => closed,
-            () = sleep_until(slot), if is_ahead => arrived(slot, lateness),
-            () = ready(()), if !is_ahead => arrived(slot, lateness),
+            () = sleep_until(slot.begins), if is_ahead => arrived(),
+            () = ready(()), if !is_ahead => arrived(),
         }
     }
 }
 
-fn arrived(slot: Instant, lateness: Option<Duration>) -> Turn {
-    if lateness.is_some_and(|lateness| slot.elapsed() > lateness) { Turn::Missed } else { Turn::Now }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use tokio::time::advance;
 
     use super::*;
@@ -104,12 +97,17 @@ mod tests {
         Closing { last_id, until: Instant::now() + wait, lack: Lack::Pause, note: "429".into() }
     }
 
+    fn slot(ahead: Duration, length: Option<Duration>) -> SlotTime {
+        let begins = Instant::now() + ahead;
+        SlotTime { begins, ends: length.map(|length| begins + length) }
+    }
+
     #[tokio::test(start_paused = true)]
     async fn who_wakes_too_late_missed_its_slot() {
         for (woken, expected) in [(130, Turn::Now), (180, Turn::Missed)] {
             let closings = Closings::default();
             let reservation = reservation(1);
-            let turn = closings.turn(&reservation, Instant::now() + 100 * MS, Some(50 * MS));
+            let turn = closings.turn(&reservation, slot(100 * MS, Some(50 * MS)));
             let busy = async { advance(woken * MS).await };
             assert_eq!(tokio::join!(biased; turn, busy).0, expected);
         }
@@ -121,14 +119,12 @@ mod tests {
         closings.tell("api", pause(7, 900 * MS));
         closings.tell("api", pause(8, 300 * MS));
         closings.tell("other", pause(100, 900 * MS));
-        let Turn::Closed { wait, why, .. } =
-            closings.turn(&reservation(8), Instant::now() + 50 * MS, None).await
-        else {
+        let Turn::Closed { wait, why, .. } = closings.turn(&reservation(8), slot(50 * MS, None)).await else {
             panic!("it was given before");
         };
         assert_eq!((wait, why.as_str()), (900 * MS, "paused: 429"), "the longer one counts");
-        assert_eq!(closings.turn(&reservation(9), Instant::now() + 50 * MS, None).await, Turn::Now);
+        assert_eq!(closings.turn(&reservation(9), slot(50 * MS, None)).await, Turn::Now);
         advance(900 * MS).await;
-        assert_eq!(closings.turn(&reservation(8), Instant::now() + 50 * MS, None).await, Turn::Now);
+        assert_eq!(closings.turn(&reservation(8), slot(50 * MS, None)).await, Turn::Now);
     }
 }

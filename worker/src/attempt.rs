@@ -134,12 +134,17 @@ impl Attempts {
         };
         kill_point::reach("quota.admitted");
         let begun = Instant::now();
+        let context = &context.clone().with_slot_end(pass.ends());
         let called = call(kind.perform(args, context), limit).await;
         kill_point::reach("call.returned");
         hand.end_call();
-        let verdict = called.verdict(context);
-        let told = Told { verdict, took: begun.elapsed(), feedback: called.feedback(context) };
-        *settling = pass.settle(context.usage(), told);
+        if called.is_put_off(context) {
+            pass.give_back();
+        } else {
+            let verdict = called.verdict(context);
+            let told = Told { verdict, took: begun.elapsed(), feedback: called.feedback(context) };
+            *settling = pass.settle(context.usage(), told);
+        }
         called.outcome()
     }
 

@@ -45,6 +45,11 @@ impl Called {
         }
     }
 
+    /// Whether no call was made, because it is not the time for one.
+    pub(crate) fn is_put_off(&self, context: &CallContext) -> bool {
+        context.usage().calls == 0 && matches!(self, Self::Error(JobError::Snooze { .. }))
+    }
+
     /// What the handler heard of its upstream's quota; the wait it named itself counts first.
     pub(crate) fn feedback(&self, context: &CallContext) -> Feedback {
         let heard = context.feedback();
@@ -97,7 +102,7 @@ mod tests {
 
     fn context(calls: usize) -> CallContext {
         let context = CallContext::new(JobId::new(), 1, CancellationToken::new());
-        (0..calls).for_each(|_| context.call_sent());
+        (0..calls).for_each(|_| context.begin_call().unwrap());
         context
     }
 
@@ -116,5 +121,17 @@ mod tests {
             assert_eq!(called.verdict(&context(1)), verdict);
             assert_eq!(called.verdict(&context(0)), Verdict::Unknown, "{verdict:?} without a call");
         }
+    }
+
+    #[test]
+    fn only_what_was_put_off_before_a_call_frees_its_slot() {
+        let snooze = || Called::Error(JobError::Snooze { delay: Duration::ZERO, why: "w".into() });
+        let refused = Called::Error(JobError::Permanent("p".into()));
+        assert!(snooze().is_put_off(&context(0)));
+        assert!(!snooze().is_put_off(&context(1)), "the call was made");
+        assert!(
+            !refused.is_put_off(&context(0)),
+            "a handler that tells nothing of its calls may have made one"
+        );
     }
 }

@@ -33,6 +33,8 @@ pub(crate) struct Permission<'a> {
 pub(crate) struct Pass<'a> {
     quotas: Arc<dyn Quotas>,
     reservation: Option<Reservation>,
+    /// When the call may not start any more.
+    ends: Option<Instant>,
     model: Option<String>,
     terms: &'a Terms,
 }
@@ -74,31 +76,34 @@ impl<'a> Pass<'a> {
         let quotas = Arc::clone(quotas);
         let Some(upstream) = &envelope.upstream else {
             hand.take_place().await;
-            return Ok(Gate::Open(Self { quotas, reservation: None, model, terms }));
+            return Ok(Gate::Open(Self { quotas, reservation: None, ends: None, model, terms }));
         };
         let estimate = envelope.estimate;
-        let ask = Ask {
+        let mut ask = Ask {
             upstream: upstream.clone(),
             tenant: envelope.tenant.clone(),
             model: model.clone(),
             priority: 0,
             spend: spend(terms, model.as_deref(), estimate.input_tokens, estimate.output_tokens),
             hold,
+            lead: Duration::ZERO,
             slot_ttl,
         };
         for _ in 0..TRIES {
             match hand.admission(quotas.admit(ask.clone())).await? {
                 // If the attempt ends while it sleeps, the call was never made, and its place
                 // frees itself.
-                Admission::Go { after, reservation, .. } => {
-                    let slot = Instant::now() + after;
+                Admission::Go { slot, reservation, .. } => {
                     hand.take_place().await;
                     match quotas.turn(&reservation, slot).await {
                         Turn::Now => {
-                            let reservation = Some(reservation);
-                            return Ok(Gate::Open(Self { quotas, reservation, model, terms }));
+                            let (reservation, ends) = (Some(reservation), slot.ends);
+                            return Ok(Gate::Open(Self { quotas, reservation, ends, model, terms }));
                         }
-                        Turn::Missed => quotas.give_back(reservation),
+                        Turn::Missed => {
+                            quotas.give_back(reservation);
+                            ask.lead = (slot.begins.elapsed() * 2).min(hold);
+                        }
                         Turn::Closed { wait, lack, why } => {
                             quotas.give_back(reservation);
                             return Ok(Gate::Closed { wait, lack, why });
@@ -110,6 +115,18 @@ impl<'a> Pass<'a> {
         }
         let why = "this machine is too busy to keep its slots".into();
         Ok(Gate::Closed { wait: hold, lack: Lack::Requests, why })
+    }
+
+    /// When the call may not start any more; `None`: at any time.
+    pub(crate) fn ends(&self) -> Option<Instant> {
+        self.ends
+    }
+
+    /// The call was not made.
+    pub(crate) fn give_back(self) {
+        if let Some(reservation) = self.reservation {
+            self.quotas.give_back(reservation);
+        }
     }
 
     /// Frees the call's place, books what it really used, and passes on what the upstream told. That

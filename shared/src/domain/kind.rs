@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_json::value::RawValue;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{Appraisal, Feedback, JobError, JobId, NewJob, Source, Usage};
@@ -93,6 +94,8 @@ pub struct CallContext {
     pub attempt: u16,
     /// Cancelled when the attempt must end now.
     pub cancel: CancellationToken,
+    /// When its first call may not begin any more.
+    slot_end: Option<Instant>,
     usage: Arc<Mutex<Usage>>,
     feedback: Arc<Mutex<Feedback>>,
 }
@@ -100,14 +103,29 @@ pub struct CallContext {
 impl CallContext {
     /// The context of one attempt.
     pub fn new(job_id: JobId, attempt: u16, cancel: CancellationToken) -> Self {
-        Self { job_id, attempt, cancel, usage: Arc::default(), feedback: Arc::default() }
+        Self { job_id, attempt, cancel, slot_end: None, usage: Arc::default(), feedback: Arc::default() }
     }
 
-    /// Counts a call as sent. Called before the request leaves, so that a crash, a timeout or a
-    /// panic after this line is on the books.
-    pub fn call_sent(&self) {
+    /// The same attempt, which has a slot for its call now.
+    #[must_use]
+    pub fn with_slot_end(self, slot_end: Option<Instant>) -> Self {
+        Self { slot_end, ..self }
+    }
+
+    /// Counts a call as sent. Every handler says this right before the request leaves, so that a crash, a
+    /// timeout or a panic after it is on the books.
+    ///
+    /// An error, to be returned as it is, says that the call must not be made: its slot has passed while
+    /// it was prepared, and it could be one too many for its upstream.
+    pub fn begin_call(&self) -> Result<(), JobError> {
+        let is_first = self.usage().calls == 0;
+        if is_first && self.slot_end.is_some_and(|end| Instant::now() > end) {
+            let why = "the call was not ready within its slot: this machine is too busy".into();
+            return Err(JobError::Snooze { delay: Duration::ZERO, why });
+        }
         crate::kill_point::reach("call.sent");
         self.add(Usage { calls: 1, ..Usage::default() });
+        Ok(())
     }
 
     /// Adds the tokens that the upstream says it used.

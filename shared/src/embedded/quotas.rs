@@ -12,7 +12,8 @@ use super::upstream::{Upstream, Waiting};
 use crate::closings::{Closing, Closings};
 use crate::domain::PortError;
 use crate::ports::{
-    Absence, Admission, Ask, CallEnd, FleetQuotas, Lack, Limits, Quotas, Reservation, Turn, UpstreamReport,
+    Absence, Admission, Ask, CallEnd, FleetQuotas, Lack, Limits, Quotas, Reservation, SlotTime, Turn,
+    UpstreamReport,
 };
 use crate::rules::{Pacing, QuotaClosing, QuotaState, Slot, SlotAsk, micros};
 
@@ -81,7 +82,7 @@ impl MemoryQuotas {
     ) -> Result<Result<Admission, PortError>, Duration> {
         let now = self.now();
         let slot = upstream.state().admit(&SlotAsk::of(ask, latest.saturating_sub(now)), now);
-        upstream.answer(ask, slot, now)
+        upstream.answer(ask, slot, now, self.started)
     }
 
     /// Tries once unless somebody who waits goes before. `Err`: a place in the line, if there is
@@ -143,9 +144,8 @@ impl Quotas for MemoryQuotas {
         Ok(upstream.refusal(free_in.min(FULL_RETRY), Lack::Concurrency, 0))
     }
 
-    async fn turn(&self, reservation: &Reservation, slot: Instant) -> Turn {
-        let lateness = self.pacing.lateness(&self.upstream(&reservation.upstream).limits);
-        self.closings.turn(reservation, slot, lateness).await
+    async fn turn(&self, reservation: &Reservation, slot: SlotTime) -> Turn {
+        self.closings.turn(reservation, slot).await
     }
 
     fn give_back(&self, reservation: Reservation) {

@@ -4,14 +4,18 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::line::Line;
 use crate::domain::PortError;
-use crate::ports::{Admission, Ask, Lack, Limits, Reservation, UpstreamReport};
+use crate::ports::{Admission, Ask, Lack, Limits, Reservation, SlotTime, UpstreamReport};
 use crate::rules::{Pacing, QuotaState, Slot, too_large, why};
 
 /// One upstream's quota in memory.
 pub(super) struct Upstream {
-    pub(super) limits: Limits,
+    limits: Limits,
+    /// So much later than its slot a call may start.
+    lateness: Option<Duration>,
     state: Mutex<QuotaState>,
     /// Asks without an answer yet.
     pub(super) waiting: AtomicU32,
@@ -23,6 +27,7 @@ impl Upstream {
     pub(super) fn new(limits: Limits, pacing: Pacing) -> Self {
         Self {
             state: Mutex::new(QuotaState::new(&limits, pacing, 0)),
+            lateness: pacing.lateness(&limits),
             limits,
             waiting: AtomicU32::new(0),
             line: Line::default(),
@@ -34,18 +39,22 @@ impl Upstream {
     }
 
     /// The answer to a slot, if it is one. `Err`: full; the time until a place is free by itself.
+    /// `started`: when time zero was.
     pub(super) fn answer(
         &self,
         ask: &Ask,
         slot: Slot,
         now: u64,
+        started: Instant,
     ) -> Result<Result<Admission, PortError>, Duration> {
         let until = |at: u64| Duration::from_micros(at.saturating_sub(now));
         Ok(match slot {
             Slot::Full { until: at } => return Err(until(at)),
             Slot::At { at, id, probe } => {
                 let reservation = Reservation { id, upstream: ask.upstream.clone(), spend: ask.spend };
-                Ok(Admission::Go { after: until(at), reservation, probe })
+                let begins = started + Duration::from_micros(at);
+                let slot = SlotTime { begins, ends: self.lateness.map(|lateness| begins + lateness) };
+                Ok(Admission::Go { slot, reservation, probe })
             }
             Slot::TooFar { at, lack } => Ok(self.refusal(until(at), lack, now)),
             Slot::Never { lack, limit } => Err(too_large(ask, lack, limit)),

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::labels::{Counted, OfUpstream, Outcome, lack_name, verdict_name};
 use super::{Metrics, times};
 use crate::domain::{Dimension, PortError};
-use crate::ports::{Admission, Ask, CallEnd, Quotas, Reservation, Turn, UpstreamReport};
+use crate::ports::{Admission, Ask, CallEnd, Quotas, Reservation, SlotTime, Turn, UpstreamReport};
 
 /// Millionths of the currency in one.
 const MILLION: f64 = 1e6;
@@ -63,8 +63,10 @@ impl MeteredQuotas {
 
     fn admitted(&self, upstream: &str, admission: &Admission, asked: Duration) {
         let answer = match admission {
-            Admission::Go { after, .. } => {
-                self.waits.get_or_create(&OfUpstream::new(upstream)).observe((asked + *after).as_secs_f64());
+            Admission::Go { slot, .. } => {
+                self.waits
+                    .get_or_create(&OfUpstream::new(upstream))
+                    .observe((asked + slot.wait()).as_secs_f64());
                 "go"
             }
             Admission::NotBefore { lack, .. } => lack_name(*lack),
@@ -115,7 +117,7 @@ impl Quotas for MeteredQuotas {
         Ok(admission)
     }
 
-    async fn turn(&self, reservation: &Reservation, slot: Instant) -> Turn {
+    async fn turn(&self, reservation: &Reservation, slot: SlotTime) -> Turn {
         self.quotas.turn(reservation, slot).await
     }
 

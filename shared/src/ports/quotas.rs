@@ -101,6 +101,9 @@ pub struct Ask {
     pub spend: Spend,
     /// The longest wait the caller will sleep through while it holds its delivery.
     pub hold: Duration,
+    /// The slot is to be so much ahead at least. Zero, unless an answer came after its slot before: then
+    /// as long as the next one may take.
+    pub lead: Duration,
     /// So long after its start the call's place in `concurrency` is free again, even if nobody
     /// settles: somewhat more than the kind's timeout, for a later settlement changes nothing.
     pub slot_ttl: Duration,
@@ -137,13 +140,34 @@ impl CallEnd {
     }
 }
 
+/// When a call may start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SlotTime {
+    /// Not before. It may have passed.
+    pub begins: Instant,
+    /// Not after: it would be one too many in a window. `None`: nothing is counted in windows.
+    pub ends: Option<Instant>,
+}
+
+impl SlotTime {
+    /// How long it is until it begins.
+    pub fn wait(&self) -> Duration {
+        self.begins.saturating_duration_since(Instant::now())
+    }
+
+    /// Whether it has passed.
+    pub fn is_missed(&self) -> bool {
+        self.ends.is_some_and(|ends| Instant::now() > ends)
+    }
+}
+
 /// Answer to an [`Ask`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Admission {
-    /// Call after this wait, which is at most the hold, often zero. The quota is set aside.
+    /// Call in this slot, which begins within the hold, often at once. The quota is set aside.
     Go {
-        /// Sleep exactly this long first.
-        after: Duration,
+        /// Sleep until it begins.
+        slot: SlotTime,
         /// What was set aside.
         reservation: Reservation,
         /// The call tries whether the upstream is well again; the whole fleet waits for its end.
@@ -165,8 +189,8 @@ pub enum Admission {
 pub enum Turn {
     /// The slot has come: call now.
     Now,
-    /// It has passed: this machine was too busy to wake its sleeper in time, and who calls later than its
-    /// slot may be one too many in a window. Give the reservation back, and ask again.
+    /// It has passed: the answer was too long on its way, or this machine too busy to wake its sleeper in
+    /// time. Give the reservation back, and ask again, with a lead.
     Missed,
     /// The upstream closed meanwhile: give the reservation back.
     Closed {
@@ -252,7 +276,7 @@ pub trait Quotas: Send + Sync {
     /// Sleeps until the slot of an [`Admission::Go`], and wakes sooner if the upstream closes after the
     /// reservation was made: a pause begins or gets longer, the breaker opens. Whoever cannot hear of
     /// that, because a server is out of reach, sleeps on.
-    async fn turn(&self, reservation: &Reservation, slot: Instant) -> Turn;
+    async fn turn(&self, reservation: &Reservation, slot: SlotTime) -> Turn;
 
     /// Ends a reservation whose call was not made and will not be: all of it is free again, the call
     /// itself included. It is no overrun to lose this: what was set aside then stays used.

@@ -35,13 +35,13 @@ struct Open {
 }
 
 impl Kept {
-    /// The share admitted a call that begins within `after`.
-    pub(super) fn admitted(&mut self, id: u64, ask: &Ask, after: Duration) {
+    /// The share admitted a call that begins then.
+    pub(super) fn admitted(&mut self, id: u64, ask: &Ask, begins: Instant) {
         let now = Instant::now();
         // Calls of attempts that were broken off never end here.
         self.open.retain(|_, call| call.ends > now);
         let (tenant, model) = (ask.tenant.clone(), ask.model.clone());
-        let ends = now + after + ask.slot_ttl;
+        let ends = begins + ask.slot_ttl;
         self.open.insert(id, Open { tenant, model, spend: ask.spend, ends });
     }
 

@@ -7,7 +7,6 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::future::join_all;
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
 
 use super::kept::Kept;
 use super::limits::{all_rates, share_of};
@@ -16,7 +15,7 @@ use super::watch;
 use crate::domain::{Dimension, PortError, Verdict};
 use crate::embedded::MemoryQuotas;
 use crate::ports::{
-    Admission, Ask, CallEnd, FleetQuotas, Lack, Limits, Quotas, Reservation, Turn, UpstreamReport,
+    Admission, Ask, CallEnd, FleetQuotas, Lack, Limits, Quotas, Reservation, SlotTime, Turn, UpstreamReport,
 };
 use crate::rules::{Pacing, pause_after};
 
@@ -170,16 +169,16 @@ impl Inner {
             }
             answer => answer?,
         };
-        let Admission::Go { after, mut reservation, probe } = admission else { return Ok(admission) };
+        let Admission::Go { slot, mut reservation, probe } = admission else { return Ok(admission) };
         let Some(mut kept) = self.kept(&ask.upstream) else { return Ok(in_doubt()) };
         // Under this lock: what the fleet's quota will be told of is complete when the standing changes.
         if self.reach.standing() != Standing::Share {
             self.own.give_back(reservation);
             return Ok(in_doubt());
         }
-        kept.admitted(reservation.id, &ask, after);
+        kept.admitted(reservation.id, &ask, slot.begins);
         reservation.id |= OWN;
-        Ok(Admission::Go { after, reservation, probe })
+        Ok(Admission::Go { slot, reservation, probe })
     }
 
     /// Reports while the fleet's quota is out of reach.
@@ -217,7 +216,7 @@ impl Quotas for StaticShare {
         }
     }
 
-    async fn turn(&self, reservation: &Reservation, slot: Instant) -> Turn {
+    async fn turn(&self, reservation: &Reservation, slot: SlotTime) -> Turn {
         match own(reservation) {
             Some(own) => self.inner.own.turn(&own, slot).await,
             None => self.inner.fleet.turn(reservation, slot).await,

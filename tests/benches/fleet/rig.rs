@@ -40,7 +40,7 @@ impl Kind for Noop {
     type Output = Value;
 
     async fn perform(&self, _args: Value, context: &CallContext) -> Result<Done<Value>, JobError> {
-        context.call_sent();
+        context.begin_call()?;
         Ok(Done::new(json!({ "ok": true })))
     }
 }
@@ -57,7 +57,7 @@ impl Kind for Wait {
     type Output = Value;
 
     async fn perform(&self, _args: Value, context: &CallContext) -> Result<Done<Value>, JobError> {
-        context.call_sent();
+        context.begin_call()?;
         sleep(CALL).await;
         Ok(Done::new(json!({ "ok": true })))
     }

@@ -12,6 +12,7 @@ mod http;
 mod http_json;
 mod insight;
 mod json_calls;
+mod late_calls;
 mod on_open;
 mod openai;
 mod pipelines;

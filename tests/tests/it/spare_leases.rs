@@ -23,7 +23,7 @@ impl Kind for Work {
     type Output = Value;
 
     async fn perform(&self, args: Value, context: &CallContext) -> Result<Done<Value>, JobError> {
-        context.call_sent();
+        context.begin_call()?;
         Ok(Done::new(args))
     }
 }

@@ -12,8 +12,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use fleetline_shared::domain::PortError;
-use fleetline_shared::ports::{Admission, Ask, CallEnd, Quotas, Reservation, Turn, UpstreamReport};
-use tokio::time::Instant;
+use fleetline_shared::ports::{Admission, Ask, CallEnd, Quotas, Reservation, SlotTime, Turn, UpstreamReport};
 
 /// Calls that are remembered.
 const MEMORY: usize = 256;
@@ -95,7 +94,7 @@ impl Quotas for GuessedQuotas {
         Ok(admission)
     }
 
-    async fn turn(&self, reservation: &Reservation, slot: Instant) -> Turn {
+    async fn turn(&self, reservation: &Reservation, slot: SlotTime) -> Turn {
         self.quotas.turn(reservation, slot).await
     }
 

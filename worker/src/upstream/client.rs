@@ -131,7 +131,7 @@ impl UpstreamClient {
 
     async fn send(&self, request: Request, context: &CallContext) -> Result<Answer, JobError> {
         let host = request.url().origin().ascii_serialization();
-        context.call_sent();
+        context.begin_call()?;
         let sent = self.http.execute(request).await;
         let mut response = sent.map_err(|error| self.unanswered(&host, error, None))?;
         let (status, headers) = (response.status(), response.headers().clone());

@@ -128,12 +128,15 @@ impl QuotaCall<'_> {
         call.arg(limits_text(limits, *pacing)).arg(self.lead.min(MOST));
         for op in ops {
             match op {
-                Op::Ask(SlotAsk { spend, hold, ttl, tenant, model }) => {
+                Op::Ask(SlotAsk { spend, hold, lead, ttl, tenant, model }) => {
                     call.arg("ask");
                     for units in [spend.input_tokens, spend.output_tokens, spend.money] {
                         call.arg(units.min(MOST_UNITS));
                     }
-                    call.arg(hold.min(&MOST)).arg(ttl.min(&MOST)).arg(name_text(tenant)).arg(name_text(model))
+                    for time in [hold, lead, ttl] {
+                        call.arg(time.min(&MOST));
+                    }
+                    call.arg(name_text(tenant)).arg(name_text(model))
                 }
                 Op::Settle { id, end } => call.arg("settle").arg(id).arg(&end_args(end)),
                 Op::GiveBack { id } => call.arg("give-back").arg(id),

@@ -268,8 +268,8 @@ impl Desk {
                     if probe {
                         self.probes.insert((work.upstream.clone(), id));
                     }
-                    let go = Admission::Go { after: until(at), reservation, probe };
-                    Ok(Granted::new(go, self.clock.instant(at), self.own.clone()))
+                    let slot = self.clock.slot(at, self.config.lateness(&work.upstream));
+                    Ok(Granted::new(Admission::Go { slot, reservation, probe }, self.own.clone()))
                 }
                 Slot::TooFar { at, lack } => {
                     let why = why(lack, &note);

@@ -30,14 +30,13 @@ use tokio::time::Instant;
 use self::answer::{Answer, Answers, read};
 use self::call::{Op, PORT, QuotaCall, SCRIPT};
 use self::desk::{Desk, Message};
-use self::granted::Granted;
 use self::lane::Asked;
 use self::listening::Listening;
 use super::Redis;
 use super::script::{self, unexpected};
 use crate::closings::Closings;
 use crate::domain::PortError;
-use crate::ports::{Admission, Ask, CallEnd, Limits, Quotas, Reservation, Turn, UpstreamReport};
+use crate::ports::{Admission, Ask, CallEnd, Limits, Quotas, Reservation, SlotTime, Turn, UpstreamReport};
 use crate::rules::{Pacing, micros};
 
 /// Quotas in Redis.
@@ -131,12 +130,6 @@ impl RedisQuotas {
         Self { config, desk, closings: Arc::default(), listening: OnceLock::new() }
     }
 
-    async fn ask(&self, ask: Ask, deadline: Instant) -> Result<Granted, PortError> {
-        let (answer, granted) = oneshot::channel();
-        self.desk.send(Message::Ask(Asked { ask, deadline, answer })).map_err(|_| ended())?;
-        granted.await.map_err(|_| ended())?
-    }
-
     async fn change(&self, message: impl FnOnce(desk::Done) -> Message) -> Result<(), PortError> {
         let (done, answer) = oneshot::channel();
         self.desk.send(message(done)).map_err(|_| ended())?;
@@ -170,20 +163,13 @@ impl Quotas for RedisQuotas {
         self.listening
             .get_or_init(|| Listening::start(self.config.redis.clone(), Arc::clone(&self.closings)));
         let deadline = Instant::now() + ask.hold;
-        let lateness = self.config.lateness(&ask.upstream);
-        let granted = self.ask(ask.clone(), deadline).await?;
-        if !granted.is_missed(lateness) {
-            return Ok(granted.take());
-        }
-        // An answer that took too long to come is given back, as one that nobody takes: before the next
-        // ask, in whose way it would be.
-        drop(granted);
-        Ok(self.ask(ask, deadline).await?.take())
+        let (answer, granted) = oneshot::channel();
+        self.desk.send(Message::Ask(Asked { ask, deadline, answer })).map_err(|_| ended())?;
+        Ok(granted.await.map_err(|_| ended())??.take())
     }
 
-    async fn turn(&self, reservation: &Reservation, slot: Instant) -> Turn {
-        let lateness = self.config.lateness(&reservation.upstream);
-        self.closings.turn(reservation, slot, lateness).await
+    async fn turn(&self, reservation: &Reservation, slot: SlotTime) -> Turn {
+        self.closings.turn(reservation, slot).await
     }
 
     fn give_back(&self, reservation: Reservation) {

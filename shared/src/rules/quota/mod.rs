@@ -35,7 +35,7 @@ pub use discovery::FoundTerms;
 use meter::Meter;
 pub use meters::METERED;
 use meters::Meters;
-pub use pacing::{Pacing, micros};
+pub use pacing::{LEAST_LATENESS, Pacing, micros};
 pub use state::QuotaState;
 pub use tell::QuotaClosing;
 pub use throttle::pause_after;
@@ -54,6 +54,8 @@ pub struct SlotAsk {
     pub spend: Spend,
     /// Longest wait that is still a yes.
     pub hold: u64,
+    /// Shortest wait.
+    pub lead: u64,
     /// From its slot on, how long the call can take at most.
     pub ttl: u64,
     /// For whom.
@@ -66,7 +68,8 @@ impl SlotAsk {
     /// What is left of an ask when its hold is so many microseconds.
     pub fn of(ask: &Ask, hold: u64) -> Self {
         let (tenant, model) = (ask.tenant.clone(), ask.model.clone().unwrap_or_default());
-        Self { spend: ask.spend, hold, ttl: micros(ask.slot_ttl), tenant, model }
+        let (lead, ttl) = (micros(ask.lead), micros(ask.slot_ttl));
+        Self { spend: ask.spend, hold, lead, ttl, tenant, model }
     }
 }
 

@@ -6,8 +6,9 @@ use super::METERED;
 use crate::domain::Dimension;
 use crate::ports::{Limits, Rate};
 
-/// Timers are no better on a machine that does other things.
-const LEAST_LATENESS: Duration = Duration::from_millis(10);
+/// So much later than its slot a call may start whatever the margin: timers are no better on a machine that
+/// does other things.
+pub const LEAST_LATENESS: Duration = Duration::from_millis(10);
 
 /// How closely a limit is approached.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -53,7 +53,7 @@ impl UnderWay {
     /// The ask that it would have been.
     pub(crate) fn ask(&self) -> SlotAsk {
         let (tenant, model) = (self.tenant.clone(), self.model.clone().unwrap_or_default());
-        SlotAsk { spend: self.spend, hold: 0, ttl: micros(self.ends_in), tenant, model }
+        SlotAsk { spend: self.spend, hold: 0, lead: 0, ttl: micros(self.ends_in), tenant, model }
     }
 
     /// What is set aside for it under a number.

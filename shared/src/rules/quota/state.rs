@@ -89,9 +89,10 @@ impl QuotaState {
         self.parts.prepare(&parts, spend, now);
         let before = self.claim.and_then(|claim| claim.goes_before(spend, now));
         let (at, lack) = self.next_slot(&parts, spend, before.unwrap_or_default(), now);
+        let at = at.max(now.saturating_add(ask.lead));
         // What is behind a claim is not given a slot ahead of time: the claim would come after it.
         let hold = if before.is_some() { 0 } else { ask.hold };
-        let too_far = at > now.saturating_add(hold);
+        let too_far = at > now.saturating_add(hold.max(ask.lead));
         if before.is_none() {
             self.claim =
                 self.claimed(spend, lack, ask.hold).filter(|_| too_far).map(|of| Claim::new(spend, of, at));

@@ -72,8 +72,8 @@ fn history() -> impl Strategy<Value = History> {
 async fn call_on(quotas: Arc<dyn Quotas>, history: Arc<History>, calls: Arc<Mutex<Vec<Call>>>) {
     loop {
         match quotas.admit(ask(history.tokens)).await {
-            Ok(Admission::Go { after, reservation, .. }) => {
-                if quotas.turn(&reservation, Instant::now() + after).await != Turn::Now {
+            Ok(Admission::Go { slot, reservation, .. }) => {
+                if quotas.turn(&reservation, slot).await != Turn::Now {
                     quotas.give_back(reservation);
                     continue;
                 }

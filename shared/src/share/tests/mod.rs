@@ -10,13 +10,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use super::StaticShare;
 use crate::domain::{PortError, Spend};
 use crate::embedded::MemoryQuotas;
 use crate::ports::{
-    Absence, Admission, Ask, CallEnd, FleetQuotas, Limits, Quotas, Rate, Reservation, Turn, UpstreamReport,
+    Absence, Admission, Ask, CallEnd, FleetQuotas, Limits, Quotas, Rate, Reservation, SlotTime, Turn,
+    UpstreamReport,
 };
 use crate::rules::Pacing;
 
@@ -74,7 +75,7 @@ impl Quotas for Switched {
         self.there().await?.admit(ask).await
     }
 
-    async fn turn(&self, reservation: &Reservation, slot: Instant) -> Turn {
+    async fn turn(&self, reservation: &Reservation, slot: SlotTime) -> Turn {
         let quotas = Arc::clone(&self.quotas.lock().unwrap_or_else(PoisonError::into_inner));
         quotas.turn(reservation, slot).await
     }
@@ -121,6 +122,7 @@ fn ask(tokens: u64) -> Ask {
         priority: 0,
         spend: Spend { input_tokens: tokens, output_tokens: 0, money: 0 },
         hold: HOLD,
+        lead: Duration::ZERO,
         slot_ttl: Duration::from_mins(1),
     }
 }

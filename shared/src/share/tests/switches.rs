@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::{Switched, UPSTREAM, ask, per};
 use crate::domain::{Spend, Verdict};
@@ -23,8 +23,8 @@ fn limits() -> Limits {
 async fn go(quotas: &StaticShare) -> Reservation {
     for _ in 0..100 {
         match quotas.admit(ask(1)).await.unwrap() {
-            Admission::Go { reservation, after, .. } => {
-                sleep(after).await;
+            Admission::Go { reservation, slot, .. } => {
+                sleep_until(slot.begins).await;
                 return reservation;
             }
             Admission::NotBefore { wait, .. } => sleep(wait).await,

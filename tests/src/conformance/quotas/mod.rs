@@ -11,8 +11,8 @@ pub use breaker::{
 };
 pub use found::{places_are_found, what_answers_state_is_a_limit};
 pub use turns::{
-    what_is_given_back_is_free, who_sleeps_hears_of_a_pause, who_sleeps_hears_of_an_open_breaker,
-    who_was_let_in_during_a_pause_sleeps_on,
+    a_slot_is_so_far_ahead_as_it_is_asked_for, what_is_given_back_is_free, who_sleeps_hears_of_a_pause,
+    who_sleeps_hears_of_an_open_breaker, who_was_let_in_during_a_pause_sleeps_on,
 };
 pub use windows::{
     a_restart_stays_within_the_limit, no_window_is_over_the_limit, the_limit_is_used_to_the_full,
@@ -63,6 +63,7 @@ macro_rules! quotas_conformance {
                 who_sleeps_hears_of_an_open_breaker,
                 who_was_let_in_during_a_pause_sleeps_on,
                 what_is_given_back_is_free,
+                a_slot_is_so_far_ahead_as_it_is_asked_for,
                 a_failing_upstream_is_left_alone,
                 a_429_never_opens_the_breaker,
                 one_call_of_the_fleet_tries,
@@ -128,6 +129,7 @@ impl Bench {
             priority: 0,
             spend: guess(tokens),
             hold: unit * hold,
+            lead: Duration::ZERO,
             slot_ttl: unit * 1_000,
         }
     }
@@ -139,8 +141,8 @@ impl Bench {
     /// Asks, and waits for the slot.
     async fn go(&self, tokens: u64, hold: u32) -> Reservation {
         match self.admit(tokens, hold).await {
-            Admission::Go { after, reservation, .. } => {
-                tokio::time::sleep(after).await;
+            Admission::Go { slot, reservation, .. } => {
+                tokio::time::sleep_until(slot.begins).await;
                 reservation
             }
             refused @ Admission::NotBefore { .. } => panic!("{refused:?}"),
@@ -200,7 +202,7 @@ pub async fn an_upstream_without_limits_goes_at_once(fixture: &dyn QuotasFixture
         for _ in 0..100 {
             let ask = Ask { upstream: name.into(), ..bench.ask(1_000_000, 0) };
             let answer = bench.quotas.admit(ask).await.unwrap();
-            assert!(matches!(answer, Admission::Go { after: Duration::ZERO, .. }), "{answer:?}");
+            assert!(matches!(answer, Admission::Go { slot, .. } if slot.wait().is_zero()), "{answer:?}");
         }
     }
     assert_eq!(bench.report().await.in_flight, 100);
@@ -213,9 +215,10 @@ pub async fn slots_are_given_in_the_order_of_asking(fixture: &dyn QuotasFixture)
     let (mut last, mut ids) = (Instant::now(), Vec::new());
     for tokens in [70, 5, 120, 0, 33, 60, 1, 90, 20] {
         let asked = Instant::now();
-        let Admission::Go { after, reservation, .. } = bench.admit(tokens, 1_000).await else {
+        let Admission::Go { slot, reservation, .. } = bench.admit(tokens, 1_000).await else {
             panic!("the hold is long enough for all");
         };
+        let after = slot.wait();
         // The answer took a while: the slot lies between these.
         let (earliest, latest) = (asked + after, Instant::now() + after);
         assert!(latest + fixture.jitter() >= last, "{latest:?} goes before {last:?}");

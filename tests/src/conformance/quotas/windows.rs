@@ -55,7 +55,8 @@ impl Demand {
             let (earliest, latest, reservation) = loop {
                 let asked = Instant::now();
                 match self.bench.admit(guess, 1).await {
-                    Admission::Go { after, reservation, .. } => {
+                    Admission::Go { slot, reservation, .. } => {
+                        let after = slot.wait();
                         let latest = Instant::now() + after;
                         sleep(after).await;
                         break (asked + after, latest, reservation);

@@ -5,12 +5,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use fleetline_shared::domain::{JobId, PortError, Spend};
-use fleetline_shared::ports::{Acquired, Admission, Ask, CallEnd, Holder, Leases, Limits, Quotas, Rate};
+use fleetline_shared::ports::{
+    Acquired, Admission, Ask, CallEnd, Holder, Leases, Limits, Quotas, Rate, Turn,
+};
 use fleetline_shared::redis::{Redis, RedisLeases, RedisOptions, RedisQuotas};
 use fleetline_tests::chaos::proxy::{Link, Proxy, Way};
 use fleetline_tests::conformance::Pace;
 use fleetline_tests::services::{self, PrivateServers, Server};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::connect;
 
@@ -28,6 +30,7 @@ pub(super) fn ask(hold: Duration) -> Ask {
         priority: 0,
         spend: Spend::default(),
         hold,
+        lead: Duration::ZERO,
         slot_ttl: TTL,
     }
 }
@@ -104,7 +107,8 @@ async fn leases_that_are_lost_are_taken_again() {
     assert!(matches!(answer, Acquired::Held { .. }), "{answer:?}");
 }
 
-/// The one place is free again before it is asked for anew.
+/// Its slot has passed: whoever gives it back finds the one place free, and asks for a slot so far ahead that
+/// the answer is there in time.
 #[tokio::test]
 async fn an_answer_that_comes_too_late_is_in_nobodys_way() {
     let url = &services::shared().redis;
@@ -115,13 +119,19 @@ async fn an_answer_that_comes_too_late_is_in_nobodys_way() {
     let quotas = RedisQuotas::new(redis, BTreeMap::from([("api".to_owned(), limits)]));
     // The first slot of a new state is a while ahead, the next one is not.
     let first = quotas.admit(ask(Duration::from_secs(10))).await.unwrap();
-    let Admission::Go { after, reservation, .. } = first else { panic!("{first:?}") };
-    sleep(after).await;
+    let Admission::Go { slot, reservation, .. } = first else { panic!("{first:?}") };
+    sleep_until(slot.begins).await;
     quotas.settle(reservation, CallEnd::unknown(None)).await.unwrap();
     let late = Way::Slow { delay: Duration::from_millis(100), bytes_per_second: None };
     proxy.set(Link::Through { to_server: Way::Pass, to_client: late });
-    let answer = quotas.admit(ask(Duration::from_secs(1))).await.unwrap();
-    assert!(matches!(answer, Admission::Go { .. }), "{answer:?}");
+    let late = quotas.admit(ask(Duration::from_secs(1))).await.unwrap();
+    let Admission::Go { slot, reservation, .. } = late else { panic!("{late:?}") };
+    assert_eq!(quotas.turn(&reservation, slot).await, Turn::Missed);
+    quotas.give_back(reservation);
+    let lead = Duration::from_millis(500);
+    let answer = quotas.admit(Ask { lead, ..ask(Duration::from_secs(1)) }).await.unwrap();
+    let Admission::Go { slot, reservation, .. } = answer else { panic!("{answer:?}") };
+    assert_eq!(quotas.turn(&reservation, slot).await, Turn::Now);
 }
 
 fn flush(servers: &PrivateServers) {
@@ -139,7 +149,8 @@ pub(super) async fn call_on(quotas: Arc<dyn Quotas>, starts: Arc<Mutex<Vec<Start
     loop {
         let asked = Instant::now();
         match quotas.admit(ask(RATE.window / 10)).await {
-            Ok(Admission::Go { after, reservation, .. }) => {
+            Ok(Admission::Go { slot, reservation, .. }) => {
+                let after = slot.wait();
                 let latest = Instant::now() + after;
                 sleep(after).await;
                 starts.lock().unwrap().push((asked + after, latest));

@@ -90,6 +90,7 @@ async fn quotas() {
                         priority: 0,
                         spend,
                         hold: Duration::ZERO,
+                        lead: Duration::ZERO,
                         slot_ttl: Duration::from_mins(1),
                     };
                     if let Admission::Go { reservation, .. } = quotas.admit(ask).await.unwrap() {

@@ -29,6 +29,7 @@ enum Step {
         /// Of requests' tokens, of answers' tokens, of money.
         units: [u64; 3],
         hold: u64,
+        lead: u64,
         ttl: u64,
         tenant: u8,
         model: u8,
@@ -50,14 +51,22 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     let thousandths = || prop_oneof![6 => 0u64..100, 2 => 0u64..=1_000, 1 => 1_001u64..1_100];
     let units = [thousandths(), thousandths(), thousandths()];
-    let ask = (units, 0u64..3 * SECOND, 1u64..20 * SECOND, 0u8..4, 0u8..3);
+    let lead = prop_oneof![6 => Just(0), 1 => 0u64..4 * SECOND];
+    let ask = (units, 0u64..3 * SECOND, lead, 1u64..20 * SECOND, 0u8..4, 0u8..3);
     let percents = prop_oneof![Just(None), (0u64..=100).prop_map(Some), (100u64..400).prop_map(Some)];
     let verdict = prop_oneof![
         5 => Just(Verdict::Healthy), 4 => Just(Verdict::Failing), 1 => Just(Verdict::RateLimited),
         1 => Just(Verdict::Unknown),
     ];
     let took = prop_oneof![6 => (SECOND..2 * SECOND).prop_map(Some), 3 => (0..10 * SECOND).prop_map(Some), 1 => Just(None), 1 => Just(Some(u64::MAX / 16))];
-    let ask = ask.prop_map(|(units, hold, ttl, tenant, model)| Step::Ask { units, hold, ttl, tenant, model });
+    let ask = ask.prop_map(|(units, hold, lead, ttl, tenant, model)| Step::Ask {
+        units,
+        hold,
+        lead,
+        ttl,
+        tenant,
+        model,
+    });
     prop_oneof![
         16 => ask.clone(),
         12 => (any::<prop::sample::Index>(), percents, verdict, took, feedback())
@@ -193,7 +202,7 @@ struct Twins {
 impl Twins {
     fn op(&self, step: &Step) -> Op {
         match step {
-            Step::Ask { units, hold, ttl, tenant, model } => {
+            Step::Ask { units, hold, lead, ttl, tenant, model } => {
                 let of = |rate: Option<Rate>, thousandths: u64| {
                     let amount = rate.map_or(1_000, |rate| rate.amount);
                     u64::try_from(u128::from(amount) * u128::from(thousandths) / 1_000).unwrap()
@@ -204,7 +213,7 @@ impl Twins {
                     money: of(self.limits.budget, units[2]),
                 };
                 let (tenant, model) = (format!("tenant\n{tenant}"), model_name(&model.to_string()));
-                Op::Ask(SlotAsk { spend, hold: *hold, ttl: *ttl, tenant, model })
+                Op::Ask(SlotAsk { spend, hold: *hold, lead: *lead, ttl: *ttl, tenant, model })
             }
             Step::Settle(which, percent, verdict, took, feedback) => {
                 let (id, spend) = self.one_given(*which);
@@ -383,6 +392,7 @@ fn calm() -> impl Strategy<Value = (Limits, Vec<(u64, Vec<Step>)>)> {
     let ask = (20 * SECOND..60 * SECOND).prop_map(|ttl| Step::Ask {
         units: [0; 3],
         hold: 0,
+        lead: 0,
         ttl,
         tenant: 0,
         model: 0,

@@ -282,6 +282,7 @@ impl<'p> World<'p> {
         let ask = SlotAsk {
             spend: Spend { input_tokens: job.size.estimate, ..Spend::default() },
             hold: HOLD,
+            lead: 0,
             ttl: if self.plan.mutant == Some(Mutant::PlacesFreedEarly) { SECOND } else { self.plan.ttl },
             tenant: format!("tenant-{}", job.tenant),
             model: String::new(),

@@ -92,9 +92,9 @@ async fn job(quotas: Arc<GuessedQuotas>, used: u64, took: Duration, began: Insta
     loop {
         let spend = Spend { input_tokens: INPUT, output_tokens: GUESS, money: 0 };
         match quotas.admit(ask("m", spend, HOLD)).await.unwrap() {
-            Admission::Go { after, reservation, .. } => {
+            Admission::Go { slot, reservation, .. } => {
                 let (admitted, aside) = (began.elapsed(), reservation.spend.tokens());
-                sleep(after).await;
+                sleep(slot.wait()).await;
                 let at = began.elapsed();
                 sleep(took).await;
                 let ended = began.elapsed();

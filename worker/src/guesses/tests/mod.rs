@@ -23,6 +23,7 @@ fn ask(model: &str, spend: Spend, hold: Duration) -> Ask {
         priority: 0,
         spend,
         hold,
+        lead: Duration::ZERO,
         slot_ttl: WINDOW * 2,
     }
 }

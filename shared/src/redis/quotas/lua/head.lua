@@ -19,7 +19,7 @@
 --            metered with these in ten-thousandths (discovery.lua), `adaptive MIN MAX` (adaptive.lua)
 -- ARGV[5]  longest time for which anybody may have been given a slot ahead, microseconds
 -- ARGV[6…] any number of these, done in their order:
---            ask INPUT OUTPUT MONEY HOLD TTL TENANT MODEL       (MODEL empty: none)
+--            ask INPUT OUTPUT MONEY HOLD LEAD TTL TENANT MODEL  (MODEL empty: none)
 --            settle ID USED VERDICT PAUSE TOOK STANDINGS
 --              USED: `INPUT OUTPUT MONEY`, or empty: unknown. VERDICT: h healthy, f failing,
 --              r rate limited, u unknown. PAUSE: for how long a 429 pauses. TOOK: the call's

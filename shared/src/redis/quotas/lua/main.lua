@@ -1,7 +1,7 @@
 
 -- The answers: `state.rs`.
 
-local function admit(spend, hold, ttl, tenant, model, now)
+local function admit(spend, hold, lead, ttl, tenant, model, now)
   local names, opened = parts_of(tenant, model, now)
   local refused = never(spend, opened)
   if refused then
@@ -26,7 +26,8 @@ local function admit(spend, hold, ttl, tenant, model, now)
   end
   local before = claimed_before(spend, now)
   local at, lack, whole = next_slot(opened, spend, before, now)
-  local too_far = at > now + (before and 0 or hold)
+  at = max(at, now + lead)
+  local too_far = at > now + max(before and 0 or hold, lead)
   if not before then
     set_claim(too_far and whole, spend, hold, at)
   end
@@ -76,7 +77,7 @@ forget_idle(now)
 local answers = { now, was_empty and 1 or 0 }
 local place = 6
 -- How many arguments each takes, with its name.
-local WIDTH = { ask = 8, settle = 7, ['give-back'] = 2, resume = 3, begun = 7, pause = 3, report = 1 }
+local WIDTH = { ask = 9, settle = 7, ['give-back'] = 2, resume = 3, begun = 7, pause = 3, report = 1 }
 local ends = {}
 while ARGV[place] do
   local what = ARGV[place]
@@ -99,7 +100,7 @@ while ARGV[place] do
   local what, answer = argument(), nil
   if what == 'ask' then
     local spend = new_spend(number(), number(), number())
-    answer = admit(spend, number(), number(), argument(), argument(), now)
+    answer = admit(spend, number(), number(), number(), argument(), argument(), now)
   elseif what == 'settle' then
     answer = settle(argument(), argument(), argument(), number(), number(), argument(), now)
   elseif what == 'give-back' then
