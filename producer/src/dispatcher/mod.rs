@@ -14,6 +14,7 @@ use std::time::Duration;
 use fleetline_shared::domain::{Envelope, PortError, Weights};
 use fleetline_shared::kill_point;
 use fleetline_shared::ports::{Broker, DispatchAsk, DispatchLedger, FinishLedger, Quotas, Scope};
+use futures_util::future::try_join_all;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -63,6 +64,35 @@ pub struct Dispatcher {
 struct Line {
     kind: String,
     window: Window,
+    /// Messages that may not be on it yet.
+    under_way: usize,
+    /// Messages for it fail and are tried again: until they are through there are to be no further ones.
+    is_troubled: bool,
+    /// Messages that wait on it or are under way.
+    waiting: usize,
+    /// How often it was filled.
+    rounds: usize,
+}
+
+impl Line {
+    fn new(kind: &str, window: Window) -> Self {
+        Self { kind: kind.to_owned(), window, under_way: 0, is_troubled: false, waiting: 0, rounds: 0 }
+    }
+
+    /// Looks how much waits. What lands after `under_way` was counted is counted twice, and not as taken.
+    async fn look(&mut self, broker: &dyn Broker) -> Result<(), PortError> {
+        let ready = broker.depth(&self.kind).await?.ready;
+        self.window.look(Instant::now(), ready, self.under_way);
+        self.waiting = ready + self.under_way;
+        Ok(())
+    }
+
+    /// Jobs that may be handed out at once. `None`: no more than a handful, but a transaction and a burst of
+    /// messages have a price of their own.
+    fn room(&self) -> Option<usize> {
+        let room = self.window.size().saturating_sub(self.waiting);
+        (room > 0 && room >= self.window.size() / 4).then_some(room.min(BATCH))
+    }
 }
 
 impl Dispatcher {
@@ -71,11 +101,8 @@ impl Dispatcher {
     /// may miss. Errors are logged and tried again.
     pub async fn run(self, drain: CancellationToken) {
         let mut changes = self.ledger.changes();
-        let mut lines: Vec<_> = self
-            .kinds
-            .iter()
-            .map(|kind| Line { kind: kind.clone(), window: Window::new(self.options.window) })
-            .collect();
+        let line = |kind: &String| Line::new(kind, Window::new(self.options.window));
+        let mut lines: Vec<_> = self.kinds.iter().map(line).collect();
         let mut pace = Pace::new(self.options.hold, self.options.detours.clone());
         let mut publishing = Publishing::new(&self.broker, &self.finishes, drain.clone());
         while !drain.is_cancelled() {
@@ -105,14 +132,22 @@ impl Dispatcher {
         pace: &mut Pace,
         publishing: &mut Publishing,
     ) -> Result<Duration, PortError> {
-        // Asked before the lines are filled: a job that becomes due in between is either filled in
-        // or waited for.
-        let due = self.ledger.next_due(self.options.scope).await?;
-        let mut allowed = pace.look(&*self.quotas).await?;
+        for line in &mut *lines {
+            line.under_way = publishing.under_way(&line.kind);
+            line.is_troubled = publishing.is_troubled(&line.kind);
+        }
+        // All is asked at the same time, and before the lines are filled: a job that becomes due in between
+        // is either filled in or waited for.
+        let looks = lines.iter_mut().filter(|line| !line.is_troubled).map(|line| line.look(&*self.broker));
+        let (due, mut allowed, _) = tokio::try_join!(
+            self.ledger.next_due(self.options.scope),
+            pace.look(&*self.quotas),
+            try_join_all(looks)
+        )?;
         let look_in = allowed.look_in.into_iter().chain(due).min();
         let mut pause = look_in.map_or(self.options.poll, |wait| wait.min(self.options.poll));
         for line in lines {
-            if self.fill(line, pace, &mut allowed, publishing).await? {
+            if line.is_troubled || self.fill(line, pace, &mut allowed, publishing).await? {
                 pause = pause.min(line.window.next_look());
             }
         }
@@ -127,35 +162,29 @@ impl Dispatcher {
         allowed: &mut Allowed,
         publishing: &mut Publishing,
     ) -> Result<bool, PortError> {
-        if publishing.is_troubled(&line.kind) {
-            return Ok(true);
-        }
-        // In this order: what lands in between is counted twice, and not as taken.
-        let under_way = publishing.under_way(&line.kind);
-        let ready = self.broker.depth(&line.kind).await?.ready;
-        line.window.look(Instant::now(), ready, under_way);
-        let mut waiting = ready + under_way;
-        // First what has no limit, then the others, each as far as it may.
-        let limited: Vec<_> = allowed.some.keys().cloned().collect();
-        for upstream in std::iter::once(None).chain(limited.into_iter().map(Some)) {
+        // First all that may have more jobs than there is room for, together.
+        let mut scarce = loop {
+            let Some(room) = line.room() else { return Ok(true) };
+            let (scarce, skip) = (allowed.scarce(room), allowed.none_and_scarce(room));
+            let envelopes = self.take(&line.kind, room, skip).await?;
+            let taken = hand_out(line, envelopes, pace, allowed, publishing).await;
+            if taken < room {
+                break scarce;
+            }
+        };
+        // Then the others, each as far as it may. Another one begins each time: there may not be room for all.
+        let first = line.rounds.checked_rem(scarce.len()).unwrap_or(0);
+        line.rounds = line.rounds.wrapping_add(1);
+        scarce.rotate_left(first);
+        for upstream in &scarce {
             loop {
-                let room = line.window.size().saturating_sub(waiting);
-                // Not for a handful: a transaction and a burst of messages have a price of their own.
-                if room == 0 || room < line.window.size() / 4 {
-                    return Ok(true);
-                }
-                let limit = room.min(BATCH).min(allowed.jobs(upstream.as_deref()));
+                let Some(room) = line.room() else { return Ok(true) };
+                let limit = room.min(allowed.jobs(upstream));
                 if limit == 0 {
                     break;
                 }
-                let envelopes = self.take(&line.kind, limit, allowed.others(upstream.as_deref())).await?;
-                let taken = envelopes.len();
-                waiting += taken;
-                line.window.published(taken);
-                pace.note(&envelopes, Instant::now());
-                allowed.note(&envelopes);
-                publishing.start(&line.kind, envelopes).await;
-                if taken < limit {
+                let envelopes = self.take(&line.kind, limit, allowed.others(upstream)).await?;
+                if hand_out(line, envelopes, pace, allowed, publishing).await < limit {
                     break;
                 }
             }
@@ -180,4 +209,21 @@ impl Dispatcher {
         kill_point::reach("dispatch.after_commit");
         Ok(envelopes)
     }
+}
+
+/// Puts jobs on their way to the line; answers how many.
+async fn hand_out(
+    line: &mut Line,
+    envelopes: Vec<Envelope>,
+    pace: &mut Pace,
+    allowed: &mut Allowed,
+    publishing: &mut Publishing,
+) -> usize {
+    let taken = envelopes.len();
+    line.waiting += taken;
+    line.window.published(taken);
+    pace.note(&envelopes, Instant::now());
+    allowed.note(&envelopes);
+    publishing.start(&line.kind, envelopes).await;
+    taken
 }

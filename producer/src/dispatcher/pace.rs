@@ -54,14 +54,26 @@ pub(super) struct Allowed {
 }
 
 impl Allowed {
-    /// Jobs that may be handed out for an upstream with a limit; `None`: for all without one.
-    pub(super) fn jobs(&self, upstream: Option<&str>) -> usize {
-        upstream.map_or(usize::MAX, |name| self.some.get(name).copied().unwrap_or(0))
+    /// Jobs that may be handed out for an upstream with a limit.
+    pub(super) fn jobs(&self, upstream: &str) -> usize {
+        self.some.get(upstream).copied().unwrap_or(0)
+    }
+
+    /// The upstreams that may have some jobs, but fewer than this.
+    pub(super) fn scarce(&self, jobs: usize) -> Vec<String> {
+        let scarce = self.some.iter().filter(|(_, some)| (1..jobs).contains(*some));
+        scarce.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Those that may not have so many.
+    pub(super) fn none_and_scarce(&self, jobs: usize) -> Vec<String> {
+        let scarce = self.some.iter().filter(|(_, some)| **some < jobs).map(|(name, _)| name);
+        self.none.iter().chain(scarce).cloned().collect()
     }
 
     /// The upstreams with limits, but for this one.
-    pub(super) fn others(&self, upstream: Option<&str>) -> Vec<String> {
-        let others = self.some.keys().filter(|name| Some(name.as_str()) != upstream);
+    pub(super) fn others(&self, upstream: &str) -> Vec<String> {
+        let others = self.some.keys().filter(|name| name.as_str() != upstream);
         self.none.iter().chain(others).cloned().collect()
     }
 
@@ -277,6 +289,22 @@ mod tests {
         }
     }
 
+    #[test]
+    fn whoever_may_have_enough_goes_with_those_without_a_limit() {
+        let some = [("a", 0), ("b", 3), ("c", 8)].map(|(name, jobs)| (name.to_owned(), jobs));
+        let allowed = Allowed { none: vec!["d".into()], some: BTreeMap::from(some), look_in: None };
+        // room, who goes alone, who does not go with the others
+        for (room, alone, skipped) in [
+            (8, &["b"][..], &["d", "a", "b"][..]),
+            (9, &["b", "c"], &["d", "a", "b", "c"]),
+            (1, &[], &["d", "a"]),
+        ] {
+            assert_eq!(allowed.scarce(room), alone, "room for {room}");
+            assert_eq!(allowed.none_and_scarce(room), skipped, "room for {room}");
+        }
+        assert_eq!(allowed.others("b"), ["d", "a", "c"]);
+    }
+
     #[tokio::test(start_paused = true)]
     async fn workers_apart_get_as_much_as_they_may_use() {
         let limits = per_minute(6_000);
@@ -284,7 +312,7 @@ mod tests {
         let (mut pace, mut jobs) = (pace(), 0);
         for _ in 0..1_000 {
             let allowed = pace.allowed(std::slice::from_ref(&report), Instant::now());
-            let some = allowed.jobs(Some("api"));
+            let some = allowed.jobs("api");
             let envelopes: Vec<_> = (0..some).map(|_| envelope()).collect();
             pace.note(&envelopes, Instant::now());
             jobs += some;
@@ -303,7 +331,7 @@ mod tests {
         let open = look(BreakerReport::Open { probe_in });
         assert_eq!((open.none.as_slice(), open.look_in), (&["api".to_owned()][..], Some(probe_in)));
         assert_eq!(look(BreakerReport::HalfOpen { probing: true }).none, ["api"]);
-        assert_eq!(look(BreakerReport::HalfOpen { probing: false }).jobs(Some("api")), 1);
+        assert_eq!(look(BreakerReport::HalfOpen { probing: false }).jobs("api"), 1);
         assert_eq!(look(BreakerReport::Closed { failures: 2 }), Allowed::default());
     }
 

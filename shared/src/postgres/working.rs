@@ -35,6 +35,11 @@ impl PostgresLedger {
 #[async_trait]
 impl SubmitLedger for PostgresLedger {
     async fn open_run(&self, run: NewRun) -> std::result::Result<OpenedRun, PortError> {
+        if run.idempotency_key.is_none() {
+            // With the same id it may be repeated.
+            let opened = perform!(self, connection => runs::open_new_run(&mut connection, &run));
+            return opened.map_err(Fault::in_words);
+        }
         let mut opened = transact!(self, connection => runs::open_run(&mut connection, &run));
         if let Err(Fault::InDoubt(_)) = opened {
             // The id tells whether it was this call's.
