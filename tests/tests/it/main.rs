@@ -6,6 +6,7 @@ mod conformance;
 mod conformance_ledger;
 mod crashes;
 mod discovery;
+mod dispatcher;
 mod fingerprints;
 mod fleet;
 mod http;
