@@ -12,7 +12,7 @@ pub(super) fn uuid_of(run: RunId) -> Uuid {
     Uuid::from_bytes(*run.as_bytes())
 }
 
-/// In a transaction. Repeated with the same id it gives the same answer.
+/// In a transaction, if the run has a key. Repeated with the same id it gives the same answer.
 pub(super) async fn open_run(connection: &mut PgConnection, run: &NewRun) -> Result<OpenedRun> {
     if let Some(key) = &run.idempotency_key {
         // Two that open the same key at the same time wait for each other here.
@@ -39,25 +39,11 @@ pub(super) async fn open_run(connection: &mut PgConnection, run: &NewRun) -> Res
     Ok(OpenedRun { id: run.id, resumed: false })
 }
 
-/// The same without a key, and without a transaction around it. The commit does not wait for the disk: nobody
-/// was told of jobs of the run, and those are committed after it.
-pub(super) async fn open_new_run(connection: &mut PgConnection, run: &NewRun) -> Result<OpenedRun> {
-    insert(connection, run, false).await?;
-    Ok(OpenedRun { id: run.id, resumed: false })
-}
-
 /// The number of the new run; `None` if it is there already.
 pub(super) async fn insert_run(connection: &mut PgConnection, run: &NewRun) -> Result<Option<i64>> {
-    insert(connection, run, true).await
-}
-
-async fn insert(connection: &mut PgConnection, run: &NewRun, waits_for_disk: bool) -> Result<Option<i64>> {
     let inserted = sqlx::query_scalar(
-        "WITH settings AS MATERIALIZED (SELECT set_config('synchronous_commit',
-           CASE WHEN $7 THEN current_setting('synchronous_commit') ELSE 'off' END, true))
-         INSERT INTO runs (id, tenant, pipeline, input, idempotency_key, settings)
-         SELECT $1::uuid, $2::text, $3::text, $4::text, $5::text, $6::text FROM settings
-         ON CONFLICT (id) DO NOTHING RETURNING n",
+        "INSERT INTO runs (id, tenant, pipeline, input, idempotency_key, settings)
+         VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (id) DO NOTHING RETURNING n",
     )
     .bind(uuid_of(run.id))
     .bind(&run.tenant)
@@ -65,7 +51,6 @@ async fn insert(connection: &mut PgConnection, run: &NewRun, waits_for_disk: boo
     .bind(for_people(&run.input))
     .bind(&run.idempotency_key)
     .bind(run.settings.to_string())
-    .bind(waits_for_disk)
     .fetch_optional(connection)
     .await?;
     Ok(inserted)

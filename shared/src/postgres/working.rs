@@ -36,8 +36,8 @@ impl PostgresLedger {
 impl SubmitLedger for PostgresLedger {
     async fn open_run(&self, run: NewRun) -> std::result::Result<OpenedRun, PortError> {
         if run.idempotency_key.is_none() {
-            // With the same id it may be repeated.
-            let opened = perform!(self, connection => runs::open_new_run(&mut connection, &run));
+            // One statement, which may be repeated with the same id.
+            let opened = perform!(self, connection => runs::open_run(&mut connection, &run));
             return opened.map_err(Fault::in_words);
         }
         let mut opened = transact!(self, connection => runs::open_run(&mut connection, &run));
