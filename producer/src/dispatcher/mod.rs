@@ -70,13 +70,20 @@ struct Line {
     is_troubled: bool,
     /// Messages that wait on it or are under way.
     waiting: usize,
-    /// How often it was filled.
-    rounds: usize,
+    /// Which of the upstreams with few jobs had some last.
+    last_scarce: Option<String>,
 }
 
 impl Line {
     fn new(kind: &str, window: Window) -> Self {
-        Self { kind: kind.to_owned(), window, under_way: 0, is_troubled: false, waiting: 0, rounds: 0 }
+        Self {
+            kind: kind.to_owned(),
+            window,
+            under_way: 0,
+            is_troubled: false,
+            waiting: 0,
+            last_scarce: None,
+        }
     }
 
     /// Looks how much waits. What lands after `under_way` was counted is counted twice, and not as taken.
@@ -172,10 +179,9 @@ impl Dispatcher {
                 break scarce;
             }
         };
-        // Then the others, each as far as it may. Another one begins each time: there may not be room for all.
-        let first = line.rounds.checked_rem(scarce.len()).unwrap_or(0);
-        line.rounds = line.rounds.wrapping_add(1);
-        scarce.rotate_left(first);
+        // Then the others in turn, each as far as it may: there may not be room for all.
+        let had_theirs = scarce.partition_point(|name| Some(name) <= line.last_scarce.as_ref());
+        scarce.rotate_left(had_theirs);
         for upstream in &scarce {
             loop {
                 let Some(room) = line.room() else { return Ok(true) };
@@ -184,6 +190,7 @@ impl Dispatcher {
                     break;
                 }
                 let envelopes = self.take(&line.kind, limit, allowed.others(upstream)).await?;
+                line.last_scarce = Some(upstream.clone());
                 if hand_out(line, envelopes, pace, allowed, publishing).await < limit {
                     break;
                 }

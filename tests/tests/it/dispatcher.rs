@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 const UPSTREAMS: usize = 20;
 const WINDOW: usize = 64;
-const TAKEN: usize = 400;
+const TAKEN: usize = 600;
 /// Slower than a quarter of the upstreams are handed out.
 const WORK: Duration = Duration::from_millis(5);
 
@@ -27,7 +27,7 @@ async fn upstreams_that_may_have_some_share_a_line_that_is_too_short_for_all() {
     let ledger: Subject = Arc::new(sqlite.clone());
     let run = open(&ledger, TENANT).await;
     let upstreams: Vec<_> = (0..UPSTREAMS).map(|number| format!("upstream-{number:02}")).collect();
-    let jobs = (1..=1_200).zip(upstreams.iter().cycle()).map(|(seq, upstream)| NewJob {
+    let jobs = (1..=2_400).zip(upstreams.iter().cycle()).map(|(seq, upstream)| NewJob {
         upstream: Some(upstream.clone()),
         ..job(seq, &format!("key-{seq}"))
     });
