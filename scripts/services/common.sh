@@ -65,7 +65,8 @@ start_locked() {
   local left="$START_PATIENCE"
   until "${name}_ready" "$dir"; do
     left=$((left - 1))
-    if [ "$left" -le 0 ] || ! is_running "$dir"; then
+    # A server that writes its own number leaves the file empty for a moment.
+    if [ "$left" -le 0 ] || ! { is_running "$dir" || { sleep 0.5; is_running "$dir"; }; }; then
       echo "$name did not start; the end of its log ($dir/log):" >&2
       tail -n 20 "$dir/log" >&2 || true
       return 1
