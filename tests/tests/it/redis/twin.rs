@@ -51,7 +51,7 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     let thousandths = || prop_oneof![6 => 0u64..100, 2 => 0u64..=1_000, 1 => 1_001u64..1_100];
     let units = [thousandths(), thousandths(), thousandths()];
-    let lead = prop_oneof![6 => Just(0), 1 => 0u64..4 * SECOND];
+    let lead = prop_oneof![12 => Just(0), 1 => 0u64..SECOND];
     let ask = (units, 0u64..3 * SECOND, lead, 1u64..20 * SECOND, 0u8..4, 0u8..3);
     let percents = prop_oneof![Just(None), (0u64..=100).prop_map(Some), (100u64..400).prop_map(Some)];
     let verdict = prop_oneof![
@@ -435,8 +435,10 @@ where
 fn the_script_and_its_twin_in_rust_answer_alike() {
     let Seen { slots, probes, open, half_open, learned, stated, .. } =
         live_through_all(400, (limits(), history()));
-    assert!(slots > 1_000 && probes > 40 && open > 60 && half_open > 60);
-    assert!(learned > 50 && stated > 100);
+    // Enough of everything was seen: usually some three times as much.
+    assert!(slots > 1_000, "{slots}");
+    assert!(probes > 15 && open > 25 && half_open > 40, "{probes} {open} {half_open}");
+    assert!(learned > 50 && stated > 100, "{learned} {stated}");
 }
 
 #[test]
