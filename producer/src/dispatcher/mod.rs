@@ -172,7 +172,7 @@ impl Dispatcher {
         // First all that may have more jobs than there is room for, together.
         let mut scarce = loop {
             let Some(room) = line.room() else { return Ok(true) };
-            let (scarce, skip) = (allowed.scarce(room), allowed.none_and_scarce(room));
+            let (scarce, skip) = allowed.fewer_than(room);
             let envelopes = self.take(&line.kind, room, skip).await?;
             let taken = hand_out(line, envelopes, pace, allowed, publishing).await;
             if taken < room {

@@ -59,16 +59,11 @@ impl Allowed {
         self.some.get(upstream).copied().unwrap_or(0)
     }
 
-    /// The upstreams that may have some jobs, but fewer than this.
-    pub(super) fn scarce(&self, jobs: usize) -> Vec<String> {
-        let scarce = self.some.iter().filter(|(_, some)| (1..jobs).contains(*some));
-        scarce.map(|(name, _)| name.clone()).collect()
-    }
-
-    /// Those that may not have so many.
-    pub(super) fn none_and_scarce(&self, jobs: usize) -> Vec<String> {
-        let scarce = self.some.iter().filter(|(_, some)| **some < jobs).map(|(name, _)| name);
-        self.none.iter().chain(scarce).cloned().collect()
+    /// The upstreams that may have some jobs, but fewer than this; and all that may not have so many.
+    pub(super) fn fewer_than(&self, jobs: usize) -> (Vec<String>, Vec<String>) {
+        let fewer = self.some.iter().filter(|(_, some)| **some < jobs);
+        let scarce = fewer.clone().filter(|(_, some)| **some > 0).map(|(name, _)| name.clone());
+        (scarce.collect(), self.none.iter().chain(fewer.map(|(name, _)| name)).cloned().collect())
     }
 
     /// The upstreams with limits, but for this one.
@@ -299,8 +294,9 @@ mod tests {
             (9, &["b", "c"], &["d", "a", "b", "c"]),
             (1, &[], &["d", "a"]),
         ] {
-            assert_eq!(allowed.scarce(room), alone, "room for {room}");
-            assert_eq!(allowed.none_and_scarce(room), skipped, "room for {room}");
+            let (scarce, skip) = allowed.fewer_than(room);
+            assert_eq!(scarce, alone, "room for {room}");
+            assert_eq!(skip, skipped, "room for {room}");
         }
         assert_eq!(allowed.others("b"), ["d", "a", "c"]);
     }
