@@ -1,7 +1,7 @@
 //! Single jobs on their way into the ledger: a run of their own, all of them or none.
 
 use fleetline_shared::domain::{JobId, JobState, NewJob, NewRun, PortError, Registry, RunId, Source};
-use fleetline_shared::ports::{JobFilter, JobRow, Ledger, Page, Seal};
+use fleetline_shared::ports::{JobFilter, JobRow, Ledger, Page};
 use fleetline_shared::rules::canonical_json;
 use serde::Serialize;
 use serde_json::json;
@@ -70,24 +70,20 @@ pub async fn submit_jobs(
 ) -> Result<Accepted, Rejected> {
     let jobs = check_all(requests, kinds, limits).map_err(Rejected::Invalid)?;
     let content = content_hash(requests)?;
-    let opened = ledger
-        .open_run(NewRun {
-            id: RunId::new(),
-            tenant: tenant.to_owned(),
-            pipeline: PIPELINE.to_owned(),
-            input: input_name(&jobs),
-            once: idempotency_key.is_some(),
-            idempotency_key,
-            settings: json!({ "pipeline": PIPELINE, CONTENT: content }),
-        })
-        .await?;
+    let run = NewRun {
+        id: RunId::new(),
+        tenant: tenant.to_owned(),
+        pipeline: PIPELINE.to_owned(),
+        input: input_name(&jobs),
+        once: idempotency_key.is_some(),
+        idempotency_key,
+        settings: json!({ "pipeline": PIPELINE, CONTENT: content }),
+    };
+    let count = jobs.len();
+    let opened = ledger.submit_run(run, jobs, json!({ "jobs": count })).await?;
     if opened.resumed {
         same_content(ledger, opened.id, PIPELINE, &content).await?;
     }
-    let count = jobs.len();
-    // Jobs that the run has are left as they are: a request that died half-way is completed.
-    ledger.add_jobs(opened.id, jobs).await.map_err(closed_is_a_conflict)?;
-    ledger.seal_run(opened.id, Seal { occurrences: Vec::new(), notes: json!({ "jobs": count }) }).await?;
     let rows = read_back(ledger, opened.id, count).await?;
     let accepted =
         |(index, row): (usize, JobRow)| AcceptedJob { index, job_id: row.job_id, state: row.state };
@@ -134,17 +130,6 @@ pub(super) async fn same_content(
         "the idempotency key stands for run {run}, which was made of something else: use a new key for a new \
          request"
     )))
-}
-
-/// The one thing of a request that the ledger itself finds wrong: its run was cancelled meanwhile.
-fn closed_is_a_conflict(error: PortError) -> Rejected {
-    match error {
-        PortError::Invalid { .. } => Rejected::Conflict(
-            "the run of this idempotency key was cancelled before it had all its jobs: use a new key"
-                .to_owned(),
-        ),
-        error => Rejected::Ledger(error),
-    }
 }
 
 /// The jobs of the request. Jobs are listed by number; those that others brought forth come later.

@@ -44,6 +44,11 @@ pub trait SubmitLedger: Send + Sync {
     /// Says that the input is read to its end. A run is finished when it is sealed and all its
     /// jobs are terminal.
     async fn seal_run(&self, run: RunId, seal: Seal) -> Result<(), PortError>;
+
+    /// Opens a run, adds all its jobs and seals it in one transaction: all of it is there, or nothing.
+    /// One that is there already (see [`open_run`](Self::open_run)) is left as it is. `notes`: as those of
+    /// [`Seal`].
+    async fn submit_run(&self, run: NewRun, jobs: Vec<NewJob>, notes: Value) -> Result<OpenedRun, PortError>;
 }
 
 /// Answer of [`SubmitLedger::open_run`].

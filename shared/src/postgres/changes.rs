@@ -1,9 +1,10 @@
 //! News: jobs became ready, or a run finished. Raised here at once, told to other processes by
 //! NOTIFY, heard from them by LISTEN.
 //!
-//! A NOTIFY holds a lock of the whole server until its commit is on the disk. So no transaction that
-//! does work sends one; a task of its own does, after the commit, one for all that gathered. What a
-//! crash loses in between only delays: everybody who waits also asks now and then.
+//! A NOTIFY holds a lock of the whole server until its transaction ends. So no transaction that does
+//! work sends one; a task of its own does, after the commit, one for all that gathered, and its own
+//! commit does not wait for the disk. What a crash loses in between only delays: everybody who waits
+//! also asks now and then.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +19,7 @@ use super::pool::Pool;
 const CHANNEL: &str = "fleetline_changes";
 /// Between two announcements at least.
 const PAUSE: Duration = Duration::from_millis(10);
+const TELL: &str = "SELECT set_config('synchronous_commit', 'off', true), pg_notify($1, $2)";
 /// Between two attempts to listen.
 const RECONNECT: Duration = Duration::from_secs(1);
 
@@ -62,8 +64,7 @@ async fn tell_others(pool: Arc<Pool>, announce: Arc<Notify>, own: String) {
     loop {
         announce.notified().await;
         if let Ok(mut connection) = pool.acquire().await {
-            let told =
-                sqlx::query("SELECT pg_notify($1, $2)").bind(CHANNEL).bind(&own).execute(&mut *connection);
+            let told = sqlx::query(TELL).bind(CHANNEL).bind(&own).execute(&mut *connection);
             if told.await.is_ok() {
                 connection.give_back();
             }

@@ -43,6 +43,7 @@ mod take;
 mod tidy;
 mod twins;
 mod validity;
+mod whole;
 mod working;
 
 pub use examine::examine;

@@ -1,6 +1,6 @@
 //! Runs: opening, finding, sealing.
 
-use sqlx::{PgConnection, Row};
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::fault::{Fault, Result};
@@ -14,29 +14,35 @@ pub(super) fn uuid_of(run: RunId) -> Uuid {
 
 /// In a transaction, if the run has a key. Repeated with the same id it gives the same answer.
 pub(super) async fn open_run(connection: &mut PgConnection, run: &NewRun) -> Result<OpenedRun> {
-    if let Some(key) = &run.idempotency_key {
-        // Two that open the same key at the same time wait for each other here.
-        sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended($1 || chr(31) || $2, 0))")
-            .bind(&run.tenant)
-            .bind(key)
-            .execute(&mut *connection)
-            .await?;
-        let known = sqlx::query(
-            "SELECT id FROM runs WHERE tenant = $1 AND idempotency_key = $2 AND (state < 2 OR $3)
-             ORDER BY n DESC LIMIT 1",
-        )
-        .bind(&run.tenant)
-        .bind(key)
-        .bind(run.once)
-        .fetch_optional(&mut *connection)
-        .await?;
-        if let Some(row) = known {
-            let id = RunId::from_bytes(row.try_get::<Uuid, _>(0)?.into_bytes());
-            return Ok(OpenedRun { id, resumed: id != run.id });
-        }
+    if let Some(known) = known_run(connection, run).await? {
+        return Ok(known);
     }
     insert_run(connection, run).await?;
     Ok(OpenedRun { id: run.id, resumed: false })
+}
+
+/// The run that the same key stands for. Who asks for that key next waits for the end of this transaction.
+pub(super) async fn known_run(connection: &mut PgConnection, run: &NewRun) -> Result<Option<OpenedRun>> {
+    let Some(key) = &run.idempotency_key else { return Ok(None) };
+    sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended($1 || chr(31) || $2, 0))")
+        .bind(&run.tenant)
+        .bind(key)
+        .execute(&mut *connection)
+        .await?;
+    let known = sqlx::query_scalar(
+        "SELECT id FROM runs WHERE tenant = $1 AND idempotency_key = $2 AND (state < 2 OR $3)
+         ORDER BY n DESC LIMIT 1",
+    )
+    .bind(&run.tenant)
+    .bind(key)
+    .bind(run.once)
+    .fetch_optional(connection)
+    .await?;
+    let opened = |id: Uuid| {
+        let id = RunId::from_bytes(id.into_bytes());
+        OpenedRun { id, resumed: id != run.id }
+    };
+    Ok(known.map(opened))
 }
 
 /// The number of the new run; `None` if it is there already.

@@ -17,11 +17,11 @@ use crate::ports::Added;
 /// What a batch needs to know before its transaction: the run, its known jobs, and numbers for new
 /// ones.
 pub(super) struct Ground {
-    run: i64,
-    tenant: String,
-    closed: bool,
-    known: HashSet<i64>,
-    numbers: Vec<i64>,
+    pub(super) run: i64,
+    pub(super) tenant: String,
+    pub(super) closed: bool,
+    pub(super) known: HashSet<i64>,
+    pub(super) numbers: Vec<i64>,
 }
 
 pub(super) const GROUND: &str = "

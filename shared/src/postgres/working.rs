@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use serde_json::Value;
 use tokio::sync::watch;
 
 use super::fault::{Fault, Result};
 use super::numbers::to_ms;
 use super::retry::{perform, transact};
-use super::{PostgresLedger, dispatch, due, expire, runs, submit, sweep};
+use super::{PostgresLedger, dispatch, due, expire, runs, submit, sweep, whole};
 use crate::domain::{Envelope, NewJob, NewRun, PortError, RunId};
 use crate::ports::{Added, DispatchAsk, DispatchLedger, OpenedRun, Scope, Seal, SubmitLedger, Swept};
 
@@ -63,6 +64,24 @@ impl SubmitLedger for PostgresLedger {
             self.changes.raise();
         }
         Ok(())
+    }
+
+    async fn submit_run(
+        &self,
+        run: NewRun,
+        jobs: Vec<NewJob>,
+        notes: Value,
+    ) -> std::result::Result<OpenedRun, PortError> {
+        let mut opened =
+            transact!(self, connection => whole::submit_run(&mut connection, &run, &jobs, &notes));
+        if let Err(Fault::InDoubt(_)) = opened {
+            opened = transact!(self, connection => whole::submit_run(&mut connection, &run, &jobs, &notes));
+        }
+        let opened = opened.map_err(Fault::in_words)?;
+        if !opened.resumed {
+            self.changes.raise();
+        }
+        Ok(opened)
     }
 }
 

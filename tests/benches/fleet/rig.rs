@@ -184,16 +184,14 @@ impl Rig {
     }
 
     async fn open(&self) -> RunId {
-        let run = NewRun {
-            id: RunId::new(),
-            tenant: "default".into(),
-            pipeline: "bench".into(),
-            input: "bench".into(),
-            idempotency_key: None,
-            once: false,
-            settings: Value::Null,
-        };
-        self.ledger.open_run(run).await.expect("a run").id
+        self.ledger.open_run(new_run()).await.expect("a run").id
+    }
+
+    /// Submits a single job as the intakes do.
+    pub(crate) async fn submit_one(&self, work: Work) -> RunId {
+        let run = new_run();
+        let jobs = vec![job(work, run.id, 0)];
+        self.ledger.submit_run(run, jobs, Value::Null).await.expect("accepted").id
     }
 
     /// Waits until the run is finished and the line is empty: the last acknowledgement has arrived.
@@ -221,6 +219,18 @@ impl Rig {
     /// The database's URL, for measurements beside the adapters.
     pub(crate) fn database_url(&self) -> &str {
         &self.database.url
+    }
+}
+
+fn new_run() -> NewRun {
+    NewRun {
+        id: RunId::new(),
+        tenant: "default".into(),
+        pipeline: "bench".into(),
+        input: "bench".into(),
+        idempotency_key: None,
+        once: false,
+        settings: Value::Null,
     }
 }
 

@@ -34,6 +34,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use rusqlite::Connection;
+use serde_json::Value;
 use serde_json::value::RawValue;
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
@@ -128,6 +129,15 @@ impl SubmitLedger for SqliteLedger {
     async fn seal_run(&self, run: RunId, seal: Seal) -> Result<(), PortError> {
         self.write(Durability::PowerCut, |()| true, move |connection| runs::seal_run(connection, run, &seal))
             .await
+    }
+
+    async fn submit_run(&self, run: NewRun, jobs: Vec<NewJob>, notes: Value) -> Result<OpenedRun, PortError> {
+        self.write(
+            Durability::PowerCut,
+            |opened: &OpenedRun| !opened.resumed,
+            move |connection| submit::submit_run(connection, &run, &jobs, notes),
+        )
+        .await
     }
 }
 

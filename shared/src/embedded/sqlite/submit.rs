@@ -1,14 +1,15 @@
 //! Adding jobs: each becomes ready, reuses a result, or attaches to its live twin.
 
 use rusqlite::{Connection, OptionalExtension, params};
+use serde_json::Value;
 
 use super::codes::{ATTACHED, READY, SUCCEEDED};
 use super::counters::Counters;
 use super::fault::{Fault, Result};
 use super::numbers::{bounded, now_ms, to_ms};
-use super::runs::{RunRef, find_run, takes_jobs};
-use crate::domain::{JobId, NewJob, RunId};
-use crate::ports::Added;
+use super::runs::{RunRef, find_run, open_run, seal_run, takes_jobs};
+use crate::domain::{JobId, NewJob, NewRun, RunId};
+use crate::ports::{Added, OpenedRun, Seal};
 
 pub(super) fn add_jobs(connection: &Connection, id: RunId, jobs: &[NewJob]) -> Result<Added> {
     let run = find_run(connection, id)?;
@@ -22,6 +23,21 @@ pub(super) fn add_jobs(connection: &Connection, id: RunId, jobs: &[NewJob]) -> R
     }
     counters.apply(connection)?;
     Ok(added)
+}
+
+/// The whole run at once, unless it is there already.
+pub(super) fn submit_run(
+    connection: &Connection,
+    run: &NewRun,
+    jobs: &[NewJob],
+    notes: Value,
+) -> Result<OpenedRun> {
+    let opened = open_run(connection, run)?;
+    if !opened.resumed {
+        add_jobs(connection, opened.id, jobs)?;
+        seal_run(connection, opened.id, &Seal { occurrences: Vec::new(), notes })?;
+    }
+    Ok(opened)
 }
 
 pub(super) const KNOWN: &str = "SELECT 1 FROM jobs WHERE run = ?1 AND seq = ?2";

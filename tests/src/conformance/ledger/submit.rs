@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use fleetline_shared::domain::{JobState, NewRun, PortError, RunId, RunState, Usage};
-use fleetline_shared::ports::{Added, DeadJobs, Finish, Finished, Scope, Seal};
+use fleetline_shared::domain::{JobState, NewJob, NewRun, PortError, RunId, RunState, Usage};
+use fleetline_shared::ports::{Added, DeadJobs, Finish, Finished, OpenedRun, Scope, Seal};
+use serde_json::json;
 use tokio::task::JoinSet;
 
 use super::Subject;
@@ -98,6 +99,73 @@ pub async fn of_many_submissions_of_a_key_one_is_ready(ledger: &Subject) {
     assert_eq!(sum, Added { ready: 1, attached: 49, ..Added::default() });
     check_counters(ledger).await;
     assert_eq!(take(ledger, 100).await.len(), 1);
+}
+
+async fn submit_whole(ledger: &Subject, run: NewRun, jobs: Vec<NewJob>) -> OpenedRun {
+    ledger.submit_run(run, jobs, json!({ "from": "tester" })).await.unwrap()
+}
+
+/// With jobs that start in every way there is.
+pub async fn a_whole_run_is_submitted_at_once(ledger: &Subject) {
+    run_of(ledger, vec![job(1, "done"), job(2, "live")]).await;
+    record(ledger, &take(ledger, 1).await[0], success("earlier")).await;
+
+    let submitted = vec![job(1, "done"), job(2, "live"), job(3, "new"), job(4, "new")];
+    let run = submit_whole(ledger, new_run(TENANT), submitted).await;
+    assert!(!run.resumed);
+    let expected = [JobState::Succeeded, JobState::Attached, JobState::Ready, JobState::Attached];
+    assert_eq!(states(ledger, run.id).await, expected);
+    let row = run_row(ledger, run.id).await;
+    assert_eq!((row.state, &row.notes), (RunState::Running, &json!({ "from": "tester" })));
+    for envelope in take(ledger, 10).await {
+        record(ledger, &envelope, success("now")).await;
+    }
+    assert_eq!(run_state(ledger, run.id).await, RunState::Finished);
+
+    let reused = submit_whole(ledger, new_run(TENANT), vec![job(1, "done"), job(2, "new")]).await;
+    assert_eq!(states(ledger, reused.id).await, [JobState::Succeeded; 2]);
+    assert_eq!(run_state(ledger, reused.id).await, RunState::Finished, "with its last job");
+}
+
+/// As any run that is sealed without jobs.
+pub async fn a_whole_run_without_jobs_is_finished(ledger: &Subject) {
+    let run = submit_whole(ledger, new_run(TENANT), Vec::new()).await;
+    assert_eq!(run_state(ledger, run.id).await, RunState::Finished);
+    assert_eq!(run_row(ledger, run.id).await.notes, json!({ "from": "tester" }));
+}
+
+/// What comes later under its key changes nothing, and one of another tenant or key is another.
+pub async fn a_key_submits_its_whole_run_once(ledger: &Subject) {
+    let once = |tenant, key| NewRun { once: true, ..keyed(tenant, key) };
+    let first = submit_whole(ledger, once(TENANT, "k"), jobs("a", 1, 2)).await;
+    let again = submit_whole(ledger, once(TENANT, "k"), jobs("b", 1, 5)).await;
+    assert_eq!((again.id, again.resumed), (first.id, true));
+    for envelope in take(ledger, 10).await {
+        record(ledger, &envelope, success("done")).await;
+    }
+    assert_eq!(run_state(ledger, first.id).await, RunState::Finished);
+    let late = submit_whole(ledger, once(TENANT, "k"), jobs("c", 1, 5)).await;
+    assert_eq!((late.id, late.resumed), (first.id, true));
+    assert_eq!(states(ledger, first.id).await.len(), 2);
+    for other in [once("globex", "k"), once(TENANT, "other")] {
+        assert!(!submit_whole(ledger, other, jobs("d", 1, 1)).await.resumed);
+    }
+}
+
+/// Of ten at the same time: the others find it whole.
+pub async fn of_many_submissions_of_a_whole_run_one_counts(ledger: &Subject) {
+    let mut tasks = JoinSet::new();
+    for n in 0..10 {
+        let ledger = Arc::clone(ledger);
+        tasks.spawn(async move {
+            let run = submit_whole(&ledger, keyed(TENANT, "k"), jobs(&n.to_string(), 1, 3)).await;
+            (run, rows(&ledger, run.id).await.len())
+        });
+    }
+    let seen = tasks.join_all().await;
+    assert_eq!(seen.iter().filter(|(run, _)| !run.resumed).count(), 1);
+    assert!(seen.iter().all(|(run, jobs)| run.id == seen[0].0.id && *jobs == 3), "{seen:?}");
+    check_counters(ledger).await;
 }
 
 /// In every call that takes one.

@@ -8,10 +8,11 @@ use fleetline_shared::ports::{Finish, FinishLedger, Finished, Page, QueryLedger,
 use fleetline_shared::postgres::{PostgresLedger, PostgresOptions};
 use fleetline_tests::conformance::ledger::Subject;
 use fleetline_tests::conformance::ledger::prelude::{
-    TENANT, add, check_counters, finish_of, job, jobs, open, retry, rows, run_of, run_state, states, success,
-    take,
+    TENANT, add, check_counters, finish_of, job, jobs, new_run, open, retry, rows, run_of, run_state, states,
+    success, take,
 };
 use fleetline_tests::services::{Database, PrivateServers, Server};
+use serde_json::Value;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -178,12 +179,20 @@ async fn cut_submissions_and_retries_are_not_noticed() {
     for seq in (1..1000).step_by(20) {
         while ledger.add_jobs(run, jobs("a", seq, seq + 19)).await.is_err() {}
     }
+    let mut whole = 0;
+    for n in 0..50 {
+        let submitted = ledger.submit_run(new_run(TENANT), jobs(&format!("whole-{n}"), 1, 20), Value::Null);
+        whole += usize::from(submitted.await.is_ok());
+    }
     stop.store(true, std::sync::atomic::Ordering::Relaxed);
     cutter.await.unwrap();
     let rows = rows(&ledger, run).await;
     assert_eq!(rows.len(), 1000);
     assert!(rows.iter().all(|row| row.state == JobState::Ready));
     check_counters(&ledger).await;
+    let runs = ledger.runs(None, Page::first(100)).await.unwrap();
+    assert!(whole > 25 && runs.len() > whole, "{whole} of {runs:?}");
+    assert!(runs.iter().all(|row| row.id == run || row.counts.jobs == 20), "all of a run or none: {runs:?}");
 
     let taken = take(&ledger, 500).await;
     let mut connection = PgConnection::connect(&database.url).await.unwrap();
