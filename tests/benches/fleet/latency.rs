@@ -25,7 +25,7 @@ pub(crate) async fn print() {
         let started = Instant::now();
         let run = rig.submit_one(Work::Noop).await;
         accepted.push(started.elapsed().as_secs_f64() * 1e3);
-        rig.finished(Work::Noop, run).await;
+        rig.committed(run).await;
         times.push(started.elapsed().as_secs_f64() * 1e3);
     }
     worker.end().await;

@@ -196,17 +196,22 @@ impl Rig {
 
     /// Waits until the run is finished and the line is empty: the last acknowledgement has arrived.
     pub(crate) async fn finished(&self, work: Work, run: RunId) -> RunRow {
+        let row = self.committed(run).await;
+        self.line_is(work, 0).await;
+        row
+    }
+
+    /// Waits until the run is finished.
+    pub(crate) async fn committed(&self, run: RunId) -> RunRow {
         let mut changes = self.ledger.changes();
-        let row = loop {
+        loop {
             changes.mark_unchanged();
             let row = self.ledger.run(run).await.expect("a row").expect("the run");
             if row.state == RunState::Finished {
-                break row;
+                return row;
             }
             tokio::select! { _ = changes.changed() => {}, () = sleep(Duration::from_millis(5)) => {} }
-        };
-        self.line_is(work, 0).await;
-        row
+        }
     }
 
     /// Waits until so many messages are ready on the line.
