@@ -85,6 +85,9 @@ pub async fn submit_jobs(
         same_content(ledger, opened.id, PIPELINE, &content).await?;
     }
     let rows = read_back(ledger, opened.id, count).await?;
+    if rows.len() < count {
+        return Err(left_unfinished(opened.id));
+    }
     let accepted =
         |(index, row): (usize, JobRow)| AcceptedJob { index, job_id: row.job_id, state: row.state };
     let jobs = rows.into_iter().enumerate().map(accepted).collect();
@@ -130,6 +133,14 @@ pub(super) async fn same_content(
         "the idempotency key stands for run {run}, which was made of something else: use a new key for a new \
          request"
     )))
+}
+
+/// Versions that submitted a request in several transactions could die between them.
+fn left_unfinished(run: RunId) -> Rejected {
+    Rejected::Conflict(format!(
+        "the idempotency key stands for run {run}, which an earlier version began and never filled: cancel \
+         it, and use a new key"
+    ))
 }
 
 /// The jobs of the request. Jobs are listed by number; those that others brought forth come later.

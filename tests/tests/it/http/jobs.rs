@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 
 use fleetline_producer::intake::JobLimits;
-use fleetline_shared::ports::Role;
+use fleetline_shared::domain::{NewRun, RunId};
+use fleetline_shared::ports::{QueryLedger, Role, RunRow, SubmitLedger};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
@@ -148,6 +149,23 @@ async fn the_same_request_again_is_the_same_run() {
     let theirs = site.post("/v1/jobs").header("idempotency-key", "k").header("x-api-key", &other);
     let theirs = theirs.headers(bearer(&other)).json(&echoes([1, 3])).send().await.expect("an answer");
     assert_eq!(theirs.status(), 202, "keys are each tenant's own");
+}
+
+/// An earlier version could die before it had added the jobs.
+#[tokio::test]
+async fn a_run_without_its_jobs_is_told() {
+    let site = Site::start().await;
+    let accepted = site.submit(&echoes([1])).await;
+    let run: RunId = accepted["run_id"].as_str().expect("an id").parse().expect("a run id");
+    let RunRow { tenant, pipeline, input, settings, .. } =
+        site.ledger.run(run).await.expect("a row").expect("the run");
+    let key = Some("k".to_owned());
+    let half =
+        NewRun { id: RunId::new(), tenant, pipeline, input, idempotency_key: key, once: true, settings };
+    site.ledger.open_run(half).await.expect("a run");
+    let request = site.post("/v1/jobs").header("idempotency-key", "k").json(&echoes([1]));
+    let said = problem(request, 409).await;
+    assert!(said["detail"].as_str().expect("a text").contains("never filled: cancel it"), "{said}");
 }
 
 fn bearer(key: &str) -> reqwest::header::HeaderMap {
