@@ -23,7 +23,7 @@ pub(super) async fn redrive(connection: &mut PgConnection, which: &DeadJobs, int
     if dead.is_empty() {
         return Ok(0);
     }
-    let Some(run) = insert_run(connection, into).await? else {
+    let Some((run, _)) = insert_run(connection, into, None, 0).await? else {
         return Err(Fault::Invalid(format!(
             "there is a run {} already: give the new one an id of its own",
             into.id

@@ -43,6 +43,18 @@ macro_rules! transact {
     };
 }
 
+/// The same for work that gives the same answer again: where the commit is in doubt, it is repeated once.
+macro_rules! transact_repeatably {
+    ($ledger:expr, $connection:ident => $work:expr) => {
+        match $crate::postgres::retry::transact!($ledger, $connection => $work) {
+            Err($crate::postgres::fault::Fault::InDoubt(_)) => {
+                $crate::postgres::retry::transact!($ledger, $connection => $work)
+            }
+            settled => settled,
+        }
+    };
+}
+
 /// Runs `$work`, a single statement or several that only read, without a transaction of its own.
 macro_rules! perform {
     ($ledger:expr, $connection:ident => $work:expr) => {
@@ -75,4 +87,4 @@ macro_rules! repeat {
     }};
 }
 
-pub(super) use {perform, repeat, transact};
+pub(super) use {perform, repeat, transact, transact_repeatably};

@@ -1,5 +1,6 @@
 //! Runs: opening, finding, sealing.
 
+use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -17,7 +18,7 @@ pub(super) async fn open_run(connection: &mut PgConnection, run: &NewRun) -> Res
     if let Some(known) = known_run(connection, run).await? {
         return Ok(known);
     }
-    insert_run(connection, run).await?;
+    insert_run(connection, run, None, 0).await?;
     Ok(OpenedRun { id: run.id, resumed: false })
 }
 
@@ -45,11 +46,21 @@ pub(super) async fn known_run(connection: &mut PgConnection, run: &NewRun) -> Re
     Ok(known.map(opened))
 }
 
-/// The number of the new run; `None` if it is there already.
-pub(super) async fn insert_run(connection: &mut PgConnection, run: &NewRun) -> Result<Option<i64>> {
-    let inserted = sqlx::query_scalar(
-        "INSERT INTO runs (id, tenant, pipeline, input, idempotency_key, settings)
-         VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (id) DO NOTHING RETURNING n",
+/// The number of the new run, and numbers for so many jobs; `None` if it is there already. With notes it is
+/// sealed.
+pub(super) async fn insert_run(
+    connection: &mut PgConnection,
+    run: &NewRun,
+    notes: Option<&Value>,
+    jobs: usize,
+) -> Result<Option<(i64, Vec<i64>)>> {
+    let inserted = sqlx::query_as(
+        "WITH inserted AS (
+           INSERT INTO runs (id, tenant, pipeline, input, idempotency_key, settings, notes, state)
+           VALUES ($1, $2, $3, $4, $5, $6, coalesce($7, 'null'), ($7 IS NOT NULL)::int)
+           ON CONFLICT (id) DO NOTHING RETURNING n
+         )
+         SELECT n, ARRAY(SELECT nextval('job_numbers') FROM generate_series(1, $8)) FROM inserted",
     )
     .bind(uuid_of(run.id))
     .bind(&run.tenant)
@@ -57,6 +68,8 @@ pub(super) async fn insert_run(connection: &mut PgConnection, run: &NewRun) -> R
     .bind(for_people(&run.input))
     .bind(&run.idempotency_key)
     .bind(run.settings.to_string())
+    .bind(notes.map(Value::to_string))
+    .bind(i32::try_from(jobs).unwrap_or(i32::MAX))
     .fetch_optional(connection)
     .await?;
     Ok(inserted)

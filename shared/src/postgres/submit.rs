@@ -17,11 +17,18 @@ use crate::ports::Added;
 /// What a batch needs to know before its transaction: the run, its known jobs, and numbers for new
 /// ones.
 pub(super) struct Ground {
-    pub(super) run: i64,
-    pub(super) tenant: String,
-    pub(super) closed: bool,
-    pub(super) known: HashSet<i64>,
-    pub(super) numbers: Vec<i64>,
+    run: i64,
+    tenant: String,
+    closed: bool,
+    known: HashSet<i64>,
+    numbers: Vec<i64>,
+}
+
+impl Ground {
+    /// Of a run that this transaction has made.
+    pub(super) fn of_new_run(run: i64, tenant: &str, numbers: Vec<i64>) -> Self {
+        Self { run, tenant: tenant.to_owned(), closed: false, known: HashSet::new(), numbers }
+    }
 }
 
 pub(super) const GROUND: &str = "

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use super::fault::{Fault, Result};
 use super::numbers::to_ms;
-use super::retry::{perform, transact};
+use super::retry::{perform, transact, transact_repeatably};
 use super::{PostgresLedger, dispatch, due, expire, runs, submit, sweep, whole};
 use crate::domain::{Envelope, NewJob, NewRun, PortError, RunId};
 use crate::ports::{Added, DispatchAsk, DispatchLedger, OpenedRun, Scope, Seal, SubmitLedger, Swept};
@@ -41,11 +41,8 @@ impl SubmitLedger for PostgresLedger {
             let opened = perform!(self, connection => runs::open_run(&mut connection, &run));
             return opened.map_err(Fault::in_words);
         }
-        let mut opened = transact!(self, connection => runs::open_run(&mut connection, &run));
-        if let Err(Fault::InDoubt(_)) = opened {
-            // The id tells whether it was this call's.
-            opened = transact!(self, connection => runs::open_run(&mut connection, &run));
-        }
+        // The id tells whether it was this call's.
+        let opened = transact_repeatably!(self, connection => runs::open_run(&mut connection, &run));
         opened.map_err(Fault::in_words)
     }
 
@@ -56,10 +53,7 @@ impl SubmitLedger for PostgresLedger {
     }
 
     async fn seal_run(&self, run: RunId, seal: Seal) -> std::result::Result<(), PortError> {
-        let mut sealed = transact!(self, connection => runs::seal_run(&mut connection, run, &seal));
-        if let Err(Fault::InDoubt(_)) = sealed {
-            sealed = transact!(self, connection => runs::seal_run(&mut connection, run, &seal));
-        }
+        let sealed = transact_repeatably!(self, connection => runs::seal_run(&mut connection, run, &seal));
         if sealed.map_err(Fault::in_words)? {
             self.changes.raise();
         }
@@ -72,11 +66,8 @@ impl SubmitLedger for PostgresLedger {
         jobs: Vec<NewJob>,
         notes: Value,
     ) -> std::result::Result<OpenedRun, PortError> {
-        let mut opened =
-            transact!(self, connection => whole::submit_run(&mut connection, &run, &jobs, &notes));
-        if let Err(Fault::InDoubt(_)) = opened {
-            opened = transact!(self, connection => whole::submit_run(&mut connection, &run, &jobs, &notes));
-        }
+        let opened =
+            transact_repeatably!(self, connection => whole::submit_run(&mut connection, &run, &jobs, &notes));
         let opened = opened.map_err(Fault::in_words)?;
         if !opened.resumed {
             self.changes.raise();

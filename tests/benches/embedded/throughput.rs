@@ -8,10 +8,11 @@ use fleetline::engine::{Embedded, EngineOptions};
 use fleetline_producer::submit::submit;
 use fleetline_producer::sweeper::SweepOptions;
 use fleetline_shared::domain::{
-    CallContext, Done, Estimate, JobError, Kind, NewJob, NewRun, Registry, RunId, RunState, Source,
+    CallContext, Done, Estimate, JobError, Kind, NewJob, Registry, RunState, Source,
 };
 use fleetline_shared::ports::{DispatchLedger, QueryLedger, Scope, Seal, SubmitLedger};
 use fleetline_shared::rules::dedup_key;
+use fleetline_tests::conformance::ledger::prelude::{TENANT, new_run};
 use fleetline_worker::WorkerOptions;
 use rusqlite::{Connection, params};
 use serde_json::{Value, json, value::to_raw_value};
@@ -74,16 +75,7 @@ fn job(seq: u64) -> NewJob {
 
 async fn through_the_engine(db: &Path) -> f64 {
     let embedded = Embedded::open(db, 20).await.expect("a database");
-    let run = NewRun {
-        id: RunId::new(),
-        tenant: "default".into(),
-        pipeline: "bench".into(),
-        input: "bench".into(),
-        idempotency_key: None,
-        once: false,
-        settings: Value::Null,
-    };
-    let run = embedded.ledger.open_run(run).await.expect("a run").id;
+    let run = embedded.ledger.open_run(new_run(TENANT)).await.expect("a run").id;
     let engine = embedded.start(Registry::default().with(Noop), options(), Scope::Run(run));
     let (sender, inbox) = mpsc::channel(256);
     let started = Instant::now();

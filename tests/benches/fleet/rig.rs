@@ -7,7 +7,7 @@ use std::time::Duration;
 use fleetline_producer::dispatcher::{DispatchOptions, Dispatcher, WindowBounds};
 use fleetline_producer::submit::submit;
 use fleetline_shared::domain::{
-    CallContext, Done, Estimate, JobError, Kind, NewJob, NewRun, Registry, RunId, RunState, Source, Weights,
+    CallContext, Done, Estimate, JobError, Kind, NewJob, Registry, RunId, RunState, Source, Weights,
 };
 use fleetline_shared::ports::{
     Broker, DispatchLedger, Leases, Limits, QueryLedger, Quotas, Rate, RunRow, Scope, Seal, SubmitLedger,
@@ -16,6 +16,7 @@ use fleetline_shared::postgres::PostgresLedger;
 use fleetline_shared::rabbitmq::{RabbitBroker, RabbitOptions};
 use fleetline_shared::redis::{Redis, RedisLeases, RedisOptions, RedisQuotas};
 use fleetline_shared::rules::dedup_key;
+use fleetline_tests::conformance::ledger::prelude::{TENANT, new_run};
 use fleetline_tests::services::{Database, Vhost, shared};
 use fleetline_worker::{Worker, WorkerError, WorkerOptions};
 use serde_json::{Value, json, value::to_raw_value};
@@ -184,12 +185,12 @@ impl Rig {
     }
 
     async fn open(&self) -> RunId {
-        self.ledger.open_run(new_run()).await.expect("a run").id
+        self.ledger.open_run(new_run(TENANT)).await.expect("a run").id
     }
 
     /// Submits a single job as the intakes do.
     pub(crate) async fn submit_one(&self, work: Work) -> RunId {
-        let run = new_run();
+        let run = new_run(TENANT);
         let jobs = vec![job(work, run.id, 0)];
         self.ledger.submit_run(run, jobs, Value::Null).await.expect("accepted").id
     }
@@ -224,18 +225,6 @@ impl Rig {
     /// The database's URL, for measurements beside the adapters.
     pub(crate) fn database_url(&self) -> &str {
         &self.database.url
-    }
-}
-
-fn new_run() -> NewRun {
-    NewRun {
-        id: RunId::new(),
-        tenant: "default".into(),
-        pipeline: "bench".into(),
-        input: "bench".into(),
-        idempotency_key: None,
-        once: false,
-        settings: Value::Null,
     }
 }
 
