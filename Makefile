@@ -46,7 +46,7 @@ fmt: ## Format the code
 	cargo fmt --all
 
 chaos: setup ## Crash and fault suite for MINUTES=30 with SEED=random; prints a report
-	@MINUTES="$(MINUTES)" SEED="$(SEED)" cargo test --workspace --test it fleet::long -- --ignored --nocapture
+	@MINUTES="$(MINUTES)" SEED="$(SEED)" FAULT="$(FAULT)" cargo test --workspace --test it fleet::long -- --ignored --nocapture
 
 bench: setup ## Run the benchmarks; each prints a ratio
 	cargo bench --profile fast --workspace --bench embedded

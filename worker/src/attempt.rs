@@ -47,6 +47,8 @@ pub(crate) struct Attempts {
     pub(crate) terms: BTreeMap<String, Terms>,
     /// The longest sleep for a quota slot while the delivery is held.
     pub(crate) hold: Duration,
+    /// A longer wait on the line is no part of the time after which a job counts as lost.
+    pub(crate) renew_after: Duration,
     /// Cancelled when running attempts must end at once and give their jobs back.
     pub(crate) stop: CancellationToken,
     /// Told when the ledger cannot be reached: the worker stops.

@@ -31,9 +31,13 @@ impl Committer {
         self.retries.of(|| self.ledger.finish(finishes.clone())).await
     }
 
-    /// Whether these dispatches are still the ones that count.
-    pub(crate) async fn validity(&self, dispatches: Vec<(JobId, u64)>) -> Result<Vec<Validity>, PortError> {
-        self.retries.of(|| self.ledger.validity(dispatches.clone())).await
+    /// Whether these dispatches are still the ones that count; see [`FinishLedger::validity`].
+    pub(crate) async fn validity(
+        &self,
+        dispatches: Vec<(JobId, u64)>,
+        renew_after: Duration,
+    ) -> Result<Vec<Validity>, PortError> {
+        self.retries.of(|| self.ledger.validity(dispatches.clone(), renew_after)).await
     }
 
     /// The args of a message that was too large to carry them.

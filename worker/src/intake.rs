@@ -149,7 +149,7 @@ impl Attempts {
         let dispatches = jobs.iter().map(|job| (job.envelope.job_id, job.envelope.fence)).collect();
         let answers = tokio::select! {
             biased;
-            answers = self.committer.validity(dispatches) => answers,
+            answers = self.committer.validity(dispatches, self.renew_after) => answers,
             () = self.stop.cancelled() => {
                 for job in jobs {
                     self.record(job.end_early(Outcome::Drained));

@@ -30,6 +30,9 @@ pub struct WorkerOptions {
     pub grace: Duration,
     /// How long a lease lives without renewal.
     pub lease_ttl: Duration,
+    /// A job that waited on its line for longer begins the time anew after which it counts as lost.
+    /// With the longest call it must fit into that time.
+    pub renew_after: Duration,
     /// The longest sleep for a quota slot while a delivery is held.
     pub hold: Duration,
     /// How long a failing ledger is tried again before the worker stops.
@@ -109,6 +112,7 @@ impl Worker {
             quotas: Arc::new(GuessedQuotas::new(Arc::clone(&self.quotas))),
             terms: self.terms.clone(),
             hold: options.hold,
+            renew_after: options.renew_after,
             stop,
             failed,
         }

@@ -126,7 +126,8 @@ fn summary(job: &JobStanding, waits: &[Wait]) -> String {
 
 /// Handed out: who has it?
 fn of_dispatched(job: &JobStanding, scene: &Scene) -> Wait {
-    let since = job.dispatched.map_or(String::new(), |since| format!(", handed out {} ago", seconds(since)));
+    let since =
+        job.dispatched.map_or(String::new(), |since| format!(", handed out or taken {} ago", seconds(since)));
     if job.withdrawn {
         return Wait::new(WaitsFor::Outcome, format!("its end: it was cancelled{since}"), None);
     }

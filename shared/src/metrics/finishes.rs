@@ -72,8 +72,12 @@ fn name(decision: &Decision, finished: &Finished) -> &'static str {
 
 #[async_trait]
 impl FinishLedger for MeteredFinishes {
-    async fn validity(&self, dispatches: Vec<(JobId, u64)>) -> Result<Vec<Validity>, PortError> {
-        let answers = self.ledger.validity(dispatches.clone()).await?;
+    async fn validity(
+        &self,
+        dispatches: Vec<(JobId, u64)>,
+        renew_after: Duration,
+    ) -> Result<Vec<Validity>, PortError> {
+        let answers = self.ledger.validity(dispatches.clone(), renew_after).await?;
         self.first_looks(&dispatches, &answers);
         Ok(answers)
     }

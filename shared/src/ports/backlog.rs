@@ -65,7 +65,7 @@ pub struct JobStanding {
     pub error: Option<String>,
     /// The time until it may be handed out, if it is ready and that time has not come.
     pub due_in: Option<Duration>,
-    /// How long ago it was handed out, if it is.
+    /// How long ago it was handed out, if it is; or taken, where its message had waited for long.
     pub dispatched: Option<Duration>,
     /// Time until its deadline.
     pub deadline_in: Option<Duration>,

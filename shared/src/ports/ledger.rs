@@ -101,7 +101,8 @@ pub trait DispatchLedger: Send + Sync {
     /// Time until the next job of the scope that is not due yet will be; `None`: there is none.
     async fn next_due(&self, scope: Scope) -> Result<Option<Duration>, PortError>;
 
-    /// Puts jobs back that were dispatched more than `older_than` ago and never finished. Their
+    /// Puts jobs back that were dispatched, or checked by [`FinishLedger::validity`], more than
+    /// `older_than` ago and never finished. Their
     /// outcome still counts until they are dispatched again.
     /// A job lost `max_losses` times is dead: it takes its process down.
     async fn sweep(&self, scope: Scope, older_than: Duration, max_losses: u16) -> Result<Swept, PortError>;
@@ -148,7 +149,15 @@ pub struct Swept {
 pub trait FinishLedger: Send + Sync {
     /// Whether a call may begin for each dispatch. Asked under the lease and before the call, so that
     /// a redelivered message of a finished job is not paid for again.
-    async fn validity(&self, dispatches: Vec<(JobId, u64)>) -> Result<Vec<Validity>, PortError>;
+    ///
+    /// A dispatch of more than `renew_after` ago counts as one of this moment from now on: what a
+    /// message waits on its line is no part of the time after which [`DispatchLedger::sweep`] takes
+    /// its job for lost. Those of less are only read.
+    async fn validity(
+        &self,
+        dispatches: Vec<(JobId, u64)>,
+        renew_after: Duration,
+    ) -> Result<Vec<Validity>, PortError>;
 
     /// A job's args, for messages that were too large to carry them; `None`: there is no such job.
     async fn args(&self, job: JobId) -> Result<Option<Box<RawValue>>, PortError>;

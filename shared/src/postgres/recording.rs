@@ -8,8 +8,8 @@ use serde_json::value::RawValue;
 
 use super::fault::{Fault, Result};
 use super::finish::{Group, finish_all, finish_each};
-use super::numbers::number_of;
-use super::retry::{perform, transact};
+use super::numbers::{number_of, to_ms};
+use super::retry::{perform, transact, transact_repeatably};
 use super::{PostgresLedger, detail, fast, validity};
 use crate::domain::{JobId, PortError};
 use crate::ports::{Finish, FinishLedger, Finished, Validity};
@@ -89,11 +89,23 @@ impl PostgresLedger {
 
 #[async_trait]
 impl FinishLedger for PostgresLedger {
-    async fn validity(&self, dispatches: Vec<(JobId, u64)>) -> std::result::Result<Vec<Validity>, PortError> {
+    async fn validity(
+        &self,
+        dispatches: Vec<(JobId, u64)>,
+        renew_after: Duration,
+    ) -> std::result::Result<Vec<Validity>, PortError> {
         if dispatches.is_empty() {
             return Ok(Vec::new());
         }
-        let answers = perform!(self, connection => validity::of_all(&mut connection, &dispatches));
+        let age = to_ms(renew_after);
+        let found = perform!(self, connection => validity::of_all(&mut connection, &dispatches, age));
+        let (answers, waited) = found.map_err(Fault::in_words)?;
+        if !waited {
+            return Ok(answers);
+        }
+        let answers = transact_repeatably!(self, connection => {
+            validity::begin_anew(&mut connection, &dispatches, age)
+        });
         answers.map_err(Fault::in_words)
     }
 

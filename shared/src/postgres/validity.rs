@@ -2,7 +2,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use sqlx::{PgConnection, Row};
+use sqlx::postgres::PgArguments;
+use sqlx::query::Query;
+use sqlx::{PgConnection, Postgres, Row};
 
 use super::fault::Result;
 use super::numbers::{number_of, uuid_of};
@@ -10,29 +12,63 @@ use crate::domain::JobId;
 use crate::ports::{Finish, Validity};
 
 pub(super) const CURRENT: &str = "
-    SELECT q.n, q.fence, q.withdrawn FROM unnest($1::bigint[], $2::uuid[], $3::bigint[]) d (n, id, fence),
+    SELECT q.n, q.fence, q.withdrawn, q.dispatched_at <= now() - $4 * interval '1 ms'
+    FROM unnest($1::bigint[], $2::uuid[], $3::bigint[]) d (n, id, fence),
       LATERAL (SELECT * FROM queue WHERE n = d.n AND state + 0 = 1 AND fence = d.fence AND id = d.id OFFSET 0) q";
 
-/// The answers, in the order of the dispatches.
+/// Those of before `renew_after_ms`, held in order of numbers, as everybody does it.
+pub(super) const HOLD_OLD: &str = "
+    SELECT q.n FROM unnest($1::bigint[], $2::uuid[], $3::bigint[]) d (n, id, fence), LATERAL (
+      SELECT * FROM queue WHERE n = d.n AND state + 0 = 1 AND fence = d.fence AND id = d.id
+        AND dispatched_at <= now() - $4 * interval '1 ms' FOR UPDATE) q";
+
+/// The answers, in the order of the dispatches, and whether one that counts is older than that.
 pub(super) async fn of_all(
     connection: &mut PgConnection,
     dispatches: &[(JobId, u64)],
-) -> Result<Vec<Validity>> {
-    let rows = sqlx::query(CURRENT)
-        .bind(dispatches.iter().map(|(job, _)| number_of(*job)).collect::<Vec<_>>())
-        .bind(dispatches.iter().map(|(job, _)| uuid_of(*job)).collect::<Vec<_>>())
-        .bind(dispatches.iter().map(|(_, fence)| fence.cast_signed()).collect::<Vec<_>>())
-        .fetch_all(connection)
-        .await?;
+    renew_after_ms: i64,
+) -> Result<(Vec<Validity>, bool)> {
+    let rows = ask(CURRENT, dispatches, renew_after_ms).fetch_all(connection).await?;
     let mut current = HashMap::with_capacity(rows.len());
+    let mut waited = false;
     for row in &rows {
         let withdrawn = if row.try_get(2)? { Validity::Withdrawn } else { Validity::Current };
         current.insert((row.try_get::<i64, _>(0)?, row.try_get::<i64, _>(1)?), withdrawn);
+        waited |= row.try_get::<bool, _>(3)?;
     }
     let answer = |(job, fence): &(JobId, u64)| {
         current.get(&(number_of(*job), fence.cast_signed())).copied().unwrap_or(Validity::Stale)
     };
-    Ok(dispatches.iter().map(answer).collect())
+    Ok((dispatches.iter().map(answer).collect(), waited))
+}
+
+/// The answers, after those that waited for so long were dispatched now, so to speak.
+pub(super) async fn begin_anew(
+    connection: &mut PgConnection,
+    dispatches: &[(JobId, u64)],
+    renew_after_ms: i64,
+) -> Result<Vec<Validity>> {
+    let mut sorted = dispatches.to_vec();
+    sorted.sort_unstable_by_key(|(job, _)| number_of(*job));
+    let held = ask(HOLD_OLD, &sorted, renew_after_ms).fetch_all(&mut *connection).await?;
+    let held: Vec<i64> = held.iter().map(|row| row.try_get(0)).collect::<sqlx::Result<_>>()?;
+    sqlx::query("UPDATE queue SET dispatched_at = now() WHERE n = ANY($1)")
+        .bind(held)
+        .execute(&mut *connection)
+        .await?;
+    Ok(of_all(connection, dispatches, renew_after_ms).await?.0)
+}
+
+fn ask(
+    sql: &'static str,
+    dispatches: &[(JobId, u64)],
+    renew_after_ms: i64,
+) -> Query<'static, Postgres, PgArguments> {
+    sqlx::query(sql)
+        .bind(dispatches.iter().map(|(job, _)| number_of(*job)).collect::<Vec<_>>())
+        .bind(dispatches.iter().map(|(job, _)| uuid_of(*job)).collect::<Vec<_>>())
+        .bind(dispatches.iter().map(|(_, fence)| fence.cast_signed()).collect::<Vec<_>>())
+        .bind(renew_after_ms)
 }
 
 /// Which of these were recorded under their fence, by whomever: a terminal job keeps the fence that

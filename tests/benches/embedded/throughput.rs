@@ -107,6 +107,7 @@ fn options() -> EngineOptions {
             concurrency: 256,
             grace: Duration::from_secs(5),
             lease_ttl: Duration::from_secs(30),
+            renew_after: Duration::from_mins(1),
             hold: Duration::from_secs(1),
             patience: Duration::from_secs(5),
         },

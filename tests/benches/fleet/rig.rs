@@ -139,6 +139,7 @@ impl Rig {
                 concurrency,
                 grace: Duration::from_secs(10),
                 lease_ttl: Duration::from_secs(30),
+                renew_after: Duration::from_mins(1),
                 hold: Duration::from_secs(1),
                 patience: Duration::from_secs(30),
             },

@@ -14,6 +14,7 @@ mod http_json;
 mod insight;
 mod json_calls;
 mod late_calls;
+mod line_waits;
 mod on_open;
 mod openai;
 mod pipelines;

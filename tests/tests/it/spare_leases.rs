@@ -78,6 +78,7 @@ async fn jobs_that_need_no_server_do_not_wait_behind_those_that_do() {
             concurrency: 20,
             grace: Duration::ZERO,
             lease_ttl: Duration::from_secs(30),
+            renew_after: Duration::from_mins(1),
             hold: Duration::from_secs(1),
             patience: Duration::from_secs(5),
         },

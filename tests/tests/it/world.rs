@@ -21,6 +21,9 @@ pub(crate) fn policy() -> KindPolicy {
     KindPolicy { backoff, ..KindPolicy::default() }
 }
 
+/// What waits on its line for longer begins its time anew.
+pub(crate) const RENEW_AFTER: Duration = Duration::from_millis(10);
+
 /// What is known of one upstream.
 #[derive(Default)]
 pub(crate) struct Known {
@@ -31,7 +34,7 @@ pub(crate) struct Known {
 /// A running engine with one worker that makes one call at a time.
 pub(crate) struct World {
     registry: Registry,
-    ledger: SqliteLedger,
+    pub(crate) ledger: SqliteLedger,
     _engine: RunningEngine,
     _embedded: Embedded,
     _folder: TempDir,
@@ -48,6 +51,7 @@ impl World {
                 concurrency: 1,
                 grace: Duration::from_secs(5),
                 lease_ttl: Duration::from_secs(30),
+                renew_after: RENEW_AFTER,
                 hold: Duration::from_secs(1),
                 patience: Duration::from_secs(5),
             },

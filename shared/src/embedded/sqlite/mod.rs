@@ -175,8 +175,25 @@ impl DispatchLedger for SqliteLedger {
 
 #[async_trait]
 impl FinishLedger for SqliteLedger {
-    async fn validity(&self, dispatches: Vec<(JobId, u64)>) -> Result<Vec<Validity>, PortError> {
-        self.read(move |connection| validity::of_all(connection, &dispatches)).await
+    async fn validity(
+        &self,
+        dispatches: Vec<(JobId, u64)>,
+        renew_after: Duration,
+    ) -> Result<Vec<Validity>, PortError> {
+        let age = numbers::to_ms(renew_after);
+        let dispatches: Arc<[_]> = dispatches.into();
+        let asked = Arc::clone(&dispatches);
+        let (answers, waited) =
+            self.read(move |connection| validity::of_all(connection, &asked, age)).await?;
+        if !waited {
+            return Ok(answers);
+        }
+        self.write(
+            Durability::ProcessEnd,
+            |_| false,
+            move |connection| validity::begin_anew(connection, &dispatches, age),
+        )
+        .await
     }
 
     async fn args(&self, job: JobId) -> Result<Option<Box<RawValue>>, PortError> {

@@ -31,7 +31,7 @@ pub async fn a_job_handed_out_ends_before_its_call(ledger: &Subject) {
     let cancelled = cancel(ledger, CancelJobs::Run(run)).await;
     assert_eq!(cancelled, Cancelled { cancelled: 0, under_way: 1 });
     let asked = vec![(envelope.job_id, envelope.fence)];
-    assert_eq!(ledger.validity(asked).await.unwrap(), [Validity::Withdrawn]);
+    assert_eq!(ledger.validity(asked, HOUR).await.unwrap(), [Validity::Withdrawn]);
     record(ledger, &envelope, Decision::Cancel).await;
     assert_eq!(states(ledger, run).await, [JobState::Cancelled]);
     assert_eq!(run_state(ledger, run).await, RunState::Finished);

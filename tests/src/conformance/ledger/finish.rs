@@ -151,7 +151,7 @@ pub async fn only_the_last_dispatch_is_current(ledger: &Subject) {
     run_of(ledger, jobs("a", 1, 3)).await;
     let taken = take(ledger, 3).await;
     let key = |envelope: &Envelope| (envelope.job_id, envelope.fence);
-    let current = |asked: Vec<_>| async move { ledger.validity(asked).await.unwrap() };
+    let current = |asked: Vec<_>| async move { ledger.validity(asked, HOUR).await.unwrap() };
 
     assert_eq!(current(taken.iter().map(key).collect()).await, [Validity::Current; 3]);
     record(ledger, &taken[0], success("done")).await;

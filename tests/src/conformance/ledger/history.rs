@@ -155,7 +155,8 @@ impl History {
         let newest =
             !self.dispatches.iter().any(|other| other.job_id == dispatch.0 && other.fence > dispatch.1);
         let counts = newest && !self.answered.contains(&dispatch) && !self.ended.contains_key(&dispatch.0);
-        let may_begin = self.ledger.validity(vec![dispatch]).await.unwrap()[0] != Validity::Stale;
+        let may_begin =
+            self.ledger.validity(vec![dispatch], Duration::ZERO).await.unwrap()[0] != Validity::Stale;
         assert!(counts || !may_begin, "{envelope:?}");
         if counts && !matches!(decision, Decision::Ignore) {
             self.answered.insert(dispatch);

@@ -1,6 +1,6 @@
 //! Jobs that were handed over and never came back.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fleetline_shared::domain::{DeadReason, Decision, Envelope, JobState, RunState, Usage};
 use fleetline_shared::ports::{CancelJobs, Finished, Scope, Swept, Validity};
@@ -50,7 +50,7 @@ pub async fn a_late_success_is_not_paid_for_twice(ledger: &Subject) {
     let taken = take(ledger, 2).await;
     assert_eq!(sweep_all(ledger, 3).await, Swept { requeued: 2, crash_looped: 0 });
     let asked = taken.iter().map(|envelope| (envelope.job_id, envelope.fence)).collect();
-    assert_eq!(ledger.validity(asked).await.unwrap(), [Validity::Stale; 2]);
+    assert_eq!(ledger.validity(asked, HOUR).await.unwrap(), [Validity::Stale; 2]);
     for envelope in &taken {
         assert_eq!(finish_late(ledger, envelope, success("late")).await, Finished::Recorded);
         assert_eq!(finish_late(ledger, envelope, success("again")).await, Finished::Stale);
@@ -149,4 +149,35 @@ pub async fn what_is_not_dispatched_is_left(ledger: &Subject) {
     record(ledger, &take(ledger, 1).await[0], success("done")).await;
     assert_eq!(sweep_all(ledger, 1).await, Swept::default());
     assert_eq!(states(ledger, run).await, [JobState::Succeeded, JobState::Ready, JobState::Attached]);
+}
+
+/// What waited on its line has all of the time for its call. What did not is only read.
+pub async fn the_wait_on_the_line_is_not_the_calls(ledger: &Subject) {
+    run_of(ledger, jobs("a", 1, 3)).await;
+    let taken = take(ledger, 3).await;
+    let age = async |which: usize| {
+        let standing = ledger.standing(taken[which].job_id).await.unwrap().expect("it is there");
+        standing.dispatched.expect("it is handed out")
+    };
+    while age(0).await.min(age(2).await) < Duration::from_millis(20) {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let before = age(1).await;
+    let asked = |which: usize| vec![(taken[which].job_id, taken[which].fence)];
+    assert_eq!(ledger.validity(asked(1), HOUR).await.unwrap(), [Validity::Current]);
+    assert!(age(1).await >= before, "it was handed out a moment ago");
+
+    ledger.cancel(TENANT, CancelJobs::Job(taken[2].job_id)).await.unwrap();
+    let from = Instant::now();
+    let other = (taken[0].job_id, taken[0].fence + 1);
+    let all = vec![asked(2)[0], asked(0)[0], other];
+    let answers = ledger.validity(all, Duration::from_millis(10)).await.unwrap();
+    assert_eq!(answers, [Validity::Withdrawn, Validity::Current, Validity::Stale]);
+    for which in [0, 2] {
+        let since = age(which).await;
+        // A ledger counts in milliseconds.
+        assert!(since <= from.elapsed() + Duration::from_millis(1), "{since:?}");
+    }
+    sweep_all(ledger, 3).await;
+    assert_eq!(ledger.validity(asked(0), Duration::ZERO).await.unwrap(), [Validity::Stale]);
 }

@@ -22,8 +22,9 @@ const CONSUMER_TIMEOUT: &str = "consumer_timeout = 60000";
 #[ignore = "takes as many minutes as MINUTES says; `make chaos` runs it"]
 async fn everything_happens_for_a_long_time() {
     let seed = number("SEED").unwrap_or_else(|| fastrand::u64(..));
+    let named = std::env::var("FAULT").unwrap_or_default();
     let minutes = number("MINUTES").unwrap_or(30);
-    println!("SEED={seed} MINUTES={minutes}");
+    println!("SEED={seed} MINUTES={minutes} FAULT={named}");
     let end = Instant::now() + Duration::from_secs(60 * minutes);
     let mut extent = Extent { long: true, random: fastrand::Rng::with_seed(seed) };
     let mut site = new_site();
@@ -31,6 +32,8 @@ async fn everything_happens_for_a_long_time() {
     while Instant::now() < end {
         if deck.is_empty() {
             deck = faults::all();
+            deck.retain(|fault| fault.name.contains(&named));
+            assert!(!deck.is_empty(), "no fault has `{named}` in its name");
             extent.random.shuffle(&mut deck);
         }
         let faults = deck.split_off(deck.len().saturating_sub(ROUND));
