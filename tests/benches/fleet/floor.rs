@@ -1,7 +1,8 @@
 //! The floor: the barest loop on the same servers. Consume, one script that takes a whole group's locks
 //! and tokens, one grouped insert, acknowledge. No job has a row or a state, no lock is given up.
 
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use fleetline_tests::services::Vhost;
 use futures_util::StreamExt;
@@ -15,7 +16,8 @@ use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
 use redis::Script;
 use redis::aio::MultiplexedConnection;
 use sqlx::PgPool;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::time::sleep;
 use uuid::Uuid;
 
 pub(crate) const QUEUE: &str = "floor";
@@ -28,8 +30,46 @@ const SCRIPT: &str = "
     for n = 1, #ARGV do redis.call('SET', KEYS[1] .. ARGV[n], token, 'NX', 'PX', 30000) end
     return token";
 
+/// Calls that only wait.
+#[derive(Clone, Copy)]
+pub(crate) struct Calls {
+    /// So many at the same time.
+    pub(crate) places: usize,
+    /// So long.
+    pub(crate) time: Duration,
+}
+
 /// Jobs per second from a backlog on the line to the last acknowledgement.
 pub(crate) async fn rate(pool: &PgPool, redis: &MultiplexedConnection, jobs: usize, body: &[u8]) -> f64 {
+    let (started, progress) = run(pool, redis, jobs, body, None).await;
+    jobs as f64 / (progress.last().expect("it went on").0 - started).as_secs_f64()
+}
+
+/// The same with calls, from the first tenth of the jobs to the last: the rate of a loop that is warm.
+pub(crate) async fn warm_rate(
+    pool: &PgPool,
+    redis: &MultiplexedConnection,
+    jobs: usize,
+    body: &[u8],
+    calls: Calls,
+) -> f64 {
+    let (_, progress) = run(pool, redis, jobs, body, Some(calls)).await;
+    let reached = |share: usize| {
+        let reached = progress.iter().find(|(_, done)| *done >= jobs * share / 10);
+        *reached.expect("it came so far")
+    };
+    let ((from, warm), (until, done)) = (reached(1), reached(9));
+    (done - warm) as f64 / (until - from).as_secs_f64()
+}
+
+/// When it started, and how many jobs were done when.
+async fn run(
+    pool: &PgPool,
+    redis: &MultiplexedConnection,
+    jobs: usize,
+    body: &[u8],
+    calls: Option<Calls>,
+) -> (Instant, Vec<(Instant, usize)>) {
     let vhost = Vhost::new().await;
     let connection =
         Connection::connect(&vhost.url, ConnectionProperties::default()).await.expect("a broker");
@@ -42,11 +82,10 @@ pub(crate) async fn rate(pool: &PgPool, redis: &MultiplexedConnection, jobs: usi
         .expect("a table");
     sqlx::query("TRUNCATE floor").execute(pool).await.expect("an empty table");
     let started = Instant::now();
-    work(&channel, pool.clone(), redis.clone(), jobs).await;
-    let rate = jobs as f64 / started.elapsed().as_secs_f64();
+    let progress = work(&channel, pool.clone(), redis.clone(), jobs, calls).await;
     connection.close(200, "done".into()).await.expect("closed");
     vhost.remove().await;
-    rate
+    (started, progress)
 }
 
 pub(crate) async fn declare(channel: &Channel) {
@@ -75,18 +114,26 @@ pub(crate) async fn publish(channel: &Channel, ids: impl Iterator<Item = Uuid>, 
     }
 }
 
-async fn work(channel: &Channel, pool: PgPool, redis: MultiplexedConnection, jobs: usize) {
+type Job = (u64, Uuid, Vec<u8>);
+
+async fn work(
+    channel: &Channel,
+    pool: PgPool,
+    redis: MultiplexedConnection,
+    jobs: usize,
+    calls: Option<Calls>,
+) -> Vec<(Instant, usize)> {
     channel.basic_qos(PREFETCH, BasicQosOptions::default()).await.expect("a prefetch");
     let mut deliveries = channel
         .basic_consume(QUEUE.into(), "floor".into(), BasicConsumeOptions::default(), FieldTable::default())
         .await
         .expect("a consumer");
     let (taken, mut to_admit) = mpsc::unbounded_channel();
-    let (admitted, to_commit) = mpsc::unbounded_channel();
+    let (admitted, to_call) = mpsc::unbounded_channel();
     let script = Script::new(SCRIPT);
     tokio::spawn(async move {
         let mut redis = redis;
-        let mut group: Vec<(u64, Uuid, Vec<u8>)> = Vec::new();
+        let mut group: Vec<Job> = Vec::new();
         while to_admit.recv_many(&mut group, GROUP).await > 0 {
             let mut call = script.key("{floor}");
             for (_, id, _) in &group {
@@ -98,24 +145,48 @@ async fn work(channel: &Channel, pool: PgPool, redis: MultiplexedConnection, job
             }
         }
     });
-    let committer = tokio::spawn(commit(channel.clone(), pool, to_commit, jobs));
+    let to_commit = match calls {
+        None => to_call,
+        Some(calls) => make(calls, to_call),
+    };
+    let in_order = calls.is_none();
+    let committer = tokio::spawn(commit(channel.clone(), pool, to_commit, jobs, in_order));
     for _ in 0..jobs {
         let delivery = deliveries.next().await.expect("a delivery").expect("no error");
         let id = delivery.properties.message_id().as_ref().expect("an id").as_str().parse().expect("a uuid");
         let _ = taken.send((delivery.delivery_tag, id, delivery.data));
     }
-    committer.await.expect("committed");
+    committer.await.expect("committed")
+}
+
+/// Makes the calls.
+fn make(calls: Calls, mut inbox: mpsc::UnboundedReceiver<Job>) -> mpsc::UnboundedReceiver<Job> {
+    let (called, to_commit) = mpsc::unbounded_channel();
+    let places = Arc::new(Semaphore::new(calls.places));
+    tokio::spawn(async move {
+        while let Some(job) = inbox.recv().await {
+            let place = Arc::clone(&places).acquire_owned().await.expect("it stays open");
+            let called = called.clone();
+            tokio::spawn(async move {
+                sleep(calls.time).await;
+                drop(place);
+                let _ = called.send(job);
+            });
+        }
+    });
+    to_commit
 }
 
 async fn commit(
     channel: Channel,
     pool: PgPool,
-    mut inbox: mpsc::UnboundedReceiver<(u64, Uuid, Vec<u8>)>,
+    mut inbox: mpsc::UnboundedReceiver<Job>,
     jobs: usize,
-) {
+    in_order: bool,
+) -> Vec<(Instant, usize)> {
     let mut connection = pool.acquire().await.expect("a connection");
     let mut group = Vec::new();
-    let mut done = 0;
+    let (mut done, mut progress) = (0, Vec::new());
     while done < jobs && inbox.recv_many(&mut group, GROUP).await > 0 {
         let ids: Vec<Uuid> = group.iter().map(|(_, id, _)| *id).collect();
         let outputs: Vec<String> =
@@ -126,9 +197,13 @@ async fn commit(
             .execute(&mut *connection)
             .await
             .expect("inserted");
-        let last = group.last().expect("not empty").0;
-        channel.basic_ack(last, BasicAckOptions { multiple: true }).await.expect("acknowledged");
+        let first = if in_order { group.len() - 1 } else { 0 };
+        for (tag, _, _) in &group[first..] {
+            channel.basic_ack(*tag, BasicAckOptions { multiple: in_order }).await.expect("acknowledged");
+        }
         done += group.len();
+        progress.push((Instant::now(), done));
         group.clear();
     }
+    progress
 }

@@ -47,22 +47,23 @@ pub(crate) async fn print() {
     );
 }
 
-async fn servers() -> (PgPool, MultiplexedConnection, usize, String) {
+/// Ways to the servers, and as many jobs of one body.
+pub(crate) async fn servers(jobs: u64) -> (PgPool, MultiplexedConnection, usize, String) {
     let urls = shared();
     let pool = PgPool::connect(&urls.postgres).await.expect("Postgres");
     let client = redis::Client::open(urls.redis.as_str()).expect("a readable URL");
     let redis = client.get_multiplexed_async_connection().await.expect("Redis");
     let body = json!({ "n": 0, "fill": "x".repeat(ARGS_BYTES) }).to_string();
-    (pool, redis, usize::try_from(JOBS).expect("few enough"), body)
+    (pool, redis, usize::try_from(jobs).expect("few enough"), body)
 }
 
 async fn bare() -> f64 {
-    let (pool, redis, jobs, body) = servers().await;
+    let (pool, redis, jobs, body) = servers(JOBS).await;
     floor::rate(&pool, &redis, jobs, body.as_bytes()).await
 }
 
 async fn plain(part: Part) -> f64 {
-    let (pool, redis, jobs, body) = servers().await;
+    let (pool, redis, jobs, body) = servers(JOBS).await;
     plain::rate(&pool, &redis, part, jobs, &body).await
 }
 
