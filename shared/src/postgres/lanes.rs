@@ -1,7 +1,8 @@
 //! Lanes: one run's ready jobs of one kind and one upstream.
 //!
 //! They are found by probing the index `queue_ready` for its next distinct value, so the cost
-//! depends on the number of lanes and of jobs taken, never on the length of the backlog. A turn
+//! depends on the number of lanes and of jobs taken, never on the length of the backlog. Those whose jobs all wait
+//! for a later time are passed over, so that they keep nobody from its turn. A turn
 //! belongs to a lane and not to a run: what runs compete for is an upstream's quota.
 
 use sqlx::postgres::PgRow;
@@ -26,34 +27,69 @@ pub(super) struct LaneOfRun {
     pub(super) tenant: String,
 }
 
-/// First the lanes behind `($2, $3)`, then the others. An upstream to skip costs one probe,
-/// however many runs wait for it.
-pub(super) const LANES: &str = "
-    WITH RECURSIVE later AS (
-      (SELECT upstream, run FROM queue
-       WHERE state = 0 AND kind = $1 AND (upstream, run) > ($2, $3) ORDER BY upstream, run LIMIT 1)
+/// Whether a lane of kind `$1` has a due job, by its upstream and run. Within a priority the first to become
+/// due is found by one probe, so what a lane has that is not due is not walked.
+macro_rules! is_due {
+    ($upstream:literal, $run:literal) => {
+        concat!(
+            "EXISTS (
+               WITH RECURSIVE level AS (
+                 (SELECT priority, run_at FROM queue
+                  WHERE state = 0 AND kind = $1 AND upstream = ",
+            $upstream,
+            " AND run = ",
+            $run,
+            " ORDER BY priority DESC, run_at LIMIT 1)
+                 UNION ALL
+                 SELECT next.priority, next.run_at FROM level, LATERAL (
+                   SELECT priority, run_at FROM queue
+                   WHERE state = 0 AND kind = $1 AND upstream = ",
+            $upstream,
+            " AND run = ",
+            $run,
+            " AND priority < level.priority ORDER BY priority DESC, run_at LIMIT 1) next
+                 WHERE level.run_at > now()
+               )
+               SELECT 1 FROM level WHERE run_at <= now())"
+        )
+    };
+}
+
+pub(super) use is_due;
+
+/// First the lanes behind `($2, $3)`, then the others, of those with a due job. An upstream to skip costs one
+/// probe, however many runs wait for it.
+pub(super) const LANES: &str = concat!(
+    "WITH RECURSIVE later AS (
+      (SELECT upstream, run, run_at FROM queue
+       WHERE state = 0 AND kind = $1 AND (upstream, run) > ($2, $3)
+       ORDER BY upstream, run, priority DESC, run_at LIMIT 1)
       UNION ALL
-      SELECT next.upstream, next.run FROM later, LATERAL (
-        SELECT upstream, run FROM queue WHERE state = 0 AND kind = $1 AND (upstream, run) >
+      SELECT next.upstream, next.run, next.run_at FROM later, LATERAL (
+        SELECT upstream, run, run_at FROM queue WHERE state = 0 AND kind = $1 AND (upstream, run) >
           (later.upstream, CASE WHEN later.upstream = ANY($4) THEN 9223372036854775807 ELSE later.run END)
-        ORDER BY upstream, run LIMIT 1) next
+        ORDER BY upstream, run, priority DESC, run_at LIMIT 1) next
     ), earlier AS (
-      (SELECT upstream, run FROM queue
-       WHERE state = 0 AND kind = $1 AND (upstream, run) <= ($2, $3) ORDER BY upstream, run LIMIT 1)
+      (SELECT upstream, run, run_at FROM queue
+       WHERE state = 0 AND kind = $1 AND (upstream, run) <= ($2, $3)
+       ORDER BY upstream, run, priority DESC, run_at LIMIT 1)
       UNION ALL
-      SELECT next.upstream, next.run FROM earlier, LATERAL (
-        SELECT upstream, run FROM queue WHERE state = 0 AND kind = $1 AND (upstream, run) <= ($2, $3)
+      SELECT next.upstream, next.run, next.run_at FROM earlier, LATERAL (
+        SELECT upstream, run, run_at FROM queue WHERE state = 0 AND kind = $1 AND (upstream, run) <= ($2, $3)
           AND (upstream, run) >
           (earlier.upstream, CASE WHEN earlier.upstream = ANY($4) THEN 9223372036854775807 ELSE earlier.run END)
-        ORDER BY upstream, run LIMIT 1) next
+        ORDER BY upstream, run, priority DESC, run_at LIMIT 1) next
     ), lane AS (
       SELECT upstream, run FROM (SELECT * FROM later UNION ALL SELECT * FROM earlier) l
-      WHERE upstream <> ALL($4) LIMIT $5
+      WHERE upstream <> ALL($4) AND (run_at <= now() OR ",
+    is_due!("l.upstream", "l.run"),
+    ") LIMIT $5
     )
     SELECT lane.upstream, lane.run, r.id, r.tenant,
       (SELECT tenant FROM runs WHERE state < 2 ORDER BY tenant LIMIT 1) IS DISTINCT FROM
         (SELECT tenant FROM runs WHERE state < 2 ORDER BY tenant DESC LIMIT 1) AS several
-    FROM lane, LATERAL (SELECT id, tenant FROM runs WHERE n = lane.run OFFSET 0) r";
+    FROM lane, LATERAL (SELECT id, tenant FROM runs WHERE n = lane.run OFFSET 0) r"
+);
 
 /// Lanes, and whether unfinished runs are of several tenants.
 #[derive(Default)]
@@ -62,7 +98,7 @@ pub(super) struct Lanes {
     pub(super) several_tenants: bool,
 }
 
-/// Up to `limit` lanes, from the one behind `last` on.
+/// Up to `limit` lanes with due jobs, from the one behind `last` on.
 pub(super) async fn all_lanes(
     connection: &mut PgConnection,
     kind: &str,

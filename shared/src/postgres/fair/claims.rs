@@ -6,7 +6,7 @@ use sqlx::{PgConnection, Row};
 use uuid::Uuid;
 
 use super::super::fault::Result;
-use super::super::lanes::{Lane, LaneOfRun};
+use super::super::lanes::{Lane, LaneOfRun, is_due};
 use super::super::numbers::limit;
 use crate::domain::{Estimate, RunId};
 use crate::ports::DispatchAsk;
@@ -56,10 +56,10 @@ impl Claimant {
     }
 }
 
-/// `$3`: lanes of one tenant at most; `$4`: tenants at most, of those with ready jobs the ones whose clocks are
+/// `$3`: lanes of one tenant at most; `$4`: tenants at most, of those with due jobs the ones whose clocks are
 /// furthest back. A tenant's lanes begin behind the one that had its last turn.
-pub(in crate::postgres) const LANES_OF_TENANTS: &str = "
-    WITH RECURSIVE line AS MATERIALIZED (
+pub(in crate::postgres) const LANES_OF_TENANTS: &str = concat!(
+    "WITH RECURSIVE line AS MATERIALIZED (
       SELECT coalesce((SELECT clock FROM lines WHERE kind = $1 AND upstream = $2), 0) AS clock
     ), known AS (
       (SELECT tenant FROM runs WHERE state < 2 ORDER BY tenant LIMIT 1)
@@ -72,19 +72,21 @@ pub(in crate::postgres) const LANES_OF_TENANTS: &str = "
         SELECT clock, run FROM turns WHERE kind = $1 AND upstream = $2 AND tenant = known.tenant) t ON true
     ), first AS MATERIALIZED (
       SELECT tenant, ahead, run FROM (SELECT * FROM clock ORDER BY ahead, tenant OFFSET 0) c WHERE EXISTS (
-        SELECT 1 FROM runs r WHERE r.tenant = c.tenant AND state < 2 AND EXISTS (
-          SELECT 1 FROM queue WHERE state = 0 AND kind = $1 AND upstream = $2 AND run = r.n OFFSET 0) OFFSET 0)
+        SELECT 1 FROM runs r WHERE r.tenant = c.tenant AND state < 2 AND ",
+    is_due!("$2", "r.n"),
+    " OFFSET 0)
       LIMIT $4
     )
     SELECT first.tenant, first.ahead, first.run, lane.n, lane.id FROM first, LATERAL (
-      (SELECT n, id FROM runs r WHERE r.tenant = first.tenant AND state < 2 AND n > first.run AND EXISTS (
-         SELECT 1 FROM queue WHERE state = 0 AND kind = $1 AND upstream = $2 AND run = r.n OFFSET 0)
-       ORDER BY n LIMIT $3)
+      (SELECT n, id FROM runs r WHERE r.tenant = first.tenant AND state < 2 AND n > first.run AND ",
+    is_due!("$2", "r.n"),
+    " ORDER BY n LIMIT $3)
       UNION ALL
-      (SELECT n, id FROM runs r WHERE r.tenant = first.tenant AND state < 2 AND n <= first.run AND EXISTS (
-         SELECT 1 FROM queue WHERE state = 0 AND kind = $1 AND upstream = $2 AND run = r.n OFFSET 0)
-       ORDER BY n LIMIT $3)
-      LIMIT $3) lane";
+      (SELECT n, id FROM runs r WHERE r.tenant = first.tenant AND state < 2 AND n <= first.run AND ",
+    is_due!("$2", "r.n"),
+    " ORDER BY n LIMIT $3)
+      LIMIT $3) lane"
+);
 
 /// Up to so many tenants with lanes, those whose clocks are furthest back, in order of names, with the first of
 /// their due jobs.

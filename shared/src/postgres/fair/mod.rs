@@ -80,7 +80,7 @@ async fn take_of(
     taken: &mut Taken,
 ) -> Result<Given> {
     let (mut given, mut last) = (0, None);
-    // More are not served, unless jobs of some are not due yet.
+    // More are not served, unless what some have is taken by others meanwhile.
     let mut tenants = limit;
     loop {
         let mut claimants = claimants(connection, ask, upstream, limit - given, tenants).await?;

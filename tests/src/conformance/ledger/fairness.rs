@@ -1,7 +1,9 @@
 //! A long run never keeps a short one waiting.
 
-use fleetline_shared::domain::{NewJob, RunId};
-use fleetline_shared::ports::{DispatchAsk, Scope};
+use std::time::Duration;
+
+use fleetline_shared::domain::{Envelope, NewJob, RunId};
+use fleetline_shared::ports::{CancelJobs, DispatchAsk, Scope};
 
 use super::Subject;
 use super::prelude::*;
@@ -100,4 +102,42 @@ pub async fn what_one_leaves_others_take(ledger: &Subject) {
     assert_eq!(taken.len(), 100);
     assert_eq!(taken.iter().filter(|envelope| envelope.run_id == short).count(), 1);
     assert_eq!(taken.iter().filter(|envelope| envelope.run_id == long).count(), 99);
+}
+
+/// Runs whose jobs all wait for a later time, however many, take no turn from one with due jobs; nor do its
+/// own, though they are more urgent.
+pub async fn runs_that_wait_take_no_turns(ledger: &Subject) {
+    for tenants in [[TENANT, TENANT], [TENANT, "globex"]] {
+        let long = among_waiting_runs(ledger, tenants).await;
+        for limit in [1, 1, 64, 3, 1] {
+            let taken = take(ledger, limit).await;
+            assert_eq!(taken.len(), limit);
+            assert!(taken.iter().all(|envelope| envelope.run_id == long));
+        }
+        ledger.cancel(TENANT, CancelJobs::Run(long)).await.unwrap();
+    }
+}
+
+/// A run with a hundred due jobs between runs of one job each that waits for an hour.
+async fn among_waiting_runs(ledger: &Subject, tenants: [&str; 2]) -> RunId {
+    let mut long = None;
+    for n in 0..140 {
+        let run = open(ledger, tenants[n % 2]).await;
+        add(ledger, run, jobs(&format!("short-{run}"), 1, 1)).await;
+        if n == 70 {
+            let run = *long.insert(open(ledger, TENANT).await);
+            let jobs = jobs(&format!("long-{run}"), 1, 101).into_iter();
+            let urgent = |job: NewJob| NewJob { priority: i16::from(job.seq == Some(1)), ..job };
+            add(ledger, run, jobs.map(urgent).collect()).await;
+        }
+    }
+    let long = long.expect("one of them");
+    let back = |envelope: &Envelope| {
+        let is_due = envelope.run_id == long && seq_of(envelope) > 1;
+        finish_of(envelope, snooze(if is_due { Duration::ZERO } else { HOUR }))
+    };
+    let taken = take(ledger, 1_000).await;
+    assert_eq!(taken.len(), 241);
+    ledger.finish(taken.iter().map(back).collect()).await.unwrap();
+    long
 }

@@ -67,6 +67,7 @@ macro_rules! ledger_conformance {
             fairness: [
                 a_short_run_gets_its_share, rounds_of_one_are_fair, a_small_round_serves_every_run,
                 kinds_take_turns_apart, upstreams_of_a_run_take_turns, what_one_leaves_others_take,
+                runs_that_wait_take_no_turns,
             ];
             tenants: [
                 shares_follow_the_weights, tenants_without_weights_are_equal,
