@@ -54,17 +54,17 @@ pub fn is_mutant(name: &str) -> bool {
 
 /// Does nothing: this build has no kill points.
 #[cfg(not(feature = "kill-points"))]
-#[inline(always)]
+#[inline]
 pub fn reach(_name: &str) {}
 
 /// Does nothing: this build knows no poison.
 #[cfg(not(feature = "kill-points"))]
-#[inline(always)]
+#[inline]
 pub fn swallow(_args: &str) {}
 
 /// No: this build has no defects on purpose.
 #[cfg(not(feature = "kill-points"))]
-#[inline(always)]
+#[inline]
 pub const fn is_mutant(_name: &str) -> bool {
     false
 }

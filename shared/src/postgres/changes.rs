@@ -12,6 +12,7 @@ use std::time::Duration;
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::pool::Pool;
@@ -65,7 +66,7 @@ async fn tell_others(pool: Arc<Pool>, announce: Arc<Notify>, own: String) {
         announce.notified().await;
         if let Ok(mut connection) = pool.acquire().await {
             let told = sqlx::query(TELL).bind(CHANNEL).bind(&own).execute(&mut *connection);
-            if told.await.is_ok() {
+            if timeout(pool.patience(), told).await.is_ok_and(|told| told.is_ok()) {
                 connection.give_back();
             }
         }

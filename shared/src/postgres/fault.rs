@@ -78,7 +78,7 @@ impl Fault {
         match self {
             Self::Database(error) => of_database(&error),
             Self::InDoubt(_) => unavailable(
-                "the connection to Postgres broke during a commit, which may have been made: try again"
+                "the connection to Postgres broke before it answered, and what was asked may be done: try again"
                     .into(),
             ),
             Self::NoConnection => unavailable(

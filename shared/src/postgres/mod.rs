@@ -85,7 +85,7 @@ impl PostgresLedger {
     /// it is back. The schema is checked by the first call that reaches it.
     pub fn open_lazily(options: &PostgresOptions) -> std::result::Result<Self, PortError> {
         let connect = options.connect_options().map_err(Fault::in_words)?;
-        let pool = Arc::new(Pool::new(connect, options.pool_size, options.acquire_timeout));
+        let pool = Arc::new(Pool::new(connect, options));
         let listen = options.listen.then(|| options.plain_options()).transpose().map_err(Fault::in_words)?;
         let changes = Arc::new(Changes::start(Arc::clone(&pool), listen));
         let tidy = Arc::new(Tidy::start(Arc::clone(&pool)));

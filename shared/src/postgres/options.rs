@@ -17,7 +17,8 @@ pub struct PostgresOptions {
     pub pool_size: u32,
     /// The longest wait for a free connection.
     pub acquire_timeout: Duration,
-    /// The longest time one statement may take; the server ends it then.
+    /// The longest time one statement may take; the server ends it then. A piece of work that has no
+    /// answer after four times as long counts as broken. Zero: no limits.
     pub statement_timeout: Duration,
     /// The name under which the server lists the connections.
     pub application_name: String,
@@ -65,6 +66,8 @@ impl PostgresOptions {
                     .into(),
             )
         })?;
+        // Routers forget connections that are quiet for minutes, and tell nobody.
+        let options = options.options([("tcp_keepalives_idle", "60")]);
         Ok(options.application_name(&self.application_name))
     }
 }

@@ -13,22 +13,39 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
 use super::fault::{Fault, Result};
+use super::options::PostgresOptions;
 
 /// How long one attempt to connect may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Statement timeouts until a piece of work that got no answer counts as broken: its statements, in
+/// turn, have had theirs by then, and the server would have ended them.
+const SILENCE: u32 = 4;
 
 pub(super) struct Pool {
     options: PgConnectOptions,
     idle: Mutex<Vec<PgConnection>>,
     permits: Semaphore,
     acquire_timeout: Duration,
+    patience: Duration,
 }
 
 impl Pool {
     /// A pool without connections: they are made when they are needed.
-    pub(super) fn new(options: PgConnectOptions, size: u32, acquire_timeout: Duration) -> Self {
-        let permits = Semaphore::new(size.max(1) as usize);
-        Self { options, idle: Mutex::default(), permits, acquire_timeout }
+    pub(super) fn new(connect: PgConnectOptions, options: &PostgresOptions) -> Self {
+        let unlimited = options.statement_timeout.is_zero();
+        Self {
+            options: connect,
+            idle: Mutex::default(),
+            permits: Semaphore::new(options.pool_size.max(1) as usize),
+            acquire_timeout: options.acquire_timeout,
+            patience: if unlimited { Duration::MAX } else { options.statement_timeout * SILENCE },
+        }
+    }
+
+    /// How long a piece of work may be without an answer. A server or a path that went away without a
+    /// word answers never; the system's own limits are a quarter of an hour and more.
+    pub(super) fn patience(&self) -> Duration {
+        self.patience
     }
 
     /// A connection for one caller. The one that was used last comes first: its statements are warm.
@@ -42,7 +59,7 @@ impl Pool {
             Some(connection) => connection,
             None => self.connect().await?,
         };
-        Ok(Held { connection: Some(connection), pool: self, _permit: permit })
+        Ok(Held { connection: Some(connection), pool: self, phase: Phase::Alone, _permit: permit })
     }
 
     async fn connect(&self) -> Result<PgConnection> {
@@ -62,11 +79,22 @@ impl Pool {
     }
 }
 
+/// What a break would leave behind.
+enum Phase {
+    /// Statements commit by themselves: nobody knows.
+    Alone,
+    /// A transaction is open: nothing.
+    Open,
+    /// Its commit is under way: nobody knows.
+    Committing,
+}
+
 /// A connection in use. Unless it is given back it is closed, which undoes its open transaction:
 /// so also when the caller goes away in the middle of a statement.
 pub(super) struct Held<'p> {
     connection: Option<PgConnection>,
     pool: &'p Pool,
+    phase: Phase,
     _permit: SemaphorePermit<'p>,
 }
 
@@ -81,19 +109,32 @@ impl Held<'_> {
     /// Begins a transaction.
     pub(super) async fn begin(&mut self) -> Result<()> {
         sqlx::raw_sql("BEGIN").execute(&mut **self).await?;
+        self.phase = Phase::Open;
         Ok(())
     }
 
     /// Commits. If the connection breaks now, nobody knows.
     pub(super) async fn commit(&mut self) -> Result<()> {
+        self.phase = Phase::Committing;
         sqlx::raw_sql("COMMIT").execute(&mut **self).await.map_err(super::fault::in_doubt)?;
         Ok(())
     }
 
     /// Undoes the open transaction. A connection on which that fails is closed.
     pub(super) async fn roll_back(mut self) {
-        if sqlx::raw_sql("ROLLBACK").execute(&mut *self).await.is_ok() {
+        let patience = self.pool.patience;
+        let undone = timeout(patience, sqlx::raw_sql("ROLLBACK").execute(&mut *self)).await;
+        if undone.is_ok_and(|undone| undone.is_ok()) {
             self.give_back();
+        }
+    }
+
+    /// There was no answer within [`Pool::patience`].
+    pub(super) fn fell_silent(&self) -> Fault {
+        let error = sqlx::Error::Io(std::io::ErrorKind::TimedOut.into());
+        match self.phase {
+            Phase::Open => Fault::Database(error),
+            Phase::Alone | Phase::Committing => Fault::InDoubt(error),
         }
     }
 }

@@ -69,7 +69,10 @@ macro_rules! repeat {
             let result: $crate::postgres::fault::Result<_> = match $ledger.acquire().await {
                 Err(fault) => Err(fault),
                 Ok(mut $connection) => {
-                    let result: $crate::postgres::fault::Result<_> = async { $work }.await;
+                    let patience = $ledger.pool.patience();
+                    let answer: std::result::Result<$crate::postgres::fault::Result<_>, _> =
+                        tokio::time::timeout(patience, async { $work }).await;
+                    let result = answer.unwrap_or_else(|_| Err($connection.fell_silent()));
                     match &result {
                         Ok(_) => $connection.give_back(),
                         Err(fault) if fault.is_connection_lost() => $ledger.pool.forget_idle(),

@@ -8,6 +8,7 @@ mod migrations;
 mod outbox;
 mod plans;
 mod rows;
+mod silence;
 mod tenants;
 mod throughput;
 mod waking;
