@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use fleetline_shared::domain::{CallContext, DynKind, Envelope, FailureClass, Outcome, PortError, Registry};
 use fleetline_shared::kill_point;
-use fleetline_shared::ports::{Lack, Quotas};
+use fleetline_shared::ports::{Lack, Quotas, Validity};
 use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -21,7 +21,7 @@ use crate::call::{call, not_now};
 use crate::committer::Committer;
 use crate::flow::Hand;
 use crate::gate::{Gate, Pass, Permission, Settling, Told};
-use crate::job::{Ended, Job};
+use crate::job::{Ended, Job, too_late};
 use crate::keeper::{Keeper, Loss, release};
 use crate::recorder::Recorder;
 use crate::while_open::Barred;
@@ -82,22 +82,44 @@ impl Attempts {
 
     async fn call(
         &self,
-        envelope: &Envelope,
+        envelope: &mut Envelope,
         kind: &Arc<dyn DynKind>,
         context: &CallContext,
         hand: &mut Hand,
         settling: &mut Settling,
     ) -> Result<Outcome, PortError> {
+        let checked = Instant::now();
         let fetched = match &envelope.args {
             Some(_) => None,
             None => self.committer.args(envelope.job_id).await?,
         };
+        hand.begin_call().await;
+        if checked.elapsed() > self.renew_after
+            && let Some(over) = self.check_again(envelope).await?
+        {
+            return Ok(over);
+        }
         // A job without args cannot be: the ledger has just said that it knows it.
         let Some(args) = envelope.args.as_ref().or(fetched.as_ref()) else {
             return Ok(Outcome::Superseded);
         };
         kill_point::swallow(args.get());
         Ok(self.admit_and_call(envelope, args, kind, context, hand, settling).await)
+    }
+
+    /// After a long wait for a place among the calls, as before it: what ends the attempt, if anything.
+    async fn check_again(&self, envelope: &mut Envelope) -> Result<Option<Outcome>, PortError> {
+        let dispatch = vec![(envelope.job_id, envelope.fence)];
+        let answers = self.committer.validity(dispatch, self.renew_after).await?;
+        Ok(match answers.first() {
+            Some(Validity::Current) => None,
+            Some(Validity::Withdrawn) => Some(Outcome::Cancelled),
+            Some(Validity::Expired) => {
+                envelope.deadline_ms = Some(0);
+                Some(too_late())
+            }
+            Some(Validity::Stale) | None => Some(Outcome::Superseded),
+        })
     }
 
     async fn admit_and_call(
@@ -110,7 +132,6 @@ impl Attempts {
         settling: &mut Settling,
     ) -> Outcome {
         let limit = kind.policy().timeout;
-        hand.begin_call().await;
         let usual = Terms::default();
         let terms = envelope.upstream.as_ref().and_then(|name| self.terms.get(name)).unwrap_or(&usual);
         let permission = Permission {

@@ -172,6 +172,7 @@ impl Attempts {
             match validity {
                 Validity::Current => current.push(job),
                 Validity::Withdrawn => self.record(job.end_early(Outcome::Cancelled)),
+                Validity::Expired => self.record(job.end_late()),
                 Validity::Stale => self.record(job.end_early(Outcome::Superseded)),
             }
         }

@@ -8,6 +8,8 @@ use fleetline_shared::ports::{Delivery, Finish, Hold, Holder, lease_key};
 use fleetline_shared::rules::{Standing, decide};
 use tokio::time::Instant;
 
+use crate::attempt::PORT_PAUSE;
+use crate::call::not_now;
 use crate::flow::Hand;
 use crate::gate::Settling;
 use crate::keeper::HeldLease;
@@ -23,6 +25,11 @@ pub(crate) struct Job {
     pub(crate) started: Instant,
     /// On its dedup key, once it is taken.
     pub(crate) lease: Option<HeldLease>,
+}
+
+/// Of a job without any time left.
+pub(crate) fn too_late() -> Outcome {
+    not_now(PORT_PAUSE, "on its line, and for a place among the calls")
 }
 
 /// A job whose attempt is over: what is to be recorded, and what is to be given back then.
@@ -56,6 +63,12 @@ impl Job {
         let decision = decide(outcome, standing, &kind.policy().backoff, fastrand::f64());
         let finish = Finish { job: envelope.job_id, fence: envelope.fence, decision, usage: context.usage() };
         Ended { delivery, finish, hand, lease, settling }
+    }
+
+    /// Its deadline has passed before its call.
+    pub(crate) fn end_late(mut self) -> Ended {
+        self.envelope.deadline_ms = Some(0);
+        self.end_early(too_late())
     }
 
     /// The same before it has asked for quota.

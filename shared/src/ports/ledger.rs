@@ -178,6 +178,8 @@ pub enum Validity {
     Current,
     /// It is, but the job was cancelled meanwhile: finish with [`Decision::Cancel`].
     Withdrawn,
+    /// It is, but the job's deadline has passed meanwhile: finish with [`Decision::Die`].
+    Expired,
     /// There is a newer dispatch, or the job went back and will be handed out anew, or it is
     /// terminal, or unknown: begin nothing.
     Stale,

@@ -12,7 +12,7 @@ use crate::domain::JobId;
 use crate::ports::{Finish, Validity};
 
 pub(super) const CURRENT: &str = "
-    SELECT q.n, q.fence, q.withdrawn, q.dispatched_at <= now() - $4 * interval '1 ms'
+    SELECT q.n, q.fence, q.withdrawn, q.dispatched_at <= now() - $4 * interval '1 ms', q.deadline <= now()
     FROM unnest($1::bigint[], $2::uuid[], $3::bigint[]) d (n, id, fence),
       LATERAL (SELECT * FROM queue WHERE n = d.n AND state + 0 = 1 AND fence = d.fence AND id = d.id OFFSET 0) q";
 
@@ -32,8 +32,12 @@ pub(super) async fn of_all(
     let mut current = HashMap::with_capacity(rows.len());
     let mut waited = false;
     for row in &rows {
-        let withdrawn = if row.try_get(2)? { Validity::Withdrawn } else { Validity::Current };
-        current.insert((row.try_get::<i64, _>(0)?, row.try_get::<i64, _>(1)?), withdrawn);
+        let validity = match (row.try_get(2)?, row.try_get(4)?) {
+            (true, _) => Validity::Withdrawn,
+            (false, Some(true)) => Validity::Expired,
+            (false, _) => Validity::Current,
+        };
+        current.insert((row.try_get::<i64, _>(0)?, row.try_get::<i64, _>(1)?), validity);
         waited |= row.try_get::<bool, _>(3)?;
     }
     let answer = |(job, fence): &(JobId, u64)| {

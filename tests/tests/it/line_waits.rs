@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use fleetline_shared::domain::{CallContext, Done, JobError, JobState, Kind, Registry, RunId};
+use fleetline_shared::domain::{
+    CallContext, DeadReason, Done, JobError, JobState, Kind, NewJob, Registry, RunId,
+};
 use fleetline_shared::ports::BacklogLedger;
 use serde_json::{Value, json};
 use tokio::sync::{Semaphore, mpsc};
@@ -60,4 +62,28 @@ async fn a_job_that_waited_for_long_begins_its_time_when_it_is_taken() {
     held.may_end.add_permits(1);
     let rows = world.finished(run).await;
     assert!(rows.iter().all(|row| row.state == JobState::Succeeded && row.attempts == 1), "{rows:?}");
+}
+
+#[tokio::test]
+async fn a_job_whose_deadline_passed_on_the_line_is_not_called_for() {
+    let (begun, mut calls) = mpsc::unbounded_channel();
+    let held = Held { begun, may_end: Arc::new(Semaphore::new(0)) };
+    let world = World::start(&Registry::default().with(held.clone()), BTreeMap::new()).await;
+    let first = world.submit(vec![world.job("held", &json!(0))]).await;
+    calls.recv().await.expect("a call");
+    let deadline = Some(Duration::from_millis(200));
+    let late = world.submit(vec![NewJob { deadline, ..world.job("held", &json!(1)) }]).await;
+    let job = world.until(late, |rows| rows.len() == 1).await[0].job_id;
+    let is_over = async || {
+        let standing = world.ledger.standing(job).await.expect("a ledger").expect("it is there");
+        standing.deadline_in.is_none_or(|left| left.is_zero())
+    };
+    while !is_over().await {
+        sleep(Duration::from_millis(10)).await;
+    }
+    held.may_end.add_permits(1);
+    let row = world.finished(late).await.remove(0);
+    assert_eq!((row.state, row.dead_reason), (JobState::Dead, Some(DeadReason::DeadlinePassed)), "{row:?}");
+    world.finished(first).await;
+    assert!(calls.try_recv().is_err(), "it was called for");
 }

@@ -15,21 +15,23 @@ pub(super) fn of_all(
     renew_after_ms: i64,
 ) -> rusqlite::Result<(Vec<Validity>, bool)> {
     let mut query = connection.prepare_cached(
-        "SELECT withdrawn, dispatched_at FROM jobs WHERE id = ?1 AND fence = ?2 AND state = ?3",
+        "SELECT withdrawn, dispatched_at, deadline FROM jobs WHERE id = ?1 AND fence = ?2 AND state = ?3",
     )?;
-    let old = now_ms().saturating_sub(renew_after_ms);
+    let now = now_ms();
+    let old = now.saturating_sub(renew_after_ms);
     let mut waited = false;
     let answers = dispatches.iter().map(|(job, fence)| {
-        let found: Option<(bool, i64)> = query
+        let found: Option<(bool, i64, Option<i64>)> = query
             .query_row(params![job.as_bytes(), fence.cast_signed(), DISPATCHED], |row| {
-                Ok((row.get(0)?, row.get(1)?))
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
             })
             .optional()?;
-        waited |= found.is_some_and(|(_, dispatched_at)| dispatched_at <= old);
+        waited |= found.is_some_and(|(_, dispatched_at, _)| dispatched_at <= old);
         Ok(match found {
             None => Validity::Stale,
-            Some((true, _)) => Validity::Withdrawn,
-            Some((false, _)) => Validity::Current,
+            Some((true, ..)) => Validity::Withdrawn,
+            Some((_, _, Some(deadline))) if deadline <= now => Validity::Expired,
+            Some(_) => Validity::Current,
         })
     });
     let answers = answers.collect::<rusqlite::Result<_>>()?;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use fleetline_shared::domain::{DeadReason, Decision, Envelope, JobState, RunState, Usage};
+use fleetline_shared::domain::{DeadReason, Decision, Envelope, JobState, NewJob, RunId, RunState, Usage};
 use fleetline_shared::ports::{CancelJobs, Finished, Scope, Swept, Validity};
 use serde_json::json;
 
@@ -180,4 +180,23 @@ pub async fn the_wait_on_the_line_is_not_the_calls(ledger: &Subject) {
     }
     sweep_all(ledger, 3).await;
     assert_eq!(ledger.validity(asked(0), Duration::ZERO).await.unwrap(), [Validity::Stale]);
+}
+
+/// A deadline goes on while the message is on its line.
+pub async fn a_deadline_passes_on_the_line_too(ledger: &Subject) {
+    let taken = loop {
+        let deadline = Some(Duration::from_millis(200));
+        run_of(ledger, vec![NewJob { deadline, ..job(1, &RunId::new().to_string()) }]).await;
+        // On a slow machine it has passed before.
+        if let Some(taken) = take(ledger, 1).await.pop() {
+            break taken;
+        }
+    };
+    let asked = || vec![(taken.job_id, taken.fence)];
+    while ledger.validity(asked(), HOUR).await.unwrap() == [Validity::Current] {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(ledger.validity(asked(), Duration::ZERO).await.unwrap(), [Validity::Expired]);
+    record(ledger, &taken, die(DeadReason::DeadlinePassed)).await;
+    assert_eq!(ledger.validity(asked(), HOUR).await.unwrap(), [Validity::Stale]);
 }
