@@ -48,10 +48,17 @@ impl Limits {
         // Dead letters of crash loops are few, but none may be lost: at-least-once dead-lettering keeps
         // them in their line while this is full.
         const CRASHED_LENGTH: u64 = 1_000_000;
+        // No job is behind a submission yet, and who was told that it is confirmed counts on it: that `serve`
+        // was restarted often, while the ledger was away say, is no reason to give it up.
+        const RESTARTS: u64 = 1_000;
         let limit = u64::from(self.delivery_limit);
         vec![
             policy(LINES, r"^fleetline\.jobs\.", keeping(limit, self.line_length, CRASHED_KEY)),
-            policy(SUBMIT, r"^fleetline\.submit$", keeping(limit, self.submit_length, REJECTED_KEY)),
+            policy(
+                SUBMIT,
+                r"^fleetline\.submit$",
+                keeping(limit.max(RESTARTS), self.submit_length, REJECTED_KEY),
+            ),
             policy(CRASHED, r"^fleetline\.dead\.crashed$", keeping(limit, CRASHED_LENGTH, REJECTED_KEY)),
             policy(
                 REJECTED,
