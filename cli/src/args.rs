@@ -33,7 +33,8 @@ Exit codes:
   0    all jobs succeeded
   1    bad input, or a file or server failed
   2    wrong arguments or configuration
-  3    finished, but some jobs are dead (`fleetline dead list`)
+  3    finished, but some jobs are dead (`fleetline dead list`) or were cancelled
+  4    gave up on an upstream that is down; the jobs are kept
   130  interrupted; the same command resumes";
 
 /// Options of every command.

@@ -12,8 +12,8 @@ pub const OK: u8 = 0;
 pub const FAILURE: u8 = 1;
 /// Wrong arguments or configuration.
 pub const USAGE: u8 = 2;
-/// Finished, but some jobs are dead.
-pub const DEAD_JOBS: u8 = 3;
+/// Finished, but some jobs are dead or were cancelled.
+pub const NOT_ALL: u8 = 3;
 /// An upstream is down, and nothing is left to do without it.
 pub const GAVE_UP: u8 = 4;
 /// Interrupted; the same command resumes.

@@ -1,10 +1,10 @@
 //! The input of a run: a file or standard input, and what it probably is.
 
 use std::fs::File;
-use std::io::{self, Cursor, Read, Seek, SeekFrom};
+use std::io::{self, Cursor, Read};
+use std::os::fd::AsFd;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-
-use tempfile::NamedTempFile;
 
 use crate::args::Pipeline;
 use crate::exit::CliError;
@@ -22,28 +22,30 @@ pub struct Input {
 
 enum Source {
     File(PathBuf),
-    /// Read once; the head is kept apart.
-    Stdin,
-    /// Standard input, kept because it must be read twice.
-    Spooled(NamedTempFile),
+    /// Standard input, a pipe or a device: read once, the head is kept apart.
+    Once(File),
+    /// The same, kept because it must be read twice. The file has no name: nothing of it stays,
+    /// however this process ends.
+    Spooled(File),
 }
 
 impl Input {
     /// Opens a file, or standard input if the path is `-`.
     pub fn open(path: &Path) -> Result<Self, CliError> {
+        let name = path.display().to_string();
+        let cannot = |error| cannot_be_read(&name, &error);
+        let file = if name == "-" {
+            io::stdin().as_fd().try_clone_to_owned().map(File::from)
+        } else {
+            File::open(path)
+        };
+        let file = file.map_err(cannot)?;
         let mut head = Vec::new();
-        if path == Path::new("-") {
-            io::stdin()
-                .lock()
-                .take(PEEK)
-                .read_to_end(&mut head)
-                .map_err(|error| CliError::Failure(format!("standard input cannot be read: {error}")))?;
-            return Ok(Self { name: "-".into(), source: Source::Stdin, head });
-        }
-        let cannot = |error| CliError::Failure(format!("{} cannot be read: {error}", path.display()));
-        let file = File::open(path).map_err(cannot)?;
-        file.take(PEEK).read_to_end(&mut head).map_err(cannot)?;
-        Ok(Self { name: path.display().to_string(), source: Source::File(path.to_owned()), head })
+        (&file).take(PEEK).read_to_end(&mut head).map_err(cannot)?;
+        // Only a file can be opened again: what has been read of anything else is gone from it.
+        let is_file = name != "-" && file.metadata().map_err(cannot)?.is_file();
+        let source = if is_file { Source::File(path.to_owned()) } else { Source::Once(file) };
+        Ok(Self { name, source, head })
     }
 
     /// What the input probably is.
@@ -51,27 +53,27 @@ impl Input {
         guess(&self.name, &self.head)
     }
 
-    /// Keeps standard input in a temporary file, so that it can be read more than once.
+    /// Keeps what can be read once only in a temporary file, so that it can be read more than once.
     pub fn spool(&mut self) -> Result<(), CliError> {
-        if !matches!(self.source, Source::Stdin) {
-            return Ok(());
-        }
-        let cannot =
-            |error| CliError::Failure(format!("standard input cannot be kept in a temporary file: {error}"));
-        let mut spool = NamedTempFile::new().map_err(cannot)?;
-        let head = std::mem::take(&mut self.head);
-        io::copy(&mut Cursor::new(&head).chain(io::stdin().lock()), &mut spool).map_err(cannot)?;
-        self.head = head;
+        let Source::Once(input) = &self.source else { return Ok(()) };
+        let cannot = |error| {
+            let name = named(&self.name);
+            CliError::Failure(format!("{name} cannot be kept in a temporary file: {error}"))
+        };
+        let mut spool = tempfile::tempfile().map_err(cannot)?;
+        io::copy(&mut self.head.as_slice().chain(input), &mut spool).map_err(cannot)?;
         self.source = Source::Spooled(spool);
         Ok(())
     }
 
     /// Hash of the content, if it can be read again: same content, same run.
     pub fn content_hash(&self) -> Result<Option<blake3::Hash>, CliError> {
-        let Some(file) = self.reopen() else { return Ok(None) };
-        let cannot = |error| CliError::Failure(format!("{} cannot be read: {error}", self.name));
+        if matches!(self.source, Source::Once(_)) {
+            return Ok(None);
+        }
+        let cannot = |error| cannot_be_read(&self.name, &error);
         let mut hasher = blake3::Hasher::new();
-        hasher.update_reader(file.map_err(cannot)?).map_err(cannot)?;
+        hasher.update_reader(self.reader().map_err(cannot)?).map_err(cannot)?;
         Ok(Some(hasher.finalize()))
     }
 
@@ -79,29 +81,41 @@ impl Input {
     pub fn size(&self) -> Option<u64> {
         match &self.source {
             Source::File(path) => path.metadata().ok().map(|meta| meta.len()),
-            Source::Spooled(spool) => spool.as_file().metadata().ok().map(|meta| meta.len()),
-            Source::Stdin => None,
+            Source::Spooled(spool) => spool.metadata().ok().map(|meta| meta.len()),
+            Source::Once(_) => None,
         }
     }
 
-    /// The input from its beginning. Standard input that is not spooled can be read once.
+    /// The input from its beginning. What is neither a file nor spooled can be read once.
     pub fn reader(&self) -> io::Result<Box<dyn Read + Send>> {
-        match self.reopen() {
-            Some(file) => Ok(Box::new(file?)),
-            None => Ok(Box::new(Cursor::new(self.head.clone()).chain(io::stdin()))),
-        }
+        Ok(match &self.source {
+            Source::File(path) => Box::new(File::open(path)?),
+            Source::Spooled(spool) => Box::new(FromStart { file: spool.try_clone()?, at: 0 }),
+            Source::Once(file) => Box::new(Cursor::new(self.head.clone()).chain(file.try_clone()?)),
+        })
     }
+}
 
-    fn reopen(&self) -> Option<io::Result<File>> {
-        match &self.source {
-            Source::File(path) => Some(File::open(path)),
-            Source::Spooled(spool) => Some(spool.reopen().and_then(|mut file| {
-                file.seek(SeekFrom::Start(0))?;
-                Ok(file)
-            })),
-            Source::Stdin => None,
-        }
+/// Reads a file whose other handles share its place.
+struct FromStart {
+    file: File,
+    at: u64,
+}
+
+impl Read for FromStart {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.file.read_at(buffer, self.at)?;
+        self.at += count as u64;
+        Ok(count)
     }
+}
+
+fn cannot_be_read(name: &str, error: &io::Error) -> CliError {
+    CliError::Failure(format!("{} cannot be read: {error}", named(name)))
+}
+
+fn named(name: &str) -> &str {
+    if name == "-" { "standard input" } else { name }
 }
 
 /// Content decides where it is clear, the name where it is not.

@@ -16,7 +16,7 @@ use serde_json::json;
 use crate::app::App;
 use crate::args::RunArgs;
 use crate::backend::Backend;
-use crate::exit::{CliError, DEAD_JOBS, FAILURE, GAVE_UP, INTERRUPTED, OK};
+use crate::exit::{CliError, FAILURE, GAVE_UP, INTERRUPTED, NOT_ALL, OK};
 use crate::lookup;
 use crate::present::{tell, write_text};
 use live::Ended;
@@ -105,11 +105,11 @@ fn gave_up(app: &App, run: &RunRow, down: &[String]) -> String {
 }
 
 fn exit_code(run: &RunRow, interrupted: bool, problem: bool) -> u8 {
-    match (interrupted, problem, run.counts.dead) {
+    match (interrupted, problem, run.counts.dead + run.counts.cancelled) {
         (true, _, _) => INTERRUPTED,
         (false, true, _) => FAILURE,
         (false, false, 0) => OK,
-        (false, false, _) => DEAD_JOBS,
+        (false, false, _) => NOT_ALL,
     }
 }
 

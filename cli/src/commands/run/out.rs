@@ -1,6 +1,8 @@
 //! The file of `--out`: complete or not there.
 
-use std::io::BufWriter;
+use std::fs::{OpenOptions, Permissions};
+use std::io::{BufWriter, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use fleetline_shared::domain::{Registry, RunId};
@@ -11,8 +13,11 @@ use crate::exit::CliError;
 use crate::present::write_results;
 
 /// A file that appears under its name when it is complete. Tried before anything is paid for, so
-/// that a wrong path costs nothing.
+/// that a wrong path costs nothing. What is no file, a pipe or a device, is written to as it is.
 pub struct OutFile {
+    /// As it was given.
+    name: String,
+    /// What it leads to.
     path: PathBuf,
 }
 
@@ -25,8 +30,12 @@ impl OutFile {
         if path.is_dir() {
             return Err(cannot(&"is a folder; give the name of a file"));
         }
-        temporary(path).map_err(|error| cannot(&error))?;
-        Ok(Self { path: path.to_owned() })
+        // Of a link the file that it leads to is written.
+        let target = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        if is_replaced(&target) {
+            temporary(&target).map_err(|error| cannot(&error))?;
+        }
+        Ok(Self { name: path.display().to_string(), path: target })
     }
 
     /// Writes a run's rows; returns the file's name. On an error the results are still in the
@@ -37,35 +46,44 @@ impl OutFile {
         registry: &Registry,
         run: RunId,
     ) -> Result<String, CliError> {
-        let path = self.path;
+        let Self { name, path } = self;
         let cannot = |error: &dyn std::fmt::Display| {
             CliError::Failure(format!(
-                "--out {}: {error}; the results are in the database: `fleetline results {run}` prints them",
-                path.display()
+                "--out {name}: {error}; the results are in the database: `fleetline results {run}` prints them"
             ))
         };
+        if !is_replaced(&path) {
+            let file = OpenOptions::new().write(true).open(&path).map_err(|error| cannot(&error))?;
+            let mut writer = BufWriter::new(file);
+            write_results(ledger, registry, run, &mut writer).await.map_err(|error| cannot(&error))?;
+            writer.flush().map_err(|error| cannot(&error))?;
+            return Ok(name);
+        }
         let mut writer = BufWriter::new(temporary(&path).map_err(|error| cannot(&error))?);
         write_results(ledger, registry, run, &mut writer).await.map_err(|error| cannot(&error))?;
         let file = writer.into_inner().map_err(|error| cannot(&error))?;
-        set_usual_permissions(file.path()).map_err(|error| cannot(&error))?;
+        if let Ok(before) = path.metadata() {
+            std::fs::set_permissions(file.path(), before.permissions()).map_err(|error| cannot(&error))?;
+        }
         file.persist(&path).map_err(|error| cannot(&error.error))?;
-        Ok(path.display().to_string())
+        Ok(name)
     }
+}
+
+/// Whether a file takes the place of what is there: only of a file, or of nothing.
+fn is_replaced(path: &Path) -> bool {
+    path.metadata().map_or(true, |meta| meta.is_file())
 }
 
 /// A file beside the one that is wanted.
 fn temporary(path: &Path) -> Result<NamedTempFile, String> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    NamedTempFile::new_in(folder).map_err(|error| {
+    // As any new file; the user's mask is applied to it.
+    let usual = Permissions::from_mode(0o666);
+    tempfile::Builder::new().permissions(usual).tempfile_in(folder).map_err(|error| {
         // The error's own text names the temporary file, which nobody knows.
         let cause = error.get_ref().and_then(|inner| inner.source()).map(ToString::to_string);
         let cause = cause.unwrap_or_else(|| error.to_string());
         format!("the folder {} cannot be written to: {cause}", folder.display())
     })
-}
-
-/// Temporary files are for their owner alone; a result file is like any other file.
-fn set_usual_permissions(path: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o644))
 }

@@ -178,6 +178,9 @@ pub(super) fn figures(run: &RunRow, took: Duration) -> String {
     if counts.dead > 0 {
         parts.push(format!("{} dead", format::count(counts.dead)));
     }
+    if counts.cancelled > 0 {
+        parts.push(format!("{} cancelled", format::count(counts.cancelled)));
+    }
     let open = counts.jobs - counts.terminal();
     if open > 0 {
         parts.push(format!("{} left to do", format::count(open)));

@@ -1,8 +1,10 @@
 //! The commands that look.
 
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::{FileTypeExt, PermissionsExt, symlink};
+use std::process::Command;
 
-use super::harness::{Place, sample};
+use super::harness::{Ended, Place, sample};
 
 fn analysed() -> Place {
     let place = Place::new();
@@ -72,8 +74,50 @@ fn fingerprints_say_what_will_be_merged() {
         rows.iter().map(|row| (row["lines"]["first"].clone(), row["lines"]["last"].clone())).collect();
     assert_eq!(lines, [(1.into(), 1.into()), (2.into(), 4.into()), (5.into(), 5.into())]);
     assert!(rows.iter().all(|row| row["fingerprint"].is_string() && row["template"].is_string()));
-    let piped = place.run_fed(&["fingerprint", "-"], file.as_bytes()).exits(0).rows();
-    assert_eq!(piped, rows);
+    // As of `<(command)` too, which is a pipe with a name.
+    for pipe in ["-", "/dev/stdin"] {
+        let piped = place.run_fed(&["fingerprint", pipe], file.as_bytes()).exits(0).rows();
+        assert_eq!(piped, rows);
+    }
+}
+
+#[test]
+fn a_document_may_come_from_a_pipe_with_a_name() {
+    let place = Place::new();
+    let document = format!("<orders>{}</orders>", "<order><item>1</item></order>".repeat(500));
+    place.write("orders.xml", &document);
+    let jobs = |ended: Ended| ended.exits(0).json()["forecast"].clone();
+    let of_file = jobs(place.run(&["run", "orders.xml", "--dry-run", "--json"]));
+    for pipe in ["-", "/dev/stdin"] {
+        let command = ["run", pipe, "--pipeline", "discovery", "--dry-run", "--json"];
+        assert_eq!(jobs(place.run_fed(&command, document.as_bytes())), of_file);
+    }
+}
+
+#[test]
+fn the_file_of_a_link_is_written_as_private_as_it_is() {
+    let place = analysed();
+    place.write("real.jsonl", "old");
+    let private = std::fs::Permissions::from_mode(0o600);
+    std::fs::set_permissions(place.path("real.jsonl"), private).expect("it is ours");
+    symlink("real.jsonl", place.path("link.jsonl")).expect("a link");
+    place.run(&["run", &sample("service.log"), "--out", "link.jsonl"]).exits(0);
+    assert!(place.path("link.jsonl").is_symlink());
+    assert!(!place.rows("real.jsonl").is_empty());
+    let mode = place.path("real.jsonl").metadata().expect("it is there").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+#[test]
+fn a_pipe_gets_the_results_and_stays_a_pipe() {
+    let place = analysed();
+    let made = Command::new("mkfifo").arg(place.path("pipe")).status().expect("it starts");
+    assert!(made.success());
+    let path = place.path("pipe");
+    let reader = std::thread::spawn(move || std::fs::read_to_string(path).expect("it can be read"));
+    place.run(&["run", &sample("service.log"), "--out", "pipe"]).exits(0);
+    assert!(reader.join().expect("it ends").starts_with('{'));
+    assert!(place.path("pipe").metadata().expect("it is there").file_type().is_fifo());
 }
 
 #[test]
