@@ -9,7 +9,7 @@ use fleetline_shared::rabbitmq::{IntakeDelivery, RabbitBroker};
 use fleetline_shared::rules::{Backoff, Standing, decide};
 use tokio_util::sync::CancellationToken;
 
-use super::each_delivery;
+use super::{each_delivery, patiently};
 
 /// Messages handled at the same time.
 const PREFETCH: usize = 20;
@@ -25,7 +25,7 @@ pub async fn record_crash_loops(
     backoff: Backoff,
     drain: CancellationToken,
 ) {
-    let record = |delivery| record(&*ledger, &backoff, delivery);
+    let record = |delivery| record(&*ledger, &backoff, delivery, &drain);
     each_delivery(&broker, CRASHED_QUEUE, PREFETCH, &drain, record).await;
 }
 
@@ -33,6 +33,7 @@ async fn record(
     ledger: &dyn FinishLedger,
     backoff: &Backoff,
     delivery: IntakeDelivery,
+    drain: &CancellationToken,
 ) -> Result<(), PortError> {
     let envelope = match Envelope::decode(&delivery.body) {
         Ok(envelope) => envelope,
@@ -51,7 +52,10 @@ async fn record(
     let decision = decide(outcome, standing, backoff, fastrand::f64());
     tracing::warn!(job = %envelope.job_id, why, ?decision, "a job's message came back again and again");
     let finish = Finish { job: envelope.job_id, fence: envelope.fence, decision, usage: Usage::default() };
-    // A stale one is not current any more: the job lives on with a newer dispatch.
-    ledger.finish(vec![finish]).await?;
-    delivery.ack().await
+    match patiently(drain, || ledger.finish(vec![finish.clone()])).await {
+        // A stale one is not current any more: the job lives on with a newer dispatch.
+        Some(Ok(_)) => delivery.ack().await,
+        Some(Err(error)) => delivery.reject(error.to_string()).await,
+        None => Ok(()),
+    }
 }

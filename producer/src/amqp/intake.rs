@@ -4,22 +4,18 @@
 //! or not at all. Its `message_id` is its idempotency key: a message that comes twice is one run.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use fleetline_shared::domain::{PortError, Registry};
 use fleetline_shared::ports::Ledger;
 use fleetline_shared::rabbitmq::topology::SUBMIT_QUEUE;
 use fleetline_shared::rabbitmq::{IntakeDelivery, Outgoing, RabbitBroker};
 use serde_json::{Value, json};
-use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::each_delivery;
+use super::{each_delivery, patiently};
 use crate::intake::{JobLimits, JobProblem, Rejected, Unreadable, read_requests, submit_jobs};
 
-/// A ledger that is away is asked again after this time.
-const LEDGER_PAUSE: Duration = Duration::from_secs(1);
 /// Problems that are named in the reason of a dead letter.
 const NAMED_PROBLEMS: usize = 5;
 
@@ -55,16 +51,10 @@ impl AmqpIntake {
     /// Accepts or refuses a message, answers if an answer is wanted, settles: in this order, so that
     /// a crash in between repeats the answer and not the jobs.
     async fn handle(&self, delivery: IntakeDelivery, drain: &CancellationToken) -> Result<(), PortError> {
-        let verdict = loop {
-            match self.accept(&delivery).await {
-                Ok(verdict) => break verdict,
-                // Given back it would only come again at once, and count as failed.
-                Err(error) => tracing::warn!(%error, "a message waits for the ledger"),
-            }
-            tokio::select! {
-                () = sleep(LEDGER_PAUSE) => {}
-                () = drain.cancelled() => return Ok(()),
-            }
+        let verdict = match patiently(drain, || self.accept(&delivery)).await {
+            Some(Ok(verdict)) => verdict,
+            Some(Err(error)) => Err(Refusal { reason: error.to_string(), problems: Vec::new() }),
+            None => return Ok(()),
         };
         match verdict {
             Ok(accepted) => {

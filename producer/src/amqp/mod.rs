@@ -21,6 +21,8 @@ pub use intake::AmqpIntake;
 
 /// A consumer that is gone is started again after this time.
 const RECONSUME_PAUSE: Duration = Duration::from_millis(500);
+/// A ledger that is away is asked again after this time.
+const LEDGER_PAUSE: Duration = Duration::from_secs(1);
 
 /// Hands every delivery of a queue to `handle`, `prefetch` at the same time, until `drain` is
 /// cancelled; then waits for those that are being handled. A consumer that is gone is started again.
@@ -78,5 +80,26 @@ where
 fn report(queue: &str, handled: Result<(), PortError>) {
     if let Err(error) = handled {
         tracing::warn!(%error, queue, "a message could not be settled; it comes again");
+    }
+}
+
+/// What the ledger answers, however long it is away; `None`: the process drains before. A message that is
+/// given back meanwhile would only come again at once, and count as failed.
+async fn patiently<T, F>(drain: &CancellationToken, ask: impl Fn() -> F) -> Option<Result<T, PortError>>
+where
+    F: Future<Output = Result<T, PortError>>,
+{
+    loop {
+        match ask().await {
+            Err(error @ (PortError::Unavailable { .. } | PortError::Broken { .. })) => {
+                tracing::warn!(%error, "a message waits for the ledger");
+            }
+            // What is invalid now is so for ever.
+            answer => return Some(answer),
+        }
+        tokio::select! {
+            () = sleep(LEDGER_PAUSE) => {}
+            () = drain.cancelled() => return None,
+        }
     }
 }

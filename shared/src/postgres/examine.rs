@@ -20,7 +20,7 @@ pub async fn examine(options: &PostgresOptions) -> std::result::Result<(String, 
         port: "ledger",
         message: format!("Postgres did not answer within {PATIENCE:?}: check the network and its load"),
     };
-    examined.map_err(|_| silent())?.map_err(Fault::in_words)
+    examined.map_err(|_| silent())?.map_err(Fault::in_words_at_opening)
 }
 
 async fn look(options: &PostgresOptions) -> Result<(String, Vec<Finding>)> {

@@ -22,6 +22,8 @@ pub(super) enum Fault {
     RunClosed(RunId),
     /// Something else about the request, or about what the database holds.
     Invalid(String),
+    /// The database is not of this version.
+    OtherVersion(String),
 }
 
 pub(super) type Result<T> = std::result::Result<T, Fault>;
@@ -72,7 +74,14 @@ impl Fault {
         }
     }
 
-    /// What went wrong, and what to do.
+    /// Whether people must mend the database or the URL, whatever is asked.
+    fn is_about_the_setup(&self) -> bool {
+        let about_setup =
+            |code: &str| matches!(code, "28P01" | "28000" | "3D000" | "42501" | "42P01" | "42703");
+        matches!(self, Self::OtherVersion(_)) || self.code().is_some_and(|code| about_setup(&code))
+    }
+
+    /// What went wrong, and what to do. A wrong setup is no fault of the request: it will do later.
     pub(super) fn in_words(self) -> PortError {
         let invalid = |message| PortError::Invalid { port: "ledger", message };
         match self {
@@ -90,6 +99,17 @@ impl Fault {
                 invalid(format!("run {run} is finished or cancelled and takes no more jobs: open a new run"))
             }
             Self::Invalid(message) => invalid(message),
+            Self::OtherVersion(message) => PortError::Broken { port: "ledger", message },
+        }
+    }
+
+    /// The same for whoever opens the ledger, or looks at the database: a wrong setup is an error of
+    /// theirs, which no waiting mends.
+    pub(super) fn in_words_at_opening(self) -> PortError {
+        let is_about_the_setup = self.is_about_the_setup();
+        match self.in_words() {
+            PortError::Broken { port, message } if is_about_the_setup => PortError::Invalid { port, message },
+            error => error,
         }
     }
 }
@@ -150,11 +170,11 @@ fn of_server(error: &dyn DatabaseError) -> PortError {
             "Postgres takes no more connections: lower the pools or raise max_connections ({message})"
         )),
         "53100" => broken("the disk of Postgres is full: free some space, nothing recorded is lost"),
-        "28P01" | "28000" => invalid("Postgres refuses the user or password: check the URL"),
-        "3D000" => invalid("this database does not exist: create it, or check the URL"),
-        "42501" => invalid("the user may not do this: grant it the rights on Fleetline's tables"),
+        "28P01" | "28000" => broken("Postgres refuses the user or password: check the URL"),
+        "3D000" => broken("this database does not exist: create it, or check the URL"),
+        "42501" => broken("the user may not do this: grant it the rights on Fleetline's tables"),
         "42P01" | "42703" => {
-            invalid("the database has not the tables of this version: run `fleetline migrate`")
+            broken("the database has not the tables of this version: run `fleetline migrate`")
         }
         code if code.starts_with("08") => {
             unavailable(format!("the connection to Postgres broke: try again ({message})"))

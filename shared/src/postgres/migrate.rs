@@ -12,7 +12,7 @@ static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 /// Brings the database up to this version, and answers its schema version. What is done already is
 /// left; of several that migrate at the same time one works and the others wait for it.
 pub async fn migrate(options: &PostgresOptions) -> std::result::Result<i64, PortError> {
-    run(options).await.map_err(Fault::in_words)
+    run(options).await.map_err(Fault::in_words_at_opening)
 }
 
 async fn run(options: &PostgresOptions) -> Result<i64> {
@@ -24,7 +24,9 @@ async fn run(options: &PostgresOptions) -> Result<i64> {
     let _ = connection.close().await;
     migrated.map_err(|error| match error {
         MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => Fault::Database(error),
-        other => Fault::Invalid(format!("the database has not the migrations of this Fleetline ({other})")),
+        other => {
+            Fault::OtherVersion(format!("the database has not the migrations of this Fleetline ({other})"))
+        }
     })?;
     Ok(newest())
 }
@@ -37,7 +39,7 @@ pub async fn schema_version(options: &PostgresOptions) -> std::result::Result<i6
         let _ = connection.close().await;
         version
     };
-    read.await.map_err(Fault::in_words)
+    read.await.map_err(Fault::in_words_at_opening)
 }
 
 /// The schema version that this Fleetline works with.
@@ -50,7 +52,7 @@ pub(super) async fn check(connection: &mut PgConnection) -> Result<()> {
     let version = version(connection).await?;
     refuse_newer(version)?;
     if version < newest() {
-        return Err(Fault::Invalid(format!(
+        return Err(Fault::OtherVersion(format!(
             "the database has schema version {version}, this Fleetline needs {}: run `fleetline migrate`",
             newest()
         )));
@@ -62,7 +64,7 @@ fn refuse_newer(version: i64) -> Result<()> {
     if version <= newest() {
         return Ok(());
     }
-    Err(Fault::Invalid(format!(
+    Err(Fault::OtherVersion(format!(
         "the database has schema version {version}, this Fleetline ({}) knows {}: use the version that migrated it, \
          or a newer one",
         env!("CARGO_PKG_VERSION"),

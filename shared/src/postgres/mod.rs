@@ -77,7 +77,7 @@ impl PostgresLedger {
     /// not migrate. Called within a Tokio runtime, on which it listens for changes.
     pub async fn open(options: &PostgresOptions) -> std::result::Result<Self, PortError> {
         let ledger = Self::open_lazily(options)?;
-        ledger.acquire().await.map_err(Fault::in_words)?.give_back();
+        ledger.acquire().await.map_err(Fault::in_words_at_opening)?.give_back();
         Ok(ledger)
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::value::RawValue;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
+use uuid::Uuid;
 
 use super::counters::Counters;
 use super::fault::{Fault, Result};
@@ -30,11 +31,13 @@ pub(super) async fn redrive(connection: &mut PgConnection, which: &DeadJobs, int
         )));
     };
     let mut counters = Counters::default();
-    for batch in dead.chunks(BATCH) {
+    for batch in successors(connection, &dead, &into.tenant).await?.chunks_mut(BATCH) {
+        batch.sort_unstable_by_key(|successor| successor.of);
         let jobs = read(connection, batch).await?;
-        let births: Vec<Birth<'_>> = jobs
+        let births: Vec<Birth<'_>> = batch
             .iter()
-            .map(|(n, job)| Birth { n: *n, run, key: key_of(&into.tenant, &job.kind, &job.dedup_key), job })
+            .zip(&jobs)
+            .map(|(Successor { n, key, .. }, job)| Birth { n: *n, run, key: *key, job })
             .collect();
         bear(connection, &births, &mut counters, &mut Added::default()).await?;
     }
@@ -85,18 +88,46 @@ async fn find(connection: &mut PgConnection, which: &DeadJobs, tenant: &str) -> 
     Ok(query.fetch_all(connection).await?)
 }
 
-/// The jobs as they were submitted, each with the number of its successor.
-async fn read(connection: &mut PgConnection, jobs: &[i64]) -> Result<Vec<(i64, NewJob)>> {
+/// The job that a dead one becomes.
+struct Successor {
+    key: Uuid,
+    of: i64,
+    n: i64,
+}
+
+/// Of all of them, in order of keys: batches claim their keys one after the other, and each waits for whoever
+/// holds one, so all must be in the order in which everybody claims. Their numbers are in the order of the dead.
+async fn successors(connection: &mut PgConnection, dead: &[i64], tenant: &str) -> Result<Vec<Successor>> {
+    let mut successors = Vec::with_capacity(dead.len());
+    for batch in dead.chunks(BATCH) {
+        let rows = sqlx::query(
+            "SELECT nextval('job_numbers') AS new, o.* FROM (
+               SELECT n, kind, dedup_key FROM jobs WHERE n = ANY($1) ORDER BY n OFFSET 0) o",
+        )
+        .bind(batch)
+        .fetch_all(&mut *connection)
+        .await?;
+        for row in rows {
+            let key = key_of(tenant, row.try_get("kind")?, &DedupKey::from_bytes(row.try_get("dedup_key")?));
+            successors.push(Successor { key, of: row.try_get("n")?, n: row.try_get("new")? });
+        }
+    }
+    // Of twins the oldest first: the others are attached to it.
+    successors.sort_unstable_by_key(|successor| (successor.key, successor.of));
+    Ok(successors)
+}
+
+/// The dead jobs as they were submitted, in order of their numbers.
+async fn read(connection: &mut PgConnection, successors: &[Successor]) -> Result<Vec<NewJob>> {
     let rows = sqlx::query(
-        "SELECT nextval('job_numbers') AS new, o.* FROM (
-           SELECT kind, args, dedup_key, priority, upstream, est_input, est_output, source, occurrences,
-             max_attempts, fresh_ms, deadline_ms
-           FROM jobs WHERE n = ANY($1) ORDER BY n OFFSET 0) o",
+        "SELECT kind, args, dedup_key, priority, upstream, est_input, est_output, source, occurrences,
+           max_attempts, fresh_ms, deadline_ms
+         FROM jobs WHERE n = ANY($1) ORDER BY n",
     )
-    .bind(jobs)
+    .bind(successors.iter().map(|successor| successor.of).collect::<Vec<_>>())
     .fetch_all(connection)
     .await?;
-    rows.iter().map(|row| Ok((row.try_get("new")?, read_job(row)?))).collect()
+    rows.iter().map(read_job).collect()
 }
 
 fn read_job(row: &PgRow) -> Result<NewJob> {

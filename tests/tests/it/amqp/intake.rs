@@ -1,15 +1,17 @@
 //! Messages in: accepted once, or refused with a reason; and jobs whose messages kill workers.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use fleetline_shared::domain::{DeadReason, JobState, RunId, Weights};
 use fleetline_shared::ports::{DispatchAsk, JobFilter, JobRow, Page, RunRow, Scope};
 use fleetline_shared::rabbitmq::Outgoing;
 use fleetline_shared::rabbitmq::topology::CRASHED_QUEUE;
+use fleetline_tests::services::Database;
 use serde_json::json;
 use tokio::time::{sleep, timeout};
 
-use super::outside::{Outside, log_job};
+use super::outside::{Outside, PREFETCH, log_job};
 
 /// The runs there are, as soon as there are so many.
 async fn runs(outside: &Outside, count: usize) -> Vec<RunRow> {
@@ -83,6 +85,23 @@ async fn a_bad_message_is_a_dead_letter_and_disturbs_nobody() {
     outside.end().await;
 }
 
+/// They would hold all of the intake's places if they were tried again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_ledger_cannot_hold_is_a_dead_letter() {
+    let database = Database::new().await;
+    let outside = Outside::on(Arc::new(database.open().await)).await;
+    for n in 0..PREFETCH {
+        outside.send(&log_job("one").to_string(), &format!("nul \0 {n}")).await;
+    }
+    outside.send(&log_job("one").to_string(), "good").await;
+    for _ in 0..PREFETCH {
+        let reason = outside.next_dead().await.reason.unwrap();
+        assert!(reason.contains("cannot hold"), "{reason}");
+    }
+    assert_eq!(runs(&outside, 1).await.len(), 1);
+    outside.end().await;
+}
+
 /// Takes the job of a new run off the ledger, and leaves its message where the broker puts those that
 /// came back too often, as if so many attempts had failed before. Answers the run.
 async fn crashed(outside: &Outside, attempts: u16) -> RunId {
@@ -131,5 +150,28 @@ async fn a_job_whose_workers_died_gets_another_chance() {
     };
     timeout(Duration::from_secs(30), back).await.expect("it is recorded in time");
     assert_eq!(jobs(&outside).await[0].attempts, 1);
+    outside.end().await;
+}
+
+/// Given back, the message would be a dead letter before the ledger answers.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_crash_is_recorded_when_the_ledger_is_back() {
+    let (outside, _) = Outside::away(2).await;
+    crashed(&outside, 0).await;
+    let back = async {
+        while jobs(&outside).await[0].state != JobState::Ready {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(Duration::from_secs(30), back).await.expect("it is recorded in time");
+    outside.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_recorder_that_waits_for_the_ledger_ends_with_its_process() {
+    let (outside, mut calls) = Outside::away(usize::MAX).await;
+    crashed(&outside, 0).await;
+    let called = timeout(Duration::from_secs(30), calls.wait_for(|calls| *calls > 0)).await;
+    called.expect("in time").expect("the recorder is there");
     outside.end().await;
 }

@@ -3,18 +3,22 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use fleetline_producer::amqp::{AmqpIntake, record_crash_loops};
 use fleetline_producer::intake::JobLimits;
-use fleetline_shared::domain::{KindPolicy, Registry};
+use fleetline_shared::domain::{JobId, KindPolicy, PortError, Registry};
 use fleetline_shared::embedded::SqliteLedger;
-use fleetline_shared::ports::Ledger;
+use fleetline_shared::ports::{Finish, FinishLedger, Finished, Ledger, Validity};
 use fleetline_shared::rabbitmq::topology::{self, Management, REJECTED_QUEUE, SUBMIT_QUEUE, Topology};
 use fleetline_shared::rabbitmq::{IntakeDelivery, Outgoing, RabbitBroker, RabbitOptions};
 use fleetline_shared::rules::Backoff;
 use fleetline_tests::services::Vhost;
 use fleetline_worker::kinds::Kinds;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -27,23 +31,47 @@ pub(super) struct Outside {
     pub(super) url: String,
     vhost: Vhost,
     drain: CancellationToken,
+    recording: JoinHandle<()>,
     _folder: TempDir,
 }
 
+/// As often as the intake takes messages at the same time.
+pub(super) const PREFETCH: usize = 10;
+
 impl Outside {
     pub(super) async fn new() -> Self {
+        let (folder, ledger) = embedded();
+        Self::with(folder, ledger.clone(), ledger, topology::Limits::default()).await
+    }
+
+    /// With this ledger.
+    pub(super) async fn on(ledger: Arc<dyn Ledger>) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        Self::with(folder, ledger.clone(), ledger, topology::Limits::default()).await
+    }
+
+    /// Whose ledger is away for so many of the recorder's calls, which are counted. A message that comes back
+    /// once is a dead letter.
+    pub(super) async fn away(calls: usize) -> (Self, watch::Receiver<usize>) {
+        let (folder, ledger) = embedded();
+        let (count, counted) = watch::channel(0);
+        let away = Arc::new(Away { ledger: ledger.clone(), calls, count });
+        let limits = topology::Limits { delivery_limit: 1, ..topology::Limits::default() };
+        (Self::with(folder, ledger, away, limits).await, counted)
+    }
+
+    async fn with(
+        folder: TempDir,
+        ledger: Arc<dyn Ledger>,
+        finishes: Arc<dyn FinishLedger>,
+        limits: topology::Limits,
+    ) -> Self {
         let vhost = Vhost::new().await;
         let options = RabbitOptions::new(vhost.url.as_str(), "producer", "test");
         let registry = registry();
-        let wanted = Topology {
-            kinds: registry.names().map(ToOwned::to_owned).collect(),
-            limits: topology::Limits::default(),
-        };
+        let wanted = Topology { kinds: registry.names().map(ToOwned::to_owned).collect(), limits };
         let management = Management::new(vhost.management.as_str(), None).expect("a readable URL");
         topology::apply(&options, &management, &wanted).await.expect("applied");
-        let folder = tempfile::tempdir().expect("a folder");
-        let ledger: Arc<dyn Ledger> =
-            Arc::new(SqliteLedger::open(&folder.path().join("ledger.db")).expect("a new ledger"));
         let broker = Arc::new(RabbitBroker::new(&options).expect("a readable URL"));
         let drain = CancellationToken::new();
         let intake = AmqpIntake {
@@ -52,11 +80,12 @@ impl Outside {
             kinds: registry,
             limits: JobLimits::default(),
             tenant: "acme".into(),
-            prefetch: 10,
+            prefetch: PREFETCH,
         };
         tokio::spawn(intake.run(drain.clone()));
-        tokio::spawn(record_crash_loops(broker.clone(), ledger.clone(), Backoff::default(), drain.clone()));
-        Self { ledger, broker, url: vhost.url.clone(), vhost, drain, _folder: folder }
+        let recording = record_crash_loops(broker.clone(), finishes, Backoff::default(), drain.clone());
+        let recording = tokio::spawn(recording);
+        Self { ledger, broker, url: vhost.url.clone(), vhost, drain, recording, _folder: folder }
     }
 
     /// Publishes to the intake, with an id if there is one.
@@ -84,8 +113,41 @@ impl Outside {
 
     pub(super) async fn end(self) {
         self.drain.cancel();
+        timeout(PATIENCE, self.recording).await.expect("the recorder ends").expect("in good order");
         self.broker.close().await;
         self.vhost.remove().await;
+    }
+}
+
+fn embedded() -> (TempDir, Arc<dyn Ledger>) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let ledger = SqliteLedger::open(&folder.path().join("ledger.db")).expect("a new ledger");
+    (folder, Arc::new(ledger))
+}
+
+/// A ledger that cannot be reached at first.
+struct Away {
+    ledger: Arc<dyn Ledger>,
+    calls: usize,
+    count: watch::Sender<usize>,
+}
+
+#[async_trait]
+impl FinishLedger for Away {
+    async fn validity(&self, of: Vec<(JobId, u64)>, renew: Duration) -> Result<Vec<Validity>, PortError> {
+        self.ledger.validity(of, renew).await
+    }
+
+    async fn args(&self, job: JobId) -> Result<Option<Box<RawValue>>, PortError> {
+        self.ledger.args(job).await
+    }
+
+    async fn finish(&self, finishes: Vec<Finish>) -> Result<Vec<Finished>, PortError> {
+        self.count.send_modify(|count| *count += 1);
+        if *self.count.borrow() <= self.calls {
+            return Err(PortError::Unavailable { port: "ledger", message: "it is away".into() });
+        }
+        self.ledger.finish(finishes).await
     }
 }
 

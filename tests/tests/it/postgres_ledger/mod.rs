@@ -7,6 +7,7 @@ mod many_tenants;
 mod migrations;
 mod outbox;
 mod plans;
+mod redrives;
 mod rows;
 mod silence;
 mod tenants;

@@ -4,11 +4,14 @@ use std::sync::Arc;
 
 use fleetline_shared::domain::{DeadReason, Decision, JobState, PortError};
 use fleetline_shared::ports::Finished;
+use fleetline_shared::postgres::PostgresLedger;
 use fleetline_tests::conformance::ledger::Subject;
 use fleetline_tests::conformance::ledger::prelude::{
-    TENANT, add, check_counters, done, finish_of, job, jobs, open, raw, rows, run_of, states, success, take,
+    TENANT, add, check_counters, done, finish_of, job, jobs, new_run, open, raw, rows, run_of, states,
+    success, take,
 };
 use serde_json::json;
+use sqlx::{Connection, PgConnection};
 
 use fleetline_tests::services::Database;
 
@@ -67,4 +70,19 @@ async fn a_job_that_cannot_be_held_is_refused() {
     assert!(matches!(error, PortError::Invalid { .. }), "{error:?}");
     assert!(rows(&ledger, run).await.is_empty());
     assert_eq!(add(&ledger, run, vec![job(1, "a"), job(2, "b")]).await.ready, 2);
+}
+
+/// What is wrong with the database is no fault of what is submitted: the same request will do later.
+#[tokio::test]
+async fn a_database_without_its_tables_refuses_nothing() {
+    let database = Database::new().await;
+    let ledger: Subject = Arc::new(database.open().await);
+    let mut connection = PgConnection::connect(&database.url).await.unwrap();
+    sqlx::raw_sql("ALTER TABLE runs RENAME TO away").execute(&mut connection).await.unwrap();
+    let error = ledger.open_run(new_run(TENANT)).await.unwrap_err();
+    assert!(matches!(error, PortError::Broken { .. }), "{error:?}");
+    assert!(error.to_string().contains("fleetline migrate"), "{error}");
+    sqlx::raw_sql("DELETE FROM _sqlx_migrations").execute(&mut connection).await.unwrap();
+    let error = PostgresLedger::open(&database.options()).await.err().expect("it is of no version");
+    assert!(matches!(error, PortError::Invalid { .. }), "no time heals it: {error:?}");
 }
