@@ -11,6 +11,7 @@ mod caller;
 mod connection;
 mod cursor;
 mod events;
+mod form;
 mod health;
 mod insight;
 mod jobs;
