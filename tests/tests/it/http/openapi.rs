@@ -78,6 +78,19 @@ async fn all_references_lead_somewhere_and_examples_are_there() {
 }
 
 #[tokio::test]
+async fn every_answer_is_described() {
+    let document = document(&Site::start().await).await;
+    for (path, item) in document["paths"].as_object().expect("paths") {
+        for (method, operation) in item.as_object().expect("operations") {
+            for (status, answer) in operation["responses"].as_object().expect("answers") {
+                let described = answer["description"].as_str().is_some_and(|text| !text.is_empty());
+                assert!(described, "{method} {path} {status}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn every_listing_has_pages() {
     let document = document(&Site::start().await).await;
     for path in ["/v1/runs", "/v1/runs/{run}/jobs", "/v1/runs/{run}/results", "/v1/runs/{run}/facts"] {
