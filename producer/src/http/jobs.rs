@@ -28,9 +28,11 @@ use crate::rows::result_row;
     responses(
         (status = 202, description = "Accepted: each job will reach one terminal state.", body = Accepted,
          headers(("Location" = String, description = "Path of the run"))),
-        (status = 400, description = "No JSON; `line` and `column` say where.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 400, description = "No JSON: `line` and `column` say where; or a body that broke off.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 408, description = "The body came too slowly.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "The idempotency key stands for other jobs.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, description = "The body is too large.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 415, description = "The body is not `application/json`, or is compressed.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "Some jobs cannot be; `errors` lists every problem. None was accepted.", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]

@@ -45,6 +45,7 @@ pub(super) struct ResultsParams {
         (status = 200, description = "A page, or a stream of all rows.", content(
             (PageView<ResultRow> = "application/json"), (String = "application/x-ndjson")
         )),
+        (status = 400, description = "`state`, `after` or `limit` makes no sense.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
@@ -81,6 +82,7 @@ pub(super) struct FactsParams {
         (status = 200, description = "A page, or a stream of all rows.", content(
             (PageView<Value> = "application/json"), (String = "application/x-ndjson")
         )),
+        (status = 400, description = "`after` or `limit` makes no sense.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, body = ProblemBody, content_type = "application/problem+json"),
     )
 )]

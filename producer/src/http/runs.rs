@@ -33,7 +33,10 @@ impl App {
 /// A page goes on where the one before ended: runs that are opened meanwhile are on the first.
 #[utoipa::path(
     get, path = "/v1/runs", tag = "runs", params(PageParams),
-    responses((status = 200, body = PageView<RunView>))
+    responses(
+        (status = 200, body = PageView<RunView>),
+        (status = 400, description = "`after` or `limit` makes no sense.", body = ProblemBody, content_type = "application/problem+json"),
+    )
 )]
 pub(super) async fn list_runs(
     State(app): State<Shared>,
@@ -76,6 +79,7 @@ pub(super) struct StateParams {
     params(("run" = String, Path, format = Uuid), StateParams, PageParams),
     responses(
         (status = 200, description = "Rows as of `fleetline jobs --json`.", body = PageView<Value>),
+        (status = 400, description = "`state`, `after` or `limit` makes no sense.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, body = ProblemBody, content_type = "application/problem+json"),
     )
 )]

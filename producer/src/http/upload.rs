@@ -58,6 +58,7 @@ pub(super) struct UploadParams {
         (status = 408, description = "The body came too slowly.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "The idempotency key stands for another file.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, description = "The file is too large.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 415, description = "The body is compressed.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "The pipeline cannot read the file; `detail` says where.", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]

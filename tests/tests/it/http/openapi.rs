@@ -91,6 +91,24 @@ async fn every_answer_is_described() {
 }
 
 #[tokio::test]
+async fn refusals_of_parameters_and_bodies_are_in_it() {
+    let document = document(&Site::start().await).await;
+    for (method, path, statuses) in [
+        ("get", "/v1/runs", vec!["400"]),
+        ("get", "/v1/runs/{run}/jobs", vec!["400"]),
+        ("get", "/v1/runs/{run}/results", vec!["400"]),
+        ("get", "/v1/runs/{run}/facts", vec!["400"]),
+        ("post", "/v1/runs", vec!["400", "408", "413", "415", "422"]),
+        ("post", "/v1/jobs", vec!["400", "408", "413", "415", "422"]),
+    ] {
+        for status in statuses {
+            let answer = &document["paths"][path][method]["responses"][status];
+            assert!(answer["content"]["application/problem+json"].is_object(), "{method} {path} {status}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn every_listing_has_pages() {
     let document = document(&Site::start().await).await;
     for path in ["/v1/runs", "/v1/runs/{run}/jobs", "/v1/runs/{run}/results", "/v1/runs/{run}/facts"] {
