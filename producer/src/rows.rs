@@ -35,8 +35,8 @@ pub struct ResultRow {
     /// Where in the input it came from.
     #[schema(value_type = Object, example = json!({ "input": "order.xml", "path": "/Order/Item[3]", "ordinal": 4 }))]
     pub source: Source,
-    /// The result, its facts included.
-    #[schema(value_type = Option<Object>)]
+    /// The result, its facts included: whatever JSON its kind gives; null without one.
+    #[schema(value_type = Value)]
     pub output: Option<Value>,
     /// What the job's own attempts used.
     #[schema(value_type = Object, example = json!({ "calls": 1, "input_tokens": 812, "output_tokens": 164 }))]

@@ -12,8 +12,8 @@ use super::problem::Problem;
 pub(super) struct PageParams {
     /// `next` of the page before; left out for the first.
     after: Option<String>,
-    /// Runs or jobs of one page at most.
-    #[param(minimum = 1)]
+    /// Described where its maximum is.
+    #[param(ignore)]
     limit: Option<usize>,
 }
 

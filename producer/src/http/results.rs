@@ -40,7 +40,10 @@ pub(super) struct ResultsParams {
 /// With `Accept: application/x-ndjson` all of them as JSON lines, the rows of `fleetline results`.
 #[utoipa::path(
     get, path = "/v1/runs/{run}/results", tag = "results",
-    params(("run" = String, Path, format = Uuid), ResultsParams, PageParams),
+    params(
+        ("run" = String, Path, format = Uuid), ResultsParams, PageParams,
+        ("limit" = Option<usize>, Query, description = "Jobs of one page at most.", minimum = 1, maximum = 200)
+    ),
     responses(
         (status = 200, description = "A page, or a stream of all rows.", content(
             (PageView<ResultRow> = "application/json"), (String = "application/x-ndjson")
@@ -77,7 +80,10 @@ pub(super) struct FactsParams {
 /// `Accept: application/x-ndjson` all of them as JSON lines, the rows of `fleetline facts --json`.
 #[utoipa::path(
     get, path = "/v1/runs/{run}/facts", tag = "results",
-    params(("run" = String, Path, format = Uuid), FactsParams, PageParams),
+    params(
+        ("run" = String, Path, format = Uuid), FactsParams, PageParams,
+        ("limit" = Option<usize>, Query, description = "Jobs of one page at most.", minimum = 1, maximum = 200)
+    ),
     responses(
         (status = 200, description = "A page, or a stream of all rows.", content(
             (PageView<Value> = "application/json"), (String = "application/x-ndjson")

@@ -32,7 +32,11 @@ impl App {
 ///
 /// A page goes on where the one before ended: runs that are opened meanwhile are on the first.
 #[utoipa::path(
-    get, path = "/v1/runs", tag = "runs", params(PageParams),
+    get, path = "/v1/runs", tag = "runs", 
+    params(
+        PageParams,
+        ("limit" = Option<usize>, Query, description = "Runs of one page at most.", minimum = 1, maximum = 1000)
+    ),
     responses(
         (status = 200, body = PageView<RunView>),
         (status = 400, description = "`after` or `limit` makes no sense.", body = ProblemBody, content_type = "application/problem+json"),
@@ -76,7 +80,10 @@ pub(super) struct StateParams {
 /// A run's jobs in the order of the input, without args and results.
 #[utoipa::path(
     get, path = "/v1/runs/{run}/jobs", tag = "runs",
-    params(("run" = String, Path, format = Uuid), StateParams, PageParams),
+    params(
+        ("run" = String, Path, format = Uuid), StateParams, PageParams,
+        ("limit" = Option<usize>, Query, description = "Jobs of one page at most.", minimum = 1, maximum = 1000)
+    ),
     responses(
         (status = 200, description = "Rows as of `fleetline jobs --json`.", body = PageView<Value>),
         (status = 400, description = "`state`, `after` or `limit` makes no sense.", body = ProblemBody, content_type = "application/problem+json"),

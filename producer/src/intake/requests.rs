@@ -41,10 +41,11 @@ impl Default for JobLimits {
 
 /// A job as a service asks for it.
 #[derive(Clone, Debug, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[schema(example = json!({
     "kind": "log.analyze",
     "args": {
-        "analyser": { "name": "builtin", "version": "1" },
+        "analyser": { "name": "builtin", "version": "log-rules-1" },
         "logger": "org.acme.Api", "level": "ERROR", "message": "Connection refused",
         "fingerprint": "5f1c", "template": "Connection refused"
     },
@@ -59,18 +60,23 @@ pub struct JobRequest {
     pub args: Box<RawValue>,
     /// Jobs of one kind with the same key share one result. Without it the kind decides by the args.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 1, max_length = 512)]
     pub dedup_key: Option<String>,
     /// Higher goes first within the run. 0 if left out.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = -32768, maximum = 32767)]
     pub priority: Option<i16>,
     /// Counted attempts before the job is dead.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 100)]
     pub max_attempts: Option<u16>,
     /// How long after submission the job may still start. No limit if left out.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 31_622_400)]
     pub deadline_seconds: Option<u64>,
     /// How long the result may be reused. For ever if left out.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(maximum = 31_622_400)]
     pub fresh_for_seconds: Option<u64>,
     /// Where the job came from, shown with its result: `input` with `path` and `ordinal`, or with
     /// `first_line` and `last_line`.
@@ -106,7 +112,7 @@ pub enum Unreadable {
     Malformed {
         /// Line of the fault, from 1.
         line: usize,
-        /// Its column, from 1.
+        /// Its column, from 1; 0 if the line has none.
         column: usize,
         /// What is wrong there.
         what: String,
