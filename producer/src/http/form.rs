@@ -69,7 +69,7 @@ async fn rest_of(form: &mut Multipart) -> Result<(), Problem> {
 }
 
 fn bad_form(error: &MultipartError) -> Problem {
-    let causes = successors(Some(error as &(dyn Error + 'static)), |error| error.source());
+    let causes = successors(Some(error as &(dyn Error + 'static)), |&error| error.source());
     match causes.into_iter().find_map(|cause| cause.downcast_ref::<BodyFault>()) {
         Some(fault) => fault.clone().into(),
         None => Problem::bad_request(format!("the multipart body cannot be read: {}", error.body_text())),
