@@ -68,6 +68,21 @@ async fn thousands_of_rows_are_the_same_both_ways() {
 }
 
 #[tokio::test]
+async fn results_that_are_no_objects_are_facts_too() {
+    let site = Site::start().await;
+    let outputs = [json!([1, 2]), json!("three"), json!({ "four": 4 })];
+    let job = |(n, output)| json!({ "kind": "test.echo", "args": { "n": n, "output": output } });
+    let run = run_of(&site.submit(&outputs.iter().enumerate().map(job).collect()).await);
+    site.work(10).await;
+    let expected = [
+        json!({ "value": [1, 2], "place": "request 0", "occurrences": 1 }),
+        json!({ "value": "three", "place": "request 1", "occurrences": 1 }),
+        json!({ "four": 4, "place": "request 2", "occurrences": 1 }),
+    ];
+    assert_eq!(lines(&site, &format!("/v1/runs/{run}/facts")).await, expected);
+}
+
+#[tokio::test]
 async fn rows_are_those_of_the_command_line() {
     let site = Site::start().await;
     let document = std::fs::read(sample("airline-order.xml")).expect("the sample");
