@@ -138,9 +138,16 @@ async fn answer<T: Serialize + 'static>(
 fn wants_lines(headers: &HeaderMap) -> bool {
     let values = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
     values.flat_map(|value| value.split(',')).any(|one| {
-        let media = one.split(';').next().unwrap_or_default().trim();
-        media.eq_ignore_ascii_case(NDJSON)
+        let mut parts = one.split(';').map(str::trim);
+        let media = parts.next().unwrap_or_default();
+        media.eq_ignore_ascii_case(NDJSON) && !parts.any(is_refusal)
     })
+}
+
+/// `q=0`: anything but this.
+fn is_refusal(parameter: &str) -> bool {
+    let Some((name, weight)) = parameter.split_once('=') else { return false };
+    name.trim().eq_ignore_ascii_case("q") && weight.trim().parse::<f32>().is_ok_and(|weight| weight <= 0.0)
 }
 
 /// One small page after the other, the next one when the socket has room. An error in between

@@ -68,6 +68,23 @@ async fn thousands_of_rows_are_the_same_both_ways() {
 }
 
 #[tokio::test]
+async fn lines_come_to_those_who_accept_them() {
+    let site = Site::start().await;
+    let run = run_of(&site.submit(&echoes([1])).await);
+    for (accept, lines) in [
+        ("application/json, application/X-NDJSON", true),
+        ("application/x-ndjson; q=0.5", true),
+        ("application/x-ndjson;q=0, application/json", false),
+        ("application/x-ndjson ; Q = 0.000", false),
+        ("*/*", false),
+    ] {
+        let sent = site.get(&format!("/v1/runs/{run}/results")).header("accept", accept).send().await;
+        let found = sent.expect("an answer").headers()["content-type"] == "application/x-ndjson";
+        assert_eq!(found, lines, "{accept}");
+    }
+}
+
+#[tokio::test]
 async fn results_that_are_no_objects_are_facts_too() {
     let site = Site::start().await;
     let outputs = [json!([1, 2]), json!("three"), json!({ "four": 4 })];
