@@ -27,6 +27,7 @@ const LONGEST_NAME: usize = 200;
 
 /// How the file is to be read.
 #[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct UploadParams {
     /// `discovery` for XML documents, `logs` for logs.
