@@ -4,7 +4,7 @@
 use fleetline_shared::domain::{DedupKey, JobId, JobState, Registry, RunId, Source, Usage};
 use fleetline_shared::ports::JobRow;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
 /// A job with its result.
@@ -35,8 +35,8 @@ pub struct ResultRow {
     /// Where in the input it came from.
     #[schema(value_type = Object, example = json!({ "input": "order.xml", "path": "/Order/Item[3]", "ordinal": 4 }))]
     pub source: Source,
-    /// The result, its facts included.
-    #[schema(value_type = Option<Object>)]
+    /// The result, its facts included: whatever JSON its kind gives; null without one.
+    #[schema(value_type = Value)]
     pub output: Option<Value>,
     /// What the job's own attempts used.
     #[schema(value_type = Object, example = json!({ "calls": 1, "input_tokens": 812, "output_tokens": 164 }))]
@@ -87,13 +87,17 @@ pub fn result_row(registry: &Registry, job: JobRow) -> ResultRow {
     }
 }
 
-/// A job's facts as rows; a result without facts is one itself.
+/// A job's facts as rows; a result without facts is one itself, under `value` if it is no object.
 pub fn fact_rows(registry: &Registry, job: &JobRow) -> Vec<Value> {
     let facts = facts_of(registry, job);
     if !facts.is_empty() {
         return facts;
     }
-    let Some(Value::Object(mut output)) = job.output.clone() else { return Vec::new() };
+    let mut output = match job.output.clone() {
+        Some(Value::Object(output)) => output,
+        Some(value) => Map::from_iter([("value".to_owned(), value)]),
+        None => return Vec::new(),
+    };
     output.insert("place".into(), json!(place(&job.source)));
     output.insert("occurrences".into(), json!(job.occurrences));
     vec![Value::Object(output)]

@@ -1,13 +1,53 @@
 //! Bodies within their limits: of size, and of time.
 
-use axum::body::Body;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
 use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
-use futures_util::StreamExt;
+use futures_util::stream::try_unfold;
+use futures_util::{Stream, StreamExt};
 use tokio::time::timeout;
 
 use super::HttpOptions;
 use super::problem::Problem;
+
+/// Why a body is not read on.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(super) enum BodyFault {
+    #[error("the body broke off: send the file again")]
+    BrokeOff,
+    #[error("no byte of the body came within {0:?}")]
+    Stalled(Duration),
+    #[error("the form has more than {} KiB beside its first file: send one file a request", .0 >> 10)]
+    BesideTheFile(u64),
+}
+
+impl From<BodyFault> for Problem {
+    fn from(fault: BodyFault) -> Self {
+        let told = fault.to_string();
+        match fault {
+            BodyFault::BrokeOff => Self::bad_request(told),
+            BodyFault::Stalled(_) => Self::too_slow(told),
+            BodyFault::BesideTheFile(_) => Self::too_large(told),
+        }
+    }
+}
+
+/// The bytes of a body, each chunk of them within its time.
+pub(super) fn chunks_of(
+    body: Body,
+    patience: Duration,
+) -> impl Stream<Item = Result<Bytes, BodyFault>> + Send + 'static {
+    try_unfold(body.into_data_stream(), move |mut chunks| async move {
+        match timeout(patience, chunks.next()).await {
+            Ok(Some(Ok(chunk))) => Ok(Some((chunk, chunks))),
+            Ok(Some(Err(_))) => Err(BodyFault::BrokeOff),
+            Ok(None) => Ok(None),
+            Err(_) => Err(BodyFault::Stalled(patience)),
+        }
+    })
+}
 
 /// Reads a whole JSON body.
 pub(super) async fn read_json(

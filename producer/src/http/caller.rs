@@ -51,7 +51,7 @@ impl FromRequestParts<Shared> for Submitter {
 
 impl App {
     /// The tenant of whoever calls, if their role allows what they want.
-    async fn tenant(&self, headers: &HeaderMap, needed: Role) -> Result<String, Problem> {
+    pub(super) async fn tenant(&self, headers: &HeaderMap, needed: Role) -> Result<String, Problem> {
         let Some(keys) = &self.keys else { return Ok(OPEN_TENANT.to_owned()) };
         let key = key_in(headers).ok_or_else(|| {
             Problem::unauthorized("send an API key: `Authorization: Bearer flk_...` or `X-Api-Key: flk_...`")

@@ -1,39 +1,28 @@
 //! Pages of long listings.
 
 use fleetline_shared::ports::Page;
-use serde::Deserialize;
-use utoipa::IntoParams;
 
 use super::problem::Problem;
 
-/// Which part of a listing to answer.
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-pub(super) struct PageParams {
-    /// `next` of the page before; left out for the first.
-    after: Option<String>,
-    /// Runs or jobs of one page at most.
-    #[param(minimum = 1)]
+/// The page after `after` of `limit` rows: of `usual` if nothing is said, and never more than `most`.
+pub(super) fn page(
+    after: Option<&str>,
     limit: Option<usize>,
-}
-
-impl PageParams {
-    /// The page, of `usual` rows if nothing is said and never more than `most`.
-    pub(super) fn page(&self, usual: usize, most: usize) -> Result<Page, Problem> {
-        let after = match &self.after {
-            None => 0,
-            Some(text) => text
-                .parse()
-                .ok()
-                .filter(|after| *after >= 0)
-                .ok_or_else(|| Problem::bad_request("`after` is what an earlier page gave as `next`"))?,
-        };
-        let limit = self.limit.unwrap_or(usual);
-        if !(1..=most).contains(&limit) {
-            return Err(Problem::bad_request(format!("`limit` is 1 to {most}")));
-        }
-        Ok(Page { after, limit })
+    (usual, most): (usize, usize),
+) -> Result<Page, Problem> {
+    let after = match after {
+        None => 0,
+        Some(text) => text
+            .parse()
+            .ok()
+            .filter(|after| *after >= 0)
+            .ok_or_else(|| Problem::bad_request("`after` is what an earlier page gave as `next`"))?,
+    };
+    let limit = limit.unwrap_or(usual);
+    if !(1..=most).contains(&limit) {
+        return Err(Problem::bad_request(format!("`limit` is 1 to {most}")));
     }
+    Ok(Page { after, limit })
 }
 
 /// `next` of a page that ends with this row; `None` if it was the last.

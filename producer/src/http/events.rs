@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use fleetline_shared::domain::{RunCounts, RunId, RunState};
-use fleetline_shared::ports::RunRow;
+use fleetline_shared::ports::{Role, RunRow};
 use futures_util::stream::{Stream, unfold};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -50,14 +50,23 @@ pub(super) async fn get_events(
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
     let heartbeat = KeepAlive::new().interval(app.options.heartbeat).text("alive");
-    let watching =
-        Watching { app, run, changes, seen: seen.to_owned(), not_before: Instant::now(), ended: false };
+    let watching = Watching {
+        app,
+        seen: seen.to_owned(),
+        headers,
+        run,
+        changes,
+        not_before: Instant::now(),
+        ended: false,
+    };
     Ok(Sse::new(watching.events()).keep_alive(heartbeat).into_response())
 }
 
 /// Somebody who follows a run.
 struct Watching {
     app: Shared,
+    /// Of the request: they hold the key.
+    headers: HeaderMap,
     run: RunRow,
     changes: watch::Receiver<u64>,
     /// Id of the last event sent.
@@ -74,7 +83,8 @@ impl Watching {
         })
     }
 
-    /// The next event; `None`: the run has ended, or this process does.
+    /// The next event; `None`: the run has ended, or its follower may look no longer, or this process
+    /// ends.
     async fn next(&mut self) -> Option<Event> {
         loop {
             if self.ended {
@@ -112,6 +122,8 @@ impl Watching {
             () = shutdown.cancelled() => return None,
         }
         self.changes.mark_unchanged();
+        // A stream may outlive its key by hours.
+        self.app.tenant(&self.headers, Role::Read).await.ok()?;
         // Whoever follows comes back by themselves, with the id of the last event.
         let read = self.app.ledger.run(self.run.id).await;
         let read = read.inspect_err(|error| tracing::warn!(%error, "an event stream was cut off"));

@@ -8,6 +8,8 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
 use fleetline_shared::domain::JobId;
 use fleetline_shared::ports::{CancelJobs, JobFilter, JobRow, Page};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::Shared;
 use super::body::read_json;
@@ -18,19 +20,30 @@ use super::views::{CancelledView, JobView};
 use crate::intake::{Accepted, JobRequest, read_requests, submit_jobs};
 use crate::rows::result_row;
 
+/// For the document: what `read_requests` reads.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "of the schema alone")]
+pub(super) enum OneOrMore {
+    More(Vec<JobRequest>),
+    One(JobRequest),
+}
+
 /// Submits one job, or an array of them: all are accepted as one run, or none.
 ///
 /// With an idempotency key the same request again is answered with the same run.
 #[utoipa::path(
     post, path = "/v1/jobs", tag = "jobs",
     params(("Idempotency-Key" = Option<String>, Header, description = "Same key, same run. 1 to 255 characters.")),
-    request_body(content = Vec<JobRequest>, description = "An array of jobs, or one job."),
+    request_body(content = OneOrMore, description = "An array of jobs, or one job."),
     responses(
         (status = 202, description = "Accepted: each job will reach one terminal state.", body = Accepted,
          headers(("Location" = String, description = "Path of the run"))),
-        (status = 400, description = "No JSON; `line` and `column` say where.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 400, description = "No JSON: `line` and `column` say where; or a body that broke off.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 408, description = "The body came too slowly.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "The idempotency key stands for other jobs.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, description = "The body is too large.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 415, description = "The body is not `application/json`, or is compressed.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "Some jobs cannot be; `errors` lists every problem. None was accepted.", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]

@@ -11,6 +11,7 @@ mod caller;
 mod connection;
 mod cursor;
 mod events;
+mod form;
 mod health;
 mod insight;
 mod jobs;
@@ -110,7 +111,7 @@ pub async fn serve(listener: TcpListener, parts: HttpParts, shutdown: Cancellati
 
 fn router(parts: HttpParts, shutdown: CancellationToken) -> Router {
     let (router, openapi) = routes().split_for_parts();
-    let openapi = openapi::with_common_answers(openapi).to_json().expect("an OpenAPI document is plain JSON");
+    let openapi = openapi::completed(openapi).to_json().expect("an OpenAPI document is plain JSON");
     let keys = match parts.access {
         Access::Open => None,
         Access::Keys(ledger) => Some(Keys::new(ledger, parts.options.key_cache)),

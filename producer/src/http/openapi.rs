@@ -2,9 +2,10 @@
 
 use axum::body::Bytes;
 use axum::extract::State;
+use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::openapi::{ContentBuilder, OpenApi, Ref, ResponseBuilder};
+use utoipa::openapi::{ContentBuilder, OpenApi, Ref, RefOr, ResponseBuilder, Responses};
 use utoipa::{Modify, OpenApi as _};
 
 use super::Shared;
@@ -42,22 +43,39 @@ impl Modify for Security {
     }
 }
 
-/// Adds what every path under `/v1/` may answer.
-pub(super) fn with_common_answers(mut document: OpenApi) -> OpenApi {
+/// Adds what every path under `/v1/` may answer, and describes what the handlers leave undescribed.
+pub(super) fn completed(mut document: OpenApi) -> OpenApi {
     for (path, item) in &mut document.paths.paths {
-        if path.starts_with("/v1/") {
-            for operation in [&mut item.get, &mut item.post].into_iter().flatten() {
-                for (status, description) in COMMON {
-                    let answer = ResponseBuilder::new().description(description).content(
-                        "application/problem+json",
-                        ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build(),
-                    );
-                    operation.responses.responses.insert(status.to_owned(), answer.build().into());
-                }
+        for operation in [&mut item.get, &mut item.post].into_iter().flatten() {
+            if path.starts_with("/v1/") {
+                add_common_answers(&mut operation.responses);
             }
+            describe(&mut operation.responses);
         }
     }
     document
+}
+
+fn add_common_answers(answers: &mut Responses) {
+    for (status, description) in COMMON {
+        let answer = ResponseBuilder::new().description(description).content(
+            "application/problem+json",
+            ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build(),
+        );
+        answers.responses.insert(status.to_owned(), answer.build().into());
+    }
+}
+
+/// OpenAPI wants a description of every answer; often the status says it all.
+fn describe(answers: &mut Responses) {
+    for (status, answer) in &mut answers.responses {
+        let reason = status.parse().ok().and_then(|status: StatusCode| status.canonical_reason());
+        if let (RefOr::T(answer), Some(reason)) = (answer, reason)
+            && answer.description.is_empty()
+        {
+            reason.clone_into(&mut answer.description);
+        }
+    }
 }
 
 const COMMON: [(&str, &str); 4] = [

@@ -42,7 +42,8 @@ impl<T: PathId> FromRequestParts<Shared> for Id<T> {
     }
 }
 
-/// The query string.
+/// The query string. Names that it does not know are refused: a filter that is spelt wrong would
+/// filter nothing, so `T` is all of them, with `deny_unknown_fields`.
 pub(super) struct Params<T>(pub(super) T);
 
 impl<T: DeserializeOwned> FromRequestParts<Shared> for Params<T> {

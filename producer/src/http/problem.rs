@@ -39,8 +39,9 @@ pub(super) struct ProblemBody {
     /// Of malformed JSON: the line, from 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     line: Option<usize>,
-    /// Of malformed JSON: the column, from 1.
+    /// Of malformed JSON: the column, from 1; 0 if the line has none.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0)]
     column: Option<usize>,
     /// Of a refused file: the run that was cancelled for it.
     #[serde(skip_serializing_if = "Option::is_none")]

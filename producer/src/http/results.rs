@@ -14,7 +14,7 @@ use serde_json::Value;
 use utoipa::IntoParams;
 
 use super::caller::Reader;
-use super::cursor::{PageParams, next};
+use super::cursor::{next, page};
 use super::params::{Id, Params};
 use super::problem::{Problem, ProblemBody};
 use super::views::{PageView, job_state};
@@ -29,10 +29,16 @@ const STREAM_PAGE: usize = 32;
 
 /// Which results to list.
 #[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct ResultsParams {
     /// `ready`, `dispatched`, `attached`, `succeeded`, `dead` or `cancelled`.
     state: Option<String>,
+    /// `next` of the page before; left out for the first.
+    after: Option<String>,
+    /// Jobs of one page at most.
+    #[param(minimum = 1, maximum = 200)]
+    limit: Option<usize>,
 }
 
 /// A run's jobs with their results, in the order of the input.
@@ -40,11 +46,12 @@ pub(super) struct ResultsParams {
 /// With `Accept: application/x-ndjson` all of them as JSON lines, the rows of `fleetline results`.
 #[utoipa::path(
     get, path = "/v1/runs/{run}/results", tag = "results",
-    params(("run" = String, Path, format = Uuid), ResultsParams, PageParams),
+    params(("run" = String, Path, format = Uuid), ResultsParams),
     responses(
         (status = 200, description = "A page, or a stream of all rows.", content(
             (PageView<ResultRow> = "application/json"), (String = "application/x-ndjson")
         )),
+        (status = 400, description = "A parameter is unknown or makes no sense.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
@@ -53,21 +60,27 @@ pub(super) async fn get_results(
     Reader(tenant): Reader,
     Id(id): Id<RunId>,
     Params(params): Params<ResultsParams>,
-    Params(page): Params<PageParams>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
+    let page = page(params.after.as_deref(), params.limit, ROWS)?;
     let state = job_state(params.state.as_deref()).map_err(Problem::bad_request)?;
     let rows = |kinds: &Registry, job: JobRow| vec![result_row(kinds, job)];
     let filter = of_run(tenant, id, state);
-    answer(app, filter, &page, &headers, rows).await
+    answer(app, filter, page, &headers, rows).await
 }
 
 /// Which facts to list.
 #[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct FactsParams {
     /// Only of this element name, or error type.
     r#type: Option<String>,
+    /// `next` of the page before; left out for the first.
+    after: Option<String>,
+    /// Jobs of one page at most.
+    #[param(minimum = 1, maximum = 200)]
+    limit: Option<usize>,
 }
 
 /// What a run found: the facts of its results; of a result without facts, itself.
@@ -76,11 +89,12 @@ pub(super) struct FactsParams {
 /// `Accept: application/x-ndjson` all of them as JSON lines, the rows of `fleetline facts --json`.
 #[utoipa::path(
     get, path = "/v1/runs/{run}/facts", tag = "results",
-    params(("run" = String, Path, format = Uuid), FactsParams, PageParams),
+    params(("run" = String, Path, format = Uuid), FactsParams),
     responses(
         (status = 200, description = "A page, or a stream of all rows.", content(
             (PageView<Value> = "application/json"), (String = "application/x-ndjson")
         )),
+        (status = 400, description = "A parameter is unknown or makes no sense.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
@@ -89,16 +103,16 @@ pub(super) async fn get_facts(
     Reader(tenant): Reader,
     Id(id): Id<RunId>,
     Params(params): Params<FactsParams>,
-    Params(page): Params<PageParams>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
+    let page = page(params.after.as_deref(), params.limit, ROWS)?;
     let filter = of_run(tenant, id, Some(JobState::Succeeded));
     let rows = move |kinds: &Registry, job: JobRow| {
         let mut facts = fact_rows(kinds, &job);
         facts.retain(|fact| params.r#type.as_deref().is_none_or(|wanted| wanted == type_of(fact)));
         facts
     };
-    answer(app, filter, &page, &headers, rows).await
+    answer(app, filter, page, &headers, rows).await
 }
 
 fn of_run(tenant: String, id: RunId, state: Option<JobState>) -> JobFilter {
@@ -109,11 +123,10 @@ fn of_run(tenant: String, id: RunId, state: Option<JobState>) -> JobFilter {
 async fn answer<T: Serialize + 'static>(
     app: Shared,
     filter: JobFilter,
-    params: &PageParams,
+    page: Page,
     headers: &HeaderMap,
     rows: impl Fn(&Registry, JobRow) -> Vec<T> + Send + 'static,
 ) -> Result<Response, Problem> {
-    let page = params.page(ROWS.0, ROWS.1)?;
     if let (Some(tenant), Some(run)) = (&filter.tenant, filter.run) {
         app.run_of(tenant, run).await?;
     }
@@ -130,9 +143,16 @@ async fn answer<T: Serialize + 'static>(
 fn wants_lines(headers: &HeaderMap) -> bool {
     let values = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
     values.flat_map(|value| value.split(',')).any(|one| {
-        let media = one.split(';').next().unwrap_or_default().trim();
-        media.eq_ignore_ascii_case(NDJSON)
+        let mut parts = one.split(';').map(str::trim);
+        let media = parts.next().unwrap_or_default();
+        media.eq_ignore_ascii_case(NDJSON) && !parts.any(is_refusal)
     })
+}
+
+/// `q=0`: anything but this.
+fn is_refusal(parameter: &str) -> bool {
+    let Some((name, weight)) = parameter.split_once('=') else { return false };
+    name.trim().eq_ignore_ascii_case("q") && weight.trim().parse::<f32>().is_ok_and(|weight| weight <= 0.0)
 }
 
 /// One small page after the other, the next one when the socket has room. An error in between

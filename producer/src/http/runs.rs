@@ -9,7 +9,7 @@ use serde_json::Value;
 use utoipa::IntoParams;
 
 use super::caller::{Reader, Submitter};
-use super::cursor::{PageParams, next};
+use super::cursor::{next, page};
 use super::params::{Id, Params};
 use super::problem::{Problem, ProblemBody};
 use super::views::{CancelledView, PageView, RunView, job_state};
@@ -28,19 +28,35 @@ impl App {
     }
 }
 
+/// Which runs to list.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct RunsParams {
+    /// `next` of the page before; left out for the first.
+    after: Option<String>,
+    /// Runs of one page at most.
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<usize>,
+}
+
 /// The newest runs first.
 ///
 /// A page goes on where the one before ended: runs that are opened meanwhile are on the first.
 #[utoipa::path(
-    get, path = "/v1/runs", tag = "runs", params(PageParams),
-    responses((status = 200, body = PageView<RunView>))
+    get, path = "/v1/runs", tag = "runs", 
+    params(RunsParams),
+    responses(
+        (status = 200, body = PageView<RunView>),
+        (status = 400, description = "A parameter is unknown or makes no sense.", body = ProblemBody, content_type = "application/problem+json"),
+    )
 )]
 pub(super) async fn list_runs(
     State(app): State<Shared>,
     Reader(tenant): Reader,
-    Params(page): Params<PageParams>,
+    Params(params): Params<RunsParams>,
 ) -> Result<Json<PageView<RunView>>, Problem> {
-    let page = page.page(RUNS.0, RUNS.1)?;
+    let page = page(params.after.as_deref(), params.limit, RUNS)?;
     let runs = app.ledger.runs(Some(&tenant), page).await?;
     let next = next(page, runs.len(), runs.last().map(|run| run.position));
     Ok(Json(PageView { items: runs.into_iter().map(RunView::from).collect(), next }))
@@ -64,18 +80,25 @@ pub(super) async fn get_run(
 
 /// Which jobs to list.
 #[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(super) struct StateParams {
+pub(super) struct JobsParams {
     /// `ready`, `dispatched`, `attached`, `succeeded`, `dead` or `cancelled`.
     state: Option<String>,
+    /// `next` of the page before; left out for the first.
+    after: Option<String>,
+    /// Jobs of one page at most.
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<usize>,
 }
 
 /// A run's jobs in the order of the input, without args and results.
 #[utoipa::path(
     get, path = "/v1/runs/{run}/jobs", tag = "runs",
-    params(("run" = String, Path, format = Uuid), StateParams, PageParams),
+    params(("run" = String, Path, format = Uuid), JobsParams),
     responses(
         (status = 200, description = "Rows as of `fleetline jobs --json`.", body = PageView<Value>),
+        (status = 400, description = "A parameter is unknown or makes no sense.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
@@ -83,10 +106,9 @@ pub(super) async fn list_jobs(
     State(app): State<Shared>,
     Reader(tenant): Reader,
     Id(id): Id<RunId>,
-    Params(params): Params<StateParams>,
-    Params(page): Params<PageParams>,
+    Params(params): Params<JobsParams>,
 ) -> Result<Json<PageView<JobRow>>, Problem> {
-    let page = page.page(JOBS.0, JOBS.1)?;
+    let page = page(params.after.as_deref(), params.limit, JOBS)?;
     let state = job_state(params.state.as_deref()).map_err(Problem::bad_request)?;
     app.run_of(&tenant, id).await?;
     let filter = JobFilter { tenant: Some(tenant), run: Some(id), state, ..JobFilter::default() };

@@ -4,18 +4,17 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::multipart::MultipartError;
-use axum::extract::{DefaultBodyLimit, FromRequest, Multipart, Request, State};
+use axum::extract::{Request, State};
 use axum::http::header::LOCATION;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
 use futures_util::{Stream, StreamExt, TryStreamExt};
 use serde::Deserialize;
-use tokio::time::timeout;
 use utoipa::IntoParams;
 
-use super::body::{check_encoding, check_length, larger_than, media_type};
+use super::body::{check_encoding, check_length, chunks_of, larger_than, media_type};
 use super::caller::Submitter;
+use super::form::{AROUND_THE_FILE, from_form};
 use super::params::{IdempotencyKey, Params};
 use super::problem::{Problem, ProblemBody};
 use super::views::RunView;
@@ -25,11 +24,10 @@ use crate::intake::{FileAccepted, FileFault, FileRejected, FileRequest, submit_f
 
 /// Characters of an input's name.
 const LONGEST_NAME: usize = 200;
-/// Of multipart: heads and borders around the file.
-const AROUND_THE_FILE: u64 = 64 << 10;
 
 /// How the file is to be read.
 #[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct UploadParams {
     /// `discovery` for XML documents, `logs` for logs.
@@ -61,6 +59,7 @@ pub(super) struct UploadParams {
         (status = 408, description = "The body came too slowly.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "The idempotency key stands for another file.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, description = "The file is too large.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 415, description = "The body is compressed.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "The pipeline cannot read the file; `detail` says where.", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
@@ -88,11 +87,11 @@ pub(super) async fn create_run(
     let accepted = if is_multipart {
         from_form(&app, request, file).await?
     } else {
-        let chunks = request.into_body().into_data_stream().map_err(|_| broke_off());
+        let chunks = chunks_of(request.into_body(), app.options.body_timeout).map_err(Problem::from);
         let (sender, reader) = feed();
         let submitting = start(&app, file(None), reader);
-        let fed = feed_all(&app, chunks, &sender).await;
-        finish(fed, sender, submitting).await?
+        let fed = feed_all(chunks, app.options.upload_bytes, &sender).await;
+        finish(fed.map(drop), sender, submitting).await?
     };
     let run = RunView {
         repeated: Some(accepted.repeated),
@@ -114,98 +113,39 @@ fn input_name(given: Option<&str>) -> String {
     if name.is_empty() { "upload".to_owned() } else { name }
 }
 
-fn broke_off() -> Problem {
-    Problem::bad_request("the body broke off: send the file again")
-}
-
-type Submitting = tokio::task::JoinHandle<Result<FileAccepted, FileRejected>>;
+pub(super) type Submitting = tokio::task::JoinHandle<Result<FileAccepted, FileRejected>>;
 
 /// In a task of its own: the handler is dropped when its client leaves, and what is in the ledger
 /// by then must still be cleared away.
-fn start(app: &App, request: FileRequest, body: FeedReader<Bytes>) -> Submitting {
+pub(super) fn start(app: &App, request: FileRequest, body: FeedReader<Bytes>) -> Submitting {
     tokio::spawn(submit_file(Arc::clone(&app.ledger), Arc::clone(&app.pipelines), request, body))
 }
 
-/// The first file of a form.
-async fn from_form(
-    app: &App,
-    mut request: Request,
-    file: impl FnOnce(Option<&str>) -> FileRequest,
-) -> Result<FileAccepted, Problem> {
-    // The limit is counted here, on the file itself.
-    DefaultBodyLimit::disable().apply(&mut request);
-    let mut form = Multipart::from_request(request, &())
-        .await
-        .map_err(|_| Problem::bad_request("the multipart body has no boundary"))?;
-    loop {
-        let field = timeout(app.options.body_timeout, form.next_field()).await.map_err(|_| stalled(app))?;
-        let Some(field) = field.map_err(|error| bad_form(&error))? else {
-            return Err(Problem::bad_request("the form has no file: a part with `filename` in its head"));
-        };
-        if field.file_name().is_none() {
-            continue;
-        }
-        let (sender, reader) = feed();
-        let submitting = start(app, file(field.file_name()), reader);
-        let mut fed = feed_all(app, field.map_err(|error| bad_form(&error)), &sender).await;
-        if fed.is_ok() {
-            fed = rest_of(app, &mut form).await;
-        }
-        return finish(fed, sender, submitting).await;
-    }
-}
-
-/// Reads a form to its end, so that one that was cut off behind the file is not taken for whole.
-async fn rest_of(app: &App, form: &mut Multipart) -> Result<(), Problem> {
-    let mut left = AROUND_THE_FILE;
-    loop {
-        let field = timeout(app.options.body_timeout, form.next_field()).await.map_err(|_| stalled(app))?;
-        let Some(mut field) = field.map_err(|error| bad_form(&error))? else { return Ok(()) };
-        while let Some(chunk) = field.chunk().await.map_err(|error| bad_form(&error))? {
-            left = left.checked_sub(chunk.len() as u64).ok_or_else(|| {
-                Problem::too_large(
-                    "the form has more than 64 KiB behind its first file: send one file a request",
-                )
-            })?;
-        }
-    }
-}
-
-fn bad_form(error: &MultipartError) -> Problem {
-    Problem::bad_request(format!("the multipart body cannot be read: {}", error.body_text()))
-}
-
-fn stalled(app: &App) -> Problem {
-    Problem::too_slow(format!("no byte of the body came within {:?}", app.options.body_timeout))
-}
-
-/// Hands all chunks on, no faster than they are taken. Nobody taking them is no error here: the
-/// submission has ended, and says why.
-async fn feed_all(
-    app: &App,
+/// Hands all chunks on, no faster than they are taken; whether all of them were. Nobody taking them
+/// is no error here: the submission has ended, and says why.
+pub(super) async fn feed_all(
     chunks: impl Stream<Item = Result<Bytes, Problem>>,
+    limit: u64,
     sender: &FeedSender<Bytes>,
-) -> Result<(), Problem> {
+) -> Result<bool, Problem> {
     let mut chunks = std::pin::pin!(chunks);
     let mut bytes = 0;
-    while let Some(chunk) =
-        timeout(app.options.body_timeout, chunks.next()).await.map_err(|_| stalled(app))?
-    {
+    while let Some(chunk) = chunks.next().await {
         let chunk = chunk?;
         bytes += chunk.len() as u64;
-        if bytes > app.options.upload_bytes {
-            return Err(larger_than(app.options.upload_bytes));
+        if bytes > limit {
+            return Err(larger_than(limit));
         }
         if !sender.send(chunk).await {
-            return Ok(());
+            return Ok(false);
         }
     }
-    Ok(())
+    Ok(true)
 }
 
 /// Ends the feed, and waits for what became of the file. A fault of the body is told before what
 /// followed from it.
-async fn finish(
+pub(super) async fn finish(
     fed: Result<(), Problem>,
     sender: FeedSender<Bytes>,
     submitting: Submitting,

@@ -32,8 +32,8 @@ pub(super) struct RunView {
     /// The settings that made it.
     #[schema(value_type = Object)]
     pub(super) settings: Value,
-    /// What the reader noted at the end of the input.
-    #[schema(value_type = Object)]
+    /// What the reader noted at the end of the input; null before that.
+    #[schema(value_type = Option<Object>, required = true)]
     pub(super) notes: Value,
     /// Of an upload: whether an earlier request with the same idempotency key made the run.
     #[serde(skip_serializing_if = "Option::is_none")]

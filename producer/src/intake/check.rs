@@ -6,26 +6,23 @@ use fleetline_shared::domain::{Appraisal, NewJob, Registry, Source};
 use fleetline_shared::rules::dedup_key;
 use serde_json::value::RawValue;
 
-use super::requests::{JobLimits, JobProblem, JobRequest};
+use super::requests::{JobLimits, JobProblem, JobRequest, JobRequests};
 
 /// Characters of a dedup key that a caller names.
 const LONGEST_KEY: usize = 512;
 /// Bytes of a source that a caller names.
 const LONGEST_SOURCE: usize = 4096;
 
-/// All jobs, or every problem of every request.
+/// All jobs, or every problem of every request, those that were found in reading them included.
 pub(super) fn check_all(
-    requests: &[JobRequest],
+    requests: &JobRequests,
     kinds: &Registry,
     limits: &JobLimits,
 ) -> Result<Vec<NewJob>, Vec<JobProblem>> {
-    let mut problems = Vec::new();
-    if requests.is_empty() || requests.len() > limits.jobs {
-        let detail = format!("a request holds 1 to {} jobs; this one has {}", limits.jobs, requests.len());
-        return Err(vec![JobProblem::new(0, "", detail)]);
-    }
-    let mut jobs = Vec::with_capacity(requests.len());
-    for (index, request) in requests.iter().enumerate() {
+    let mut problems = requests.problems.clone();
+    let mut jobs = Vec::with_capacity(requests.read.len());
+    for (index, request) in &requests.read {
+        let index = *index;
         let before = problems.len();
         check_fields(index, request, limits, &mut problems);
         match appraise(request, kinds, limits) {
@@ -34,6 +31,7 @@ pub(super) fn check_all(
             Err((field, detail)) => problems.push(JobProblem::new(index, field, detail)),
         }
     }
+    problems.sort_by_key(|problem| problem.index);
     if problems.is_empty() { Ok(jobs) } else { Err(problems) }
 }
 

@@ -8,7 +8,7 @@ use serde_json::json;
 use utoipa::ToSchema;
 
 use super::check::check_all;
-use super::requests::{JobLimits, JobProblem, JobRequest};
+use super::requests::{JobLimits, JobProblem, JobRequests};
 
 /// Name of the pipeline that these runs have.
 pub const PIPELINE: &str = "jobs";
@@ -65,7 +65,7 @@ pub async fn submit_jobs(
     kinds: &Registry,
     limits: &JobLimits,
     tenant: &str,
-    requests: &[JobRequest],
+    requests: &JobRequests,
     idempotency_key: Option<String>,
 ) -> Result<Accepted, Rejected> {
     let jobs = check_all(requests, kinds, limits).map_err(Rejected::Invalid)?;
@@ -106,10 +106,10 @@ fn input_name(jobs: &[NewJob]) -> String {
 }
 
 /// The same for requests that ask for the same.
-fn content_hash(requests: &[JobRequest]) -> Result<String, Rejected> {
+fn content_hash(requests: &JobRequests) -> Result<String, Rejected> {
     let unreadable = |what: String| Rejected::Invalid(vec![JobProblem::new(0, "", what)]);
     let mut hasher = blake3::Hasher::new();
-    for request in requests {
+    for (_, request) in &requests.read {
         let json = serde_json::value::to_raw_value(request).map_err(|error| unreadable(error.to_string()))?;
         hasher.update(canonical_json(&json).map_err(unreadable)?.as_bytes());
         hasher.update(b"\n");

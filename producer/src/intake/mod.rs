@@ -1,7 +1,7 @@
 //! What every way in has in common: requests are looked at first, accepted as a whole or not at
 //! all, and the same request twice is one run.
 //!
-//! - [`requests`]: from JSON to [`JobRequest`]s, with every problem named.
+//! - [`requests`]: from JSON to [`JobRequest`]s.
 //! - [`jobs`]: single jobs go to the ledger as a run of the pipeline `jobs`.
 //! - [`files`]: whole files go through a pipeline, as a stream.
 
@@ -12,4 +12,4 @@ pub mod requests;
 
 pub use files::{FileAccepted, FileFault, FilePipeline, FileRejected, FileRequest, Pipelines, submit_file};
 pub use jobs::{Accepted, AcceptedJob, Rejected, submit_jobs};
-pub use requests::{JobLimits, JobProblem, JobRequest, Unreadable, read_requests};
+pub use requests::{JobLimits, JobProblem, JobRequest, JobRequests, Unreadable, read_requests};

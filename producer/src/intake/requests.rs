@@ -41,10 +41,11 @@ impl Default for JobLimits {
 
 /// A job as a service asks for it.
 #[derive(Clone, Debug, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[schema(example = json!({
     "kind": "log.analyze",
     "args": {
-        "analyser": { "name": "builtin", "version": "1" },
+        "analyser": { "name": "builtin", "version": "log-rules-1" },
         "logger": "org.acme.Api", "level": "ERROR", "message": "Connection refused",
         "fingerprint": "5f1c", "template": "Connection refused"
     },
@@ -59,18 +60,23 @@ pub struct JobRequest {
     pub args: Box<RawValue>,
     /// Jobs of one kind with the same key share one result. Without it the kind decides by the args.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 1, max_length = 512)]
     pub dedup_key: Option<String>,
     /// Higher goes first within the run. 0 if left out.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = -32768, maximum = 32767)]
     pub priority: Option<i16>,
     /// Counted attempts before the job is dead.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 100)]
     pub max_attempts: Option<u16>,
     /// How long after submission the job may still start. No limit if left out.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 31_622_400)]
     pub deadline_seconds: Option<u64>,
     /// How long the result may be reused. For ever if left out.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(maximum = 31_622_400)]
     pub fresh_for_seconds: Option<u64>,
     /// Where the job came from, shown with its result: `input` with `path` and `ordinal`, or with
     /// `first_line` and `last_line`.
@@ -106,7 +112,7 @@ pub enum Unreadable {
     Malformed {
         /// Line of the fault, from 1.
         line: usize,
-        /// Its column, from 1.
+        /// Its column, from 1; 0 if the line has none.
         column: usize,
         /// What is wrong there.
         what: String,
@@ -115,8 +121,17 @@ pub enum Unreadable {
     Invalid(Vec<JobProblem>),
 }
 
-/// Reads one job, or an array of them. All problems are found at once.
-pub fn read_requests(body: &[u8], limits: &JobLimits) -> Result<Vec<JobRequest>, Unreadable> {
+/// What a text asks for. Its jobs are still to be checked, so that all problems are told at once.
+#[derive(Debug)]
+pub struct JobRequests {
+    /// Jobs with a kind and args, by their number in the request.
+    pub(super) read: Vec<(usize, JobRequest)>,
+    /// What could not be read.
+    pub(super) problems: Vec<JobProblem>,
+}
+
+/// Reads one job, or an array of them.
+pub fn read_requests(body: &[u8], limits: &JobLimits) -> Result<JobRequests, Unreadable> {
     let whole: &RawValue = serde_json::from_slice(body).map_err(|error| malformed(&error))?;
     let items: Vec<&RawValue> = if whole.get().starts_with('[') {
         serde_json::from_str(whole.get()).map_err(|error| malformed(&error))?
@@ -128,9 +143,9 @@ pub fn read_requests(body: &[u8], limits: &JobLimits) -> Result<Vec<JobRequest>,
         return Err(Unreadable::Invalid(vec![JobProblem::new(0, "", detail)]));
     }
     let mut problems = Vec::new();
-    let requests = items.iter().enumerate().filter_map(|(index, item)| read_one(index, item, &mut problems));
-    let requests: Vec<JobRequest> = requests.collect();
-    if problems.is_empty() { Ok(requests) } else { Err(Unreadable::Invalid(problems)) }
+    let requests = items.iter().enumerate();
+    let read = requests.filter_map(|(index, item)| Some((index, read_one(index, item, &mut problems)?)));
+    Ok(JobRequests { read: read.collect(), problems })
 }
 
 fn malformed(error: &serde_json::Error) -> Unreadable {
@@ -148,6 +163,7 @@ fn read_one(index: usize, item: &RawValue, problems: &mut Vec<JobProblem>) -> Op
     let mut fields = Fields { index, left, problems };
     let kind = fields.required("kind");
     let args = fields.required("args");
+    let can_be_checked = kind.is_some() && args.is_some();
     let request = JobRequest {
         kind: kind.unwrap_or_default(),
         args: args.unwrap_or_default(),
@@ -159,7 +175,12 @@ fn read_one(index: usize, item: &RawValue, problems: &mut Vec<JobProblem>) -> Op
         source: fields.optional("source"),
     };
     fields.refuse_the_rest();
-    Some(request)
+    can_be_checked.then_some(request)
+}
+
+/// `null` is as good as left out, but for args.
+fn left_out(name: &str, value: &RawValue) -> bool {
+    value.get() == "null" && name != "args"
 }
 
 /// The fields of one job, read one by one so that each problem has a name.
@@ -171,16 +192,15 @@ struct Fields<'a> {
 
 impl Fields<'_> {
     fn required<T: DeserializeOwned>(&mut self, name: &str) -> Option<T> {
-        if !self.left.contains_key(name) {
+        if self.left.get(name).is_none_or(|value| left_out(name, value)) {
             self.problems.push(JobProblem::new(self.index, name, "is missing"));
         }
         self.optional(name)
     }
 
-    /// `null` is as good as left out, but for args.
     fn optional<T: DeserializeOwned>(&mut self, name: &str) -> Option<T> {
         let value = self.left.remove(name)?;
-        if value.get() == "null" && name != "args" {
+        if left_out(name, value) {
             return None;
         }
         serde_json::from_str(value.get())

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use fleetline_shared::ports::KeyLedger;
 use reqwest::Response;
 use serde_json::Value;
+use tokio::time::timeout;
 
 use super::fixture::{Site, echoes};
 
@@ -99,6 +101,18 @@ async fn what_was_seen_is_not_sent_again() {
     let next = again.next().await.expect("the change");
     assert_eq!(next.data["counts"]["succeeded"], 1);
     assert_ne!(next.id, first.id);
+}
+
+#[tokio::test]
+async fn a_stream_ends_with_its_key() {
+    let site = Site::with(|parts| parts.options.key_cache = Duration::ZERO).await;
+    let run = submitted(&site, 1).await;
+    let mut events = Events::of(&site, &run, None).await;
+    events.next().await.expect("the state now");
+    let id = site.keys.keys().await.expect("keys")[0].id;
+    assert!(site.keys.revoke_key(id).await.expect("it is there"));
+    let end = timeout(Duration::from_secs(20), events.next()).await.expect("it comes soon");
+    assert!(end.is_none(), "{end:?}");
 }
 
 #[tokio::test]

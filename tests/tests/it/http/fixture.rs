@@ -40,6 +40,8 @@ pub(super) struct EchoArgs {
     n: i64,
     #[serde(default)]
     panic: bool,
+    /// The whole output, in place of an object with `n`.
+    output: Option<Value>,
 }
 
 impl Kind for Echo {
@@ -48,7 +50,7 @@ impl Kind for Echo {
     type Output = Value;
 
     async fn perform(&self, args: EchoArgs, _: &CallContext) -> Result<Done<Value>, JobError> {
-        Ok(Done::new(json!({ "n": args.n })))
+        Ok(Done::new(args.output.unwrap_or_else(|| json!({ "n": args.n }))))
     }
 
     fn appraise(

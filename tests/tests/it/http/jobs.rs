@@ -98,6 +98,23 @@ async fn every_problem_is_named_and_nothing_accepted() {
     let found: Vec<&Value> =
         said["errors"].as_array().expect("a list").iter().map(|error| &error["field"]).collect();
     assert_eq!(found, ["", "kind", "priority", "prio"], "{said}");
+
+    let both = json!([
+        { "kind": "test.echo", "args": { "n": "one" } },
+        { "kind": null, "args": { "n": 1 } },
+        { "kind": "test.ecco", "args": { "n": 1 } },
+        { "kind": "test.echo", "args": null, "priority": "high", "max_attempts": 0 },
+    ]);
+    let said = problem(site.post("/v1/jobs").json(&both), 422).await;
+    let found: Vec<_> = said["errors"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|error| (error["index"].as_u64().expect("a number"), error["field"].as_str().expect("a name")))
+        .collect();
+    let expected = [(0, "args"), (1, "kind"), (2, "kind"), (3, "priority"), (3, "max_attempts"), (3, "args")];
+    assert_eq!(found, expected, "what cannot be read hides nothing: {said}");
+    assert_eq!(said["errors"][1]["detail"], "is missing");
     assert!(site.runs().await.is_empty());
 }
 

@@ -5,6 +5,7 @@ mod appraisal;
 mod connections;
 mod events;
 mod fixture;
+mod forms;
 mod insight;
 mod jobs;
 mod openapi;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use reqwest::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::fixture::Site;
 
@@ -78,13 +78,83 @@ async fn all_references_lead_somewhere_and_examples_are_there() {
 }
 
 #[tokio::test]
+async fn every_answer_is_described() {
+    let document = document(&Site::start().await).await;
+    for (path, item) in document["paths"].as_object().expect("paths") {
+        for (method, operation) in item.as_object().expect("operations") {
+            for (status, answer) in operation["responses"].as_object().expect("answers") {
+                let described = answer["description"].as_str().is_some_and(|text| !text.is_empty());
+                assert!(described, "{method} {path} {status}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn refusals_of_parameters_and_bodies_are_in_it() {
+    let document = document(&Site::start().await).await;
+    for (method, path, statuses) in [
+        ("get", "/v1/runs", vec!["400"]),
+        ("get", "/v1/runs/{run}/jobs", vec!["400"]),
+        ("get", "/v1/runs/{run}/results", vec!["400"]),
+        ("get", "/v1/runs/{run}/facts", vec!["400"]),
+        ("post", "/v1/runs", vec!["400", "408", "413", "415", "422"]),
+        ("post", "/v1/jobs", vec!["400", "408", "413", "415", "422"]),
+    ] {
+        for status in statuses {
+            let answer = &document["paths"][path][method]["responses"][status];
+            assert!(answer["content"]["application/problem+json"].is_object(), "{method} {path} {status}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn every_listing_has_pages() {
     let document = document(&Site::start().await).await;
-    for path in ["/v1/runs", "/v1/runs/{run}/jobs", "/v1/runs/{run}/results", "/v1/runs/{run}/facts"] {
+    for (path, most) in [
+        ("/v1/runs", 1_000),
+        ("/v1/runs/{run}/jobs", 1_000),
+        ("/v1/runs/{run}/results", 200),
+        ("/v1/runs/{run}/facts", 200),
+    ] {
         let parameters = &document["paths"][path]["get"]["parameters"];
         let names: Vec<_> = parameters.as_array().expect("a list").iter().map(|one| &one["name"]).collect();
         assert!(names.contains(&&"after".into()) && names.contains(&&"limit".into()), "{path}: {names:?}");
+        let limit = parameters.as_array().expect("a list").iter().find(|one| one["name"] == "limit");
+        let schema = &limit.expect("it is there")["schema"];
+        assert_eq!((&schema["minimum"], &schema["maximum"]), (&json!(1), &json!(most)), "{path}");
     }
+}
+
+#[tokio::test]
+async fn the_example_of_a_job_is_accepted() {
+    let site = Site::start().await;
+    let document = document(&site).await;
+    site.submit(&document["components"]["schemas"]["JobRequest"]["example"]).await;
+}
+
+#[tokio::test]
+async fn schemas_are_as_narrow_and_as_wide_as_the_intake() {
+    let document = document(&Site::start().await).await;
+    let body = &document["paths"]["/v1/jobs"]["post"]["requestBody"]["content"]["application/json"]["schema"];
+    let reference = body["$ref"].as_str().expect("a reference");
+    let body = document.pointer(&reference[1..]).expect("a place in this document");
+    assert_eq!(body["oneOf"].as_array().map(Vec::len), Some(2), "{body}");
+    let schemas = &document["components"]["schemas"];
+    let job = &schemas["JobRequest"];
+    assert_eq!(job["additionalProperties"], false);
+    for (field, least, most) in [
+        ("priority", i64::from(i16::MIN), i64::from(i16::MAX)),
+        ("max_attempts", 1, 100),
+        ("deadline_seconds", 1, 31_622_400),
+        ("fresh_for_seconds", 0, 31_622_400),
+    ] {
+        let schema = &job["properties"][field];
+        assert_eq!((&schema["minimum"], &schema["maximum"]), (&json!(least), &json!(most)), "{field}");
+    }
+    assert_eq!(schemas["RunView"]["properties"]["notes"]["type"], json!(["object", "null"]));
+    assert!(schemas["ResultRow"]["properties"]["output"].get("type").is_none());
+    assert_eq!(schemas["Problem"]["properties"]["column"]["minimum"], 0);
 }
 
 fn collect(value: &Value, references: &mut Vec<String>) {

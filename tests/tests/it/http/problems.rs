@@ -68,6 +68,16 @@ async fn parameters_that_make_no_sense() {
     ] {
         problem(site.get(&path), 400).await;
     }
+    for path in [
+        "/v1/runs".to_owned(),
+        format!("/v1/runs/{run}/jobs"),
+        format!("/v1/runs/{run}/results"),
+        format!("/v1/runs/{run}/facts"),
+    ] {
+        let said = problem(site.get(&format!("{path}?State=dead")), 400).await;
+        assert!(said["detail"].as_str().expect("a text").contains("`State`"), "{said}");
+    }
+    problem(site.post("/v1/runs?pipeline=logs&imput=app.log").body("x"), 400).await;
     problem(site.post("/v1/jobs").header("idempotency-key", "k".repeat(256)).json(&json!([])), 400).await;
 }
 

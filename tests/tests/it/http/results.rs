@@ -68,6 +68,38 @@ async fn thousands_of_rows_are_the_same_both_ways() {
 }
 
 #[tokio::test]
+async fn lines_come_to_those_who_accept_them() {
+    let site = Site::start().await;
+    let run = run_of(&site.submit(&echoes([1])).await);
+    for (accept, lines) in [
+        ("application/json, application/X-NDJSON", true),
+        ("application/x-ndjson; q=0.5", true),
+        ("application/x-ndjson;q=0, application/json", false),
+        ("application/x-ndjson ; Q = 0.000", false),
+        ("*/*", false),
+    ] {
+        let sent = site.get(&format!("/v1/runs/{run}/results")).header("accept", accept).send().await;
+        let found = sent.expect("an answer").headers()["content-type"] == "application/x-ndjson";
+        assert_eq!(found, lines, "{accept}");
+    }
+}
+
+#[tokio::test]
+async fn results_that_are_no_objects_are_facts_too() {
+    let site = Site::start().await;
+    let outputs = [json!([1, 2]), json!("three"), json!({ "four": 4 })];
+    let job = |(n, output)| json!({ "kind": "test.echo", "args": { "n": n, "output": output } });
+    let run = run_of(&site.submit(&outputs.iter().enumerate().map(job).collect()).await);
+    site.work(10).await;
+    let expected = [
+        json!({ "value": [1, 2], "place": "request 0", "occurrences": 1 }),
+        json!({ "value": "three", "place": "request 1", "occurrences": 1 }),
+        json!({ "four": 4, "place": "request 2", "occurrences": 1 }),
+    ];
+    assert_eq!(lines(&site, &format!("/v1/runs/{run}/facts")).await, expected);
+}
+
+#[tokio::test]
 async fn rows_are_those_of_the_command_line() {
     let site = Site::start().await;
     let document = std::fs::read(sample("airline-order.xml")).expect("the sample");
