@@ -1,5 +1,6 @@
 //! `POST /v1/runs`: a file becomes a run while it is still coming.
 
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 
 use axum::Json;
@@ -123,7 +124,8 @@ type Submitting = tokio::task::JoinHandle<Result<FileAccepted, FileRejected>>;
 /// In a task of its own: the handler is dropped when its client leaves, and what is in the ledger
 /// by then must still be cleared away.
 fn start(app: &App, request: FileRequest, body: FeedReader<Bytes>) -> Submitting {
-    tokio::spawn(submit_file(Arc::clone(&app.ledger), Arc::clone(&app.pipelines), request, body))
+    let (ledger, pipelines) = (Arc::clone(&app.ledger), Arc::clone(&app.pipelines));
+    app.submissions.spawn(submit_file(ledger, pipelines, app.submissions.clone(), request, body))
 }
 
 /// The first file of a form.
@@ -186,12 +188,9 @@ async fn feed_all(
     chunks: impl Stream<Item = Result<Bytes, Problem>>,
     sender: &FeedSender<Bytes>,
 ) -> Result<(), Problem> {
-    let mut chunks = std::pin::pin!(chunks);
+    let mut chunks = pin!(chunks);
     let mut bytes = 0;
-    while let Some(chunk) =
-        timeout(app.options.body_timeout, chunks.next()).await.map_err(|_| stalled(app))?
-    {
-        let chunk = chunk?;
+    while let Some(chunk) = next_of(app, chunks.as_mut()).await? {
         bytes += chunk.len() as u64;
         if bytes > app.options.upload_bytes {
             return Err(larger_than(app.options.upload_bytes));
@@ -201,6 +200,16 @@ async fn feed_all(
         }
     }
     Ok(())
+}
+
+/// In time, and before the server ends.
+async fn next_of(
+    app: &App,
+    mut chunks: Pin<&mut impl Stream<Item = Result<Bytes, Problem>>>,
+) -> Result<Option<Bytes>, Problem> {
+    let next = timeout(app.options.body_timeout, chunks.next());
+    let next = app.submissions.unless_stopped(next).await.ok_or_else(Problem::ending)?;
+    next.map_err(|_| stalled(app))?.transpose()
 }
 
 /// Ends the feed, and waits for what became of the file. A fault of the body is told before what
@@ -222,19 +231,20 @@ async fn finish(
         (Ok(()), Ok(accepted)) => Ok(accepted),
         (Ok(()), Err(rejected)) => Err(refused(rejected)),
         (Err(problem), Ok(_)) => Err(problem),
-        (Err(problem), Err(rejected)) => Err(problem.cancelling(rejected.cancelled)),
+        (Err(problem), Err(rejected)) => Err(problem.leaving(rejected.left)),
     }
 }
 
-fn refused(FileRejected { fault, cancelled }: FileRejected) -> Problem {
+fn refused(FileRejected { fault, left }: FileRejected) -> Problem {
     let problem = match fault {
         FileFault::Unreadable(what) => Problem::unreadable_file(what),
         FileFault::Conflict(what) => Problem::conflict(what),
         FileFault::Ledger(error) => error.into(),
+        FileFault::Stopped => Problem::ending(),
         FileFault::Spool(error) => {
             tracing::error!(%error, "an upload could not be kept: check the disk and the spool folder");
             Problem::unavailable("uploads cannot be kept now: send the file again later")
         }
     };
-    problem.cancelling(cancelled)
+    problem.leaving(left)
 }
