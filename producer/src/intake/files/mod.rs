@@ -116,9 +116,9 @@ impl From<Rejected> for FileFault {
 /// Splits the file and accepts its jobs, until all of it is in the ledger.
 ///
 /// The run is opened with the first job: a file that cannot be read leaves no trace. One that turns
-/// out to be unreadable later, or is not whole when submissions are stopped, has its run cancelled. A document is read twice, and with an
-/// idempotency key the content must be known before the run: those are kept in a temporary file.
-/// Everything else goes straight through.
+/// out to be unreadable later, or is not whole when submissions are stopped, has its run cancelled.
+/// A document is read twice, and with an idempotency key the content must be known before the run:
+/// those are kept in a temporary file. Everything else goes straight through.
 pub async fn submit_file(
     ledger: Arc<dyn Ledger>,
     pipelines: Arc<Pipelines>,
