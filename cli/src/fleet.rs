@@ -203,7 +203,8 @@ pub fn insight(app: &App, ledger: Arc<dyn Ledger>) -> Result<Insight, CliError> 
 pub fn http_parts(app: &App, ledger: &Arc<PostgresLedger>, fleet: FleetPorts) -> Result<HttpParts, CliError> {
     let config = &app.config().serve;
     let (grace, clearing) = http_grace(app.config().worker.grace);
-    let access = if config.open { Access::Open } else { Access::Keys(ledger.clone()) };
+    let access =
+        if config.open { Access::Open(app.tenant().to_owned()) } else { Access::Keys(ledger.clone()) };
     Ok(HttpParts {
         ledger: ledger.clone(),
         kinds: app.registry().clone(),

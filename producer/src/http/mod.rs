@@ -41,7 +41,7 @@ use utoipa_axum::routes;
 
 use crate::insight::Insight;
 use crate::intake::{Pipelines, Submissions};
-use caller::Keys;
+use caller::{Callers, Keys};
 use connection::{Connection, Guarded};
 use problem::Problem;
 
@@ -70,8 +70,7 @@ struct App {
     kinds: Registry,
     pipelines: Arc<Pipelines>,
     insight: Insight,
-    /// `None`: everybody may do everything.
-    keys: Option<Keys>,
+    callers: Callers,
     options: HttpOptions,
     submissions: Submissions,
     shutdown: CancellationToken,
@@ -86,7 +85,7 @@ type Shared = Arc<App>;
 ///
 /// Without keys it serves on loopback addresses only: anything else is an error.
 pub async fn serve(listener: TcpListener, parts: HttpParts, shutdown: CancellationToken) -> io::Result<()> {
-    if matches!(parts.access, Access::Open) && !listener.local_addr()?.ip().is_loopback() {
+    if matches!(parts.access, Access::Open(_)) && !listener.local_addr()?.ip().is_loopback() {
         return Err(io::Error::new(
             io::ErrorKind::PermissionDenied,
             "without API keys the HTTP intake listens on loopback only: give a 127.0.0.1 address, or make keys \
@@ -127,16 +126,16 @@ pub async fn serve(listener: TcpListener, parts: HttpParts, shutdown: Cancellati
 fn router(parts: HttpParts, submissions: Submissions, shutdown: CancellationToken) -> Router {
     let (router, openapi) = routes().split_for_parts();
     let openapi = openapi::with_common_answers(openapi).to_json().expect("an OpenAPI document is plain JSON");
-    let keys = match parts.access {
-        Access::Open => None,
-        Access::Keys(ledger) => Some(Keys::new(ledger, parts.options.key_cache)),
+    let callers = match parts.access {
+        Access::Open(tenant) => Callers::All(tenant),
+        Access::Keys(ledger) => Callers::WithKeys(Keys::new(ledger, parts.options.key_cache)),
     };
     let app = Arc::new(App {
         ledger: parts.ledger,
         kinds: parts.kinds,
         pipelines: Arc::new(parts.pipelines),
         insight: parts.insight,
-        keys,
+        callers,
         options: parts.options,
         submissions,
         shutdown,

@@ -12,8 +12,8 @@ use crate::intake::JobLimits;
 pub enum Access {
     /// Who has an API key; its tenant and role decide.
     Keys(Arc<dyn KeyLedger>),
-    /// Everybody may do everything, as tenant `default`. For development, on loopback only.
-    Open,
+    /// Everybody may do everything, as this tenant. For development, on loopback only.
+    Open(String),
 }
 
 /// Limits and times of the HTTP intake.
