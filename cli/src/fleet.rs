@@ -28,6 +28,8 @@ use crate::signals::Signals;
 
 /// Time between two looks for a ledger that is not there yet.
 const RETRY: Duration = Duration::from_secs(2);
+/// Cancelling the runs of uploads may take so long at the end, if there is so much time.
+const CLEARING: Duration = Duration::from_secs(5);
 
 /// What a process is, for names that operators read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -200,7 +202,9 @@ pub fn insight(app: &App, ledger: Arc<dyn Ledger>) -> Result<Insight, CliError> 
 /// What the HTTP intake works with.
 pub fn http_parts(app: &App, ledger: &Arc<PostgresLedger>, fleet: FleetPorts) -> Result<HttpParts, CliError> {
     let config = &app.config().serve;
-    let access = if config.open { Access::Open } else { Access::Keys(ledger.clone()) };
+    let (grace, clearing) = http_grace(app.config().worker.grace);
+    let access =
+        if config.open { Access::Open(app.tenant().to_owned()) } else { Access::Keys(ledger.clone()) };
     Ok(HttpParts {
         ledger: ledger.clone(),
         kinds: app.registry().clone(),
@@ -222,10 +226,18 @@ pub fn http_parts(app: &App, ledger: &Arc<PostgresLedger>, fleet: FleetPorts) ->
             jobs: job_limits(app),
             upload_bytes: config.max_body_mb << 20,
             body_timeout: config.read_timeout,
-            grace: app.config().worker.grace,
+            grace,
+            clearing,
             ..HttpOptions::default()
         },
     })
+}
+
+/// Of the time that the process has to end: how long uploads may go on, and how long it may take to
+/// cancel the runs of those that did not end.
+fn http_grace(grace: Duration) -> (Duration, Duration) {
+    let clearing = (grace / 6).max(CLEARING.min(grace / 2));
+    (grace - clearing, clearing)
 }
 
 /// The intake on the broker.
@@ -263,4 +275,17 @@ fn url(given: Option<&SecretString>, key: &str, variable: &str, like: &str) -> R
              `make up` starts servers for development"
         ))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_of_uploads_has_its_time_within_the_grace() {
+        for (grace, uploads, clearing) in [(0, 0, 0), (2, 1, 1), (10, 5, 5), (30, 25, 5), (60, 50, 10)] {
+            let seconds = Duration::from_secs;
+            assert_eq!(http_grace(seconds(grace)), (seconds(uploads), seconds(clearing)));
+        }
+    }
 }

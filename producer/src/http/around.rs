@@ -28,7 +28,7 @@ pub(super) async fn around(request: Request, next: Next) -> Response {
         method = %request.method(),
         path = request.uri().path()
     );
-    let exchange = connection::exchange(&request);
+    let (exchange, request) = connection::exchange(request);
     let answered = AssertUnwindSafe(next.run(request)).catch_unwind().instrument(span.clone()).await;
     let _entered = span.entered();
     let mut response = answered.unwrap_or_else(|_| {

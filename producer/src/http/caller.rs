@@ -14,8 +14,6 @@ use super::keys::{hash, is_well_formed};
 use super::problem::Problem;
 use super::{App, Shared};
 
-/// Whose requests they are where nobody needs a key.
-const OPEN_TENANT: &str = "default";
 /// Keys remembered at most, unknown ones included.
 const REMEMBERED: usize = 10_000;
 
@@ -52,7 +50,10 @@ impl FromRequestParts<Shared> for Submitter {
 impl App {
     /// The tenant of whoever calls, if their role allows what they want.
     pub(super) async fn tenant(&self, headers: &HeaderMap, needed: Role) -> Result<String, Problem> {
-        let Some(keys) = &self.keys else { return Ok(OPEN_TENANT.to_owned()) };
+        let keys = match &self.callers {
+            Callers::All(tenant) => return Ok(tenant.clone()),
+            Callers::WithKeys(keys) => keys,
+        };
         let key = key_in(headers).ok_or_else(|| {
             Problem::unauthorized("send an API key: `Authorization: Bearer flk_...` or `X-Api-Key: flk_...`")
         })?;
@@ -72,6 +73,14 @@ fn key_in(headers: &HeaderMap) -> Option<&str> {
         scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
     });
     bearer.or_else(|| headers.get("x-api-key")?.to_str().ok().map(str::trim))
+}
+
+/// Who may call.
+pub(super) enum Callers {
+    /// Everybody, as this tenant.
+    All(String),
+    /// Who has one of these.
+    WithKeys(Keys),
 }
 
 /// The keys, with a short memory: most requests come with a key that was seen a moment ago.

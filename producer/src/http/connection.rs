@@ -3,10 +3,11 @@
 //! While a request is worked on, or its answer sent, only the handlers watch the time.
 
 use std::io::{self, ErrorKind, IoSlice};
+use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -16,11 +17,15 @@ use axum::extract::connect_info::{ConnectInfo, Connected};
 use axum::http::header::CONTENT_LENGTH;
 use axum::response::Response;
 use axum::serve::{IncomingStream, Listener};
-use futures_util::StreamExt;
+use futures_util::stream::{self, StreamExt};
 use futures_util::task::AtomicWaker;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, Sleep, sleep_until};
+
+/// A client that still sends after its answer is listened to for this long, and for so many bytes.
+const LINGER: Duration = Duration::from_secs(2);
+const LINGER_BYTES: usize = 64 << 20;
 
 /// A listener whose connections have their time limited.
 pub(super) struct Guarded {
@@ -50,6 +55,7 @@ impl Listener for Guarded {
             exchanges: Arc::default(),
             ended: 0,
             waits: Waits::ForHead,
+            lingers: None,
             timer: Box::pin(sleep_until(Instant::now() + self.head)),
             head: self.head,
             idle: self.idle,
@@ -78,6 +84,8 @@ pub(super) struct GuardedStream {
     /// Of the exchanges, those after which the waiting has begun.
     ended: usize,
     waits: Waits,
+    /// At the end: bytes that may still come.
+    lingers: Option<usize>,
     timer: Pin<Box<Sleep>>,
     head: Duration,
     idle: Duration,
@@ -87,6 +95,21 @@ impl GuardedStream {
     fn wait(&mut self, waits: Waits, time: Duration) {
         self.waits = waits;
         self.timer.as_mut().reset(Instant::now() + time);
+    }
+
+    /// Discards what comes, until the other side is done too or it is enough.
+    fn poll_linger(&mut self, mut left: usize, context: &mut Context<'_>) -> Poll<()> {
+        while left > 0 && self.timer.as_mut().poll(context).is_pending() {
+            let mut bytes = [MaybeUninit::uninit(); 16 << 10];
+            let mut buffer = ReadBuf::uninit(&mut bytes);
+            let read = Pin::new(&mut self.stream).poll_read(context, &mut buffer);
+            if ready!(read).is_err() || buffer.filled().is_empty() {
+                break;
+            }
+            left = left.saturating_sub(buffer.filled().len());
+            self.lingers = Some(left);
+        }
+        Poll::Ready(())
     }
 }
 
@@ -131,8 +154,19 @@ impl AsyncWrite for GuardedStream {
         Pin::new(&mut self.stream).poll_flush(context)
     }
 
+    /// A connection that is closed with bytes unread is reset, which may take the answer away from a
+    /// client that has not read it yet (RFC 9112, 9.6).
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+        if self.lingers.is_none() {
+            ready!(Pin::new(&mut self.stream).poll_shutdown(context))?;
+            if !self.exchanges.unread.load(Ordering::Acquire) {
+                return Poll::Ready(Ok(()));
+            }
+            self.lingers = Some(LINGER_BYTES);
+            self.timer.as_mut().reset(Instant::now() + LINGER);
+        }
+        let left = self.lingers.unwrap_or_default();
+        self.poll_linger(left, context).map(Ok)
     }
 
     fn poll_write_vectored(
@@ -154,6 +188,8 @@ struct Exchanges {
     open: AtomicUsize,
     /// Exchanges that have ended so far.
     ended: AtomicUsize,
+    /// Whether the last request has a body of which the end was not read.
+    unread: AtomicBool,
     /// Who waits for the next request: the waiting time begins when the last exchange ends.
     reader: AtomicWaker,
 }
@@ -171,11 +207,25 @@ impl Connected<IncomingStream<'_, Guarded>> for Connection {
 /// From a request's arrival until its answer is sent.
 pub(super) struct Exchange(Arc<Exchanges>);
 
-/// Begins with the request.
-pub(super) fn exchange(request: &Request) -> Option<Exchange> {
-    let ConnectInfo(connection) = request.extensions().get::<ConnectInfo<Connection>>()?;
-    connection.0.open.fetch_add(1, Ordering::AcqRel);
-    Some(Exchange(Arc::clone(&connection.0)))
+/// Begins with the request, whose body is watched from then on.
+pub(super) fn exchange(request: Request) -> (Option<Exchange>, Request) {
+    let Some(ConnectInfo(Connection(exchanges))) = request.extensions().get() else {
+        return (None, request);
+    };
+    let exchanges = Arc::clone(exchanges);
+    exchanges.open.fetch_add(1, Ordering::AcqRel);
+    let has_body = !request.body().is_end_stream();
+    exchanges.unread.store(has_body, Ordering::Release);
+    let exchange = Exchange(Arc::clone(&exchanges));
+    if !has_body {
+        return (Some(exchange), request);
+    }
+    let at_its_end = stream::poll_fn(move |_| {
+        exchanges.unread.store(false, Ordering::Release);
+        Poll::Ready(None)
+    });
+    let watched = |body: Body| Body::from_stream(body.into_data_stream().chain(at_its_end));
+    (Some(exchange), request.map(watched))
 }
 
 impl Exchange {

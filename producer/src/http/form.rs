@@ -39,10 +39,11 @@ pub(super) async fn from_form(
         let (sender, reader) = feed();
         let submitting = start(app, file(field.file_name()), reader);
         let chunks = field.map_err(|error| bad_form(&error));
-        let fed = match feed_all(chunks, app.options.upload_bytes, &sender).await {
+        let fed = match feed_all(app, chunks, &sender).await {
             Ok(true) => {
                 allowance.file_ended();
-                rest_of(&mut form).await
+                let rest = app.submissions.unless_stopped(rest_of(&mut form)).await;
+                rest.unwrap_or_else(|| Err(Problem::ending()))
             }
             fed => fed.map(drop),
         };

@@ -26,6 +26,7 @@ mod upload;
 mod views;
 
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 
 use axum::Router;
@@ -40,8 +41,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::insight::Insight;
-use crate::intake::Pipelines;
-use caller::Keys;
+use crate::intake::{Pipelines, Submissions};
+use caller::{Callers, Keys};
 use connection::{Connection, Guarded};
 use problem::Problem;
 
@@ -70,59 +71,74 @@ struct App {
     kinds: Registry,
     pipelines: Arc<Pipelines>,
     insight: Insight,
-    /// `None`: everybody may do everything.
-    keys: Option<Keys>,
+    callers: Callers,
     options: HttpOptions,
+    submissions: Submissions,
     shutdown: CancellationToken,
     openapi: Bytes,
 }
 
 type Shared = Arc<App>;
 
-/// Serves until `shutdown`, then lets answers that are under way finish, at most
-/// [`HttpOptions::grace`].
+/// Serves until `shutdown`, then lets what is under way finish, at most [`HttpOptions::grace`].
+/// Uploads that have not ended by then are broken off, and their runs cancelled, which may take
+/// [`HttpOptions::clearing`].
 ///
 /// Without keys it serves on loopback addresses only: anything else is an error.
 pub async fn serve(listener: TcpListener, parts: HttpParts, shutdown: CancellationToken) -> io::Result<()> {
-    if matches!(parts.access, Access::Open) && !listener.local_addr()?.ip().is_loopback() {
+    if matches!(parts.access, Access::Open(_)) && !listener.local_addr()?.ip().is_loopback() {
         return Err(io::Error::new(
             io::ErrorKind::PermissionDenied,
             "without API keys the HTTP intake listens on loopback only: give a 127.0.0.1 address, or make keys \
              with `fleetline keys create`",
         ));
     }
-    let grace = parts.options.grace;
+    let HttpOptions { grace, clearing, .. } = parts.options;
+    let submissions = Submissions::default();
     let listener = Guarded::new(listener, parts.options.header_timeout, parts.options.idle_timeout);
-    let app = router(parts, shutdown.clone()).into_make_service_with_connect_info::<Connection>();
-    let mut serving = tokio::spawn(
+    let app = router(parts, submissions.clone(), shutdown.clone())
+        .into_make_service_with_connect_info::<Connection>();
+    let serving = tokio::spawn(
         axum::serve(listener, app).with_graceful_shutdown(shutdown.clone().cancelled_owned()).into_future(),
     );
-    let ended = tokio::select! {
-        ended = &mut serving => Some(ended),
-        () = shutdown.cancelled() => timeout(grace, &mut serving).await.ok(),
-    };
-    let Some(ended) = ended else {
-        tracing::warn!(?grace, "requests were cut off at the end of the grace period");
-        serving.abort();
-        return Ok(());
-    };
-    ended.map_err(io::Error::other)?
+    let cut_off = serving.abort_handle();
+    // A submission goes on when its client has left, so it may be there after the last connection.
+    let mut ending = pin!(async {
+        let ended = serving.await;
+        submissions.all_ended().await;
+        ended.map_err(io::Error::other)?
+    });
+    tokio::select! {
+        ended = &mut ending => return ended,
+        () = shutdown.cancelled() => {}
+    }
+    if let Ok(ended) = timeout(grace, &mut ending).await {
+        return ended;
+    }
+    tracing::warn!(?grace, "uploads are broken off at the end of the grace period");
+    submissions.stop();
+    timeout(clearing, ending).await.unwrap_or_else(|_| {
+        tracing::warn!(?clearing, "requests were cut off; a run of an upload may still be open");
+        cut_off.abort();
+        Ok(())
+    })
 }
 
-fn router(parts: HttpParts, shutdown: CancellationToken) -> Router {
+fn router(parts: HttpParts, submissions: Submissions, shutdown: CancellationToken) -> Router {
     let (router, openapi) = routes().split_for_parts();
     let openapi = openapi::completed(openapi).to_json().expect("an OpenAPI document is plain JSON");
-    let keys = match parts.access {
-        Access::Open => None,
-        Access::Keys(ledger) => Some(Keys::new(ledger, parts.options.key_cache)),
+    let callers = match parts.access {
+        Access::Open(tenant) => Callers::All(tenant),
+        Access::Keys(ledger) => Callers::WithKeys(Keys::new(ledger, parts.options.key_cache)),
     };
     let app = Arc::new(App {
         ledger: parts.ledger,
         kinds: parts.kinds,
         pipelines: Arc::new(parts.pipelines),
         insight: parts.insight,
-        keys,
+        callers,
         options: parts.options,
+        submissions,
         shutdown,
         openapi: openapi.into(),
     });

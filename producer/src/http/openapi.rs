@@ -66,7 +66,7 @@ fn add_common_answers(answers: &mut Responses) {
     }
 }
 
-/// OpenAPI wants a description of every answer; often the status says it all.
+/// `OpenAPI` wants a description of every answer; often the status says it all.
 fn describe(answers: &mut Responses) {
     for (status, answer) in &mut answers.responses {
         let reason = status.parse().ok().and_then(|status: StatusCode| status.canonical_reason());

@@ -12,8 +12,8 @@ use crate::intake::JobLimits;
 pub enum Access {
     /// Who has an API key; its tenant and role decide.
     Keys(Arc<dyn KeyLedger>),
-    /// Everybody may do everything, as tenant `default`. For development, on loopback only.
-    Open,
+    /// Everybody may do everything, as this tenant. For development, on loopback only.
+    Open(String),
 }
 
 /// Limits and times of the HTTP intake.
@@ -41,6 +41,8 @@ pub struct HttpOptions {
     pub heartbeat: Duration,
     /// How long answers may take to finish at the end.
     pub grace: Duration,
+    /// How long it may then take to clear away the uploads that did not.
+    pub clearing: Duration,
 }
 
 impl Default for HttpOptions {
@@ -57,6 +59,7 @@ impl Default for HttpOptions {
             events_spacing: Duration::from_millis(250),
             heartbeat: Duration::from_secs(15),
             grace: Duration::from_secs(25),
+            clearing: Duration::from_secs(5),
         }
     }
 }

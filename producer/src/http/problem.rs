@@ -3,11 +3,11 @@
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use fleetline_shared::domain::{PortError, RunId};
+use fleetline_shared::domain::PortError;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::intake::{JobProblem, Rejected, Unreadable};
+use crate::intake::{JobProblem, Left, Rejected, Unreadable};
 
 /// Seconds after which a client may try again what the ledger could not do.
 const RETRY_SECONDS: &str = "5";
@@ -146,9 +146,21 @@ impl Problem {
         problem
     }
 
-    /// Also names the run that was cancelled.
-    pub(super) fn cancelling(mut self, run: Option<RunId>) -> Self {
-        self.0.cancelled_run = run.map(|run| run.to_string());
+    /// The end of the process came before the end of a file.
+    pub(super) fn ending() -> Self {
+        Self::unavailable("the server ended before the file did: send it again")
+    }
+
+    /// Also names the run that was cancelled, or is to be.
+    pub(super) fn leaving(mut self, left: Left) -> Self {
+        match left {
+            Left::Nothing => {}
+            Left::Cancelled(run) => self.0.cancelled_run = Some(run.to_string()),
+            Left::Open(run) => {
+                let still = "is still open: look when the ledger is back, and cancel it if it still is";
+                self.0.detail = format!("{}; run {run} {still}", self.0.detail);
+            }
+        }
         self
     }
 }

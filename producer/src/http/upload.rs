@@ -1,5 +1,6 @@
 //! `POST /v1/runs`: a file becomes a run while it is still coming.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use axum::Json;
@@ -90,7 +91,7 @@ pub(super) async fn create_run(
         let chunks = chunks_of(request.into_body(), app.options.body_timeout).map_err(Problem::from);
         let (sender, reader) = feed();
         let submitting = start(&app, file(None), reader);
-        let fed = feed_all(chunks, app.options.upload_bytes, &sender).await;
+        let fed = feed_all(&app, chunks, &sender).await;
         finish(fed.map(drop), sender, submitting).await?
     };
     let run = RunView {
@@ -118,19 +119,20 @@ pub(super) type Submitting = tokio::task::JoinHandle<Result<FileAccepted, FileRe
 /// In a task of its own: the handler is dropped when its client leaves, and what is in the ledger
 /// by then must still be cleared away.
 pub(super) fn start(app: &App, request: FileRequest, body: FeedReader<Bytes>) -> Submitting {
-    tokio::spawn(submit_file(Arc::clone(&app.ledger), Arc::clone(&app.pipelines), request, body))
+    let (ledger, pipelines) = (Arc::clone(&app.ledger), Arc::clone(&app.pipelines));
+    app.submissions.spawn(submit_file(ledger, pipelines, app.submissions.clone(), request, body))
 }
 
-/// Hands all chunks on, no faster than they are taken; whether all of them were. Nobody taking them
-/// is no error here: the submission has ended, and says why.
+/// Hands all chunks on, no faster than they are taken, until the server ends; whether all of them were.
+/// Nobody taking them is no error here: the submission has ended, and says why.
 pub(super) async fn feed_all(
+    app: &App,
     chunks: impl Stream<Item = Result<Bytes, Problem>>,
-    limit: u64,
     sender: &FeedSender<Bytes>,
 ) -> Result<bool, Problem> {
-    let mut chunks = std::pin::pin!(chunks);
+    let (mut chunks, limit) = (pin!(chunks), app.options.upload_bytes);
     let mut bytes = 0;
-    while let Some(chunk) = chunks.next().await {
+    while let Some(chunk) = app.submissions.unless_stopped(chunks.next()).await.ok_or_else(Problem::ending)? {
         let chunk = chunk?;
         bytes += chunk.len() as u64;
         if bytes > limit {
@@ -162,19 +164,20 @@ pub(super) async fn finish(
         (Ok(()), Ok(accepted)) => Ok(accepted),
         (Ok(()), Err(rejected)) => Err(refused(rejected)),
         (Err(problem), Ok(_)) => Err(problem),
-        (Err(problem), Err(rejected)) => Err(problem.cancelling(rejected.cancelled)),
+        (Err(problem), Err(rejected)) => Err(problem.leaving(rejected.left)),
     }
 }
 
-fn refused(FileRejected { fault, cancelled }: FileRejected) -> Problem {
+fn refused(FileRejected { fault, left }: FileRejected) -> Problem {
     let problem = match fault {
         FileFault::Unreadable(what) => Problem::unreadable_file(what),
         FileFault::Conflict(what) => Problem::conflict(what),
         FileFault::Ledger(error) => error.into(),
+        FileFault::Stopped => Problem::ending(),
         FileFault::Spool(error) => {
             tracing::error!(%error, "an upload could not be kept: check the disk and the spool folder");
             Problem::unavailable("uploads cannot be kept now: send the file again later")
         }
     };
-    problem.cancelling(cancelled)
+    problem.leaving(left)
 }

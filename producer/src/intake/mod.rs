@@ -10,6 +10,9 @@ pub mod files;
 pub mod jobs;
 pub mod requests;
 
-pub use files::{FileAccepted, FileFault, FilePipeline, FileRejected, FileRequest, Pipelines, submit_file};
+pub use files::{
+    FileAccepted, FileFault, FilePipeline, FileRejected, FileRequest, Left, Pipelines, Submissions,
+    submit_file,
+};
 pub use jobs::{Accepted, AcceptedJob, Rejected, submit_jobs};
 pub use requests::{JobLimits, JobProblem, JobRequest, JobRequests, Unreadable, read_requests};

@@ -4,14 +4,17 @@
 mod feed;
 mod split;
 mod spool;
+mod submissions;
 
 use std::io::Read;
 use std::sync::Arc;
+use std::time::Duration;
 
 use fleetline_shared::domain::{NewJob, NewRun, PortError, RunId, RunState};
-use fleetline_shared::ports::{CancelJobs, Ledger, OpenedRun, RunRow, Seal};
+use fleetline_shared::ports::{CancelJobs, Cancelled, Ledger, OpenedRun, RunRow, Seal};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tokio::time::sleep;
 
 use super::jobs::{CONTENT, Rejected, same_content};
 use crate::submit::submit;
@@ -20,9 +23,12 @@ pub use feed::{FeedReader, FeedSender, feed};
 pub use split::{FilePipeline, Pipelines};
 use split::{SplitEnd, start_splitting};
 use spool::{Input, spool};
+pub use submissions::Submissions;
 
 /// Jobs between splitter and ledger at most: bounds the memory.
 const CHANNEL: usize = 256;
+/// Until the next try to cancel the run of a refused file.
+const PAUSE: Duration = Duration::from_secs(2);
 
 /// A file to be submitted.
 #[derive(Clone, Debug)]
@@ -53,8 +59,19 @@ pub struct FileAccepted {
 pub struct FileRejected {
     /// Why.
     pub fault: FileFault,
-    /// The run that has been cancelled for it, if some jobs were in the ledger already.
-    pub cancelled: Option<RunId>,
+    /// What is in the ledger of it.
+    pub left: Left,
+}
+
+/// What a file that was not accepted has left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Left {
+    /// Nothing, or what the same request will find.
+    Nothing,
+    /// Some jobs, in a run that has been cancelled.
+    Cancelled(RunId),
+    /// A run that will be cancelled when the ledger is back.
+    Open(RunId),
 }
 
 /// Why a file was not accepted.
@@ -68,11 +85,13 @@ pub enum FileFault {
     Spool(std::io::Error),
     /// The ledger could not do it.
     Ledger(PortError),
+    /// The server ended before the file did.
+    Stopped,
 }
 
 impl From<FileFault> for FileRejected {
     fn from(fault: FileFault) -> Self {
-        Self { fault, cancelled: None }
+        Self { fault, left: Left::Nothing }
     }
 }
 
@@ -97,12 +116,13 @@ impl From<Rejected> for FileFault {
 /// Splits the file and accepts its jobs, until all of it is in the ledger.
 ///
 /// The run is opened with the first job: a file that cannot be read leaves no trace. One that turns
-/// out to be unreadable later has its run cancelled. A document is read twice, and with an
-/// idempotency key the content must be known before the run: those are kept in a temporary file.
-/// Everything else goes straight through.
+/// out to be unreadable later, or is not whole when submissions are stopped, has its run cancelled.
+/// A document is read twice, and with an idempotency key the content must be known before the run:
+/// those are kept in a temporary file. Everything else goes straight through.
 pub async fn submit_file(
     ledger: Arc<dyn Ledger>,
     pipelines: Arc<Pipelines>,
+    submissions: Submissions,
     request: FileRequest,
     body: impl Read + Send + 'static,
 ) -> Result<FileAccepted, FileRejected> {
@@ -114,7 +134,7 @@ pub async fn submit_file(
     let new_run = new_run(&pipelines, &request, input.content());
     let (jobs, inbox) = mpsc::channel(CHANNEL);
     let splitting = start_splitting(pipelines, &request, input, jobs);
-    Submission { ledger: &*ledger, new_run }.run(inbox, splitting).await
+    Submission { ledger, submissions, new_run }.run(inbox, splitting).await
 }
 
 fn new_run(pipelines: &Pipelines, request: &FileRequest, content: Option<&str>) -> NewRun {
@@ -134,22 +154,23 @@ fn new_run(pipelines: &Pipelines, request: &FileRequest, content: Option<&str>) 
 type Splitting = JoinHandle<Result<SplitEnd, String>>;
 
 /// The way from the splitter into the ledger.
-struct Submission<'a> {
-    ledger: &'a dyn Ledger,
+struct Submission {
+    ledger: Arc<dyn Ledger>,
+    submissions: Submissions,
     new_run: NewRun,
 }
 
-impl Submission<'_> {
+impl Submission {
     async fn run(
         self,
         mut inbox: mpsc::Receiver<NewJob>,
         splitting: Splitting,
     ) -> Result<FileAccepted, FileRejected> {
-        let Some(first) = inbox.recv().await else {
+        let Some(first) = self.unless_stopped(inbox.recv()).await? else {
             // Nothing to analyse, but maybe well read: a log without errors is no error.
             let end = ended(splitting).await.map_err(FileFault::Unreadable)?;
             let opened = self.open().await?;
-            return Ok(self.seal(opened, end).await?);
+            return self.seal_or_give_up(opened, end).await;
         };
         let opened = self.open().await?;
         if opened.resumed && self.row(opened.id).await?.state != RunState::Open {
@@ -159,7 +180,7 @@ impl Submission<'_> {
             return Ok(FileAccepted { run: self.row(opened.id).await?, repeated: true, problem: None });
         }
         match self.add_all(opened, first, inbox, splitting).await {
-            Ok(end) => Ok(self.seal(opened, end).await?),
+            Ok(end) => self.seal_or_give_up(opened, end).await,
             Err(fault) => Err(self.give_up(opened, fault).await),
         }
     }
@@ -168,7 +189,7 @@ impl Submission<'_> {
         let opened = self.ledger.open_run(self.new_run.clone()).await?;
         if opened.resumed {
             let content = self.new_run.settings[CONTENT].as_str().unwrap_or_default();
-            same_content(self.ledger, opened.id, &self.new_run.pipeline, content).await?;
+            same_content(&*self.ledger, opened.id, &self.new_run.pipeline, content).await?;
         }
         Ok(opened)
     }
@@ -180,7 +201,7 @@ impl Submission<'_> {
         inbox: mpsc::Receiver<NewJob>,
         splitting: Splitting,
     ) -> Result<SplitEnd, FileFault> {
-        let added = submit(self.ledger, opened.id, first, inbox).await;
+        let added = self.unless_stopped(submit(&*self.ledger, opened.id, first, inbox)).await?;
         let split = ended(splitting).await;
         match added {
             Ok(_) => split.map_err(FileFault::Unreadable),
@@ -188,6 +209,17 @@ impl Submission<'_> {
                 Err(FileFault::Conflict(format!("run {} was cancelled while its input was read", opened.id)))
             }
             Err(error) => Err(FileFault::Ledger(error)),
+        }
+    }
+
+    async fn unless_stopped<T>(&self, part: impl Future<Output = T>) -> Result<T, FileFault> {
+        self.submissions.unless_stopped(part).await.ok_or(FileFault::Stopped)
+    }
+
+    async fn seal_or_give_up(self, opened: OpenedRun, end: SplitEnd) -> Result<FileAccepted, FileRejected> {
+        match self.seal(opened, end).await {
+            Ok(accepted) => Ok(accepted),
+            Err(fault) => Err(self.give_up(opened, fault).await),
         }
     }
 
@@ -199,16 +231,42 @@ impl Submission<'_> {
     }
 
     /// What is in the ledger of a file that is not accepted is not wanted. A request that may be
-    /// repeated finds its run as it is when the ledger is back.
-    async fn give_up(&self, opened: OpenedRun, fault: FileFault) -> FileRejected {
-        if matches!(fault, FileFault::Ledger(_)) && self.new_run.once {
+    /// repeated finds its run as it is when the ledger is back, or at another server.
+    async fn give_up(self, opened: OpenedRun, fault: FileFault) -> FileRejected {
+        if matches!(fault, FileFault::Ledger(_) | FileFault::Stopped) && self.new_run.once {
             return fault.into();
         }
-        let cancelled = self.ledger.cancel(&self.new_run.tenant, CancelJobs::Run(opened.id)).await;
-        if let Err(error) = &cancelled {
-            tracing::warn!(run = %opened.id, %error, "the run of a refused file could not be cancelled");
-        }
-        FileRejected { fault, cancelled: cancelled.ok().map(|_| opened.id) }
+        let run = opened.id;
+        let left = match self.cancel(run).await {
+            Ok(_) => Left::Cancelled(run),
+            Err(error) => {
+                tracing::warn!(%run, %error, "the run of a refused file could not be cancelled; trying again");
+                self.cancel_later(run);
+                Left::Open(run)
+            }
+        };
+        FileRejected { fault, left }
+    }
+
+    /// Until it succeeds or the process ends.
+    fn cancel_later(self, run: RunId) {
+        let submissions = self.submissions.clone();
+        submissions.spawn(async move {
+            loop {
+                sleep(PAUSE).await;
+                match self.cancel(run).await {
+                    Ok(_) => return tracing::info!(%run, "the run of a refused file is cancelled"),
+                    Err(error @ PortError::Invalid { .. }) => {
+                        return tracing::error!(%run, %error, "it stays open");
+                    }
+                    Err(_) => {}
+                }
+            }
+        });
+    }
+
+    async fn cancel(&self, run: RunId) -> Result<Cancelled, PortError> {
+        self.ledger.cancel(&self.new_run.tenant, CancelJobs::Run(run)).await
     }
 
     async fn row(&self, id: RunId) -> Result<RunRow, FileFault> {

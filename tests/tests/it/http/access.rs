@@ -108,13 +108,13 @@ async fn a_key_is_looked_up_once_for_many_requests() {
 
 #[tokio::test]
 async fn open_means_everybody_and_loopback_only() {
-    let site = Site::with(|parts| parts.access = Access::Open).await;
+    let site = Site::with(|parts| parts.access = Access::Open("mine".into())).await;
     let sent = site.request(Method::POST, "/v1/jobs").json(&echoes([1])).send().await.expect("an answer");
     assert_eq!(sent.status(), 202);
-    assert_eq!(site.ledger.runs(Some("default"), Page::first(10)).await.expect("runs").len(), 1);
+    assert_eq!(site.ledger.runs(Some("mine"), Page::first(10)).await.expect("runs").len(), 1);
 
     let parts = parts(&site.folder, site.ledger.clone(), site.keys.clone());
-    let parts = HttpParts { access: Access::Open, ..parts };
+    let parts = HttpParts { access: Access::Open("mine".into()), ..parts };
     let everywhere = TcpListener::bind("0.0.0.0:0").await.expect("a port");
     let refused = serve(everywhere, parts, site.shutdown.clone()).await.unwrap_err();
     assert!(refused.to_string().contains("loopback only"), "{refused}");

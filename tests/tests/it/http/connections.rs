@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::time::{sleep, timeout};
 
 use super::fixture::Site;
 
@@ -99,4 +100,41 @@ async fn a_body_that_does_not_come_is_told() {
         assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("too-slow"), "{answer}");
     }
     assert!(site.runs().await.is_empty());
+}
+
+#[tokio::test]
+async fn an_early_answer_reaches_a_client_that_is_still_sending() {
+    let site = Site::with(|parts| parts.options.upload_bytes = 1_000).await;
+    let size = 32 << 20;
+    for key in [site.key.as_str(), "unknown"] {
+        let mut upload = Raw::open(&site).await;
+        let head = format!(
+            "POST /v1/runs?pipeline=logs HTTP/1.1\r\nHost: x\r\nX-Api-Key: {key}\r\n\
+             Transfer-Encoding: chunked\r\n\r\n{size:x}\r\n"
+        );
+        upload.send(head.as_bytes()).await;
+        for _ in 0..size >> 20 {
+            upload.send(&[b'x'; 1 << 20]).await;
+        }
+        upload.send(b"\r\n0\r\n\r\n").await;
+        upload.end().await;
+        let answer = upload.answer().await;
+        let status = if key == "unknown" { "HTTP/1.1 401" } else { "HTTP/1.1 413" };
+        assert!(answer.starts_with(status), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_never_stops_sending_is_left() {
+    let site = Site::start().await;
+    let mut upload = Raw::open(&site).await;
+    upload.send(b"POST /v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n[").await;
+    let answer = upload.answer().await;
+    assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
+    let left = async {
+        while upload.0.write_all(b" ").await.is_ok() {
+            sleep(SHORT).await;
+        }
+    };
+    timeout(Duration::from_secs(20), left).await.expect("it is left");
 }

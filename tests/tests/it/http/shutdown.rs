@@ -1,11 +1,15 @@
 //! The end of the process: what is under way is answered.
 
+use std::time::Duration;
+
+use fleetline_shared::domain::RunState;
 use fleetline_shared::ports::{DispatchLedger, Page, QueryLedger};
 
 use super::connections::Raw;
 use super::events::Events;
 use super::fixture::{Site, echoes};
 use super::upload::long_log;
+use super::upload_faults::run_when;
 
 #[tokio::test]
 async fn answers_finish_and_streams_end() {
@@ -29,4 +33,20 @@ async fn answers_finish_and_streams_end() {
     let answer = upload.answer().await;
     assert!(answer.starts_with("HTTP/1.1 202"), "{answer}");
     site.serving.await.expect("no panic").expect("a clean end");
+}
+
+#[tokio::test]
+async fn an_upload_that_does_not_end_is_broken_off_and_its_run_cancelled() {
+    let site = Site::with(|parts| parts.options.grace = Duration::from_millis(50)).await;
+    let log = long_log();
+    let mut upload = Raw::open(&site).await;
+    upload.head(&site, "/v1/runs?pipeline=logs", 2 * log.len()).await;
+    upload.send(log.as_bytes()).await;
+    run_when(&site, |run| run.counts.jobs > 0).await;
+    site.shutdown.cancel();
+    let answer = upload.answer().await;
+    assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("cancelled_run"), "{answer}");
+    site.serving.await.expect("no panic").expect("a clean end");
+    let runs = site.ledger.runs(None, Page::first(10)).await.expect("runs");
+    assert_eq!((runs[0].state, runs[0].counts.cancelled), (RunState::Finished, runs[0].counts.jobs));
 }

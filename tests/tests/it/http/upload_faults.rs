@@ -1,8 +1,14 @@
 //! Uploads that go wrong: named, and cleared away.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use fleetline_producer::discovery::OnMalformed;
 use fleetline_shared::domain::RunState;
 use fleetline_shared::ports::{DispatchLedger, Page, QueryLedger, RunRow};
+use fleetline_shared::postgres::{PostgresLedger, PostgresOptions};
+use fleetline_tests::chaos::proxy::{Link, Proxy};
+use fleetline_tests::services::Database;
 use serde_json::json;
 
 use super::connections::Raw;
@@ -10,10 +16,14 @@ use super::fixture::{Site, problem};
 use super::upload::{LOG, long_log, spooled};
 
 /// The only run, when it is as wanted.
-async fn run_when(site: &Site, wanted: impl Fn(&RunRow) -> bool) -> RunRow {
-    let mut changes = site.ledger.changes();
+pub(super) async fn run_when(site: &Site, wanted: impl Fn(&RunRow) -> bool) -> RunRow {
+    only_run(&site.ledger, wanted).await
+}
+
+async fn only_run(ledger: &PostgresLedger, wanted: impl Fn(&RunRow) -> bool) -> RunRow {
+    let mut changes = ledger.changes();
     loop {
-        let mut runs = site.ledger.runs(None, Page::first(10)).await.expect("runs");
+        let mut runs = ledger.runs(None, Page::first(10)).await.expect("runs");
         assert!(runs.len() < 2, "{runs:?}");
         match runs.pop() {
             Some(run) if wanted(&run) => return run,
@@ -34,6 +44,40 @@ async fn a_log_cut_in_the_middle_leaves_a_cancelled_run_and_nothing_else() {
     let run = run_when(&site, |run| run.state == RunState::Finished).await;
     assert_eq!((run.counts.cancelled, run.counts.succeeded), (run.counts.jobs, 0));
     assert_eq!(site.work(10).await, 0);
+}
+
+/// The ledger on a way that can be cut.
+async fn ledger_behind_a_proxy(database: &Database) -> (Proxy, PostgresLedger) {
+    let (before, rest) = database.url.rsplit_once('@').expect("a URL with a user");
+    let (server, name) = rest.split_once('/').expect("a URL with a database");
+    let proxy = Proxy::start(server).await;
+    let options = PostgresOptions {
+        acquire_timeout: Duration::from_millis(200),
+        ..PostgresOptions::new(format!("{before}@{}/{name}", proxy.address()))
+    };
+    let ledger = PostgresLedger::open(&options).await.expect("the ledger opens");
+    (proxy, ledger)
+}
+
+#[tokio::test]
+async fn a_run_that_cannot_be_cancelled_is_named_and_cancelled_when_the_ledger_is_back() {
+    let database = Database::new().await;
+    let (proxy, ledger) = ledger_behind_a_proxy(&database).await;
+    let site = Site::with(|parts| parts.ledger = Arc::new(ledger)).await;
+    let direct = database.open().await;
+    let mut upload = Raw::open(&site).await;
+    let log = long_log();
+    upload.head(&site, "/v1/runs?pipeline=logs", log.len() * 2).await;
+    upload.send(log.as_bytes()).await;
+    let run = only_run(&direct, |run| run.counts.jobs > 0).await;
+    proxy.set(Link::Cut);
+    upload.end().await;
+    let answer = upload.answer().await;
+    assert!(answer.contains(&format!("run {} is still open", run.id)), "{answer}");
+    assert!(!answer.contains("cancelled_run"), "{answer}");
+    assert_eq!(only_run(&direct, |_| true).await.state, RunState::Open);
+    proxy.set(Link::PASS);
+    only_run(&direct, |run| run.state == RunState::Finished).await;
 }
 
 #[tokio::test]
