@@ -81,6 +81,7 @@ impl Embedded {
                 hold: options.worker.hold,
                 weights: options.weights,
                 detours: detours(&options.terms),
+                upstreams: BTreeSet::new(),
             },
         };
         let leases = Arc::new(MemoryLeases::new());

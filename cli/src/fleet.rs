@@ -167,14 +167,10 @@ pub fn on_redis(app: &App, redis: &Redis) -> Result<OnRedis, CliError> {
     let upstreams = app.config().upstreams.iter();
     let replicas: BTreeMap<_, _> =
         upstreams.filter_map(|(name, upstream)| Some((name.clone(), upstream.share()?))).collect();
-    if replicas.is_empty() {
-        let spare_leases = Arc::clone(&leases);
-        return Ok(OnRedis { quotas: fleet.clone(), fleet_quotas: fleet, leases, spare_leases, reach: None });
-    }
     let quotas = StaticShare::new(fleet.clone(), limits(app), &replicas, Pacing::default())?;
-    let reach = quotas.reach();
-    let spare_leases = Arc::new(ShareLeases::new(Arc::clone(&leases), reach.clone()));
-    Ok(OnRedis { quotas: Arc::new(quotas), fleet_quotas: fleet, leases, spare_leases, reach: Some(reach) })
+    let spare_leases = Arc::new(ShareLeases::new(Arc::clone(&leases), quotas.reach()));
+    let reach = (!replicas.is_empty()).then(|| quotas.reach());
+    Ok(OnRedis { quotas: Arc::new(quotas), fleet_quotas: fleet, leases, spare_leases, reach })
 }
 
 /// The same to look at only: the limits of the processes that work stay in force.

@@ -119,6 +119,7 @@ fn start(
             hold: app.worker_options().hold,
             weights: app.weights(),
             detours: detours(&app.terms()),
+            upstreams: config.upstreams.keys().cloned().collect(),
         },
     };
     parts.spawn(dispatcher.run(drain.clone()));

@@ -3,6 +3,8 @@
 //! The ledger holds the backlog. A line holds only what its workers will take soon, so that a new
 //! run gets its share at once and a broker never has to keep a million messages.
 
+mod failing;
+mod line;
 mod pace;
 mod publishing;
 mod window;
@@ -14,10 +16,12 @@ use std::time::Duration;
 use fleetline_shared::domain::{Envelope, PortError, Weights};
 use fleetline_shared::kill_point;
 use fleetline_shared::ports::{Broker, DispatchAsk, DispatchLedger, FinishLedger, Quotas, Scope};
-use futures_util::future::try_join_all;
+use futures_util::future::join_all;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
+use failing::Failing;
+use line::Line;
 use pace::{Allowed, Pace};
 use publishing::Publishing;
 use window::Window;
@@ -42,6 +46,9 @@ pub struct DispatchOptions {
     /// Upstreams whose jobs are handed out while the breaker is open: workers do something else with
     /// them than to call.
     pub detours: BTreeSet<String>,
+    /// Upstreams whose jobs stay in the ledger while the quotas cannot be looked at, beside those that
+    /// had jobs of this process before.
+    pub upstreams: BTreeSet<String>,
 }
 
 /// Moves ready jobs to their lines. Several may run on one ledger.
@@ -60,67 +67,29 @@ pub struct Dispatcher {
     pub options: DispatchOptions,
 }
 
-/// One line, as this dispatcher knows it.
-struct Line {
-    kind: String,
-    window: Window,
-    /// Messages that may not be on it yet.
-    under_way: usize,
-    /// Messages for it fail and are tried again: until they are through there are to be no further ones.
-    is_troubled: bool,
-    /// Messages that wait on it or are under way.
-    waiting: usize,
-    /// Which of the upstreams with few jobs had some last.
-    last_scarce: Option<String>,
-}
-
-impl Line {
-    fn new(kind: &str, window: Window) -> Self {
-        Self {
-            kind: kind.to_owned(),
-            window,
-            under_way: 0,
-            is_troubled: false,
-            waiting: 0,
-            last_scarce: None,
-        }
-    }
-
-    /// Looks how much waits. What lands after `under_way` was counted is counted twice, and not as taken.
-    async fn look(&mut self, broker: &dyn Broker) -> Result<(), PortError> {
-        let ready = broker.depth(&self.kind).await?.ready;
-        self.window.look(Instant::now(), ready, self.under_way);
-        self.waiting = ready + self.under_way;
-        Ok(())
-    }
-
-    /// Jobs that may be handed out at once. `None`: no more than a handful, but a transaction and a burst of
-    /// messages have a price of their own.
-    fn room(&self) -> Option<usize> {
-        let room = self.window.size().saturating_sub(self.waiting);
-        (room > 0 && room >= self.window.size() / 4).then_some(room.min(BATCH))
-    }
-}
-
 impl Dispatcher {
     /// Dispatches until `drain` is cancelled, and answers when all that it took from the ledger is
     /// published or given back. Woken by the ledger and by the lines; a slow poll catches what both
-    /// may miss. Errors are logged and tried again.
+    /// may miss. What fails is tried again: a line by itself, all of them only while the ledger is away.
     pub async fn run(self, drain: CancellationToken) {
         let mut changes = self.ledger.changes();
         let line = |kind: &String| Line::new(kind, Window::new(self.options.window));
         let mut lines: Vec<_> = self.kinds.iter().map(line).collect();
-        let mut pace = Pace::new(self.options.hold, self.options.detours.clone());
+        let DispatchOptions { hold, poll, .. } = self.options;
+        let mut pace = Pace::new(hold, self.options.detours.clone(), &self.options.upstreams);
         let mut publishing = Publishing::new(&self.broker, &self.finishes, drain.clone());
+        let mut failing = Failing::default();
         while !drain.is_cancelled() {
             changes.mark_unchanged();
-            let pause = match self.round(&mut lines, &mut pace, &mut publishing).await {
-                Ok(pause) => pause,
-                Err(error) => {
+            let round = self.round(&mut lines, &mut pace, &mut publishing).await;
+            match &round {
+                Ok(_) if failing.end() => tracing::info!("dispatch goes well again"),
+                Err(error) if failing.begin(Instant::now() + poll) => {
                     tracing::warn!(%error, "dispatch failed; trying again");
-                    self.options.poll
                 }
-            };
+                _ => {}
+            }
+            let pause = round.unwrap_or(poll);
             tokio::select! {
                 () = drain.cancelled() => {}
                 // A closed channel would wake at once for ever; then the poll does the work.
@@ -139,26 +108,34 @@ impl Dispatcher {
         pace: &mut Pace,
         publishing: &mut Publishing,
     ) -> Result<Duration, PortError> {
-        for line in &mut *lines {
+        let poll = self.options.poll;
+        let (mut pause, mut open) = (poll, Vec::with_capacity(lines.len()));
+        for line in lines {
             line.under_way = publishing.under_way(&line.kind);
             line.is_troubled = publishing.is_troubled(&line.kind);
+            match line.rest() {
+                Some(rest) => pause = pause.min(rest),
+                None => open.push(line),
+            }
         }
         // All is asked at the same time, and before the lines are filled: a job that becomes due in between
         // is either filled in or waited for.
-        let looks = lines.iter_mut().filter(|line| !line.is_troubled).map(|line| line.look(&*self.broker));
-        let (due, mut allowed, _) = tokio::try_join!(
-            self.ledger.next_due(self.options.scope),
-            pace.look(&*self.quotas),
-            try_join_all(looks)
-        )?;
-        let look_in = allowed.look_in.into_iter().chain(due).min();
-        let mut pause = look_in.map_or(self.options.poll, |wait| wait.min(self.options.poll));
-        for line in lines {
-            if line.is_troubled || self.fill(line, pace, &mut allowed, publishing).await? {
-                pause = pause.min(line.window.next_look());
+        let looks = open.iter_mut().map(|line| line.look(&*self.broker, poll));
+        let (due, mut allowed, seen) =
+            tokio::join!(self.ledger.next_due(self.options.scope), pace.look(&*self.quotas), join_all(looks));
+        pause = allowed.look_in.map_or(pause, |wait| wait.min(pause));
+        for (line, _) in open.into_iter().zip(seen).filter(|(_, is_seen)| *is_seen) {
+            match self.fill(line, pace, &mut allowed, publishing).await {
+                Ok(has_more) => {
+                    line.went_well();
+                    pause = if has_more { pause.min(line.window.next_look()) } else { pause };
+                }
+                // Not the line's fault: the ledger is away, and the others would wait for it in vain.
+                Err(error) if due.is_err() => return Err(error),
+                Err(error) => line.failed(&error, poll),
             }
         }
-        Ok(pause)
+        Ok(due?.map_or(pause, |wait| wait.min(pause)))
     }
 
     /// Fills one line. `true`: the ledger may have more for it than there is room.

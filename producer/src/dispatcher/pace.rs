@@ -7,9 +7,11 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use fleetline_shared::domain::{Envelope, PortError};
+use fleetline_shared::domain::Envelope;
 use fleetline_shared::ports::{BreakerReport, Limits, Quotas, Rate, UpstreamReport};
 use tokio::time::Instant;
+
+use super::failing::Failing;
 
 /// Jobs handed out so lately may not have asked for their quota yet.
 const ON_THE_WAY: Duration = Duration::from_millis(200);
@@ -30,8 +32,9 @@ pub(super) struct Pace {
     /// Upstreams whose jobs have another way while the breaker is open.
     detours: BTreeSet<String>,
     upstreams: BTreeMap<String, Handed>,
-    /// The latest look at the quotas.
-    reports: Option<(Instant, Vec<UpstreamReport>)>,
+    /// The latest look at the quotas; it may have shown nothing.
+    reports: Option<(Instant, Option<Vec<UpstreamReport>>)>,
+    failing: Failing,
 }
 
 /// What was handed out for one upstream.
@@ -83,21 +86,44 @@ impl Allowed {
 }
 
 impl Pace {
-    pub(super) fn new(hold: Duration, detours: BTreeSet<String>) -> Self {
-        Self { lead: hold / 2, detours, upstreams: BTreeMap::new(), reports: None }
+    /// `upstreams` are to be known from the start.
+    pub(super) fn new(hold: Duration, detours: BTreeSet<String>, upstreams: &BTreeSet<String>) -> Self {
+        let upstreams = upstreams.iter().map(|name| (name.clone(), Handed::default())).collect();
+        Self { lead: hold / 2, detours, upstreams, reports: None, failing: Failing::default() }
     }
 
     /// What the upstreams allow now. Every move of a line leads here: between two looks at the quotas,
-    /// what was handed out since the first is what changes.
-    pub(super) async fn look(&mut self, quotas: &dyn Quotas) -> Result<Allowed, PortError> {
+    /// what was handed out since the first is what changes. While the quotas cannot be looked at, nothing
+    /// is allowed for the upstreams that are known: workers could not call them.
+    pub(super) async fn look(&mut self, quotas: &dyn Quotas) -> Allowed {
         let now = Instant::now();
-        let reports = match self.reports.take() {
+        let (at, reports) = match self.reports.take() {
             Some((at, reports)) if now < at + FRESH => (at, reports),
-            _ => (now, quotas.report().await?),
+            _ => (now, self.reports_of(quotas).await),
         };
-        let allowed = self.allowed(&reports.1, Instant::now());
-        self.reports = Some(reports);
-        Ok(allowed)
+        let allowed = match &reports {
+            Some(reports) => self.allowed(reports, Instant::now()),
+            None => Allowed { none: self.upstreams.keys().cloned().collect(), ..Allowed::default() },
+        };
+        self.reports = Some((at, reports));
+        allowed
+    }
+
+    async fn reports_of(&mut self, quotas: &dyn Quotas) -> Option<Vec<UpstreamReport>> {
+        match quotas.report().await {
+            Ok(reports) => {
+                if self.failing.end() {
+                    tracing::info!("the quotas answer again");
+                }
+                Some(reports)
+            }
+            Err(error) => {
+                if self.failing.begin(Instant::now()) {
+                    tracing::warn!(%error, "jobs that call an upstream wait; the others go on");
+                }
+                None
+            }
+        }
     }
 
     /// What the upstreams allow now.
@@ -232,7 +258,7 @@ mod tests {
     }
 
     fn pace() -> Pace {
-        Pace::new(HOLD, BTreeSet::new())
+        Pace::new(HOLD, BTreeSet::new(), &BTreeSet::new())
     }
 
     fn envelope() -> Envelope {
@@ -334,7 +360,9 @@ mod tests {
     #[test]
     fn jobs_that_have_another_way_are_not_held_up_by_a_breaker() {
         let detours = || BTreeSet::from(["api".to_owned()]);
-        let allowed = |report: UpstreamReport| Pace::new(HOLD, detours()).allowed(&[report], Instant::now());
+        let allowed = |report: UpstreamReport| {
+            Pace::new(HOLD, detours(), &BTreeSet::new()).allowed(&[report], Instant::now())
+        };
         let requests = per_minute(6);
         for breaker in
             [BreakerReport::Open { probe_in: HOLD }, BreakerReport::HalfOpen { probing: true }].map(Some)

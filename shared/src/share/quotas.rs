@@ -59,8 +59,8 @@ pub(super) struct Inner {
 
 impl StaticShare {
     /// Goes on with a share of the limits of the upstreams in `replicas`, divided by so many processes,
-    /// while `fleet` is out of reach; no more processes may use the quotas. Must be called in a tokio
-    /// runtime.
+    /// while `fleet` is out of reach; no more processes may use the quotas. Without any of them it only
+    /// looks whether `fleet` is in reach. Must be called in a tokio runtime.
     pub fn new(
         fleet: Arc<dyn FleetQuotas>,
         limits: BTreeMap<String, Limits>,

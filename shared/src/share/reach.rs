@@ -26,7 +26,7 @@ pub enum Standing {
     /// Nobody: the fleet's quota does not answer, and others may still use it; or it answers again, and
     /// has not been told what was used.
     Doubt,
-    /// This process's share.
+    /// This process's share, where an upstream has one; for the others nobody.
     Share,
 }
 

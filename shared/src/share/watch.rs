@@ -59,11 +59,15 @@ impl Watcher {
 
     fn share(&mut self, error: &PortError) {
         let upstreams: Vec<_> = self.inner.kept.keys().map(String::as_str).collect();
-        tracing::warn!(
-            %error,
-            upstreams = upstreams.join(", "),
-            "Redis cannot be reached: calls go on, each worker with its static share of the quota"
-        );
+        if upstreams.is_empty() {
+            tracing::warn!(%error, "Redis cannot be reached: no upstream is called until it is back");
+        } else {
+            tracing::warn!(
+                %error,
+                upstreams = upstreams.join(", "),
+                "Redis cannot be reached: calls go on, each worker with its static share of the quota"
+            );
+        }
         self.has_shared = true;
         self.inner.begin_share();
         self.inner.reach.set(Standing::Share);

@@ -164,6 +164,7 @@ impl Rig {
                 hold: Duration::from_secs(1),
                 weights: Weights::default(),
                 detours: BTreeSet::new(),
+                upstreams: BTreeSet::new(),
             },
         };
         let drain = CancellationToken::new();

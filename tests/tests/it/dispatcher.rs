@@ -1,4 +1,6 @@
-//! What a dispatcher puts on a line when there is not room for all.
+//! What a dispatcher puts on its lines, when there is not room for all or something fails.
+
+mod faults;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -7,9 +9,11 @@ use std::time::Duration;
 use fleetline_producer::dispatcher::{DispatchOptions, Dispatcher, WindowBounds};
 use fleetline_shared::domain::{Envelope, NewJob, Weights};
 use fleetline_shared::embedded::{MemoryBroker, MemoryQuotas, SqliteLedger};
-use fleetline_shared::ports::{Broker, Limits, Rate, Scope};
+use fleetline_shared::ports::{Broker, DispatchLedger, Limits, Quotas, Rate, Scope};
 use fleetline_tests::conformance::ledger::Subject;
 use fleetline_tests::conformance::ledger::prelude::{KIND, TENANT, add, job, open};
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -19,12 +23,76 @@ const TAKEN: usize = 600;
 /// Slower than a quarter of the upstreams are handed out.
 const WORK: Duration = Duration::from_millis(5);
 
+/// The upstream that is in the settings.
+const UPSTREAM: &str = "api";
+
+/// What a dispatcher works with.
+struct Rig {
+    sqlite: SqliteLedger,
+    ledger: Arc<dyn DispatchLedger>,
+    broker: Arc<dyn Broker>,
+    quotas: Arc<dyn Quotas>,
+    poll: Duration,
+    folder: TempDir,
+}
+
+impl Rig {
+    /// All in memory, but the ledger in a new file; no limits.
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let sqlite = SqliteLedger::open(&folder.path().join("ledger.db")).unwrap();
+        Self {
+            ledger: Arc::new(sqlite.clone()),
+            sqlite,
+            broker: Arc::new(MemoryBroker::new()),
+            quotas: Arc::new(MemoryQuotas::new(BTreeMap::new())),
+            poll: Duration::from_millis(50),
+            folder,
+        }
+    }
+
+    /// Starts a dispatcher with lines of these kinds.
+    fn start(self, kinds: &[&str]) -> Running {
+        let dispatcher = Dispatcher {
+            ledger: self.ledger,
+            finishes: Arc::new(self.sqlite),
+            broker: self.broker,
+            quotas: self.quotas,
+            kinds: kinds.iter().map(ToString::to_string).collect(),
+            options: DispatchOptions {
+                scope: Scope::All,
+                window: WindowBounds { least: WINDOW, most: WINDOW },
+                poll: self.poll,
+                hold: Duration::from_secs(1),
+                weights: Weights::default(),
+                detours: BTreeSet::new(),
+                upstreams: BTreeSet::from([UPSTREAM.to_owned()]),
+            },
+        };
+        let drain = CancellationToken::new();
+        let dispatching = tokio::spawn(dispatcher.run(drain.clone()));
+        Running { drain, dispatching, _folder: self.folder }
+    }
+}
+
+struct Running {
+    drain: CancellationToken,
+    dispatching: JoinHandle<()>,
+    _folder: TempDir,
+}
+
+impl Running {
+    async fn stop(self) {
+        self.drain.cancel();
+        self.dispatching.await.unwrap();
+    }
+}
+
 /// The line is always shorter than what some of them may have together, though not one of them may fill it.
 #[tokio::test]
 async fn upstreams_that_may_have_some_share_a_line_that_is_too_short_for_all() {
-    let folder = tempfile::tempdir().unwrap();
-    let sqlite = SqliteLedger::open(&folder.path().join("ledger.db")).unwrap();
-    let ledger: Subject = Arc::new(sqlite.clone());
+    let rig = Rig::new();
+    let ledger: Subject = Arc::new(rig.sqlite.clone());
     let run = open(&ledger, TENANT).await;
     let upstreams: Vec<_> = (0..UPSTREAMS).map(|number| format!("upstream-{number:02}")).collect();
     let jobs = (1..=2_400).zip(upstreams.iter().cycle()).map(|(seq, upstream)| NewJob {
@@ -34,24 +102,8 @@ async fn upstreams_that_may_have_some_share_a_line_that_is_too_short_for_all() {
     add(&ledger, run, jobs.collect()).await;
     let requests = Some(Rate { amount: 20 * 60, window: Duration::from_mins(1) });
     let limits = upstreams.iter().map(|name| (name.clone(), Limits { requests, ..Limits::default() }));
-    let broker: Arc<dyn Broker> = Arc::new(MemoryBroker::new());
-    let dispatcher = Dispatcher {
-        ledger: Arc::new(sqlite.clone()),
-        finishes: Arc::new(sqlite),
-        broker: Arc::clone(&broker),
-        quotas: Arc::new(MemoryQuotas::new(limits.collect())),
-        kinds: vec![KIND.to_owned()],
-        options: DispatchOptions {
-            scope: Scope::All,
-            window: WindowBounds { least: WINDOW, most: WINDOW },
-            poll: Duration::from_millis(50),
-            hold: Duration::from_secs(1),
-            weights: Weights::default(),
-            detours: BTreeSet::new(),
-        },
-    };
-    let drain = CancellationToken::new();
-    let dispatching = tokio::spawn(dispatcher.run(drain.clone()));
+    let broker = Arc::clone(&rig.broker);
+    let running = Rig { quotas: Arc::new(MemoryQuotas::new(limits.collect())), ..rig }.start(&[KIND]);
     let mut deliveries = broker.consume(KIND, 1).await.unwrap();
     let mut taken: BTreeMap<String, usize> = BTreeMap::new();
     for _ in 0..TAKEN {
@@ -61,8 +113,7 @@ async fn upstreams_that_may_have_some_share_a_line_that_is_too_short_for_all() {
         sleep(WORK).await;
         delivery.ack().await.unwrap();
     }
-    drain.cancel();
-    dispatching.await.unwrap();
+    running.stop().await;
     for upstream in &upstreams {
         let jobs = taken.get(upstream).copied().unwrap_or(0);
         assert!(jobs >= TAKEN / UPSTREAMS / 4, "{upstream}: {taken:?}");

@@ -1,0 +1,84 @@
+//! One line, as a dispatcher knows it.
+
+use std::time::Duration;
+
+use fleetline_shared::domain::PortError;
+use fleetline_shared::ports::Broker;
+use tokio::time::Instant;
+
+use super::BATCH;
+use super::failing::Failing;
+use super::window::Window;
+
+/// One line, as this dispatcher knows it.
+pub(super) struct Line {
+    pub(super) kind: String,
+    pub(super) window: Window,
+    /// Messages that may not be on it yet.
+    pub(super) under_way: usize,
+    /// Messages for it fail and are tried again: until they are through there are to be no further ones.
+    pub(super) is_troubled: bool,
+    /// Messages that wait on it or are under way.
+    pub(super) waiting: usize,
+    /// Which of the upstreams with few jobs had some last.
+    pub(super) last_scarce: Option<String>,
+    /// Its depth or its jobs cannot be had.
+    failing: Failing,
+}
+
+impl Line {
+    pub(super) fn new(kind: &str, window: Window) -> Self {
+        Self {
+            kind: kind.to_owned(),
+            window,
+            under_way: 0,
+            is_troubled: false,
+            waiting: 0,
+            last_scarce: None,
+            failing: Failing::default(),
+        }
+    }
+
+    /// How long it is to be left alone; `None`: it may be filled.
+    pub(super) fn rest(&self) -> Option<Duration> {
+        let troubled = self.is_troubled.then(|| self.window.next_look());
+        self.failing.rest(Instant::now()).or(troubled)
+    }
+
+    /// Looks how much waits. What lands after `under_way` was counted is counted twice, and not as taken.
+    /// `false`: nobody knows, and the line rests for so long.
+    pub(super) async fn look(&mut self, broker: &dyn Broker, rest: Duration) -> bool {
+        match broker.depth(&self.kind).await {
+            Ok(depth) => {
+                self.window.look(Instant::now(), depth.ready, self.under_way);
+                self.waiting = depth.ready + self.under_way;
+                true
+            }
+            Err(error) => {
+                self.failed(&error, rest);
+                false
+            }
+        }
+    }
+
+    /// Jobs that may be handed out at once. `None`: no more than a handful, but a transaction and a burst of
+    /// messages have a price of their own.
+    pub(super) fn room(&self) -> Option<usize> {
+        let room = self.window.size().saturating_sub(self.waiting);
+        (room > 0 && room >= self.window.size() / 4).then_some(room.min(BATCH))
+    }
+
+    /// It could not be filled, and rests for so long.
+    pub(super) fn failed(&mut self, error: &PortError, rest: Duration) {
+        if self.failing.begin(Instant::now() + rest) {
+            tracing::warn!(line = self.kind, %error, "a line is not filled; the others go on");
+        }
+    }
+
+    /// It was filled.
+    pub(super) fn went_well(&mut self) {
+        if self.failing.end() {
+            tracing::info!(line = self.kind, "the line is filled again");
+        }
+    }
+}

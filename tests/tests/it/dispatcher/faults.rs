@@ -1,0 +1,227 @@
+//! What fails holds up what needs it, and nothing else.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use fleetline_shared::domain::{Envelope, NewJob, PortError};
+use fleetline_shared::embedded::{MemoryBroker, MemoryQuotas, SqliteLedger};
+use fleetline_shared::ports::{
+    Admission, Ask, Broker, CallEnd, Deliveries, Depth, DispatchAsk, DispatchLedger, Message, Quotas,
+    Reservation, Scope, SlotTime, Swept, Turn, UpstreamReport,
+};
+use fleetline_tests::conformance::Pace;
+use fleetline_tests::conformance::ledger::Subject;
+use fleetline_tests::conformance::ledger::prelude::{KIND, TENANT, add, job, open};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::{Rig, UPSTREAM};
+
+/// Before the other one in the order of the lines.
+const FAILING: &str = "failing.first";
+const JOBS: u64 = 400;
+
+/// A switch, and how often somebody came while it was down.
+#[derive(Default)]
+struct Switch {
+    is_up: AtomicBool,
+    asked: AtomicUsize,
+}
+
+impl Switch {
+    fn up(&self) {
+        self.is_up.store(true, Ordering::SeqCst);
+    }
+
+    fn asked(&self) -> usize {
+        self.asked.load(Ordering::SeqCst)
+    }
+
+    fn pass(&self) -> Result<(), PortError> {
+        if self.is_up.load(Ordering::SeqCst) {
+            return Ok(());
+        }
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        Err(PortError::Invalid { port: "test", message: "refused".into() })
+    }
+}
+
+/// A broker that refuses to tell of one line.
+struct Shy(MemoryBroker, Arc<Switch>);
+
+#[async_trait]
+impl Broker for Shy {
+    async fn publish(&self, messages: Vec<Message>) -> Vec<Result<(), PortError>> {
+        self.0.publish(messages).await
+    }
+
+    async fn consume(&self, line: &str, prefetch: usize) -> Result<Box<dyn Deliveries>, PortError> {
+        self.0.consume(line, prefetch).await
+    }
+
+    async fn depth(&self, line: &str) -> Result<Depth, PortError> {
+        if line == FAILING {
+            self.1.pass()?;
+        }
+        self.0.depth(line).await
+    }
+
+    async fn consumers(&self, line: &str) -> Result<usize, PortError> {
+        self.0.consumers(line).await
+    }
+
+    async fn line_moved(&self) {
+        self.0.line_moved().await;
+    }
+}
+
+/// A ledger that hands out nothing of one kind, or knows nothing of what is due.
+struct Stubborn {
+    ledger: SqliteLedger,
+    dispatch: Arc<Switch>,
+    next_due: Arc<Switch>,
+}
+
+#[async_trait]
+impl DispatchLedger for Stubborn {
+    async fn dispatch(&self, ask: DispatchAsk) -> Result<Vec<Envelope>, PortError> {
+        if ask.kind == FAILING {
+            self.dispatch.pass()?;
+        }
+        self.ledger.dispatch(ask).await
+    }
+
+    async fn next_due(&self, scope: Scope) -> Result<Option<Duration>, PortError> {
+        self.next_due.pass()?;
+        self.ledger.next_due(scope).await
+    }
+
+    async fn sweep(&self, scope: Scope, older_than: Duration, max_losses: u16) -> Result<Swept, PortError> {
+        self.ledger.sweep(scope, older_than, max_losses).await
+    }
+
+    fn changes(&self) -> watch::Receiver<u64> {
+        self.ledger.changes()
+    }
+}
+
+/// Quotas that cannot be looked at.
+struct Hidden(MemoryQuotas, Arc<Switch>);
+
+#[async_trait]
+impl Quotas for Hidden {
+    async fn admit(&self, ask: Ask) -> Result<Admission, PortError> {
+        self.0.admit(ask).await
+    }
+
+    async fn turn(&self, reservation: &Reservation, slot: SlotTime) -> Turn {
+        self.0.turn(reservation, slot).await
+    }
+
+    fn give_back(&self, reservation: Reservation) {
+        self.0.give_back(reservation);
+    }
+
+    async fn settle(&self, reservation: Reservation, end: CallEnd) -> Result<(), PortError> {
+        self.0.settle(reservation, end).await
+    }
+
+    async fn pause(&self, upstream: &str, wait: Duration, why: &str) -> Result<(), PortError> {
+        self.0.pause(upstream, wait, why).await
+    }
+
+    async fn report(&self) -> Result<Vec<UpstreamReport>, PortError> {
+        self.1.pass()?;
+        self.0.report().await
+    }
+}
+
+/// Takes so many of a line's jobs, one after the other; returns the upstream of each.
+async fn take(broker: &Arc<dyn Broker>, line: &str, jobs: u64) -> Vec<Option<String>> {
+    let mut deliveries = broker.consume(line, 1).await.unwrap();
+    let mut upstreams = Vec::new();
+    for _ in 0..jobs {
+        let delivery = Pace::REAL.soon(deliveries.next()).await.unwrap().unwrap();
+        upstreams.push(Envelope::decode(&delivery.body).unwrap().upstream);
+        delivery.ack().await.unwrap();
+    }
+    upstreams
+}
+
+/// Jobs of both lines.
+async fn fill(sqlite: &SqliteLedger) {
+    let ledger: Subject = Arc::new(sqlite.clone());
+    let run = open(&ledger, TENANT).await;
+    let jobs = (1..=2 * JOBS).map(|seq| {
+        let kind = if seq % 2 == 0 { FAILING } else { KIND };
+        NewJob { kind: kind.into(), ..job(seq, &format!("key-{seq}")) }
+    });
+    add(&ledger, run, jobs.collect()).await;
+}
+
+/// All jobs of the other line go while this one fails, which is tried once in each poll; then it goes, too.
+async fn only_the_failing_line_waits(rig: Rig, trouble: &Switch) {
+    fill(&rig.sqlite).await;
+    let poll = rig.poll;
+    let broker = Arc::clone(&rig.broker);
+    let (begun, running) = (Instant::now(), rig.start(&[FAILING, KIND]));
+    take(&broker, KIND, JOBS).await;
+    let polls = begun.elapsed().div_duration_f64(poll);
+    assert!(trouble.asked() as f64 <= polls + 1.0, "tried {} times in {polls} polls", trouble.asked());
+    trouble.up();
+    take(&broker, FAILING, JOBS).await;
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_line_whose_depth_is_unknown_holds_up_no_other() {
+    let trouble = Arc::new(Switch::default());
+    let broker = Arc::new(Shy(MemoryBroker::new(), Arc::clone(&trouble)));
+    only_the_failing_line_waits(Rig { broker, ..Rig::new() }, &trouble).await;
+}
+
+#[tokio::test]
+async fn a_line_whose_jobs_cannot_be_taken_holds_up_no_other() {
+    let (trouble, other) = (Arc::new(Switch::default()), Arc::new(Switch::default()));
+    other.up();
+    let rig = Rig::new();
+    let ledger = Stubborn { ledger: rig.sqlite.clone(), dispatch: Arc::clone(&trouble), next_due: other };
+    only_the_failing_line_waits(Rig { ledger: Arc::new(ledger), ..rig }, &trouble).await;
+}
+
+#[tokio::test]
+async fn lines_are_filled_though_nobody_knows_what_is_due_next() {
+    let (trouble, other) = (Arc::new(Switch::default()), Arc::new(Switch::default()));
+    other.up();
+    let rig = Rig::new();
+    fill(&rig.sqlite).await;
+    let ledger = Stubborn { ledger: rig.sqlite.clone(), dispatch: other, next_due: trouble };
+    let broker = Arc::clone(&rig.broker);
+    let running = Rig { ledger: Arc::new(ledger), ..rig }.start(&[FAILING, KIND]);
+    take(&broker, KIND, JOBS).await;
+    take(&broker, FAILING, JOBS).await;
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn jobs_without_an_upstream_go_while_the_quotas_cannot_be_looked_at() {
+    let trouble = Arc::new(Switch::default());
+    let quotas = Hidden(MemoryQuotas::new([].into()), Arc::clone(&trouble));
+    let rig = Rig { quotas: Arc::new(quotas), ..Rig::new() };
+    let ledger: Subject = Arc::new(rig.sqlite.clone());
+    let run = open(&ledger, TENANT).await;
+    let jobs = (1..=2 * JOBS).map(|seq| {
+        let upstream = (seq % 2 == 0).then(|| UPSTREAM.to_owned());
+        NewJob { upstream, ..job(seq, &format!("key-{seq}")) }
+    });
+    add(&ledger, run, jobs.collect()).await;
+    let broker = Arc::clone(&rig.broker);
+    let running = rig.start(&[KIND]);
+    assert_eq!(take(&broker, KIND, JOBS).await, vec![None; usize::try_from(JOBS).unwrap()]);
+    trouble.up();
+    let called = Some(UPSTREAM.to_owned());
+    assert_eq!(take(&broker, KIND, JOBS).await, vec![called; usize::try_from(JOBS).unwrap()]);
+    running.stop().await;
+}
