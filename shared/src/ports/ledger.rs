@@ -204,7 +204,8 @@ pub enum Finished {
     /// The ledger knows a newer dispatch, an earlier outcome of this one, or a terminal state:
     /// nothing was written.
     Stale,
-    /// This one could not be recorded; the job stays dispatched and will be swept.
+    /// The ledger cannot hold this one, now or later: nothing was written. The job stays dispatched, and
+    /// is swept unless another decision is recorded for it.
     Refused(String),
 }
 
