@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use fleetline_shared::domain::{JobId, PortError};
+use fleetline_shared::domain::{DeadReason, Decision, JobId, PortError};
 use fleetline_shared::ports::{Finish, FinishLedger, Finished, Validity};
 use serde_json::value::RawValue;
 use tokio::time::{Instant, timeout};
@@ -26,9 +26,27 @@ impl Committer {
         Self { ledger, retries: Retries { patience, stop } }
     }
 
-    /// Records outcomes; answers after the commit.
+    /// Records outcomes; answers after the commit. One that the ledger refuses would be refused again after
+    /// the next call, which is paid for too: its job dies.
     pub(crate) async fn finish(&self, finishes: Vec<Finish>) -> Result<Vec<Finished>, PortError> {
-        self.retries.of(|| self.ledger.finish(finishes.clone())).await
+        let mut answers = self.record(&finishes).await?;
+        let (mut places, mut deaths) = (Vec::new(), Vec::new());
+        for (place, answer) in answers.iter().enumerate() {
+            if let Finished::Refused(why) = answer {
+                places.push(place);
+                deaths.push(death(&finishes[place], why));
+            }
+        }
+        if !deaths.is_empty() {
+            for (place, answer) in places.into_iter().zip(self.record(&deaths).await?) {
+                answers[place] = answer;
+            }
+        }
+        Ok(answers)
+    }
+
+    async fn record(&self, finishes: &[Finish]) -> Result<Vec<Finished>, PortError> {
+        self.retries.of(|| self.ledger.finish(finishes.to_vec())).await
     }
 
     /// Whether these dispatches are still the ones that count; see [`FinishLedger::validity`].
@@ -44,6 +62,14 @@ impl Committer {
     pub(crate) async fn args(&self, job: JobId) -> Result<Option<Box<RawValue>>, PortError> {
         self.retries.of(|| self.ledger.args(job)).await
     }
+}
+
+/// What becomes of a job whose outcome the ledger refuses.
+fn death(refused: &Finish, why: &str) -> Finish {
+    tracing::error!(job = %refused.job, why, "the ledger refuses the outcome; the job dies of it");
+    let error = format!("the outcome of the attempt cannot be recorded: {why}");
+    let decision = Decision::Die { reason: DeadReason::Permanent, error };
+    Finish { job: refused.job, fence: refused.fence, decision, usage: refused.usage }
 }
 
 /// How long a failing ledger is tried again.

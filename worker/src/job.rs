@@ -45,7 +45,7 @@ impl Job {
     /// The lease that its call needs.
     pub(crate) fn hold(&self) -> Hold {
         let Envelope { tenant, kind, dedup_key, job_id, fence, .. } = &self.envelope;
-        let holder = Holder { job: *job_id, fence: *fence, token: token(self.delivery.redelivered) };
+        let holder = Holder { job: *job_id, fence: *fence, token: token(&self.delivery, SystemTime::now()) };
         Hold { key: lease_key(tenant, kind, dedup_key), holder }
     }
 
@@ -77,12 +77,60 @@ impl Job {
     }
 }
 
-/// The broker took the message back from whoever had it: this delivery comes after that one, and the
-/// clock tells which of several comes last.
-fn token(redelivered: bool) -> u64 {
-    if !redelivered {
+/// Microseconds since 1970 until the year 2112.
+const CLOCK_BITS: u32 = 52;
+
+/// The broker took the message back from whoever had it: this delivery comes after that one. Which of several
+/// comes last is told by the broker's own count, for the hosts' clocks differ: by them a message whose last
+/// holder died could pass for a duplicate of its own. They tell only where the broker does not.
+fn token(delivery: &Delivery, now: SystemTime) -> u64 {
+    if !delivery.redelivered {
         return 0;
     }
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+    let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let clock = u64::try_from(since.as_micros()).unwrap_or(u64::MAX).min((1 << CLOCK_BITS) - 1);
+    let returns = u64::from(delivery.returns).min(u64::MAX >> CLOCK_BITS);
+    (returns << CLOCK_BITS) | clock
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use async_trait::async_trait;
+    use fleetline_shared::domain::PortError;
+    use fleetline_shared::ports::{Settle, Settlement};
+
+    use super::*;
+
+    struct Nobody;
+
+    #[async_trait]
+    impl Settle for Nobody {
+        async fn settle(self: Box<Self>, _: Settlement) -> Result<(), PortError> {
+            Ok(())
+        }
+    }
+
+    /// Of the host whose clock shows so many seconds.
+    fn token_at(redelivered: bool, returns: u32, clock: u64) -> u64 {
+        let delivery = Delivery::new(Vec::new(), redelivered, Box::new(Nobody)).with_returns(returns);
+        token(&delivery, SystemTime::UNIX_EPOCH + Duration::from_secs(clock))
+    }
+
+    #[test]
+    fn the_brokers_count_goes_before_the_hosts_clocks() {
+        const NOW: u64 = 1_800_000_000;
+        let in_order = [
+            token_at(false, 0, NOW + 60),
+            token_at(true, 0, NOW),
+            token_at(true, 0, NOW + 1),
+            token_at(true, 1, NOW + 5),
+            token_at(true, 2, NOW),
+            token_at(true, 3, 0),
+            token_at(true, u32::MAX, u64::MAX >> 24),
+        ];
+        assert!(in_order.is_sorted_by(|earlier, later| earlier < later), "{in_order:x?}");
+        assert_eq!(in_order[0], 0, "two first deliveries are duplicates");
+    }
 }

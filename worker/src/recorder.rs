@@ -91,7 +91,7 @@ fn tell(job: JobId, finished: Finished) {
     match finished {
         Finished::Recorded => {}
         Finished::Stale => tracing::debug!(%job, "another attempt owns the job"),
-        Finished::Refused(error) => tracing::error!(%job, error, "the outcome could not be recorded"),
+        Finished::Refused(error) => tracing::error!(%job, error, "its death could not be recorded either"),
     }
 }
 

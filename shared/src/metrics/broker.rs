@@ -105,8 +105,9 @@ impl Deliveries for MeteredDeliveries {
             self.lines.redelivered.get_or_create(&self.kind).inc();
         }
         let (body, redelivered) = (std::mem::take(&mut delivery.body), delivery.redelivered);
+        let returns = delivery.returns;
         let settle = InHand::new(delivery, self.kind.clone(), &self.lines);
-        Some(Ok(Delivery::new(body, redelivered, Box::new(settle))))
+        Some(Ok(Delivery::new(body, redelivered, Box::new(settle)).with_returns(returns)))
     }
 }
 

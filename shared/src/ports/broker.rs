@@ -63,13 +63,22 @@ pub struct Delivery {
     pub body: Vec<u8>,
     /// Whether the broker handed it over before.
     pub redelivered: bool,
+    /// How often it took the message back, as far as it counts that: never less for a later delivery of
+    /// the same message.
+    pub returns: u32,
     settle: Box<dyn Settle>,
 }
 
 impl Delivery {
-    /// A delivery whose settlement goes to `settle`.
+    /// A delivery whose settlement goes to `settle`, of a broker that does not count.
     pub fn new(body: Vec<u8>, redelivered: bool, settle: Box<dyn Settle>) -> Self {
-        Self { body, redelivered, settle }
+        Self { body, redelivered, returns: 0, settle }
+    }
+
+    /// The same of one that does.
+    #[must_use]
+    pub fn with_returns(self, returns: u32) -> Self {
+        Self { returns, ..self }
     }
 
     /// Done with it: the ledger has the outcome.

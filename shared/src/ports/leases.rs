@@ -15,7 +15,8 @@ pub struct Holder {
     /// Its dispatch.
     pub fence: u64,
     /// Which delivery of the dispatch: 0 for a first one, larger for one that comes after it because
-    /// the broker took the message back. Two first ones are the same message published twice.
+    /// the broker took the message back, and the larger the later it is. Two first ones are the same
+    /// message published twice.
     pub token: u64,
 }
 

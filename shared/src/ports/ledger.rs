@@ -206,7 +206,8 @@ pub enum Finished {
     /// The ledger knows a newer dispatch, an earlier outcome of this one, or a terminal state:
     /// nothing was written.
     Stale,
-    /// This one could not be recorded; the job stays dispatched and will be swept.
+    /// The ledger cannot hold this one, now or later: nothing was written. The job stays dispatched, and
+    /// is swept unless another decision is recorded for it.
     Refused(String),
 }
 
@@ -365,8 +366,8 @@ pub struct JobRow {
 pub trait CancelLedger: Send + Sync {
     /// Cancels jobs of the tenant: those that wait are cancelled at once, and the oldest that is
     /// attached to one takes its place. Those handed out are cancelled before their call or after a
-    /// failed attempt; a call under way is paid for, so its success is recorded. Terminal jobs stay
-    /// as they are. A cancelled run takes no more jobs. A run or job that is not the tenant's is
+    /// failed attempt; a call under way is paid for, so its success is recorded, but nothing follows from
+    /// it, except for a run that waits for the same thing. Terminal jobs stay as they are. A cancelled run takes no more jobs. A run or job that is not the tenant's is
     /// [`PortError::Invalid`].
     async fn cancel(&self, tenant: &str, which: CancelJobs) -> Result<Cancelled, PortError>;
 }

@@ -83,15 +83,25 @@ pub(super) struct KeyChange {
     pub(super) result: Option<(i64, Option<i64>)>,
 }
 
+/// What the ends of jobs mean for those that waited for them.
+#[derive(Default)]
+pub(super) struct Inherited {
+    /// Whether a job became ready.
+    pub(super) any_ready: bool,
+    /// By the number of a job that left its end to others: the run of the oldest of them.
+    pub(super) runs: HashMap<i64, i64>,
+}
+
 /// Ends ready and dispatched jobs whose rows of the queue are held, and whatever is attached to
-/// them. Answers whether a job became ready.
+/// them.
 pub(super) async fn end_jobs(
     connection: &mut PgConnection,
     endings: Vec<Ending<'_>>,
     counters: &mut Counters,
-) -> Result<bool> {
+) -> Result<Inherited> {
+    let mut inherited = Inherited::default();
     if endings.is_empty() {
-        return Ok(false);
+        return Ok(inherited);
     }
     let waited_for = hold_keys(connection, &endings).await?;
     let mut attached = attached_to(connection, waited_for).await?;
@@ -109,6 +119,7 @@ pub(super) async fn end_jobs(
         }
         if let Some(end) = ending.end.for_attached(job.n) {
             let share = |one: Attached| Ending { job: one.as_live(job.key), end: end.clone() };
+            inherited.runs.extend(waiting.first().map(|oldest| (job.n, oldest.run)));
             all.extend(waiting.into_iter().map(share));
         } else if !waiting.is_empty() {
             let first = waiting.remove(0);
@@ -125,7 +136,8 @@ pub(super) async fn end_jobs(
     store::endings(connection, &all).await?;
     store::keys(connection, &keys).await?;
     promote(connection, &heirs).await?;
-    Ok(!heirs.is_empty())
+    inherited.any_ready = !heirs.is_empty();
+    Ok(inherited)
 }
 
 /// Ends attached jobs whose rows are held. Nobody waits for them.

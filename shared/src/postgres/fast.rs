@@ -8,8 +8,8 @@ use sqlx::{PgConnection, Row};
 
 use super::fault::{Result, in_doubt};
 use super::finish::fenced;
-use super::numbers::{bounded_usage, number_of, uuid_of};
-use super::store::fact_columns;
+use super::numbers::{bounded_usage, for_people, number_of, uuid_of};
+use super::store::{fact_columns, model};
 use crate::domain::{Decision, ErasedDone, JobId};
 use crate::ports::Finish;
 
@@ -89,8 +89,8 @@ pub(super) async fn finish(connection: &mut PgConnection, finishes: &[&Finish]) 
         .bind(usages.iter().map(|usage| usage.input_tokens.cast_signed()).collect::<Vec<_>>())
         .bind(usages.iter().map(|usage| usage.output_tokens.cast_signed()).collect::<Vec<_>>())
         .bind(results.iter().map(|done| RawValue::get(&done.output)).collect::<Vec<_>>())
-        .bind(results.iter().map(|done| done.analyser.as_str()).collect::<Vec<_>>())
-        .bind(results.iter().map(|done| done.model.as_deref()).collect::<Vec<_>>())
+        .bind(results.iter().map(|done| for_people(&done.analyser)).collect::<Vec<_>>())
+        .bind(results.iter().map(|done| model(done)).collect::<Vec<_>>())
         .bind(facts_of)
         .bind(places)
         .bind(facts)

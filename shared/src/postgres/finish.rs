@@ -6,12 +6,12 @@
 
 use std::collections::HashMap;
 
-use sqlx::{AssertSqlSafe, PgConnection, SqlSafeStr, SqlStr};
+use sqlx::{AssertSqlSafe, PgConnection, Row, SqlSafeStr, SqlStr};
 use uuid::Uuid;
 
 use super::counters::Counters;
 use super::end::{End, Ending, end_jobs};
-use super::fault::{Fault, Result};
+use super::fault::Result;
 use super::live::{self, Live};
 use super::numbers::{bounded_usage, for_people, number_of, to_ms, uuid_of};
 use super::old::{self, OldResult};
@@ -102,8 +102,15 @@ struct Gathered<'a> {
     backs: Vec<Back>,
     /// Job, fence, error.
     failed: Vec<(i64, i64, String)>,
-    /// Each with its run.
-    follow_ups: Vec<(i64, &'a NewJob)>,
+    follow_ups: Vec<FollowUp<'a>>,
+}
+
+/// A job that another's success brings forth.
+struct FollowUp<'a> {
+    of: i64,
+    /// In which it is wanted. `None`: its parent was cancelled.
+    run: Option<i64>,
+    job: &'a NewJob,
 }
 
 /// Which were recorded, and whether jobs may have become ready.
@@ -128,8 +135,9 @@ async fn record(
     let mut news = !backs.is_empty();
     put_back::record_failed(connection, &failed).await?;
     put_back::put_back(connection, &backs).await?;
-    news |= end_jobs(connection, endings, counters).await?;
-    news |= insert_follow_ups(connection, &follow_ups, counters).await?;
+    let inherited = end_jobs(connection, endings, counters).await?;
+    news |= inherited.any_ready;
+    news |= insert_follow_ups(connection, &follow_ups, &inherited.runs, counters).await?;
     Ok((recorded, news))
 }
 
@@ -151,7 +159,9 @@ fn decide<'a>(
     let end = match decision {
         Decision::Succeed(done) => {
             job.attempts += 1;
-            gathered.follow_ups.extend(done.follow_ups.iter().map(|next| (job.run, next)));
+            let run = (!job.withdrawn).then_some(job.run);
+            let follow_up = |next| FollowUp { of: job.n, run, job: next };
+            gathered.follow_ups.extend(done.follow_ups.iter().map(follow_up));
             End::Success(done)
         }
         Decision::Retry { delay, error } => {
@@ -190,18 +200,22 @@ fn decide<'a>(
     gathered.endings.push(Ending { job, end });
 }
 
+/// None for a job that was cancelled, or whose run was, unless a run that is not waits for the same thing:
+/// `heirs` has the runs that got the results of jobs.
 async fn insert_follow_ups(
     connection: &mut PgConnection,
-    follow_ups: &[(i64, &NewJob)],
+    follow_ups: &[FollowUp<'_>],
+    heirs: &HashMap<i64, i64>,
     counters: &mut Counters,
 ) -> Result<bool> {
     if follow_ups.is_empty() {
         return Ok(false);
     }
-    let ground = follow_up_ground(connection, follow_ups).await?;
+    let ground = follow_up_ground(connection, follow_ups, heirs).await?;
     let mut births: Vec<Birth<'_>> = Vec::with_capacity(follow_ups.len());
     let mut seen = std::collections::HashSet::new();
-    for ((run, job), (n, tenant, known)) in follow_ups.iter().zip(&ground) {
+    for Ground { place, n, run, tenant, known } in &ground {
+        let job = follow_ups[*place].job;
         if *known || job.seq.is_some_and(|seq| !seen.insert((*run, seq))) {
             continue;
         }
@@ -215,22 +229,41 @@ async fn insert_follow_ups(
     Ok(added.ready > 0)
 }
 
-/// For each: a number, the tenant, and whether its run has a job of its number in the run.
+/// What the birth of a follow-up needs to know.
+struct Ground {
+    /// Which of the follow-ups it is.
+    place: usize,
+    n: i64,
+    run: i64,
+    tenant: String,
+    /// Whether the run has a job of its number in the run.
+    known: bool,
+}
+
+/// Of those that are wanted.
 async fn follow_up_ground(
     connection: &mut PgConnection,
-    follow_ups: &[(i64, &NewJob)],
-) -> Result<Vec<(i64, String, bool)>> {
-    let seqs: Vec<Option<i64>> = follow_ups.iter().map(|(_, job)| job.seq.map(u64::cast_signed)).collect();
-    sqlx::query_as(
-        "SELECT nextval('job_numbers'), r.tenant, j.seq IS NOT NULL
-         FROM unnest($1::bigint[], $2::bigint[]) WITH ORDINALITY f (run, seq, i)
-           CROSS JOIN LATERAL (SELECT tenant FROM runs WHERE n = f.run OFFSET 0) r
-           LEFT JOIN LATERAL (SELECT seq FROM jobs WHERE run = f.run AND seq = f.seq OFFSET 0) j ON true
+    follow_ups: &[FollowUp<'_>],
+    heirs: &HashMap<i64, i64>,
+) -> Result<Vec<Ground>> {
+    let rows = sqlx::query(
+        "SELECT f.i, nextval('job_numbers'), r.n, r.tenant, j.seq IS NOT NULL
+         FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) WITH ORDINALITY f (run, heir, seq, i)
+           CROSS JOIN LATERAL (SELECT n, tenant FROM runs WHERE n = ANY(ARRAY[f.run, f.heir])
+             AND cancelled_at IS NULL ORDER BY n <> f.run LIMIT 1) r
+           LEFT JOIN LATERAL (SELECT seq FROM jobs WHERE run = r.n AND seq = f.seq OFFSET 0) j ON true
          ORDER BY f.i",
     )
-    .bind(follow_ups.iter().map(|(run, _)| *run).collect::<Vec<_>>())
-    .bind(seqs)
+    .bind(follow_ups.iter().map(|next| next.run).collect::<Vec<_>>())
+    .bind(follow_ups.iter().map(|next| heirs.get(&next.of).copied()).collect::<Vec<_>>())
+    .bind(follow_ups.iter().map(|next| next.job.seq.map(u64::cast_signed)).collect::<Vec<_>>())
     .fetch_all(connection)
-    .await
-    .map_err(Fault::from)
+    .await?;
+    rows.iter()
+        .map(|row| {
+            let place = usize::try_from(row.try_get::<i64, _>(0)? - 1).expect("unnest counts from 1");
+            let (n, run, tenant) = (row.try_get(1)?, row.try_get(2)?, row.try_get(3)?);
+            Ok(Ground { place, n, run, tenant, known: row.try_get(4)? })
+        })
+        .collect()
 }

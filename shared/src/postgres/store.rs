@@ -4,6 +4,7 @@ use sqlx::PgConnection;
 
 use super::end::{End, Ending, KeyChange};
 use super::fault::Result;
+use super::numbers::for_people;
 use crate::domain::{DeadReason, ErasedDone};
 
 pub(super) const ENDINGS: &str = "
@@ -36,17 +37,15 @@ pub(super) async fn endings(connection: &mut PgConnection, endings: &[Ending<'_>
         .bind(usage(|usage| usage.output_tokens))
         .bind(endings.iter().map(|ending| ending.job.attempts).collect::<Vec<_>>())
         .bind(endings.iter().map(|ending| ending.end.reason()).collect::<Vec<_>>())
-        .bind(endings.iter().map(|ending| ending.end.error()).collect::<Vec<_>>())
+        .bind(endings.iter().map(|ending| ending.end.error().map(for_people)).collect::<Vec<_>>())
         .bind(endings.iter().map(|ending| made(ending).map(|done| done.output.get())).collect::<Vec<_>>())
-        .bind(
-            endings.iter().map(|ending| made(ending).map(|done| done.analyser.as_str())).collect::<Vec<_>>(),
-        )
         .bind(
             endings
                 .iter()
-                .map(|ending| made(ending).and_then(|done| done.model.as_deref()))
+                .map(|ending| made(ending).map(|done| for_people(&done.analyser)))
                 .collect::<Vec<_>>(),
         )
+        .bind(endings.iter().map(|ending| made(ending).and_then(model)).collect::<Vec<_>>())
         .execute(&mut *connection)
         .await?;
     facts(connection, endings.iter().filter_map(|ending| Some((ending.job.n, made(ending)?)))).await?;
@@ -58,6 +57,11 @@ fn made<'a>(ending: &Ending<'a>) -> Option<&'a ErasedDone> {
         End::Success(done) => Some(*done),
         _ => None,
     }
+}
+
+/// The model's name as the tables hold it.
+pub(super) fn model(done: &ErasedDone) -> Option<String> {
+    done.model.as_deref().map(for_people)
 }
 
 /// The facts of results as the columns of their table.

@@ -110,7 +110,7 @@ fn as_text(value: &AMQPValue) -> Option<String> {
     }
 }
 
-fn as_count(value: &AMQPValue) -> Option<u64> {
+pub(super) fn as_count(value: &AMQPValue) -> Option<u64> {
     match value {
         AMQPValue::LongLongInt(count) => u64::try_from(*count).ok(),
         AMQPValue::LongInt(count) => u64::try_from(*count).ok(),

@@ -216,7 +216,8 @@ pub async fn the_delivery_of_a_task_that_panicked_comes_back(fixture: &dyn Broke
     again.ack().await.unwrap();
 }
 
-/// It stops after the delivery limit, with a reason, and holds up nothing behind it.
+/// It stops after the delivery limit, with a reason, and holds up nothing behind it. Until then each
+/// delivery is known to come after the one before.
 pub async fn a_message_that_always_comes_back_is_a_dead_letter(fixture: &dyn BrokerFixture) {
     let bench = Bench::new(fixture);
     bench.publish([1, 2]).await;
@@ -224,6 +225,7 @@ pub async fn a_message_that_always_comes_back_is_a_dead_letter(fixture: &dyn Bro
     for hand_over in 0..=fixture.delivery_limit() {
         let delivery = bench.next(&mut consumer).await;
         assert_eq!((number(&delivery), delivery.redelivered), (1, hand_over > 0));
+        assert_eq!(delivery.returns, hand_over);
     }
     let next = bench.next(&mut consumer).await;
     assert_eq!(number(&next), 2);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use fleetline_shared::domain::JobId;
 use fleetline_shared::ports::{Acquired, Holder, Leases};
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
@@ -27,6 +27,7 @@ macro_rules! leases_conformance {
                 a_lost_lease_is_not_renewed,
                 a_lease_that_nobody_has_is_renewed,
                 a_released_lease_is_free,
+                a_lease_given_up_is_not_prolonged,
                 only_the_holder_releases,
                 the_holder_can_be_read,
                 a_newer_dispatch_takes_over,
@@ -155,6 +156,17 @@ pub async fn a_released_lease_is_free(fixture: &dyn LeasesFixture) {
     assert!(bench.release(first).await);
     assert!(!bench.release(first).await, "it was released");
     assert!(bench.acquire(holder()).await);
+}
+
+/// Its renewal may still be waiting for others to go with.
+pub async fn a_lease_given_up_is_not_prolonged(fixture: &dyn LeasesFixture) {
+    let bench = Bench::new(fixture);
+    let (first, next) = (holder(), holder());
+    assert!(bench.acquire(first).await);
+    let (_, given_up) = join(bench.renew(first), bench.release(first)).await;
+    assert!(given_up);
+    assert!(bench.acquire(next).await);
+    assert!(bench.renew(next).await);
 }
 
 /// Who holds a lease and for how long is told, and that nobody does.

@@ -21,6 +21,7 @@ mod pipelines;
 mod postgres_ledger;
 mod rabbitmq;
 mod redis;
+mod refused;
 mod simulator;
 mod spare_leases;
 mod sqlite_ledger;

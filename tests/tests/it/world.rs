@@ -1,6 +1,7 @@
 //! The whole engine in this process, over a file: dispatcher, worker, quotas as in `fleetline run`.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use fleetline::engine::{Embedded, EngineOptions, RunningEngine};
@@ -24,6 +25,8 @@ pub(crate) fn policy() -> KindPolicy {
 /// What waits on its line for longer begins its time anew.
 pub(crate) const RENEW_AFTER: Duration = Duration::from_millis(10);
 
+const FILE: &str = "fleetline.db";
+
 /// What is known of one upstream.
 #[derive(Default)]
 pub(crate) struct Known {
@@ -37,13 +40,13 @@ pub(crate) struct World {
     pub(crate) ledger: SqliteLedger,
     _engine: RunningEngine,
     _embedded: Embedded,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl World {
     pub(crate) async fn start(registry: &Registry, upstreams: BTreeMap<String, Known>) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let embedded = Embedded::open(&folder.path().join("fleetline.db"), 5).await.expect("a database");
+        let embedded = Embedded::open(&folder.path().join(FILE), 5).await.expect("a database");
         let limits = upstreams.iter().map(|(name, known)| (name.clone(), known.limits.clone())).collect();
         let terms = upstreams.into_iter().map(|(name, known)| (name, known.terms)).collect();
         let options = EngineOptions {
@@ -68,7 +71,12 @@ impl World {
         };
         let engine = embedded.start(registry.clone(), options, Scope::All);
         let ledger = embedded.ledger.clone();
-        Self { registry: registry.clone(), ledger, _engine: engine, _embedded: embedded, _folder: folder }
+        Self { registry: registry.clone(), ledger, _engine: engine, _embedded: embedded, folder }
+    }
+
+    /// The database.
+    pub(crate) fn file(&self) -> PathBuf {
+        self.folder.path().join(FILE)
     }
 
     /// A job as an intake makes it of its args.

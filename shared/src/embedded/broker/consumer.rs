@@ -35,9 +35,9 @@ impl Deliveries for Consumer {
         let slot =
             Arc::clone(&self.slots).acquire_owned().await.expect("a consumer's semaphore is never closed");
         let queued = self.line.take().await;
-        let (body, redelivered) = (queued.body.clone(), queued.returns > 0);
+        let (body, returns) = (queued.body.clone(), queued.returns);
         let unsettled = Unsettled { line: Arc::clone(&self.line), queued: Some(queued), _slot: slot };
-        Some(Ok(Delivery::new(body, redelivered, Box::new(unsettled))))
+        Some(Ok(Delivery::new(body, returns > 0, Box::new(unsettled)).with_returns(returns)))
     }
 }
 

@@ -11,7 +11,7 @@ use super::numbers::{bounded_usage, now_ms, to_ms};
 use super::results::{last_result, store_result};
 use super::runs::RunRef;
 use super::submit::add_job;
-use super::twins::{die, give_to_attached, promote_attached};
+use super::twins::{die, give_to_attached, oldest_attached, promote_attached};
 use crate::domain::{DeadReason, Decision, ErasedDone, Usage};
 use crate::ports::{Added, Finish, Finished};
 use crate::rules::old_result;
@@ -214,13 +214,22 @@ fn succeed(
     counters: &mut Counters,
 ) -> rusqlite::Result<()> {
     let result = store_result(connection, job, done, now)?;
+    let wanted_in = if job.withdrawn { heirs_run(connection, job)? } else { Some(job.run.clone()) };
     let end = Success { result, counted: true, note: done.stand_in.clone() };
     end_well(connection, job, &end, now, counters)?;
+    let Some(run) = wanted_in else { return Ok(()) };
     let mut added = Added::default();
     for follow_up in &done.follow_ups {
-        add_job(connection, &job.run, follow_up, counters, &mut added)?;
+        add_job(connection, &run, follow_up, counters, &mut added)?;
     }
     Ok(())
+}
+
+/// The run of the oldest job that gets the result of this one: what follows from a cancelled job comes
+/// there, or not at all. No job of a cancelled run is attached any more.
+fn heirs_run(connection: &Connection, job: &Target) -> rusqlite::Result<Option<RunRef>> {
+    let heir = oldest_attached(connection, job.n)?;
+    Ok(heir.map(|(_, n)| RunRef { n, tenant: job.run.tenant.clone() }))
 }
 
 /// What a job gets that succeeds.

@@ -62,13 +62,17 @@ pub(super) fn die(
     promote_attached(connection, n, now)
 }
 
+/// The oldest attached job and its run.
+pub(super) fn oldest_attached(connection: &Connection, twin: i64) -> rusqlite::Result<Option<(i64, i64)>> {
+    connection
+        .prepare_cached(OLDEST_ATTACHED)?
+        .query_row([twin], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()
+}
+
 /// The oldest attached job takes the place of its twin; the others wait for it.
 pub(super) fn promote_attached(connection: &Connection, twin: i64, now: i64) -> rusqlite::Result<()> {
-    let oldest = connection
-        .prepare_cached(OLDEST_ATTACHED)?
-        .query_row([twin], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)))
-        .optional()?;
-    let Some((heir, run)) = oldest else { return Ok(()) };
+    let Some((heir, run)) = oldest_attached(connection, twin)? else { return Ok(()) };
     connection
         .prepare_cached(
             "UPDATE jobs SET state = ?2, run_at = ?3, twin = NULL, twin_elsewhere = 0 WHERE n = ?1",

@@ -1,25 +1,26 @@
--- Gives up, prolongs and takes leases, in this order: what is given up can be taken at once.
+-- Prolongs, gives up and takes leases, in this order: what is given up is not prolonged after it, and can
+-- be taken at once.
 --
--- KEYS      the leases that are given up, then those that are prolonged, then those that are taken
--- ARGV[1]   how many are given up
--- ARGV[2]   how many are prolonged
+-- KEYS      the leases that are prolonged, then those that are given up, then those that are taken
+-- ARGV[1]   how many are prolonged
+-- ARGV[2]   how many are given up
 -- ARGV[…]   the holder of each key: job (36 characters), fence (20 digits), token (16 hex digits), with
 --           `:` between
 -- ARGV[…]   of each that is prolonged or taken: time to live from now, ms
 --
 -- Returns one number for each key:
---   given up   1, or 0 if it was no longer this holder's
 --   prolonged  1, or 0 if another holder has it; a lease that nobody has is taken again
+--   given up   1, or 0 if it was no longer this holder's
 --   taken      -1 it is this holder's now, -2 another delivery of the same dispatch has it, else the
 --              milliseconds until the other holder's ends
 
-local dropped, kept = tonumber(ARGV[1]), tonumber(ARGV[2])
+local kept, dropped = tonumber(ARGV[1]), tonumber(ARGV[2])
 local answers = {}
 
 local function drop_all()
-  local held, own = redis.call('MGET', unpack(KEYS, 1, dropped)), {}
-  for i = 1, dropped do
-    answers[i] = held[i] == ARGV[2 + i] and 1 or 0
+  local held, own = redis.call('MGET', unpack(KEYS, kept + 1, kept + dropped)), {}
+  for i = kept + 1, kept + dropped do
+    answers[i] = held[i - kept] == ARGV[2 + i] and 1 or 0
     if answers[i] == 1 then
       own[#own + 1] = KEYS[i]
     end
@@ -58,12 +59,14 @@ local function take(key, holder, ttl)
   return -1
 end
 
+local ttls = 2 + #KEYS
+for i = 1, kept do
+  answers[i] = keep(KEYS[i], ARGV[2 + i], ARGV[ttls + i])
+end
 if dropped > 0 then
   drop_all()
 end
-local ttls = 2 + #KEYS - dropped
-for i = dropped + 1, #KEYS do
-  local does = i <= dropped + kept and keep or take
-  answers[i] = does(KEYS[i], ARGV[2 + i], ARGV[ttls + i])
+for i = kept + dropped + 1, #KEYS do
+  answers[i] = take(KEYS[i], ARGV[2 + i], ARGV[ttls + i - dropped])
 end
 return answers

@@ -48,8 +48,8 @@ pub struct RedisLeases {
 /// What becomes of a lease, in the order in which the script goes about it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum What {
-    Drop,
     Keep,
+    Drop,
     Take,
 }
 
@@ -100,8 +100,8 @@ impl RedisLeases {
     }
 }
 
-/// The answers to all requests. Those that came together are in no order, but for that: what is
-/// given up goes first, for somebody among them may want it.
+/// The answers to all requests. Those that came together are in no order, but for that: what is given up
+/// goes after the renewals, for its own may be among them, and before what is wanted, for that may be it.
 async fn run(redis: &Redis, requests: Vec<Request>) -> Result<Vec<Vec<i64>>, PortError> {
     let mut places: Vec<usize> = (0..requests.len()).collect();
     places.sort_by_key(|place| requests[*place].what);
@@ -115,7 +115,7 @@ async fn run(redis: &Redis, requests: Vec<Request>) -> Result<Vec<Vec<i64>>, Por
     for hold in holds() {
         call.arg(&hold.key);
     }
-    call.arg(count(What::Drop)).arg(count(What::Keep));
+    call.arg(count(What::Keep)).arg(count(What::Drop));
     for hold in holds() {
         call.arg(text(hold.holder));
     }

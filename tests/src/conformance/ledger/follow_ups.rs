@@ -7,7 +7,7 @@ use fleetline_shared::domain::{
     JobState::{self, Attached, Dispatched, Ready, Succeeded},
     NewJob, RunState, Source,
 };
-use fleetline_shared::ports::Finished;
+use fleetline_shared::ports::{CancelJobs, Finished};
 
 use super::Subject;
 use super::prelude::*;
@@ -85,4 +85,28 @@ pub async fn a_number_that_is_there_is_skipped(ledger: &Subject) {
     let numbered = NewJob { seq: Some(2), ..follow_up(&taken[0], "b") };
     record(ledger, &taken[0], with(vec![numbered])).await;
     assert_eq!(states(ledger, run).await, [JobState::Succeeded, JobState::Dispatched]);
+}
+
+/// Of the job or of its run; the success is paid for, and recorded.
+pub async fn none_come_after_a_cancel(ledger: &Subject) {
+    let run = run_of(ledger, jobs("a", 1, 2)).await;
+    let taken = take(ledger, 2).await;
+    let cancels = [CancelJobs::Job(taken[0].job_id), CancelJobs::Run(run)];
+    for (parent, which) in taken.iter().zip(cancels) {
+        ledger.cancel(TENANT, which).await.unwrap();
+        record(ledger, parent, with(vec![follow_up(parent, &format!("after {}", parent.job_id))])).await;
+    }
+    assert_eq!(states(ledger, run).await, [JobState::Succeeded; 2]);
+    assert_eq!(run_state(ledger, run).await, RunState::Finished);
+}
+
+/// A run that waits for the same thing, and is not cancelled, gets them with the result.
+pub async fn they_come_where_they_are_still_wanted(ledger: &Subject) {
+    let cancelled = run_of(ledger, vec![job(1, "a")]).await;
+    let waiting = run_of(ledger, vec![job(1, "a")]).await;
+    let parent = take_one(ledger).await;
+    ledger.cancel(TENANT, CancelJobs::Run(cancelled)).await.unwrap();
+    record(ledger, &parent, with(vec![follow_up(&parent, "b")])).await;
+    assert_eq!(states(ledger, cancelled).await, [JobState::Succeeded]);
+    assert_eq!(states(ledger, waiting).await, [JobState::Succeeded, JobState::Ready]);
 }

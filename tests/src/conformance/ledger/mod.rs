@@ -96,7 +96,8 @@ macro_rules! ledger_conformance {
             ];
             follow_ups: [
                 they_come_once_with_the_success, they_keep_the_run_unfinished, they_are_deduplicated,
-                they_inherit_tenant_and_run, a_number_that_is_there_is_skipped,
+                they_inherit_tenant_and_run, a_number_that_is_there_is_skipped, none_come_after_a_cancel,
+                they_come_where_they_are_still_wanted,
             ];
             sweep: [
                 only_older_dispatches_are_swept, a_swept_job_goes_again, losses_end_in_a_crash_loop,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use fleetline_shared::domain::{DeadReason, Decision, JobState, PortError};
+use fleetline_shared::domain::{DeadReason, Decision, Done, JobState, NewJob, PortError};
 use fleetline_shared::ports::Finished;
 use fleetline_shared::postgres::PostgresLedger;
 use fleetline_tests::conformance::ledger::Subject;
@@ -23,7 +23,7 @@ async fn a_finish_that_cannot_be_recorded_spoils_no_other() {
     let run = run_of(&ledger, jobs("a", 1, 3)).await;
     let taken = take(&ledger, 3).await;
     let mut poison = done("fine");
-    poison.analyser = "nul \0".into();
+    poison.follow_ups = vec![NewJob { kind: "nul \0".into(), ..job(0, "b") }];
     let group = vec![
         finish_of(&taken[0], success("one")),
         finish_of(&taken[1], Decision::Succeed(poison)),
@@ -39,22 +39,31 @@ async fn a_finish_that_cannot_be_recorded_spoils_no_other() {
     check_counters(&ledger).await;
 }
 
-/// A paid result is not thrown away for an escaped NUL, nor a failure for one in its error.
+/// A paid result is not thrown away for a NUL, nor a failure for one in its error.
 #[tokio::test]
 async fn a_nul_in_an_answer_or_an_error_is_recorded() {
     let database = Database::new().await;
     let ledger: Subject = Arc::new(database.open().await);
-    let run = run_of(&ledger, jobs("a", 1, 2)).await;
-    let taken = take(&ledger, 2).await;
+    let run = run_of(&ledger, jobs("a", 1, 3)).await;
+    let taken = take(&ledger, 3).await;
     let mut odd = done("");
+    (odd.analyser, odd.model) = ("a\0".into(), Some("m\0".into()));
     odd.output = raw(r#"{"text":"a\u0000b"}"#);
     odd.facts = vec![json!({"text": "a\0b"})];
     let dead = Decision::Die { reason: DeadReason::Permanent, error: "a\0b".into() };
-    let group = vec![finish_of(&taken[0], Decision::Succeed(odd)), finish_of(&taken[1], dead)];
+    let stand_in = Decision::Succeed(Done { stand_in: Some("a\0b".into()), ..odd.clone() });
+    let usual = vec![finish_of(&taken[0], Decision::Succeed(odd))];
+    assert_eq!(ledger.finish(usual).await.unwrap(), [Finished::Recorded]);
+    let group = vec![finish_of(&taken[1], dead), finish_of(&taken[2], stand_in)];
     assert_eq!(ledger.finish(group).await.unwrap(), [Finished::Recorded, Finished::Recorded]);
     let rows = rows(&ledger, run).await;
-    assert_eq!(rows[0].output, Some(json!({"text": "a\0b"})));
-    assert_eq!(rows[0].facts, [json!({"text": "a\0b"})]);
+    for row in [&rows[0], &rows[2]] {
+        assert_eq!(row.output, Some(json!({"text": "a\0b"})));
+        assert_eq!(row.facts, [json!({"text": "a\0b"})]);
+        assert_eq!(row.analyser.as_deref(), Some("a\u{fffd}"));
+        assert_eq!(row.model.as_deref(), Some("m\u{fffd}"));
+    }
+    assert_eq!(rows[2].error.as_deref(), Some("a\u{fffd}b"));
     assert_eq!(rows[1].error.as_deref(), Some("a\u{fffd}b"));
 }
 
