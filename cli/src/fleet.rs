@@ -233,7 +233,7 @@ pub fn http_parts(app: &App, ledger: &Arc<PostgresLedger>, fleet: FleetPorts) ->
 /// cancel the runs of those that did not end.
 fn http_grace(grace: Duration) -> (Duration, Duration) {
     let clearing = (grace / 6).max(CLEARING.min(grace / 2));
-    (grace - clearing, clearing)
+    (grace.saturating_sub(clearing), clearing)
 }
 
 /// The intake on the broker.

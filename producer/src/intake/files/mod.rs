@@ -240,7 +240,7 @@ impl Submission {
         let left = match self.cancel(run).await {
             Ok(_) => Left::Cancelled(run),
             Err(error) => {
-                tracing::warn!(%run, %error, "the run of a refused file could not be cancelled; trying again");
+                tracing::warn!(%run, %error, "the run of a refused file is not cancelled yet");
                 self.cancel_later(run);
                 Left::Open(run)
             }
