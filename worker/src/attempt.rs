@@ -21,7 +21,7 @@ use crate::call::{call, not_now};
 use crate::committer::Committer;
 use crate::flow::Hand;
 use crate::gate::{Gate, Pass, Permission, Settling, Told};
-use crate::job::{Ended, Job, too_late};
+use crate::job::{Ended, Job, over};
 use crate::keeper::{Keeper, Loss, release};
 use crate::recorder::Recorder;
 use crate::while_open::Barred;
@@ -111,15 +111,7 @@ impl Attempts {
     async fn check_again(&self, envelope: &mut Envelope) -> Result<Option<Outcome>, PortError> {
         let dispatch = vec![(envelope.job_id, envelope.fence)];
         let answers = self.committer.validity(dispatch, self.renew_after).await?;
-        Ok(match answers.first() {
-            Some(Validity::Current) => None,
-            Some(Validity::Withdrawn) => Some(Outcome::Cancelled),
-            Some(Validity::Expired) => {
-                envelope.deadline_ms = Some(0);
-                Some(too_late())
-            }
-            Some(Validity::Stale) | None => Some(Outcome::Superseded),
-        })
+        Ok(over(answers.first().copied().unwrap_or(Validity::Stale), envelope))
     }
 
     async fn admit_and_call(

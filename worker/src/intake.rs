@@ -15,7 +15,7 @@ use crate::Fail;
 use crate::attempt::{Attempts, PORT_PAUSE};
 use crate::call::not_now;
 use crate::flow::Hand;
-use crate::job::Job;
+use crate::job::{Job, over};
 use crate::keeper::{Keeper, Taken};
 use crate::recorder::acknowledge;
 
@@ -168,12 +168,10 @@ impl Attempts {
 
     fn sort(&self, jobs: Vec<Job>, answers: Vec<Validity>) -> Vec<Job> {
         let mut current = Vec::with_capacity(jobs.len());
-        for (job, validity) in jobs.into_iter().zip(answers) {
-            match validity {
-                Validity::Current => current.push(job),
-                Validity::Withdrawn => self.record(job.end_early(Outcome::Cancelled)),
-                Validity::Expired => self.record(job.end_late()),
-                Validity::Stale => self.record(job.end_early(Outcome::Superseded)),
+        for (mut job, validity) in jobs.into_iter().zip(answers) {
+            match over(validity, &mut job.envelope) {
+                None => current.push(job),
+                Some(outcome) => self.record(job.end_early(outcome)),
             }
         }
         current

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use fleetline_shared::domain::{CallContext, DynKind, Envelope, Outcome};
-use fleetline_shared::ports::{Delivery, Finish, Hold, Holder, lease_key};
+use fleetline_shared::ports::{Delivery, Finish, Hold, Holder, Validity, lease_key};
 use fleetline_shared::rules::{Standing, decide};
 use tokio::time::Instant;
 
@@ -27,9 +27,17 @@ pub(crate) struct Job {
     pub(crate) lease: Option<HeldLease>,
 }
 
-/// Of a job without any time left.
-pub(crate) fn too_late() -> Outcome {
-    not_now(PORT_PAUSE, "on its line, and for a place among the calls")
+/// What ends the attempt before its call, if anything does, by what the ledger says of its dispatch.
+pub(crate) fn over(validity: Validity, envelope: &mut Envelope) -> Option<Outcome> {
+    match validity {
+        Validity::Current => None,
+        Validity::Withdrawn => Some(Outcome::Cancelled),
+        Validity::Expired => {
+            envelope.deadline_ms = Some(0);
+            Some(not_now(PORT_PAUSE, "on its line, and for a place among the calls"))
+        }
+        Validity::Stale => Some(Outcome::Superseded),
+    }
 }
 
 /// A job whose attempt is over: what is to be recorded, and what is to be given back then.
@@ -63,12 +71,6 @@ impl Job {
         let decision = decide(outcome, standing, &kind.policy().backoff, fastrand::f64());
         let finish = Finish { job: envelope.job_id, fence: envelope.fence, decision, usage: context.usage() };
         Ended { delivery, finish, hand, lease, settling }
-    }
-
-    /// Its deadline has passed before its call.
-    pub(crate) fn end_late(mut self) -> Ended {
-        self.envelope.deadline_ms = Some(0);
-        self.end_early(too_late())
     }
 
     /// The same before it has asked for quota.
