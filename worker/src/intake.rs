@@ -130,8 +130,11 @@ impl Attempts {
                 }
                 // The same message twice. Nothing is written: the job is in good hands.
                 Taken::Duplicate => duplicates.push(acknowledge(job.delivery)),
+                // A holder that lives renews it, and one that is done gives it up before it expires: the
+                // end tells neither how long to wait nor that a deadline passes.
                 Taken::Held { expires_in } => {
-                    let outcome = not_now(expires_in, "another worker holds the lease on its key");
+                    let wait = expires_in.min(PORT_PAUSE);
+                    let outcome = not_now(wait, "another worker holds the lease on its key");
                     self.record(job.end_early(outcome));
                 }
             }

@@ -53,7 +53,8 @@ impl Job {
     /// The lease that its call needs.
     pub(crate) fn hold(&self) -> Hold {
         let Envelope { tenant, kind, dedup_key, job_id, fence, .. } = &self.envelope;
-        let holder = Holder { job: *job_id, fence: *fence, token: token(&self.delivery, SystemTime::now()) };
+        let token = token(&self.delivery, SystemTime::now());
+        let holder = Holder { job: *job_id, fence: *fence, token, nonce: fastrand::u64(..) };
         Hold { key: lease_key(tenant, kind, dedup_key), holder }
     }
 

@@ -209,7 +209,7 @@ mod tests {
     const TTL: Duration = Duration::from_secs(1);
 
     fn hold() -> Hold {
-        Hold { key: "key".into(), holder: Holder { job: JobId::new(), fence: 1, token: 0 } }
+        Hold { key: "key".into(), holder: Holder { job: JobId::new(), fence: 1, token: 0, nonce: 0 } }
     }
 
     async fn take_one(keeper: &Arc<Keeper>, hold: Hold) -> Taken {

@@ -1,18 +1,20 @@
 //! Messages on their way: published while the next jobs are taken from the ledger.
 
 use std::collections::BTreeMap;
+use std::iter::repeat;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use fleetline_shared::domain::{Decision, Envelope, PortError, Usage};
 use fleetline_shared::kill_point;
-use fleetline_shared::ports::{Broker, Finish, FinishLedger, Message};
+use fleetline_shared::ports::{Broker, Finish, FinishLedger, Message, Unpublished};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-/// What could not be published is published again after these times, then given back.
+/// What could not be published is published again after these times, then given back, if it is sure not to
+/// be on its line. What is not is published until the broker has it, each time after the last of these.
 const REPUBLISH_PAUSES: [Duration; 6] = [
     Duration::from_millis(250),
     Duration::from_millis(500),
@@ -147,7 +149,8 @@ struct Burst {
 
 impl Burst {
     async fn publish(&self, kind: &str, envelopes: Vec<Envelope>, permit: OwnedSemaphorePermit) {
-        let failed = publish_once(&*self.broker, envelopes).await;
+        let first = envelopes.into_iter().map(Outstanding::new).collect();
+        let failed = publish_once(&*self.broker, first).await;
         drop(permit);
         if !failed.is_empty() {
             self.troubled.begin(kind);
@@ -156,52 +159,87 @@ impl Burst {
         }
     }
 
-    /// Publishes until the broker has all of them. An error is ambiguous: the broker may have the
+    /// Publishes until the broker has all of them. An error may be ambiguous: the broker may have the
     /// message and a worker may be at it, so the same one goes again, under the same fence. If both
-    /// arrive the second finds the first one's lease or its outcome. A new dispatch would take the
-    /// lease over and pay for a second call.
-    async fn publish_again(&self, mut failed: Vec<(Envelope, PortError)>) {
-        for pause in REPUBLISH_PAUSES {
-            let Some((_, error)) = failed.first() else { return };
-            if self.drain.is_cancelled() {
+    /// arrive the second finds the first one's lease or its outcome. A job that is given back loses the
+    /// outcome of the call that may be under way, and its next dispatch pays for a second one.
+    async fn publish_again(&self, mut failed: Vec<Outstanding>) {
+        let [.., longest] = REPUBLISH_PAUSES;
+        for pause in REPUBLISH_PAUSES.into_iter().chain(repeat(longest)) {
+            if failed.is_empty() || self.drain.is_cancelled() {
                 break;
             }
-            tracing::warn!(jobs = failed.len(), %error, "jobs could not be published; trying again");
+            say("jobs could not be published; trying again", &failed);
             let _ = timeout(pause, self.drain.cancelled()).await;
-            failed =
-                publish_once(&*self.broker, failed.into_iter().map(|(envelope, _)| envelope).collect()).await;
+            failed = publish_once(&*self.broker, failed).await;
+            if pause == longest {
+                failed = self.give_back_what_is_not_there(failed).await;
+            }
         }
-        give_back(&*self.finishes, failed).await;
+        let rest = self.give_back_what_is_not_there(failed).await;
+        if !rest.is_empty() {
+            say("jobs may be on their line or not; the sweeper finds those that are not", &rest);
+        }
+    }
+
+    /// Returns the others. The next dispatch raises the fence.
+    async fn give_back_what_is_not_there(&self, failed: Vec<Outstanding>) -> Vec<Outstanding> {
+        let (rest, sure): (Vec<_>, Vec<_>) = failed.into_iter().partition(|job| job.may_be_there);
+        if !sure.is_empty() {
+            say("jobs could not be published; they go back", &sure);
+            if let Err(error) = self.finishes.finish(sure.iter().map(Outstanding::put_back).collect()).await {
+                tracing::warn!(%error, "nor could they be given back; the sweeper finds them");
+            }
+        }
+        rest
     }
 }
 
-/// Those that failed, each with its error.
-async fn publish_once(broker: &dyn Broker, envelopes: Vec<Envelope>) -> Vec<(Envelope, PortError)> {
-    let message = |envelope: &Envelope| Message {
-        line: envelope.kind.clone(),
-        id: envelope.job_id,
-        body: envelope.encode(),
-    };
-    let answers = broker.publish(envelopes.iter().map(message).collect()).await;
-    let failed = |(envelope, answer): (Envelope, Result<(), PortError>)| Some((envelope, answer.err()?));
-    envelopes.into_iter().zip(answers).filter_map(failed).collect()
+fn say(what: &str, jobs: &[Outstanding]) {
+    let error = jobs.iter().find_map(|job| job.error.as_ref()).map(ToString::to_string);
+    tracing::warn!(jobs = jobs.len(), error = error.unwrap_or_default(), "{what}");
 }
 
-/// The next dispatch raises the fence, so an old message that arrives after all changes nothing.
-async fn give_back(finishes: &dyn FinishLedger, failed: Vec<(Envelope, PortError)>) {
-    let Some((_, error)) = failed.first() else { return };
-    tracing::warn!(jobs = failed.len(), %error, "jobs could not be published; they go back");
-    let back: Vec<_> = failed.iter().map(|(envelope, error)| put_back(envelope, error)).collect();
-    if let Err(error) = finishes.finish(back).await {
-        tracing::warn!(%error, "nor could they be given back; the sweeper finds them");
+/// A job whose message the broker has not confirmed.
+struct Outstanding {
+    envelope: Envelope,
+    /// Why it failed last.
+    error: Option<PortError>,
+    /// One of the messages so far may have arrived.
+    may_be_there: bool,
+}
+
+impl Outstanding {
+    fn new(envelope: Envelope) -> Self {
+        Self { envelope, error: None, may_be_there: false }
+    }
+
+    fn message(&self) -> Message {
+        let Envelope { kind, job_id, .. } = &self.envelope;
+        Message { line: kind.clone(), id: *job_id, body: self.envelope.encode() }
+    }
+
+    /// After another try, if it failed.
+    fn after(mut self, answer: Result<(), Unpublished>) -> Option<Self> {
+        let failed = answer.err()?;
+        self.may_be_there |= failed.may_be_there;
+        self.error = Some(failed.error);
+        Some(self)
+    }
+
+    fn put_back(&self) -> Finish {
+        let why = self.error.as_ref().map(|error| format!("not published: {error}")).unwrap_or_default();
+        Finish {
+            job: self.envelope.job_id,
+            fence: self.envelope.fence,
+            decision: Decision::Snooze { delay: GIVEN_BACK_PAUSE, why },
+            usage: Usage::default(),
+        }
     }
 }
 
-fn put_back(envelope: &Envelope, error: &PortError) -> Finish {
-    Finish {
-        job: envelope.job_id,
-        fence: envelope.fence,
-        decision: Decision::Snooze { delay: GIVEN_BACK_PAUSE, why: format!("not published: {error}") },
-        usage: Usage::default(),
-    }
+/// Those that failed.
+async fn publish_once(broker: &dyn Broker, jobs: Vec<Outstanding>) -> Vec<Outstanding> {
+    let answers = broker.publish(jobs.iter().map(Outstanding::message).collect()).await;
+    jobs.into_iter().zip(answers).filter_map(|(job, answer)| job.after(answer)).collect()
 }

@@ -176,7 +176,7 @@ fn an_estimate_knows_the_tenants_shares() {
 #[test]
 fn a_job_handed_out_is_with_somebody() {
     let held = |job| {
-        let holder = Holder { job, fence: 1, token: 0 };
+        let holder = Holder { job, fence: 1, token: 0, nonce: 0 };
         Some(Held { holder, expires_in: SECOND * 30 })
     };
     let job = dispatched();

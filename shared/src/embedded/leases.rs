@@ -47,8 +47,8 @@ impl ByKey {
     }
 
     fn acquire(&mut self, Hold { key, holder }: &Hold, now: Instant, ttl: Duration) -> Acquired {
-        if let Some(lease) = self.live(key, now) {
-            let Holder { job, fence, token } = lease.holder;
+        if let Some(lease) = self.live(key, now).filter(|lease| lease.holder != *holder) {
+            let Holder { job, fence, token, .. } = lease.holder;
             if job == holder.job && fence == holder.fence && token >= holder.token {
                 return Acquired::Duplicate;
             }

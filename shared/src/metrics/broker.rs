@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::labels::OfKind;
 use super::{Metrics, times};
 use crate::domain::PortError;
-use crate::ports::{Broker, Deliveries, Delivery, Depth, Message, Settle, Settlement};
+use crate::ports::{Broker, Deliveries, Delivery, Depth, Message, Settle, Settlement, Unpublished};
 
 /// A broker whose messages are counted.
 pub struct MeteredBroker {
@@ -56,7 +56,7 @@ impl MeteredBroker {
 
 #[async_trait]
 impl Broker for MeteredBroker {
-    async fn publish(&self, messages: Vec<Message>) -> Vec<Result<(), PortError>> {
+    async fn publish(&self, messages: Vec<Message>) -> Vec<Result<(), Unpublished>> {
         let kinds: Vec<_> = messages.iter().map(|message| OfKind::new(&message.line)).collect();
         let answers = self.broker.publish(messages).await;
         for (kind, answer) in kinds.iter().zip(&answers) {

@@ -1,6 +1,7 @@
 //! The broker hands work out. Losing it delays; it never decides.
 
 use async_trait::async_trait;
+use thiserror::Error;
 
 use crate::domain::{JobId, PortError};
 
@@ -9,8 +10,8 @@ use crate::domain::{JobId, PortError};
 pub trait Broker: Send + Sync {
     /// Puts messages on their lines. The answers are in the order of the messages.
     ///
-    /// `Ok` means the broker has it and routed it. `Err` is ambiguous: it may have it.
-    async fn publish(&self, messages: Vec<Message>) -> Vec<Result<(), PortError>>;
+    /// `Ok` means the broker has it and routed it. `Err` may be ambiguous.
+    async fn publish(&self, messages: Vec<Message>) -> Vec<Result<(), Unpublished>>;
 
     /// Starts taking from a line, with at most `prefetch` deliveries unsettled.
     async fn consume(&self, line: &str, prefetch: usize) -> Result<Box<dyn Deliveries>, PortError>;
@@ -25,6 +26,16 @@ pub trait Broker: Send + Sync {
     /// broker that cannot tell never resolves, and the caller's slow poll does the work. For one
     /// caller in a process.
     async fn line_moved(&self);
+}
+
+/// A message of which it is not known that the broker has it.
+#[derive(Clone, Debug, Error)]
+#[error("{error}")]
+pub struct Unpublished {
+    /// Why.
+    pub error: PortError,
+    /// The broker may have it all the same, and a worker may be at it.
+    pub may_be_there: bool,
 }
 
 /// A message for a line.

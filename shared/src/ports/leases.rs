@@ -18,6 +18,9 @@ pub struct Holder {
     /// the broker took the message back, and the larger the later it is. Two first ones are the same
     /// message published twice.
     pub token: u64,
+    /// Drawn at random for each delivery: a request that is sent again, because its answer was lost, is known
+    /// by it from that of a duplicate.
+    pub nonce: u64,
 }
 
 /// The key of the lease that a call needs: one for all jobs that ask for the same thing.
@@ -63,7 +66,8 @@ pub enum Acquired {
 pub trait Leases: Send + Sync {
     /// Takes each lease that is free, expired, or held by the same job under an older fence, or under
     /// this one with a smaller token: a redelivery need not wait for the dead worker's lease to end,
-    /// and a worker that is not dead after all learns of it at its next renewal.
+    /// and a worker that is not dead after all learns of it at its next renewal. Who has it already gets
+    /// it again.
     async fn acquire_all(&self, wanted: &[Hold], ttl: Duration) -> Result<Vec<Acquired>, PortError>;
 
     /// Prolongs leases, and takes those again that nobody has: a service that lost its state

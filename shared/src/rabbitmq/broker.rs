@@ -22,7 +22,7 @@ use super::publisher::Publisher;
 use super::rejection::Origin;
 use super::topology::{JOBS_EXCHANGE, Queue, declare};
 use crate::domain::PortError;
-use crate::ports::{Broker, Deliveries, Depth, Message};
+use crate::ports::{Broker, Deliveries, Depth, Message, Unpublished};
 
 /// Lines on `RabbitMQ`. It connects in the background and keeps on trying; while there is no
 /// connection, calls end with `Unavailable` after the timeouts of its options.
@@ -144,7 +144,7 @@ impl RabbitBroker {
 
 #[async_trait]
 impl Broker for RabbitBroker {
-    async fn publish(&self, messages: Vec<Message>) -> Vec<Result<(), PortError>> {
+    async fn publish(&self, messages: Vec<Message>) -> Vec<Result<(), Unpublished>> {
         let lines: Vec<_> = messages.iter().map(|message| message.line.clone()).collect();
         let mut answers = self.publisher.send(messages.into_iter().map(to_outgoing).collect()).await;
         let returned = returned(&answers);
@@ -159,7 +159,10 @@ impl Broker for RabbitBroker {
             }
         }
         let answer = |(answer, line): (Published, String)| {
-            answer.map_err(|error| error.into_error(JOBS_EXCHANGE, &line))
+            answer.map_err(|why| Unpublished {
+                may_be_there: matches!(why, NotPublished::Unknown(_)),
+                error: why.into_error(JOBS_EXCHANGE, &line),
+            })
         };
         answers.into_iter().zip(lines).map(answer).collect()
     }

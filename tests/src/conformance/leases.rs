@@ -34,6 +34,7 @@ macro_rules! leases_conformance {
                 an_older_dispatch_does_not_take_back,
                 a_second_delivery_of_a_dispatch_takes_over,
                 a_duplicate_does_not_take_over,
+                a_request_that_comes_again_gets_the_same_answer,
                 one_of_many_at_once_gets_it,
                 random_histories_follow_the_model,
             ]
@@ -86,7 +87,7 @@ impl<'a> Bench<'a> {
 }
 
 fn holder() -> Holder {
-    Holder { job: JobId::new(), fence: 1, token: 1 }
+    Holder { job: JobId::new(), fence: 1, token: 1, nonce: 1 }
 }
 
 /// Another job waits; another key is free.
@@ -194,6 +195,7 @@ pub async fn only_the_holder_releases(fixture: &dyn LeasesFixture) {
         Holder { fence: 4, ..ours },
         Holder { fence: 6, ..ours },
         Holder { token: 2, ..ours },
+        Holder { nonce: 2, ..ours },
     ];
     for other in others {
         assert!(!bench.release(other).await, "{other:?}");
@@ -241,15 +243,31 @@ pub async fn a_second_delivery_of_a_dispatch_takes_over(fixture: &dyn LeasesFixt
 pub async fn a_duplicate_does_not_take_over(fixture: &dyn LeasesFixture) {
     let bench = Bench::new(fixture);
     let first = Holder { token: 0, ..holder() };
-    let again = Holder { token: 7, ..first };
+    let again = Holder { token: 7, nonce: 2, ..first };
     assert!(bench.acquire(first).await);
-    let answer = bench.leases.acquire(&bench.key, first, bench.ttl).await.unwrap();
-    assert_eq!(answer, Acquired::Duplicate);
+    // Whatever was drawn.
+    for nonce in [0, 2] {
+        let duplicate = Holder { nonce, ..first };
+        let answer = bench.leases.acquire(&bench.key, duplicate, bench.ttl).await.unwrap();
+        assert_eq!(answer, Acquired::Duplicate);
+    }
     assert!(bench.renew(first).await);
     assert!(bench.acquire(again).await, "the broker took the message back");
     let answer = bench.leases.acquire(&bench.key, first, bench.ttl).await.unwrap();
     assert_eq!(answer, Acquired::Duplicate);
     assert!(bench.renew(again).await);
+}
+
+/// The answer was lost, and the request is sent again: nobody else works on the job.
+pub async fn a_request_that_comes_again_gets_the_same_answer(fixture: &dyn LeasesFixture) {
+    let bench = Bench::new(fixture);
+    let ours = holder();
+    assert!(bench.acquire(ours).await);
+    bench.pace.pass(2).await;
+    assert!(bench.acquire(ours).await);
+    bench.pace.pass(2).await;
+    assert!(!bench.acquire(holder()).await, "it was held anew");
+    assert!(bench.release(ours).await);
 }
 
 /// Twenty ask together.
@@ -297,6 +315,7 @@ fn history() -> impl Strategy<Value = Vec<Step>> {
         job: jobs[job],
         fence,
         token,
+        nonce: 0,
     });
     let step = prop_oneof![
         4 => holders.clone().prop_map(Step::Acquire),
@@ -312,7 +331,7 @@ const UNITS: u32 = 2;
 
 fn model_acquire(held: &mut Option<(Holder, u32)>, holder: Holder) -> bool {
     let order = |holder: Holder| (holder.fence, holder.token);
-    let free = held.is_none_or(|(other, _)| other.job == holder.job && order(other) < order(holder));
+    let free = held.is_none_or(|(other, _)| other.job == holder.job && order(other) <= order(holder));
     if free {
         *held = Some((holder, UNITS));
     }

@@ -71,20 +71,22 @@ impl Rig {
         };
         let drain = CancellationToken::new();
         let dispatching = tokio::spawn(dispatcher.run(drain.clone()));
-        Running { drain, dispatching, _folder: self.folder }
+        Running { drain, dispatching, folder: self.folder }
     }
 }
 
 struct Running {
     drain: CancellationToken,
     dispatching: JoinHandle<()>,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Running {
-    async fn stop(self) {
+    /// Returns the folder of the ledger, which goes with it.
+    async fn stop(self) -> TempDir {
         self.drain.cancel();
         self.dispatching.await.unwrap();
+        self.folder
     }
 }
 

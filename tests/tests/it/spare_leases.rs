@@ -6,9 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use fleetline_shared::domain::{CallContext, Done, JobError, JobState, Kind, NewJob, PortError, Registry};
+use fleetline_shared::domain::{
+    CallContext, Done, Envelope, JobError, JobId, JobState, Kind, NewJob, PortError, Registry,
+};
 use fleetline_shared::embedded::{MemoryBroker, MemoryLeases, MemoryQuotas, SqliteLedger};
-use fleetline_shared::ports::{Acquired, Broker, Held, Hold, Leases, Message};
+use fleetline_shared::ports::{Acquired, Broker, Held, Hold, Holder, Leases, Message, lease_key};
 use fleetline_tests::conformance::ledger::Subject;
 use fleetline_tests::conformance::ledger::prelude::{KIND, TENANT, add, job, open, rows, take};
 use fleetline_worker::{Worker, WorkerOptions};
@@ -50,6 +52,70 @@ impl Leases for Silent {
     }
 }
 
+fn worker(
+    ledger: SqliteLedger,
+    broker: Arc<dyn Broker>,
+    leases: Arc<dyn Leases>,
+    spare_leases: Arc<dyn Leases>,
+) -> Worker {
+    Worker {
+        registry: Registry::default().with(Work),
+        ledger: Arc::new(ledger),
+        broker,
+        leases,
+        spare_leases,
+        quotas: Arc::new(MemoryQuotas::new(BTreeMap::new())),
+        terms: BTreeMap::new(),
+        options: WorkerOptions {
+            concurrency: 20,
+            grace: Duration::ZERO,
+            lease_ttl: Duration::from_secs(30),
+            renew_after: Duration::from_mins(1),
+            hold: Duration::from_secs(1),
+            patience: Duration::from_secs(5),
+        },
+    }
+}
+
+fn message(envelope: &Envelope) -> Message {
+    Message { line: KIND.into(), id: envelope.job_id, body: envelope.encode() }
+}
+
+/// Whoever has it may be done with it long before it expires.
+#[tokio::test]
+async fn a_lease_that_another_holds_says_nothing_of_the_deadline() {
+    let folder = tempfile::tempdir().unwrap();
+    let sqlite = SqliteLedger::open(&folder.path().join("ledger.db")).unwrap();
+    let ledger: Subject = Arc::new(sqlite.clone());
+    let run = open(&ledger, TENANT).await;
+    let deadline = Some(Duration::from_secs(20));
+    add(&ledger, run, vec![NewJob { deadline, ..job(1, "key") }]).await;
+    let broker: Arc<dyn Broker> = Arc::new(MemoryBroker::new());
+    let envelope = take(&ledger, 1).await.remove(0);
+    broker.publish(vec![message(&envelope)]).await;
+    let leases = Arc::new(MemoryLeases::new());
+    let other = Holder { job: JobId::new(), fence: 1, token: 0, nonce: 0 };
+    let key = lease_key(TENANT, KIND, &envelope.dedup_key);
+    leases.acquire(&key, other, Duration::from_secs(30)).await.unwrap();
+    let worker = worker(sqlite, broker, leases.clone(), leases);
+    let working = worker.run(CancellationToken::new(), CancellationToken::new());
+    let put_off = async {
+        let mut changes = ledger.changes();
+        loop {
+            let row = rows(&ledger, run).await.remove(0);
+            if row.state != JobState::Dispatched {
+                return row;
+            }
+            let _ = tokio::time::timeout(Duration::from_millis(50), changes.changed()).await;
+        }
+    };
+    let row = tokio::select! {
+        ended = working => panic!("{ended:?}"),
+        row = tokio::time::timeout(Duration::from_secs(30), put_off) => row.expect("it is put off"),
+    };
+    assert_eq!((row.state, row.attempts), (JobState::Ready, 0), "{row:?}");
+}
+
 #[tokio::test]
 async fn jobs_that_need_no_server_do_not_wait_behind_those_that_do() {
     let folder = tempfile::tempdir().unwrap();
@@ -63,26 +129,8 @@ async fn jobs_that_need_no_server_do_not_wait_behind_those_that_do() {
     add(&ledger, run, jobs.collect()).await;
     let broker: Arc<dyn Broker> = Arc::new(MemoryBroker::new());
     let envelopes = take(&ledger, 20).await;
-    let message = |body, id| Message { line: KIND.into(), id, body };
-    let messages = envelopes.iter().map(|envelope| message(envelope.encode(), envelope.job_id));
-    broker.publish(messages.collect()).await;
-    let worker = Worker {
-        registry: Registry::default().with(Work),
-        ledger: Arc::new(sqlite),
-        broker,
-        leases: Arc::new(Silent),
-        spare_leases: Arc::new(MemoryLeases::new()),
-        quotas: Arc::new(MemoryQuotas::new(BTreeMap::new())),
-        terms: BTreeMap::new(),
-        options: WorkerOptions {
-            concurrency: 20,
-            grace: Duration::ZERO,
-            lease_ttl: Duration::from_secs(30),
-            renew_after: Duration::from_mins(1),
-            hold: Duration::from_secs(1),
-            patience: Duration::from_secs(5),
-        },
-    };
+    broker.publish(envelopes.iter().map(message).collect()).await;
+    let worker = worker(sqlite, broker, Arc::new(Silent), Arc::new(MemoryLeases::new()));
     let working = worker.run(CancellationToken::new(), CancellationToken::new());
     // Not what also checks the counters: they go on between its reads.
     let states = async || rows(&ledger, run).await.into_iter().map(|row| row.state).collect::<Vec<_>>();

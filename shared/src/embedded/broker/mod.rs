@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use tokio::sync::Notify;
 
 use crate::domain::{JobId, PortError};
-use crate::ports::{Broker, Deliveries, Depth, Message};
+use crate::ports::{Broker, Deliveries, Depth, Message, Unpublished};
 
 use consumer::Consumer;
 use line::Line;
@@ -85,7 +85,7 @@ impl MemoryBroker {
 
 #[async_trait]
 impl Broker for MemoryBroker {
-    async fn publish(&self, messages: Vec<Message>) -> Vec<Result<(), PortError>> {
+    async fn publish(&self, messages: Vec<Message>) -> Vec<Result<(), Unpublished>> {
         messages
             .into_iter()
             .map(|message| {

@@ -4,8 +4,8 @@
 -- KEYS      the leases that are prolonged, then those that are given up, then those that are taken
 -- ARGV[1]   how many are prolonged
 -- ARGV[2]   how many are given up
--- ARGV[…]   the holder of each key: job (36 characters), fence (20 digits), token (16 hex digits), with
---           `:` between
+-- ARGV[…]   the holder of each key: job (36 characters), fence (20 digits), token and nonce (16 hex digits
+--           each), with `:` between
 -- ARGV[…]   of each that is prolonged or taken: time to live from now, ms
 --
 -- Returns one number for each key:
@@ -40,13 +40,14 @@ local function keep(key, holder, ttl)
 end
 
 -- A lease is taken if it is free, or held by the same job under an older fence, or under this one with
--- a smaller token.
+-- a smaller token, or by this very holder: the answer to its first request was lost on the way.
 local function take(key, holder, ttl)
   if redis.call('SET', key, holder, 'NX', 'PX', ttl) then
     return -1
   end
   local held = redis.call('GET', key)
-  if string.sub(held, 1, 57) == string.sub(holder, 1, 57) and held >= holder then
+  local same_dispatch = string.sub(held, 1, 57) == string.sub(holder, 1, 57)
+  if held ~= holder and same_dispatch and string.sub(held, 59, 74) >= string.sub(holder, 59, 74) then
     return -2
   end
   local other_job = string.sub(held, 1, 36) ~= string.sub(holder, 1, 36)

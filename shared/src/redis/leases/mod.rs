@@ -185,20 +185,21 @@ impl Leases for RedisLeases {
 }
 
 /// The holder as the scripts compare it.
-fn text(Holder { job, fence, token }: Holder) -> String {
+fn text(Holder { job, fence, token, nonce }: Holder) -> String {
     if kill_point::is_mutant("lease_without_owner") {
         return "anybody".into();
     }
-    format!("{job}:{fence:020}:{token:016x}")
+    format!("{job}:{fence:020}:{token:016x}:{nonce:016x}")
 }
 
-/// Reads what [`text`] wrote.
+/// Reads what [`text`] wrote. Earlier builds draw no nonce.
 fn read_holder(text: &str) -> Option<Holder> {
     let mut parts = text.split(':');
     let job: JobId = parts.next()?.parse().ok()?;
     let fence = parts.next()?.parse().ok()?;
     let token = u64::from_str_radix(parts.next()?, 16).ok()?;
-    Some(Holder { job, fence, token })
+    let nonce = parts.next().map_or(Ok(0), |nonce| u64::from_str_radix(nonce, 16)).ok()?;
+    Some(Holder { job, fence, token, nonce })
 }
 
 /// Redis counts whole milliseconds, and refuses none.

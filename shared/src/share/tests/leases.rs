@@ -49,7 +49,7 @@ impl Leases for Fleet {
 }
 
 fn holder() -> Holder {
-    Holder { job: JobId::new(), fence: 1, token: 0 }
+    Holder { job: JobId::new(), fence: 1, token: 0, nonce: 0 }
 }
 
 fn leases() -> (Arc<Fleet>, Reach, ShareLeases) {
@@ -68,7 +68,8 @@ async fn without_the_fleets_a_lease_is_given_once_in_this_process() {
     for standing in [Standing::Fleet, Standing::Share] {
         reach.set(standing);
         assert_eq!(leases.acquire("key", one, TTL).await.unwrap(), Acquired::Yes);
-        assert_eq!(leases.acquire("key", one, TTL).await.unwrap(), Acquired::Duplicate);
+        let duplicate = Holder { nonce: 1, ..one };
+        assert_eq!(leases.acquire("key", duplicate, TTL).await.unwrap(), Acquired::Duplicate);
         let another = leases.acquire("key", holder(), TTL).await.unwrap();
         assert!(matches!(another, Acquired::Held { .. }), "{another:?}");
         assert!(leases.renew("key", one, TTL).await.unwrap(), "a call under way goes on");

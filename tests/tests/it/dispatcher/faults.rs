@@ -1,7 +1,8 @@
 //! What fails holds up what needs it, and nothing else.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -9,7 +10,7 @@ use fleetline_shared::domain::{Envelope, NewJob, PortError};
 use fleetline_shared::embedded::{MemoryBroker, MemoryQuotas, SqliteLedger};
 use fleetline_shared::ports::{
     Admission, Ask, Broker, CallEnd, Deliveries, Depth, DispatchAsk, DispatchLedger, Message, Quotas,
-    Reservation, Scope, SlotTime, Swept, Turn, UpstreamReport,
+    Reservation, Scope, SlotTime, Swept, Turn, Unpublished, UpstreamReport, Validity,
 };
 use fleetline_tests::conformance::Pace;
 use fleetline_tests::conformance::ledger::Subject;
@@ -53,7 +54,7 @@ struct Shy(MemoryBroker, Arc<Switch>);
 
 #[async_trait]
 impl Broker for Shy {
-    async fn publish(&self, messages: Vec<Message>) -> Vec<Result<(), PortError>> {
+    async fn publish(&self, messages: Vec<Message>) -> Vec<Result<(), Unpublished>> {
         self.0.publish(messages).await
     }
 
@@ -74,6 +75,45 @@ impl Broker for Shy {
 
     async fn line_moved(&self) {
         self.0.line_moved().await;
+    }
+}
+
+/// A broker that confirms nothing: it refuses some messages, and of the others nobody knows whether it has them.
+/// It keeps all envelopes that came.
+struct Vague {
+    broker: MemoryBroker,
+    refused: Mutex<Vec<Envelope>>,
+    uncertain: Mutex<Vec<Envelope>>,
+}
+
+#[async_trait]
+impl Broker for Vague {
+    async fn publish(&self, messages: Vec<Message>) -> Vec<Result<(), Unpublished>> {
+        let answer = |message: Message| {
+            let envelope = Envelope::decode(&message.body).unwrap();
+            let may_be_there = envelope.upstream.is_none();
+            let kept = if may_be_there { &self.uncertain } else { &self.refused };
+            kept.lock().unwrap().push(envelope);
+            let error = PortError::Unavailable { port: "test", message: "no confirm".into() };
+            Err(Unpublished { error, may_be_there })
+        };
+        messages.into_iter().map(answer).collect()
+    }
+
+    async fn consume(&self, line: &str, prefetch: usize) -> Result<Box<dyn Deliveries>, PortError> {
+        self.broker.consume(line, prefetch).await
+    }
+
+    async fn depth(&self, line: &str) -> Result<Depth, PortError> {
+        self.broker.depth(line).await
+    }
+
+    async fn consumers(&self, line: &str) -> Result<usize, PortError> {
+        self.broker.consumers(line).await
+    }
+
+    async fn line_moved(&self) {
+        self.broker.line_moved().await;
     }
 }
 
@@ -173,6 +213,32 @@ async fn only_the_failing_line_waits(rig: Rig, trouble: &Switch) {
     trouble.up();
     take(&broker, FAILING, JOBS).await;
     running.stop().await;
+}
+
+/// A worker may be at it, and what it pays for must count.
+#[tokio::test]
+async fn only_what_is_surely_not_on_its_line_goes_back() {
+    let rig = Rig::new();
+    let ledger: Subject = Arc::new(rig.sqlite.clone());
+    let run = open(&ledger, TENANT).await;
+    let jobs = (1..=10).map(|seq| {
+        let upstream = (seq % 2 == 0).then(|| UPSTREAM.to_owned());
+        NewJob { upstream, ..job(seq, &format!("key-{seq}")) }
+    });
+    add(&ledger, run, jobs.collect()).await;
+    let (broker, refused, uncertain) = (MemoryBroker::new(), Mutex::default(), Mutex::default());
+    let broker = Arc::new(Vague { broker, refused, uncertain });
+    let came = || broker.refused.lock().unwrap().len() + broker.uncertain.lock().unwrap().len();
+    let running = Rig { broker: broker.clone(), ..rig }.start(&[KIND]);
+    Pace::REAL.becomes(true, async || came() >= 10).await;
+    let _folder = running.stop().await;
+    let standing = async |envelopes: &Mutex<Vec<Envelope>>| {
+        let dispatches: BTreeSet<_> =
+            envelopes.lock().unwrap().iter().map(|envelope| (envelope.job_id, envelope.fence)).collect();
+        ledger.validity(dispatches.into_iter().collect(), Duration::MAX).await.unwrap()
+    };
+    assert_eq!(standing(&broker.uncertain).await, [Validity::Current; 5]);
+    assert_eq!(standing(&broker.refused).await, [Validity::Stale; 5]);
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use fleetline_shared::domain::PortError;
-use fleetline_shared::ports::Broker;
+use fleetline_shared::ports::{Broker, Unpublished};
 use fleetline_shared::rabbitmq::Outgoing;
 use fleetline_shared::rabbitmq::topology::{EVENTS_EXCHANGE, JOBS_EXCHANGE};
 use uuid::Uuid;
@@ -91,6 +91,9 @@ async fn without_a_broker_a_publish_ends_in_time() {
     let broker = Arc::new(fleetline_shared::rabbitmq::RabbitBroker::new(&options).unwrap());
     let limit = std::time::Duration::from_secs(5);
     let answers = tokio::time::timeout(limit, broker.publish(vec![message("a", 1)])).await.expect("it ends");
-    let Err(error @ PortError::Unavailable { .. }) = &answers[0] else { panic!("{answers:?}") };
+    let Err(Unpublished { error: error @ PortError::Unavailable { .. }, may_be_there: false }) = &answers[0]
+    else {
+        panic!("{answers:?}")
+    };
     assert!(error.to_string().contains("127.0.0.1:1") && !error.to_string().contains("s3cret"), "{error}");
 }

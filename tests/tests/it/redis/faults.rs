@@ -19,7 +19,7 @@ use super::connect;
 const TTL: Duration = Duration::from_mins(1);
 
 fn holder() -> Holder {
-    Holder { job: JobId::new(), fence: 1, token: 1 }
+    Holder { job: JobId::new(), fence: 1, token: 1, nonce: 1 }
 }
 
 pub(super) fn ask(hold: Duration) -> Ask {
@@ -105,6 +105,32 @@ async fn leases_that_are_lost_are_taken_again() {
     assert!(leases.renew("key", holder_of_key, TTL).await.unwrap(), "the scripts are loaded again");
     let answer = leases.acquire("key", holder(), TTL).await.unwrap();
     assert!(matches!(answer, Acquired::Held { .. }), "{answer:?}");
+}
+
+/// The server gave it, and the connection broke before the answer came: the request is sent again.
+#[tokio::test]
+async fn a_lease_whose_answer_was_lost_is_its_takers() {
+    let url = &services::shared().redis;
+    let server = url.trim_start_matches("redis://").trim_end_matches('/');
+    let proxy = Proxy::start(server).await;
+    let way = format!("redis://{}/", proxy.address());
+    let [leases, direct] = [way.as_str(), url].map(|url| {
+        RedisLeases::new(
+            Redis::new(RedisOptions { prefix: "lost".into(), ..RedisOptions::new(url) }).unwrap(),
+        )
+    });
+    let (key, taker) = (JobId::new().to_string(), holder());
+    // The script is there, so that the next request is the one that takes.
+    assert!(!leases.release(&key, taker).await.unwrap());
+    proxy.set(Link::Through { to_server: Way::Pass, to_client: Way::Black });
+    let taking = async { leases.acquire(&key, taker, TTL).await.unwrap() };
+    let breaking = async {
+        Pace::REAL.becomes(true, async || direct.holder(&key).await.unwrap().is_some()).await;
+        proxy.reset();
+        proxy.set(Link::PASS);
+    };
+    let (answer, ()) = tokio::join!(taking, breaking);
+    assert_eq!(answer, Acquired::Yes);
 }
 
 /// Its slot has passed: whoever gives it back finds the one place free, and asks for a slot so far ahead that

@@ -52,7 +52,7 @@ async fn leases() {
         rate("lease taken and given up", callers, move || {
             let leases = Arc::clone(&leases);
             async move {
-                let holder = Holder { job: JobId::new(), fence: 1, token: 1 };
+                let holder = Holder { job: JobId::new(), fence: 1, token: 1, nonce: 1 };
                 let key = holder.job.to_string();
                 let minute = Duration::from_mins(1);
                 assert_eq!(leases.acquire(&key, holder, minute).await.unwrap(), Acquired::Yes);
