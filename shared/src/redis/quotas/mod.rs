@@ -62,6 +62,9 @@ pub struct QuotaOptions {
     /// For so long the end of a call may wait for other requests to go with, if nobody waits for it:
     /// the call went well, and the upstream has no limit of calls at the same time.
     pub patience: Duration,
+    /// How often the states of all upstreams that the process has limits for or asked about are begun and
+    /// registered anew, should Redis have lost them.
+    pub reminder: Duration,
 }
 
 impl Default for QuotaOptions {
@@ -70,6 +73,7 @@ impl Default for QuotaOptions {
             pacing: Pacing::default(),
             longest_hold: Duration::from_secs(1),
             patience: Duration::from_millis(200),
+            reminder: Duration::from_secs(10),
         }
     }
 }
