@@ -24,6 +24,7 @@ use crate::gate::{Gate, Pass, Permission, Settling, Told};
 use crate::job::{Ended, Job, too_late};
 use crate::keeper::{Keeper, Loss, release};
 use crate::recorder::Recorder;
+use crate::trouble::Trouble;
 use crate::while_open::Barred;
 
 /// A lease or quota service that does not answer is asked again after this time.
@@ -43,6 +44,8 @@ pub(crate) struct Attempts {
     pub(crate) spare_leases: Arc<Keeper>,
     /// Quotas of the upstreams.
     pub(crate) quotas: Arc<dyn Quotas>,
+    /// Whether they give no answer.
+    pub(crate) trouble: Trouble,
     /// What is settled about their calls, by upstream.
     pub(crate) terms: BTreeMap<String, Terms>,
     /// The longest sleep for a quota slot while the delivery is held.
@@ -141,7 +144,12 @@ impl Attempts {
             hold: self.hold,
             slot_ttl: limit + self.hold,
         };
-        let pass = match Pass::get(&self.quotas, permission, hand).await {
+        let answer = Pass::get(&self.quotas, permission, hand).await;
+        // Who calls nobody asks nobody, and a refusal may be without Redis.
+        if envelope.upstream.is_some() && !matches!(answer, Ok(Gate::Closed { .. })) {
+            self.trouble.hear(&answer);
+        }
+        let pass = match answer {
             Ok(Gate::Open(pass)) => pass,
             Ok(Gate::Closed { wait, lack: Lack::Breaker, why }) => {
                 let upstream = envelope.upstream.as_deref().unwrap_or_default();

@@ -19,6 +19,7 @@ mod keeper;
 pub mod kinds;
 mod recorder;
 mod terms;
+mod trouble;
 pub mod upstream;
 mod while_open;
 pub mod worker;

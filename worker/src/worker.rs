@@ -20,6 +20,7 @@ use crate::inbox::Inbox;
 use crate::intake::{Intake, Tasks};
 use crate::keeper::Keeper;
 use crate::recorder::Recorder;
+use crate::trouble::Trouble;
 
 /// Limits of a worker.
 #[derive(Clone, Copy, Debug)]
@@ -110,6 +111,7 @@ impl Worker {
             leases: keeper(&self.leases),
             spare_leases: keeper(&self.spare_leases),
             quotas: Arc::new(GuessedQuotas::new(Arc::clone(&self.quotas))),
+            trouble: Trouble::with("quotas"),
             terms: self.terms.clone(),
             hold: options.hold,
             renew_after: options.renew_after,
