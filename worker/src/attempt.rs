@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fleetline_shared::domain::{CallContext, DynKind, Envelope, FailureClass, Outcome, PortError, Registry};
+use fleetline_shared::domain::{
+    CallContext, DynKind, Envelope, FailureClass, JobError, Outcome, PortError, Registry,
+};
 use fleetline_shared::kill_point;
 use fleetline_shared::ports::{Lack, Quotas, Validity};
 use serde_json::value::RawValue;
@@ -17,12 +19,13 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::Terms;
-use crate::call::{call, not_now};
+use crate::call::{Called, call, not_now};
 use crate::committer::Committer;
 use crate::flow::Hand;
 use crate::gate::{Gate, Pass, Permission, Settling, Told};
 use crate::job::{Ended, Job, too_late};
 use crate::keeper::{Keeper, Loss, release};
+use crate::others::Others;
 use crate::recorder::Recorder;
 use crate::trouble::Trouble;
 use crate::while_open::Barred;
@@ -42,6 +45,8 @@ pub(crate) struct Attempts {
     pub(crate) leases: Arc<Keeper>,
     /// Those of jobs that go on while the fleet's are out of reach.
     pub(crate) spare_leases: Arc<Keeper>,
+    /// Who may do what this worker is not set up for, if there is anybody.
+    pub(crate) others: Option<Others>,
     /// Quotas of the upstreams.
     pub(crate) quotas: Arc<dyn Quotas>,
     /// Whether they give no answer.
@@ -176,7 +181,12 @@ impl Attempts {
             let told = Told { verdict, took: begun.elapsed(), feedback: called.feedback(context) };
             *settling = pass.settle(context.usage(), told);
         }
-        called.outcome()
+        match (called, &self.others) {
+            (Called::Error(JobError::NotHere(why)), Some(others)) => {
+                others.take_over(&why, envelope.deadline())
+            }
+            (called, _) => called.outcome(),
+        }
     }
 
     /// Has an outcome recorded.

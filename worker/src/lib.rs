@@ -17,6 +17,7 @@ mod intake;
 mod job;
 mod keeper;
 pub mod kinds;
+mod others;
 mod recorder;
 mod terms;
 mod trouble;

@@ -19,6 +19,7 @@ use crate::guesses::GuessedQuotas;
 use crate::inbox::Inbox;
 use crate::intake::{Intake, Tasks};
 use crate::keeper::Keeper;
+use crate::others::Others;
 use crate::recorder::Recorder;
 use crate::trouble::Trouble;
 
@@ -38,6 +39,8 @@ pub struct WorkerOptions {
     pub hold: Duration,
     /// How long a failing ledger is tried again before the worker stops.
     pub patience: Duration,
+    /// No other worker takes jobs of the same ledger: what this one is not set up for, nobody is.
+    pub alone: bool,
 }
 
 /// Why a worker stopped before it was asked to.
@@ -110,6 +113,7 @@ impl Worker {
             committer,
             leases: keeper(&self.leases),
             spare_leases: keeper(&self.spare_leases),
+            others: (!options.alone).then(Others::default),
             quotas: Arc::new(GuessedQuotas::new(Arc::clone(&self.quotas))),
             trouble: Trouble::with("quotas"),
             terms: self.terms.clone(),

@@ -81,6 +81,7 @@ async fn jobs_that_need_no_server_do_not_wait_behind_those_that_do() {
             renew_after: Duration::from_mins(1),
             hold: Duration::from_secs(1),
             patience: Duration::from_secs(5),
+            alone: true,
         },
     };
     let working = worker.run(CancellationToken::new(), CancellationToken::new());
