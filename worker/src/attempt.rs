@@ -203,3 +203,6 @@ impl Attempts {
         release(jobs.into_iter().filter_map(|job| job.lease).collect()).await;
     }
 }
+
+#[cfg(test)]
+mod tests;

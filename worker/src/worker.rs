@@ -103,7 +103,7 @@ impl Worker {
         ended.map_err(WorkerError::Ledger)
     }
 
-    fn attempts(&self, stop: CancellationToken, failed: mpsc::Sender<PortError>) -> Attempts {
+    pub(crate) fn attempts(&self, stop: CancellationToken, failed: mpsc::Sender<PortError>) -> Attempts {
         let Self { options, .. } = self;
         let committer = Committer::new(Arc::clone(&self.ledger), options.patience, stop.clone());
         let keeper = |leases| Keeper::start(Arc::clone(leases), options.lease_ttl);
