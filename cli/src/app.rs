@@ -122,7 +122,7 @@ impl App {
         &self.process_name
     }
 
-    /// Limits of a worker.
+    /// Limits of a worker that is the only one.
     pub fn worker_options(&self) -> WorkerOptions {
         let config = self.config();
         WorkerOptions {
@@ -132,6 +132,7 @@ impl App {
             renew_after: config.dispatch.stale_after.saturating_sub(config.jobs.timeout) / 10,
             hold: config.upstreams.values().map(|upstream| upstream.hold).max().unwrap_or_default(),
             patience: config.worker.ledger_patience,
+            alone: true,
         }
     }
 

@@ -178,6 +178,11 @@ fn quotas_to_look_at(redis: &Redis) -> Arc<dyn Quotas> {
     Arc::new(RedisQuotas::new(redis.clone(), BTreeMap::new()))
 }
 
+/// The limits that processes gave, and that are in force.
+pub async fn limits_in_force(redis: &Redis) -> Result<BTreeMap<String, QuotaLimits>, CliError> {
+    Ok(RedisQuotas::new(redis.clone(), BTreeMap::new()).given_limits().await?)
+}
+
 /// The upstreams' limits, as configured here.
 pub fn limits(app: &App) -> BTreeMap<String, QuotaLimits> {
     let upstreams = app.config().upstreams.iter();

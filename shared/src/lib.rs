@@ -9,6 +9,7 @@
 //! - [`redis`]: adapters for a fleet: leases and quotas on a Redis server.
 //! - [`share`]: what a process does with quotas and leases while Redis is out of reach.
 //! - [`tls`]: whom connections trust, and why one was refused.
+//! - [`failing`]: what is tried again and again, and told of when that changes.
 //! - [`batcher`]: requests that gather while one call is in flight.
 //!
 //! `domain` and `rules` import no adapter.
@@ -17,6 +18,7 @@ pub mod batcher;
 mod closings;
 pub mod domain;
 pub mod embedded;
+pub mod failing;
 pub mod kill_point;
 pub mod metrics;
 pub mod ports;

@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fleetline_shared::domain::{CallContext, DynKind, Envelope, FailureClass, Outcome, PortError, Registry};
+use fleetline_shared::domain::{
+    CallContext, DynKind, Envelope, FailureClass, JobError, Outcome, PortError, Registry,
+};
 use fleetline_shared::kill_point;
 use fleetline_shared::ports::{Lack, Quotas, Validity};
 use serde_json::value::RawValue;
@@ -17,13 +19,15 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::Terms;
-use crate::call::{call, not_now};
+use crate::call::{Called, call, not_now};
 use crate::committer::Committer;
 use crate::flow::Hand;
 use crate::gate::{Gate, Pass, Permission, Settling, Told};
 use crate::job::{Ended, Job, over};
 use crate::keeper::{Keeper, Loss, release};
+use crate::others::Others;
 use crate::recorder::Recorder;
+use crate::trouble::Trouble;
 use crate::while_open::Barred;
 
 /// A lease or quota service that does not answer is asked again after this time.
@@ -41,8 +45,12 @@ pub(crate) struct Attempts {
     pub(crate) leases: Arc<Keeper>,
     /// Those of jobs that go on while the fleet's are out of reach.
     pub(crate) spare_leases: Arc<Keeper>,
+    /// Who may do what this worker is not set up for, if there is anybody.
+    pub(crate) others: Option<Others>,
     /// Quotas of the upstreams.
     pub(crate) quotas: Arc<dyn Quotas>,
+    /// Whether they give no answer.
+    pub(crate) trouble: Trouble,
     /// What is settled about their calls, by upstream.
     pub(crate) terms: BTreeMap<String, Terms>,
     /// The longest sleep for a quota slot while the delivery is held.
@@ -133,7 +141,12 @@ impl Attempts {
             hold: self.hold,
             slot_ttl: limit + self.hold,
         };
-        let pass = match Pass::get(&self.quotas, permission, hand).await {
+        let answer = Pass::get(&self.quotas, permission, hand).await;
+        // Who calls nobody asks nobody, and a refusal may be without Redis.
+        if envelope.upstream.is_some() && !matches!(answer, Ok(Gate::Closed { .. })) {
+            self.trouble.hear(&answer);
+        }
+        let pass = match answer {
             Ok(Gate::Open(pass)) => pass,
             Ok(Gate::Closed { wait, lack: Lack::Breaker, why }) => {
                 let upstream = envelope.upstream.as_deref().unwrap_or_default();
@@ -160,7 +173,12 @@ impl Attempts {
             let told = Told { verdict, took: begun.elapsed(), feedback: called.feedback(context) };
             *settling = pass.settle(context.usage(), told);
         }
-        called.outcome()
+        match (called, &self.others) {
+            (Called::Error(JobError::NotHere(why)), Some(others)) => {
+                others.take_over(&why, envelope.deadline())
+            }
+            (called, _) => called.outcome(),
+        }
     }
 
     /// Has an outcome recorded.
@@ -177,3 +195,6 @@ impl Attempts {
         release(jobs.into_iter().filter_map(|job| job.lease).collect()).await;
     }
 }
+
+#[cfg(test)]
+mod tests;

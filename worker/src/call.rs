@@ -41,13 +41,16 @@ impl Called {
             Self::Done(_) | Self::Error(JobError::Permanent(_)) => Verdict::Healthy,
             Self::TimedOut(_) | Self::Error(JobError::Retryable(_)) => Verdict::Failing,
             Self::Error(JobError::RateLimited { .. }) => Verdict::RateLimited,
-            Self::Panicked(_) | Self::Error(JobError::Snooze { .. }) => Verdict::Unknown,
+            Self::Panicked(_) | Self::Error(JobError::Snooze { .. } | JobError::NotHere(_)) => {
+                Verdict::Unknown
+            }
         }
     }
 
-    /// Whether no call was made, because it is not the time for one.
+    /// Whether no call was made, because it is not the time for one, or not the process.
     pub(crate) fn is_put_off(&self, context: &CallContext) -> bool {
-        context.usage().calls == 0 && matches!(self, Self::Error(JobError::Snooze { .. }))
+        context.usage().calls == 0
+            && matches!(self, Self::Error(JobError::Snooze { .. } | JobError::NotHere(_)))
     }
 
     /// What the handler heard of its upstream's quota; the wait it named itself counts first.
@@ -61,6 +64,7 @@ impl Called {
         }
     }
 
+    /// What it means for a job that no other worker can have.
     pub(crate) fn outcome(self) -> Outcome {
         let failed = |class, error| Outcome::Failed { class, error };
         match self {
@@ -74,6 +78,10 @@ impl Called {
             Self::Error(JobError::Retryable(error)) => failed(FailureClass::Retryable, error),
             Self::Error(JobError::Permanent(error)) => failed(FailureClass::Permanent, error),
             Self::Error(JobError::Snooze { delay, why }) => not_now(delay, &why),
+            Self::Error(JobError::NotHere(why)) => {
+                let error = format!("{why}; then redrive the job, or submit the input again");
+                failed(FailureClass::Permanent, error)
+            }
             Self::Error(JobError::RateLimited { retry_after, message }) => {
                 not_now(pause_after(retry_after), &message)
             }
@@ -116,6 +124,7 @@ mod tests {
             (Called::TimedOut(Duration::ZERO), Verdict::Failing),
             (Called::Error(limited()), Verdict::RateLimited),
             (Called::Error(snooze()), Verdict::Unknown),
+            (Called::Error(JobError::NotHere("n".into())), Verdict::Unknown),
             (Called::Panicked("p".into()), Verdict::Unknown),
         ] {
             assert_eq!(called.verdict(&context(1)), verdict);
@@ -129,6 +138,7 @@ mod tests {
         let refused = Called::Error(JobError::Permanent("p".into()));
         assert!(snooze().is_put_off(&context(0)));
         assert!(!snooze().is_put_off(&context(1)), "the call was made");
+        assert!(Called::Error(JobError::NotHere("n".into())).is_put_off(&context(0)));
         assert!(
             !refused.is_put_off(&context(0)),
             "a handler that tells nothing of its calls may have made one"

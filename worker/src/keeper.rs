@@ -12,6 +12,8 @@ use futures_util::future::join_all;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
+use crate::trouble::Trouble;
+
 /// A lease is renewed after this share of its life, as soon as it is looked at.
 const RENEWAL: u32 = 3;
 /// How often leases are looked at in a life.
@@ -24,6 +26,7 @@ pub(crate) struct Keeper {
     leases: Arc<dyn Leases>,
     ttl: Duration,
     held: Mutex<Numbered>,
+    trouble: Trouble,
 }
 
 #[derive(Default)]
@@ -73,7 +76,7 @@ pub(crate) enum Loss {
 impl Keeper {
     /// Leases that live so long without renewal. Must be called in a tokio runtime.
     pub(crate) fn start(leases: Arc<dyn Leases>, ttl: Duration) -> Arc<Self> {
-        let keeper = Arc::new(Self { leases, ttl, held: Mutex::default() });
+        let keeper = Arc::new(Self { leases, ttl, held: Mutex::default(), trouble: Trouble::with("leases") });
         tokio::spawn(keep(Arc::downgrade(&keeper), ttl / LOOKS));
         keeper
     }
@@ -86,7 +89,9 @@ impl Keeper {
     /// Takes those of these leases that are free. The answers are in their order.
     pub(crate) async fn take(self: &Arc<Self>, wanted: Vec<Hold>) -> Result<Vec<Taken>, PortError> {
         let asked = Instant::now();
-        let answers = self.leases.acquire_all(&wanted, self.ttl).await?;
+        let answers = self.leases.acquire_all(&wanted, self.ttl).await;
+        self.trouble.hear(&answers);
+        let answers = answers?;
         let mut held = self.held();
         let taken = |(hold, answer): (Hold, Acquired)| match answer {
             Acquired::Yes => Taken::Yes(self.keep(&mut held, hold, asked)),
@@ -118,7 +123,9 @@ impl Keeper {
     async fn renew_group(&self, group: &[Arc<Tenure>]) {
         let holds: Vec<Hold> = group.iter().map(|tenure| tenure.hold.clone()).collect();
         let asked = Instant::now();
-        match self.leases.renew_all(&holds, self.ttl).await {
+        let answers = self.leases.renew_all(&holds, self.ttl).await;
+        self.trouble.hear(&answers);
+        match answers {
             Ok(answers) => {
                 for (tenure, is_ours) in group.iter().zip(answers) {
                     if is_ours {
@@ -129,7 +136,6 @@ impl Keeper {
                 }
             }
             Err(error) => {
-                tracing::warn!(%error, leases = group.len(), "leases could not be renewed");
                 let now = Instant::now();
                 for tenure in group.iter().filter(|tenure| now >= tenure.renewed() + self.ttl) {
                     tenure.lose(Loss::OutOfReach(error.clone()));
@@ -200,13 +206,73 @@ pub(crate) async fn release(mut leases: Vec<HeldLease>) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use async_trait::async_trait;
     use fleetline_shared::domain::JobId;
     use fleetline_shared::embedded::MemoryLeases;
-    use fleetline_shared::ports::Holder;
+    use fleetline_shared::ports::{Held, Holder};
 
     use super::*;
+    use crate::trouble::log::Log;
 
     const TTL: Duration = Duration::from_secs(1);
+
+    /// A server that is away at times.
+    #[derive(Default)]
+    struct Fickle {
+        leases: MemoryLeases,
+        is_away: AtomicBool,
+    }
+
+    impl Fickle {
+        fn answer(&self) -> Result<&MemoryLeases, PortError> {
+            let away = PortError::Unavailable { port: "leases", message: "away".into() };
+            if self.is_away.load(Ordering::Relaxed) { Err(away) } else { Ok(&self.leases) }
+        }
+    }
+
+    #[async_trait]
+    impl Leases for Fickle {
+        async fn acquire_all(&self, wanted: &[Hold], ttl: Duration) -> Result<Vec<Acquired>, PortError> {
+            self.answer()?.acquire_all(wanted, ttl).await
+        }
+
+        async fn renew_all(&self, held: &[Hold], ttl: Duration) -> Result<Vec<bool>, PortError> {
+            self.answer()?.renew_all(held, ttl).await
+        }
+
+        async fn release_all(&self, held: &[Hold]) -> Result<Vec<bool>, PortError> {
+            self.answer()?.release_all(held).await
+        }
+
+        async fn holder(&self, key: &str) -> Result<Option<Held>, PortError> {
+            self.answer()?.holder(key).await
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn leases_that_are_away_are_told_once_and_once_that_they_are_back() {
+        let (log, _logging) = Log::start();
+        let leases = Arc::new(Fickle::default());
+        let keeper = Keeper::start(leases.clone(), TTL);
+        let held = take_one(&keeper, hold()).await;
+        for outage in 1..=2 {
+            leases.is_away.store(true, Ordering::Relaxed);
+            for _ in 0..100 {
+                sleep(TTL / 10).await;
+                assert!(keeper.take(vec![hold()]).await.is_err());
+            }
+            assert_eq!(log.count("WARN"), outage, "{}", log.text());
+            leases.is_away.store(false, Ordering::Relaxed);
+            for _ in 0..100 {
+                sleep(TTL / 10).await;
+                drop(take_one(&keeper, hold()).await);
+            }
+            assert_eq!((log.count("WARN"), log.count("INFO")), (outage, outage), "{}", log.text());
+        }
+        drop(held);
+    }
 
     fn hold() -> Hold {
         Hold { key: "key".into(), holder: Holder { job: JobId::new(), fence: 1, token: 0, nonce: 0 } }

@@ -19,7 +19,9 @@ use crate::guesses::GuessedQuotas;
 use crate::inbox::Inbox;
 use crate::intake::{Intake, Tasks};
 use crate::keeper::Keeper;
+use crate::others::Others;
 use crate::recorder::Recorder;
+use crate::trouble::Trouble;
 
 /// Limits of a worker.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +39,8 @@ pub struct WorkerOptions {
     pub hold: Duration,
     /// How long a failing ledger is tried again before the worker stops.
     pub patience: Duration,
+    /// No other worker takes jobs of the same ledger: what this one is not set up for, nobody is.
+    pub alone: bool,
 }
 
 /// Why a worker stopped before it was asked to.
@@ -99,7 +103,7 @@ impl Worker {
         ended.map_err(WorkerError::Ledger)
     }
 
-    fn attempts(&self, stop: CancellationToken, failed: mpsc::Sender<PortError>) -> Attempts {
+    pub(crate) fn attempts(&self, stop: CancellationToken, failed: mpsc::Sender<PortError>) -> Attempts {
         let Self { options, .. } = self;
         let committer = Committer::new(Arc::clone(&self.ledger), options.patience, stop.clone());
         let keeper = |leases| Keeper::start(Arc::clone(leases), options.lease_ttl);
@@ -109,7 +113,9 @@ impl Worker {
             committer,
             leases: keeper(&self.leases),
             spare_leases: keeper(&self.spare_leases),
+            others: (!options.alone).then(Others::default),
             quotas: Arc::new(GuessedQuotas::new(Arc::clone(&self.quotas))),
+            trouble: Trouble::with("quotas"),
             terms: self.terms.clone(),
             hold: options.hold,
             renew_after: options.renew_after,

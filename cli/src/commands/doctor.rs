@@ -1,5 +1,7 @@
 //! `fleetline doctor`: is the fleet as it should be, and if not, what to do.
 
+mod limits;
+
 use std::io;
 
 use fleetline_shared::domain::{Finding, PortError};
@@ -68,7 +70,14 @@ async fn rabbitmq(app: &App) -> Examined {
 }
 
 async fn redis(app: &App) -> Examined {
-    let (version, findings) = fleet::redis(app)?.examine().await?;
+    let redis = fleet::redis(app)?;
+    let (version, mut findings) = redis.examine().await?;
+    match fleet::limits_in_force(&redis).await {
+        Ok(in_force) => findings.extend(limits::differences(&fleet::limits(app), &in_force)),
+        // A server that is not fit for quotas has been told of.
+        Err(error) if findings.is_empty() => findings.push(of(&error)),
+        Err(_) => {}
+    }
     Ok((format!("Redis {version}"), findings))
 }
 
@@ -81,14 +90,16 @@ fn settings(app: &App) -> (String, Vec<Finding>) {
     let has_no_quota = |(_, upstream): &(&String, &Upstream)| {
         let limits = upstream.limits();
         let Rates { requests, input_tokens, output_tokens, tokens, .. } = limits.rates();
-        !limits.discover && [requests, input_tokens, output_tokens, tokens].iter().all(Option::is_none)
+        !limits.discover
+            && !limits.lifted
+            && [requests, input_tokens, output_tokens, tokens].iter().all(Option::is_none)
     };
     let without = config.upstreams.iter().filter(is_used).filter(has_no_quota);
     let findings = without.map(|(name, _)| {
         Finding::new(
             format!("upstreams.{name}"),
-            "it has no quota: the fleet calls as fast as its workers can",
-            "set requests and tokens to what the provider allows",
+            "it has no quota here: unless other processes have one, the fleet calls as fast as its workers can",
+            "set requests and tokens to what the provider allows, or quota = \"unlimited\"",
         )
     });
     let kinds: Vec<_> = app.registry().names().collect();

@@ -36,7 +36,7 @@ pub(super) async fn work(app: &App, args: WorkArgs) -> Result<(), CliError> {
         spare_leases: on_redis.spare_leases,
         quotas: watched.quotas(on_redis.quotas),
         terms: app.terms(),
-        options: WorkerOptions { patience: PATIENCE, ..app.worker_options() },
+        options: WorkerOptions { patience: PATIENCE, alone: false, ..app.worker_options() },
     };
     app.say(&format!(
         "working on {kinds}, {} at the same time, as {}",

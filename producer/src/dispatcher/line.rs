@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use fleetline_shared::domain::PortError;
+use fleetline_shared::failing::Failing;
 use fleetline_shared::ports::Broker;
 use tokio::time::Instant;
 
 use super::BATCH;
-use super::failing::Failing;
 use super::window::Window;
 
 /// One line, as this dispatcher knows it.

@@ -3,7 +3,6 @@
 //! The ledger holds the backlog. A line holds only what its workers will take soon, so that a new
 //! run gets its share at once and a broker never has to keep a million messages.
 
-mod failing;
 mod line;
 mod pace;
 mod publishing;
@@ -14,13 +13,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fleetline_shared::domain::{Envelope, PortError, Weights};
+use fleetline_shared::failing::Failing;
 use fleetline_shared::kill_point;
 use fleetline_shared::ports::{Broker, DispatchAsk, DispatchLedger, FinishLedger, Quotas, Scope};
 use futures_util::future::join_all;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use failing::Failing;
 use line::Line;
 use pace::{Allowed, Pace};
 use publishing::Publishing;

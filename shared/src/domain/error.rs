@@ -29,6 +29,10 @@ pub enum JobError {
         /// Why, for people.
         why: String,
     },
+    /// This process is not set up for it, and another one may be. Costs no attempt where there are others;
+    /// where there are none, it will never work. Says what to set up.
+    #[error("{0}")]
+    NotHere(String),
 }
 
 /// What an adapter answers when it could not do its part.

@@ -46,9 +46,17 @@ pub struct Limits {
     pub discover: bool,
     /// Finds how many calls at the same time are good, at most `concurrency`; `None`: that many.
     pub adaptive: Option<AdaptiveOptions>,
+    /// That there is no limit is meant, and lifts those that others gave.
+    pub lifted: bool,
 }
 
 impl Limits {
+    /// Whether others are left to say what the limits are: none is given, and none is lifted. A breaker
+    /// is no limit.
+    pub fn are_open(&self) -> bool {
+        Self { breaker: None, ..self.clone() } == Self::default()
+    }
+
     /// What is limited per window.
     pub fn rates(&self) -> Rates {
         let Self { requests, input_tokens, output_tokens, tokens, budget, .. } = *self;

@@ -1,6 +1,7 @@
 //! One confirm channel and the one task that publishes on it. Channels are never shared between
 //! tasks: lapin would report confirms to the wrong publishes.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use lapin::Channel;
 use lapin::options::ConfirmSelectOptions;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::error::{answered, unavailable};
 use super::flight::Flight;
@@ -93,6 +94,41 @@ impl Group {
     }
 }
 
+/// Requests whose messages are not sent: each is answered at its deadline, when its caller tries again, or
+/// when the lane sends again.
+#[derive(Default)]
+struct Refused(VecDeque<(Instant, usize, oneshot::Sender<Vec<Published>>)>);
+
+impl Refused {
+    /// Takes requests, and drops their messages. Ends when nobody can send any more.
+    async fn take_all(&mut self, queue: &mut mpsc::UnboundedReceiver<Request>, link: &Link) {
+        loop {
+            let next = self.0.front().map(|(deadline, ..)| *deadline);
+            tokio::select! {
+                request = queue.recv() => {
+                    let Some(Request { messages, deadline, answer }) = request else { return };
+                    self.0.push_back((deadline, messages.len(), answer));
+                }
+                () = sleep_until(next.unwrap_or_else(Instant::now)), if next.is_some() => {
+                    self.answer_first(&link.trouble());
+                }
+            }
+        }
+    }
+
+    fn answer_first(&mut self, why: &str) {
+        if let Some((_, count, answer)) = self.0.pop_front() {
+            let _ = answer.send(vec![Err(NotPublished::Wrong(unavailable(why))); count]);
+        }
+    }
+
+    fn answer_all(&mut self, why: &str) {
+        while !self.0.is_empty() {
+            self.answer_first(why);
+        }
+    }
+}
+
 struct Worker {
     link: Arc<Link>,
     window: usize,
@@ -139,11 +175,17 @@ impl Worker {
         }
         group.answer(flight.answers(&self.link.trouble()));
         // Under an alarm nothing is sent. Another connection would help nothing: each would leave
-        // messages behind that land later. So the lane waits, and what comes meanwhile times out.
+        // messages behind that land later. So the lane waits, and refuses what comes meanwhile.
         if live.connection.status().blocked() {
-            tokio::select! {
-                () = flight.landed() => return,
-                () = self.link.is_over(live) => {}
+            let mut refused = Refused::default();
+            let has_landed = tokio::select! {
+                () = flight.landed() => true,
+                () = self.link.is_over(live) => false,
+                () = refused.take_all(&mut self.queue, &self.link) => false,
+            };
+            refused.answer_all(&self.link.trouble());
+            if has_landed {
+                return;
             }
         }
         self.link.condemn(live);

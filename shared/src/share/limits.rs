@@ -51,6 +51,7 @@ pub fn share_of(limits: &Limits, replicas: u32) -> Result<Limits, Indivisible> {
             let of = |places: u32| (places / replicas).max(1);
             AdaptiveOptions { min: of(min), max: of(max) }
         }),
+        lifted: limits.lifted,
     })
 }
 

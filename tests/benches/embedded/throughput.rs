@@ -110,6 +110,7 @@ fn options() -> EngineOptions {
             renew_after: Duration::from_mins(1),
             hold: Duration::from_secs(1),
             patience: Duration::from_secs(5),
+            alone: true,
         },
         window: 512,
         poll: Duration::from_secs(1),

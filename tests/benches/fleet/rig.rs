@@ -142,6 +142,7 @@ impl Rig {
                 renew_after: Duration::from_mins(1),
                 hold: Duration::from_secs(1),
                 patience: Duration::from_secs(30),
+                alone: false,
             },
         };
         let drain = CancellationToken::new();

@@ -129,7 +129,7 @@ async fn what_the_api_refuses_is_permanent() {
     assert_eq!(context.usage().calls, 1);
     let (unknown, context) =
         perform(&simulator.url, Vendor::Plain, &json!({ "upstream": "other", "path": "/" })).await;
-    assert!(matches!(&unknown, Err(JobError::Permanent(said)) if said.contains("`other`")), "{unknown:?}");
+    assert!(matches!(&unknown, Err(JobError::NotHere(said)) if said.contains("`other`")), "{unknown:?}");
     assert_eq!(context.usage().calls, 0);
 }
 

@@ -15,6 +15,7 @@ mod insight;
 mod json_calls;
 mod late_calls;
 mod line_waits;
+mod not_here;
 mod on_open;
 mod openai;
 mod pipelines;

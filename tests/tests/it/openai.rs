@@ -185,6 +185,7 @@ fn sort(error: &JobError) -> &'static str {
         JobError::RateLimited { retry_after: None, .. } => "limited",
         JobError::RateLimited { retry_after: Some(_), .. } => "limited with a wait",
         JobError::Snooze { .. } => "snooze",
+        JobError::NotHere(_) => "not here",
     }
 }
 
@@ -308,10 +309,7 @@ async fn a_job_for_another_model_does_not_call() {
     let mut args = log_args(&kinds);
     args.analyser.model = Some("m-2".into());
     let error = perform(&kinds, "log.analyze", &args, &context()).await.expect_err("another model");
-    assert!(
-        matches!(&error, JobError::Permanent(said) if said.contains("set the model to `m-2`")),
-        "{error}"
-    );
+    assert!(matches!(&error, JobError::NotHere(said) if said.contains("set the model to `m-2`")), "{error}");
     assert_eq!(stub.call_count(), 0);
 }
 

@@ -73,6 +73,7 @@ fn worker(
             renew_after: Duration::from_mins(1),
             hold: Duration::from_secs(1),
             patience: Duration::from_secs(5),
+            alone: true,
         },
     }
 }

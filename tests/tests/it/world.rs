@@ -57,6 +57,7 @@ impl World {
                 renew_after: RENEW_AFTER,
                 hold: Duration::from_secs(1),
                 patience: Duration::from_secs(5),
+                alone: true,
             },
             window: 16,
             poll: Duration::from_millis(100),

@@ -64,7 +64,7 @@ impl<Input, Output> Analysers<Input, Output> {
 
     /// Exactly the one that a job asks for: its dedup key promises that one's work.
     pub fn get(&self, wanted: &AnalyserRef) -> Result<&dyn Analyser<Input, Output>, JobError> {
-        self.find(wanted).ok_or_else(|| JobError::Permanent(self.not_configured(wanted)))
+        self.find(wanted).ok_or_else(|| JobError::NotHere(self.not_configured(wanted)))
     }
 
     /// See [`Analyser::estimate`], of the one that a job asks for. The error names those that are
@@ -105,16 +105,11 @@ impl<Input, Output> Analysers<Input, Output> {
         let here: Vec<String> = self.references().iter().map(show).collect();
         let same_name = self.choices.iter().find(|choice| choice.name() == wanted.name);
         let advice = match same_name {
-            None => {
-                format!("configure `{}` in this process (section [{0}]) and redrive the job", wanted.name)
+            None => format!("configure `{}` in this process (section [{0}])", wanted.name),
+            Some(other) if other.model() != wanted.model.as_deref() => {
+                format!("set the model to `{}` in this process", wanted.model.as_deref().unwrap_or("none"))
             }
-            Some(other) if other.model() != wanted.model.as_deref() => format!(
-                "set the model to `{}` in this process and redrive the job, or submit the input again",
-                wanted.model.as_deref().unwrap_or("none")
-            ),
-            Some(_) => {
-                "run the release that the job was submitted with, or submit the input again".to_owned()
-            }
+            Some(_) => "run the release that the job was submitted with".to_owned(),
         };
         format!("the job asks for analyser {}; this process has {}: {advice}", show(wanted), here.join(", "))
     }
@@ -171,7 +166,7 @@ mod tests {
         ] {
             match (analysers.get(&wanted), expected) {
                 (Ok(analyser), Ok(name)) => assert_eq!(analyser.name(), name),
-                (Err(JobError::Permanent(said)), Err(part)) => assert!(said.contains(part), "{said}"),
+                (Err(JobError::NotHere(said)), Err(part)) => assert!(said.contains(part), "{said}"),
                 (got, _) => panic!("{wanted:?}: {:?}", got.map(Analyser::name)),
             }
         }

@@ -119,7 +119,7 @@ impl Kind for HttpJson {
     type Output = Box<RawValue>;
 
     async fn perform(&self, args: HttpArgs, context: &CallContext) -> Result<Done<Box<RawValue>>, JobError> {
-        let api = self.api(&args.upstream).map_err(JobError::Permanent)?;
+        let api = self.api(&args.upstream).map_err(JobError::NotHere)?;
         let (url, mut headers) = args.checked(api).map_err(JobError::Permanent)?;
         if args.method.is_done_once() {
             let id = HeaderValue::from_str(&context.job_id.to_string());

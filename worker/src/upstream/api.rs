@@ -214,6 +214,7 @@ mod tests {
                 JobError::Permanent(message) => ("permanent", message),
                 JobError::RateLimited { message, .. } => ("limited", message),
                 JobError::Snooze { why, .. } => ("snooze", why),
+                JobError::NotHere(message) => ("not here", message),
             };
             assert_eq!(found, sort, "{status}");
             assert!(message.contains("because") && message.contains(&status.to_string()), "{message}");

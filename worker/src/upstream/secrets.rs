@@ -31,5 +31,6 @@ pub(super) fn reworded(error: JobError, change: impl FnOnce(String) -> String) -
             JobError::RateLimited { retry_after, message: change(message) }
         }
         JobError::Snooze { delay, why } => JobError::Snooze { delay, why: change(why) },
+        JobError::NotHere(message) => JobError::NotHere(change(message)),
     }
 }

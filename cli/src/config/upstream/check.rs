@@ -2,9 +2,10 @@
 
 use super::super::check::Found;
 use super::super::sections::Config;
+use fleetline_shared::ports::Limits;
 use fleetline_shared::share::{Indivisible, share_of};
 
-use super::{Fail, OnOpen, Upstream};
+use super::{Fail, OnOpen, Quota, Upstream};
 
 /// The upstream that `[openai]` is about.
 const OPENAI: &str = "openai";
@@ -15,6 +16,7 @@ pub(in super::super) fn upstreams(config: &Config, found: &mut Found) {
         money(config, name, upstream, found);
         failing(name, upstream, found);
         share(name, upstream, found);
+        unlimited(name, upstream, found);
         api(name, upstream, found);
     }
 }
@@ -78,6 +80,18 @@ fn share(name: &str, upstream: &Upstream, found: &mut Found) {
         Indivisible::TooSmall { .. } => key("replicas"),
     };
     found.when(true, [key("fail"), other], || format!("{problem}; use fail = \"closed\""));
+}
+
+fn unlimited(name: &str, upstream: &Upstream, found: &mut Found) {
+    let limits = Limits { lifted: false, ..upstream.limits() };
+    found.when(
+        upstream.quota == Quota::Unlimited && !limits.are_open(),
+        [format!("upstreams.{name}.quota")],
+        || {
+            "\"unlimited\" lifts all limits, and some are set: remove them, or use quota = \"configured\""
+                .to_owned()
+        },
+    );
 }
 
 fn failing(name: &str, upstream: &Upstream, found: &mut Found) {

@@ -111,6 +111,8 @@ pub enum Quota {
     Configured,
     /// The settings, and of what they leave open the upstream's answers.
     Discover,
+    /// Nobody: there are none, and those that other processes gave are lifted.
+    Unlimited,
 }
 
 /// What becomes of an upstream's jobs while its breaker is open.
@@ -155,6 +157,7 @@ impl Upstream {
             breaker: self.breaker.options(),
             discover: self.quota == Quota::Discover,
             adaptive: self.adaptive.options(),
+            lifted: self.quota == Quota::Unlimited,
         }
     }
 

@@ -54,6 +54,7 @@ fn all_limits() {
         breaker: Some(BreakerOptions::default()),
         discover: true,
         adaptive: Some(AdaptiveOptions { min: 2, max: 8 }),
+        lifted: false,
     };
     assert_eq!(upstream.limits(), expected);
     assert_eq!(upstream.prices["gpt-4o-mini"], Price { input: 150_000, output: 1_000_000 });
@@ -76,6 +77,21 @@ fn breakers() {
     let toml = "[upstreams.openai]\nbreaker = { failures = 'none', percent = 50, of_at_least = 10, within = '30s', \
                 for = '5s', for_at_most = '5m', jitter = 0 }";
     assert_eq!(of(toml), Some(expected));
+}
+
+#[test]
+fn only_limits_and_lifting_them_say_something() {
+    let limits = |toml: &str| Sources::new(toml).load().config.upstreams["openai"].limits();
+    for (toml, is_open) in [
+        ("", true),
+        ("[upstreams.openai.breaker]\nfailures = 9", true),
+        ("[upstreams.openai]\nquota = 'unlimited'", false),
+        ("[upstreams.openai]\nquota = 'discover'", false),
+        ("[upstreams.openai]\nconcurrency = 2", false),
+        ("[upstreams.openai.per_tenant]\nrequests = '1/s'", false),
+    ] {
+        assert_eq!(limits(toml).are_open(), is_open, "{toml}");
+    }
 }
 
 #[test]
@@ -117,7 +133,7 @@ fn each_bad_value() {
         ),
         (
             "quota = 'found'",
-            "quota: expected one of \"configured\", \"discover\", found \"found\"".to_owned(),
+            "quota: expected one of \"configured\", \"discover\", \"unlimited\", found \"found\"".to_owned(),
         ),
         (
             "adaptive = { max = 0 }",
@@ -174,6 +190,7 @@ fn each_contradiction() {
         ("per_model = { o3 = { budget = '1 USD/h' } }", "budget, prices"),
         ("adaptive = { min = 9, max = 8 }", "adaptive.min, adaptive.max"),
         ("on_open = 'cached'\nbreaker = { failures = 'none' }", "on_open, breaker"),
+        ("quota = 'unlimited'\nconcurrency = 2", "quota"),
     ];
     for (toml, keys) in table {
         let problems = Sources::new(&format!("[upstreams.openai]\n{toml}")).problems();

@@ -79,6 +79,8 @@ pub(super) struct Desk {
     counts: Vec<oneshot::Sender<BTreeMap<String, u32>>>,
     /// Upstreams that reports of other processes may not know of yet.
     unregistered: BTreeSet<String>,
+    /// When Redis is told of all upstreams anew: it may have lost what it knew.
+    reminder: Instant,
     clock: ServerClock,
     own: WeakUnboundedSender<Message>,
 }
@@ -86,6 +88,7 @@ pub(super) struct Desk {
 impl Desk {
     pub(super) fn new(config: Config, own: WeakUnboundedSender<Message>) -> Self {
         Self {
+            reminder: Instant::now() + config.options.reminder,
             config,
             lanes: BTreeMap::new(),
             pending: BTreeMap::new(),
@@ -104,7 +107,8 @@ impl Desk {
         while is_open {
             let now = Instant::now();
             let asks = self.lanes.values().filter_map(|lane| lane.next(now));
-            let next = asks.chain(self.pending.values().map(|pending| pending.due)).min();
+            let changes = self.pending.values().map(|pending| pending.due);
+            let next = asks.chain(changes).chain([self.reminder]).min();
             tokio::select! {
                 biased;
                 came = inbox.recv_many(&mut messages, MOST_MESSAGES) => is_open = came > 0,
@@ -112,6 +116,9 @@ impl Desk {
             }
             for message in messages.drain(..) {
                 self.take_in(message);
+            }
+            if self.reminder <= Instant::now() {
+                self.remind();
             }
             let in_a_hurry = !is_open || !self.counts.is_empty();
             let work = self.gather(in_a_hurry);
@@ -141,6 +148,14 @@ impl Desk {
                 pending.changes.extend(change);
                 pending.dones.extend(done);
             }
+        }
+    }
+
+    fn remind(&mut self) {
+        self.reminder = Instant::now() + self.config.options.reminder;
+        self.unregistered.extend(self.lanes.keys().cloned());
+        for upstream in self.unregistered.clone() {
+            self.take_in(Message::Change { upstream, change: None, done: None });
         }
     }
 

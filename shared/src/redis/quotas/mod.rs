@@ -5,7 +5,8 @@
 //! empty: nothing is known of the last window, so calls start at the pace that keeps to the limit
 //! whatever was used before. A server that cannot be reached admits nobody.
 //!
-//! Each process sends its own limits along; those of the process that started last are in force.
+//! Each process sends its own limits along; those of the process that started last are in force;
+//! a process without limits leaves the others' in force.
 
 pub mod answer;
 pub mod call;
@@ -32,12 +33,13 @@ use self::call::{Op, PORT, QuotaCall, SCRIPT};
 use self::desk::{Desk, Message};
 use self::lane::Asked;
 use self::listening::Listening;
+use self::text::{limits_text, read_limits};
 use super::Redis;
 use super::script::{self, unexpected};
 use crate::closings::Closings;
 use crate::domain::PortError;
 use crate::ports::{Admission, Ask, CallEnd, Limits, Quotas, Reservation, SlotTime, Turn, UpstreamReport};
-use crate::rules::{Pacing, micros};
+use crate::rules::{Pacing, QuotaStanding, micros};
 
 /// Quotas in Redis.
 pub struct RedisQuotas {
@@ -60,6 +62,9 @@ pub struct QuotaOptions {
     /// For so long the end of a call may wait for other requests to go with, if nobody waits for it:
     /// the call went well, and the upstream has no limit of calls at the same time.
     pub patience: Duration,
+    /// How often the states of all upstreams that the process has limits for or asked about are begun and
+    /// registered anew, should Redis have lost them.
+    pub reminder: Duration,
 }
 
 impl Default for QuotaOptions {
@@ -68,6 +73,7 @@ impl Default for QuotaOptions {
             pacing: Pacing::default(),
             longest_hold: Duration::from_secs(1),
             patience: Duration::from_millis(200),
+            reminder: Duration::from_secs(10),
         }
     }
 }
@@ -79,8 +85,8 @@ struct Config {
     limits: Arc<BTreeMap<String, Limits>>,
     unlimited: Arc<Limits>,
     options: QuotaOptions,
-    /// Raised by every later start of a process.
-    version: u64,
+    /// When the process started: microseconds since 1970.
+    started: u64,
 }
 
 impl Config {
@@ -91,8 +97,7 @@ impl Config {
             upstream,
             limits: limits.unwrap_or(&self.unlimited),
             pacing: self.options.pacing,
-            // Who knows nothing of an upstream leaves its limits to those who do.
-            version: if limits.is_some() { self.version } else { 0 },
+            version: version(self.started, limits),
             lead: micros(self.options.longest_hold),
             valid_until,
             clock: None,
@@ -110,6 +115,21 @@ impl Config {
     }
 }
 
+/// The version of a process's limits. Who knows nothing of an upstream leaves its limits to those who do. Who
+/// sets none leaves them to those who set some, whenever they started: milliseconds are fewer than microseconds.
+fn version(started: u64, limits: Option<&Limits>) -> u64 {
+    match limits {
+        None => 0,
+        Some(limits) if limits.are_open() => started / 1_000,
+        Some(_) => started,
+    }
+}
+
+/// The limits as a state keeps them: no larger than it can count, and within each other.
+pub fn as_kept(limits: &Limits) -> Limits {
+    read_limits(&limits_text(limits, Pacing::default())).unwrap_or_else(|| limits.clone())
+}
+
 impl RedisQuotas {
     /// Quotas with these limits by upstream, and the usual options. Must be called in a tokio
     /// runtime.
@@ -119,8 +139,8 @@ impl RedisQuotas {
 
     /// Quotas with these limits by upstream. Must be called in a tokio runtime.
     pub fn with_options(redis: Redis, limits: BTreeMap<String, Limits>, options: QuotaOptions) -> Self {
-        let version = SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, micros);
-        let config = Config { redis, limits: Arc::new(limits), unlimited: Arc::default(), options, version };
+        let started = SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, micros);
+        let config = Config { redis, limits: Arc::new(limits), unlimited: Arc::default(), options, started };
         let (desk, inbox) = unbounded_channel();
         tokio::spawn(Desk::new(config.clone(), desk.downgrade()).run(inbox));
         for upstream in config.limits.keys() {
@@ -141,6 +161,18 @@ impl RedisQuotas {
         let (answer, counted) = oneshot::channel();
         self.desk.send(Message::Count(answer)).map_err(|_| ended())?;
         counted.await.map_err(|_| ended())
+    }
+
+    /// The limits in force as processes gave them, by upstream.
+    pub async fn given_limits(&self) -> Result<BTreeMap<String, Limits>, PortError> {
+        Ok(self.stands().await?.into_iter().map(|stand| (stand.upstream, stand.limits)).collect())
+    }
+
+    async fn stands(&self) -> Result<Vec<Stand>, PortError> {
+        let names = self.names().await?;
+        let calls = names.iter().map(|name| self.config.call(name, 0).command(&[Op::Report]));
+        let values = script::run(&self.config.redis, PORT, &[&SCRIPT], calls.collect()).await?;
+        names.into_iter().zip(values).map(|(name, value)| stand(name, read(&value?)?)).collect()
     }
 
     async fn names(&self) -> Result<BTreeSet<String>, PortError> {
@@ -188,22 +220,54 @@ impl Quotas for RedisQuotas {
 
     async fn report(&self) -> Result<Vec<UpstreamReport>, PortError> {
         let waiting = self.waiting().await?;
-        let names = self.names().await?;
-        let calls = names.iter().map(|name| self.config.call(name, 0).command(&[Op::Report]));
-        let values = script::run(&self.config.redis, PORT, &[&SCRIPT], calls.collect()).await?;
-        let report_of = |(name, value): (String, Result<Value, PortError>)| {
-            let waiting = waiting.get(&name).copied().unwrap_or(0);
-            report(name, waiting, &read(&value?)?)
+        let report = |Stand { upstream, standing, limits, now }| {
+            let waiting = waiting.get(&upstream).copied().unwrap_or(0);
+            standing.report(upstream, limits, waiting, now)
         };
-        names.into_iter().zip(values).map(report_of).collect()
+        Ok(self.stands().await?.into_iter().map(report).collect())
     }
 }
 
-fn report(upstream: String, waiting: u32, answers: &Answers) -> Result<UpstreamReport, PortError> {
-    let Some([Answer::Report(standing, limits)]) = answers.done.as_ref().map(|done| done.answers.as_slice())
-    else {
-        let message = format!("no report of {upstream}: {answers:?}");
-        return Err(PortError::Broken { port: PORT, message });
-    };
-    Ok(standing.clone().report(upstream, (**limits).clone(), waiting, answers.now))
+/// How an upstream stands at a time, and its limits without those that were found.
+struct Stand {
+    upstream: String,
+    standing: QuotaStanding,
+    limits: Limits,
+    now: u64,
+}
+
+fn stand(upstream: String, answers: Answers) -> Result<Stand, PortError> {
+    let now = answers.now;
+    match answers.done.map(|done| done.answers).as_deref() {
+        Some([Answer::Report(standing, limits)]) => {
+            Ok(Stand { upstream, standing: standing.clone(), limits: (**limits).clone(), now })
+        }
+        other => {
+            let message = format!("no report of {upstream}: {other:?}");
+            Err(PortError::Broken { port: PORT, message })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ports::BreakerOptions;
+
+    #[test]
+    fn limits_go_before_none_and_later_ones_before_earlier_ones() {
+        const NOW: u64 = 1_760_000_000_000_000;
+        let open = Limits { breaker: Some(BreakerOptions::default()), ..Limits::default() };
+        let limited = Limits { concurrency: Some(1), ..open.clone() };
+        let lifted = Limits { lifted: true, ..open.clone() };
+        let in_order = [
+            version(NOW + 9_000, None),
+            version(NOW, Some(&open)),
+            version(NOW + 9_000, Some(&open)),
+            version(NOW, Some(&limited)),
+            version(NOW + 1, Some(&lifted)),
+            version(NOW + 2, Some(&limited)),
+        ];
+        assert!(in_order.is_sorted_by(|earlier, later| earlier < later), "{in_order:?}");
+    }
 }

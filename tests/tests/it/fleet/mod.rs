@@ -4,6 +4,7 @@ mod chaos;
 mod long;
 mod mutants;
 mod proxy;
+mod without_key;
 mod without_redis;
 
 use std::sync::Arc;

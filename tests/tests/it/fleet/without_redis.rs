@@ -19,11 +19,13 @@ async fn jobs_that_call_nobody_are_done_without_redis() {
     place.run(&["topology", "apply"]).exits(0);
     let start = |args: &[&str]| Process::start(args[0], &mut place.command(args), &place.path("."));
     let _serve = start(&["serve", "--listen", "127.0.0.1:0", "--open"]);
-    let _worker = start(&["work"]);
+    let worker = start(&["work"]);
     let accepted = place.run(&["submit", "--json", &sample("service.log")]).exits(0).json();
     let run = accepted["id"].as_str().expect("an id");
     place.run(&["watch", run]).exits(0);
     let rows = place.run(&["results", "--fleet", "--json", run]).exits(0).rows();
     assert!(!rows.is_empty() && rows.iter().all(|row| row["state"] == "succeeded"), "{rows:?}");
+    worker.says("no upstream is called until it is back").await;
+    assert_eq!(worker.log().matches("Redis cannot be reached").count(), 1, "{}", worker.log());
     vhost.remove().await;
 }

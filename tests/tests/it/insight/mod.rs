@@ -69,6 +69,10 @@ async fn a_fleet_can_be_seen() {
     let limited = ("FLEETLINE_UPSTREAMS__OTHER__INPUT_TOKENS", "1k/min");
     let found = rig.doctor(&[("FLEETLINE_UPSTREAMS__OTHER__BASE_URL", "http://127.0.0.1:9"), limited]);
     assert!(!found.contains("it has no quota"), "{found}");
+    let found = rig.doctor(&[("FLEETLINE_UPSTREAMS__OPENAI__REQUESTS", "5/min")]);
+    assert!(found.contains("upstreams.openai: not as in force: requests"), "{found}");
+    let found = rig.doctor(&[("FLEETLINE_UPSTREAMS__OPENAI__REQUESTS", "none")]);
+    assert!(found.contains("upstreams.openai: no limit is set here"), "{found}");
 
     let work = rig.work().await;
     rig.lines(&["watch", "latest", "--json"]);

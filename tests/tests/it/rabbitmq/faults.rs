@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use fleetline_shared::domain::PortError;
 use fleetline_shared::ports::{Broker, Deliveries, Depth};
 use fleetline_shared::rabbitmq::RabbitBroker;
 use fleetline_tests::conformance::Pace;
 use fleetline_tests::services::{PrivateServers, Server, Vhost};
+use futures_util::future::join_all;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::timeout;
 
@@ -56,7 +58,13 @@ async fn under_an_alarm_publishes_end_and_acks_flow(world: &World, servers: &Arc
         let answers = timeout(ANSWERED, publish).await.expect("it ends");
         let error = answers[0].as_ref().expect_err("the broker takes nothing").to_string();
         assert!(error.contains("memory or disk alarm"), "{error}");
+        assert_eq!(error.contains("unknown whether"), number < 2, "what comes later is not sent: {error}");
     }
+    // Many at a time are answered likewise.
+    let burst = (0..2_000).map(|number| broker.publish(vec![message(&line(1), 100 + number)]));
+    let answers = timeout(ANSWERED, join_all(burst)).await.expect("all end");
+    let was_not_sent = |answer: &Result<(), PortError>| matches!(answer, Err(error) if !error.to_string().contains("unknown whether"));
+    assert!(answers.iter().flatten().all(was_not_sent), "{:?}", answers.first());
     first.ack().await.unwrap();
     for _ in 1..20 {
         PACE.soon(consumer.next()).await.unwrap().unwrap().ack().await.unwrap();

@@ -3,6 +3,7 @@
 mod cluster;
 mod conformance;
 mod faults;
+mod limits;
 mod share;
 mod state;
 mod throughput;

@@ -164,6 +164,7 @@ fn limits() -> impl Strategy<Value = Limits> {
             breaker,
             discover,
             adaptive,
+            lifted: false,
         }
     })
 }

@@ -99,6 +99,7 @@ mod tests {
                 JobError::Permanent(message) => ("permanent", message),
                 JobError::RateLimited { message, .. } => ("limited", message),
                 JobError::Snooze { why, .. } => ("snooze", why),
+                JobError::NotHere(message) => ("not here", message),
             };
             assert_eq!(found, sort, "{status} {code}");
             assert!(message.contains(part), "{status} {code}: {message}");

@@ -6,24 +6,24 @@ use tokio::time::Instant;
 
 /// Whether something fails.
 #[derive(Debug, Default)]
-pub(super) struct Failing {
+pub struct Failing {
     /// It does, and is left alone until then.
     until: Option<Instant>,
 }
 
 impl Failing {
     /// It failed, and is to be left alone. `true`: it went well before.
-    pub(super) fn begin(&mut self, until: Instant) -> bool {
+    pub fn begin(&mut self, until: Instant) -> bool {
         self.until.replace(until).is_none()
     }
 
     /// It went well. `true`: it failed before.
-    pub(super) fn end(&mut self) -> bool {
+    pub fn end(&mut self) -> bool {
         self.until.take().is_some()
     }
 
     /// How long it is to be left alone; `None`: it may be tried.
-    pub(super) fn rest(&self, now: Instant) -> Option<Duration> {
+    pub fn rest(&self, now: Instant) -> Option<Duration> {
         self.until.map(|until| until.saturating_duration_since(now)).filter(|rest| !rest.is_zero())
     }
 }
