@@ -35,7 +35,7 @@ Exit codes:
   2    wrong arguments or configuration
   3    finished, but some jobs are dead (`fleetline dead list`) or were cancelled
   4    gave up on an upstream that is down; the jobs are kept
-  130  interrupted; the same command resumes";
+  130  interrupted; the last line says how to go on";
 
 /// Options of every command.
 #[derive(Clone, Debug, Args)]
@@ -163,7 +163,8 @@ Examples:
   fleetline run service.log --analyser openai --concurrency 5
   zcat app.log.gz | fleetline run - --pipeline logs
 
-Running the same command again resumes an interrupted run, and pays for nothing twice.
+Running the same command again resumes an interrupted run, and pays for nothing twice. A log from a
+pipe cannot be read again: its run goes on with --resume, with the jobs that were accepted.
 Ctrl-C finishes what is under way and stops; a second Ctrl-C leaves at once.";
 
 /// Options of `run`.
@@ -205,7 +206,8 @@ Examples:
   run=$(fleetline submit order.xml --json | jq -r .id) && fleetline watch $run
 
 The printed id means that the whole input was accepted. Submitting a file again while its run is
-unfinished goes on with that run.";
+unfinished goes on with that run. A log from a pipe cannot be read again: its run stays open, until
+`run --fleet --resume RUN` or `cancel --fleet RUN` ends it.";
 
 const SERVE_EXAMPLES: &str = "\
 Examples:

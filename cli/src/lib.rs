@@ -13,6 +13,8 @@ pub mod exit;
 pub mod fleet;
 mod input;
 pub mod lookup;
+mod outage;
+pub mod patient;
 pub mod present;
 mod signals;
 pub mod ui;

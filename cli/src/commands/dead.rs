@@ -8,12 +8,13 @@ use fleetline_shared::domain::{JobState, NewRun, RunId};
 use fleetline_shared::ports::{DeadJobs, JobFilter, JobRow};
 use serde_json::json;
 
-use super::run::live;
+use super::run::{Input, conclude, live};
 use crate::app::App;
 use crate::args::{DeadAction, DeadArgs};
 use crate::backend::Backend;
 use crate::exit::CliError;
 use crate::lookup::{self, each_job, find_job, find_run};
+use crate::patient::RunLedger;
 use crate::present::{write_line, write_text};
 use crate::ui::format;
 use crate::ui::table::{Column, Look, Table};
@@ -34,7 +35,7 @@ fn dead_jobs(run: Option<RunId>) -> JobFilter {
 async fn list(app: &App, run: Option<&str>) -> Result<u8, CliError> {
     let ledger = lookup::open(app).await?;
     let run = match run {
-        Some(text) => Some(find_run(&*ledger, text).await?.id),
+        Some(text) => Some(find_run(app, &*ledger, text).await?.id),
         None => None,
     };
     let mut table = Table::new(
@@ -66,7 +67,7 @@ async fn list(app: &App, run: Option<&str>) -> Result<u8, CliError> {
         return Ok(crate::exit::OK);
     }
     write_text(&format!("{table}\n"))?;
-    let db = app.db_flag();
+    let db = app.flags();
     write_text(&format!("next:  fleetline dead show JOB{db}      its args and errors\n"))?;
     write_text(&format!("       fleetline dead redrive JOB{db}   send it again\n"))?;
     Ok(crate::exit::OK)
@@ -85,7 +86,7 @@ fn cells(job: &JobRow) -> [String; 6] {
 
 async fn show(app: &App, text: &str) -> Result<u8, CliError> {
     let ledger = lookup::open(app).await?;
-    let job = find_job(&*ledger, text, dead_jobs(None)).await?;
+    let job = find_job(app, &*ledger, text, dead_jobs(None)).await?;
     let detail = ledger.job_detail(job.job_id).await?;
     let shown = json!({ "job": job, "detail": detail });
     let shown = serde_json::to_string_pretty(&shown).map_err(|error| CliError::Failure(error.to_string()))?;
@@ -100,11 +101,11 @@ async fn redrive(app: &App, jobs: &[String], run: Option<&str>, all: bool) -> Re
     let which = if all {
         DeadJobs::All
     } else if let Some(text) = run {
-        DeadJobs::Run(find_run(&*reader, text).await?.id)
+        DeadJobs::Run(find_run(app, &*reader, text).await?.id)
     } else {
         let mut ids = Vec::new();
         for text in jobs {
-            ids.push(find_job(&*reader, text, dead_jobs(None)).await?.job_id);
+            ids.push(find_job(app, &*reader, text, dead_jobs(None)).await?.job_id);
         }
         DeadJobs::Jobs(ids)
     };
@@ -126,7 +127,8 @@ async fn redrive(app: &App, jobs: &[String], run: Option<&str>, all: bool) -> Re
         return Ok(crate::exit::OK);
     }
     app.say(&format!("{redriven} jobs sent again as run {id}"));
-    let run = find_run(&*ledger, &id.to_string()).await?;
-    let ended = live::resume(app, &backend, &run).await?;
-    super::run::conclude(app, &*ledger, ended, None, None, started).await
+    let run = find_run(app, &*ledger, &id.to_string()).await?;
+    let ledger = RunLedger::new(app, ledger);
+    let ended = live::resume(app, &backend, &ledger, &run).await?;
+    conclude(app, &*ledger.query, ended, Input::Once, None, None, started).await
 }

@@ -168,8 +168,11 @@ fn turn(job: &JobStanding, weights: &Weights) -> Option<String> {
 pub(super) fn of_workers(job: &JobStanding, scene: &Scene) -> Option<Wait> {
     let kind = &job.kind;
     if !scene.is_fleet {
-        let detail = "a process that works on this database: the command that began the run, or \
-                      `fleetline run --resume RUN`; if one runs, it will";
+        let detail = format!(
+            "a process that works on this database: the command that began the run, or `fleetline run --resume {}` \
+             on it; if one runs, it will",
+            job.run
+        );
         return Some(Wait::new(WaitsFor::Worker, detail, None));
     }
     scene.consumers.filter(|consumers| *consumers == 0).map(|_| {
