@@ -67,6 +67,11 @@ pub(super) fn of_ready(job: &JobStanding, scene: &Scene) -> Vec<Wait> {
     if let Some(report) = &scene.report {
         waits.extend(of_upstream(report));
     }
+    if scene.is_blind {
+        let name = job.upstream.as_deref().unwrap_or_default();
+        let detail = format!("upstream `{name}`, whose quotas, pauses and breaker are not known now");
+        waits.push(Wait::new(WaitsFor::Quota, detail, None));
+    }
     if job.due_in.is_none()
         && let Some(detail) = turn(job, &scene.weights)
     {
