@@ -93,7 +93,7 @@ mod tests {
         let said = Arc::new(Mutex::new(Vec::new()));
         let say = Arc::clone(&said);
         let outages =
-            Outages::new(Duration::from_secs(60), move |text| say.lock().unwrap().push(text.to_owned()));
+            Outages::new(Duration::from_mins(1), move |text| say.lock().unwrap().push(text.to_owned()));
         let tries = AtomicU32::new(0);
         let answer =
             outages.outlast(|| std::future::ready(answer(tries.fetch_add(1, Ordering::Relaxed)))).await;

@@ -97,15 +97,11 @@ impl Adding {
             biased;
             // Neither for a ledger that is away, nor for a pipe that nobody writes to.
             () = halt.cancelled() => Ok(None),
-            ended = self.to_the_end(first, inbox) => ended,
+            ended = self.add_all(first, inbox) => ended,
         }
     }
 
-    async fn to_the_end(
-        self,
-        first: NewJob,
-        inbox: mpsc::Receiver<NewJob>,
-    ) -> Result<Option<String>, CliError> {
+    async fn add_all(self, first: NewJob, inbox: mpsc::Receiver<NewJob>) -> Result<Option<String>, CliError> {
         submit(&*self.ledger, self.opened.id, first, inbox).await?;
         let split =
             self.splitting.await.map_err(|error| CliError::Failure(format!("the splitter stopped: {error}")));

@@ -108,12 +108,14 @@ async fn what_is_no_outage_ends_a_command_at_once() {
 async fn an_interrupted_submission_tells_how_its_run_ends() {
     let database = Database::new().await;
     let place = Place::new().env("FLEETLINE_POSTGRES__URL", &database.url);
+    place.run(&["status", "--fleet"]).exits(0).prints(&["`fleetline submit FILE --fleet`"]);
     make_pipe(&place);
     let start = |name: &str, args: &[&str]| Process::start(name, &mut place.command(args), &place.path("."));
     let mut submit = start("submit", &["submit", "pipe.log"]);
     let mut pipe = File::options().write(true).open(place.path("pipe.log")).expect("a pipe");
     pipe.write_all(log_of(MESSAGES).as_bytes()).expect("it is read");
     let run = accepted(&place).await["id"].as_str().expect("an id").to_owned();
+    place.run(&["status", "--fleet"]).exits(0).prints(&["`fleetline watch RUN --fleet`"]);
     let mut watch = start("watch", &["watch", &run]);
     // Nothing more comes, and the pipe stays open.
     submit.signal(Signal::INT);
