@@ -18,8 +18,15 @@ async fn a_fleet_can_be_seen() {
     let mut rig = Rig::start().await;
     let new = rig.json(&["upstreams", "--fleet", "--json"]);
     assert_eq!(new["unknown"], serde_json::json!([]), "nobody has called yet: {new}");
-    let serve = rig.serve().await;
     rig.submit(usize::try_from(JOBS).expect("few"));
+
+    // Nothing is handed out yet, and Redis is away for whoever looks: when a job runs is not known.
+    let jobs = rig.lines(&["jobs", "latest", "--fleet", "--json", "--limit", "0"]);
+    let last = jobs.last().expect("a job")["job_id"].as_str().expect("an id").to_owned();
+    let told = rig.without_redis(&["explain", &last, "--fleet"]);
+    let out = String::from_utf8_lossy(&told.stdout);
+    assert!(out.contains("are not known now") && !out.contains("expected to run"), "{out}");
+    let serve = rig.serve().await;
 
     // Nobody works yet.
     let upstreams = rig.json(&["upstreams", "--fleet", "--json"]);
@@ -29,8 +36,6 @@ async fn a_fleet_can_be_seen() {
     let waiting = openai["backlog"]["due"].as_u64().expect("a count")
         + openai["backlog"]["dispatched"].as_u64().expect("a count");
     assert!(waiting >= JOBS, "{upstreams}");
-    let jobs = rig.lines(&["jobs", "latest", "--fleet", "--json", "--limit", "0"]);
-    let last = jobs.last().expect("a job")["job_id"].as_str().expect("an id").to_owned();
     let explained = rig.json(&["explain", &last, "--fleet", "--json"]);
     let waits = explained["waits_for"].as_array().expect("a list");
     assert!(waits.iter().any(|wait| wait["what"] == "worker"), "{explained}");
