@@ -52,5 +52,8 @@ async fn sweep(ledger: &dyn DispatchLedger, options: SweepOptions) -> Result<(),
     if swept.requeued + swept.crash_looped > 0 {
         tracing::warn!(requeued = swept.requeued, dead = swept.crash_looped, "lost jobs were found");
     }
+    if swept.expired > 0 {
+        tracing::warn!(dead = swept.expired, "deadlines passed while jobs waited to be handed out");
+    }
     Ok(())
 }

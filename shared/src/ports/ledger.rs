@@ -102,9 +102,9 @@ pub trait DispatchLedger: Send + Sync {
     async fn next_due(&self, scope: Scope) -> Result<Option<Duration>, PortError>;
 
     /// Puts jobs back that were dispatched, or checked by [`FinishLedger::validity`], more than
-    /// `older_than` ago and never finished. Their
-    /// outcome still counts until they are dispatched again.
-    /// A job lost `max_losses` times is dead: it takes its process down.
+    /// `older_than` ago and never finished. Their outcome still counts until they are dispatched again.
+    /// A job lost `max_losses` times is dead: it takes its process down. So is one that waits for its
+    /// dispatch, whatever for, while its deadline passes.
     async fn sweep(&self, scope: Scope, older_than: Duration, max_losses: u16) -> Result<Swept, PortError>;
 
     /// Changes whenever jobs may have become ready or a run finished.
@@ -142,6 +142,8 @@ pub struct Swept {
     pub requeued: u64,
     /// Dead: crash loop.
     pub crash_looped: u64,
+    /// Dead: deadline passed.
+    pub expired: u64,
 }
 
 /// What a worker reads before its call and writes after it.

@@ -4,6 +4,7 @@ use sqlx::PgConnection;
 
 use super::counters::Counters;
 use super::end::{End, Ending, end_jobs};
+use super::expire::too_late;
 use super::fault::Result;
 use super::live::{self, Live};
 use super::runs::find_run;
@@ -25,6 +26,13 @@ pub(super) const LOST_OF_RUN: &str = "
         WHERE waiting.state = 2 AND waiting.elsewhere AND waiting.run = $3 AND waiting.twin = q.n))
     ORDER BY dispatched_at LIMIT $2 FOR UPDATE SKIP LOCKED";
 
+/// Jobs that nobody may hand out are not found by a dispatch. Those that are handed out or end at this moment
+/// are passed over.
+pub(super) const EXPIRED: &str = "
+    SELECT n, run, key, fence, attempts, losses, withdrawn, state, fresh_ms, calls, input_tokens, output_tokens
+    FROM queue WHERE state = 0 AND deadline <= now() AND ($1::bigint IS NULL OR run = $1)
+    ORDER BY deadline LIMIT $2 FOR UPDATE SKIP LOCKED";
+
 pub(super) async fn sweep(
     connection: &mut PgConnection,
     scope: Scope,
@@ -40,9 +48,11 @@ pub(super) async fn sweep(
         Some(run) => sqlx::query(LOST_OF_RUN).bind(older_than_ms).bind(ROUND).bind(run),
     };
     let lost = query.fetch_all(&mut *connection).await?;
-    let mut swept = Swept::default();
+    // Before any is put back: the outcome of one that was lost counts for a while.
+    let expired = sqlx::query(EXPIRED).bind(run).bind(ROUND).fetch_all(&mut *connection).await?;
+    let mut endings = expired.iter().map(|row| Ok(too_late(live::read(row)?))).collect::<Result<Vec<_>>>()?;
+    let mut swept = Swept { expired: endings.len() as u64, ..Swept::default() };
     let mut back = Vec::new();
-    let mut endings = Vec::new();
     for row in &lost {
         let job = live::read(row)?;
         let lost_times = job.losses.saturating_add(1);

@@ -100,6 +100,9 @@ fn twins_elsewhere(
     Ok(taken)
 }
 
+/// Why a job died that was never dispatched in time.
+pub(super) const LATE: &str = "its deadline passed before it could start";
+
 /// Raises the fence and reads the message. A job whose deadline has passed dies instead.
 fn hand_over(
     connection: &Connection,
@@ -118,14 +121,7 @@ fn hand_over(
         .query_row(params![n, DISPATCHED, now, READY], |row| read_envelope(row, now))
         .optional()?;
     if envelope.is_none() {
-        die(
-            connection,
-            n,
-            DeadReason::DeadlinePassed,
-            "its deadline passed before it could start",
-            now,
-            counters,
-        )?;
+        die(connection, n, DeadReason::DeadlinePassed, LATE, now, counters)?;
     }
     Ok(envelope)
 }

@@ -38,6 +38,7 @@ fn no_step_of_a_job_scans_or_sorts() {
         due::TWIN_DUE,
         dispatch::TWINS_ELSEWHERE,
         sweep::LOST,
+        sweep::EXPIRED,
         twins::GIVE_TO_ATTACHED,
         twins::PARK_ATTACHED,
         twins::OLDEST_ATTACHED,
@@ -93,6 +94,7 @@ fn finding_the_next_lane_does_not_walk_the_backlog() {
     look(due::NEXT_KIND, &|next| next.exists(params!["k"]));
     look(submit::LIVE_TWIN, &|next| next.exists(params!["t", "k", [0_u8; 32]]));
     look(sweep::LOST, &|next| next.exists(params![everything, 1, 10]));
+    look(sweep::EXPIRED, &|next| next.exists(params![everything, 1, 10]));
 }
 
 /// One run's ready jobs, all due at time 0.

@@ -84,6 +84,7 @@ CREATE UNIQUE INDEX jobs_seq ON jobs (run, seq) WHERE seq IS NOT NULL;
 CREATE UNIQUE INDEX jobs_live ON jobs (tenant, kind, dedup_key) WHERE finished_at IS NULL AND twin IS NULL;
 -- A ready job is found in the same time however long the backlog is.
 CREATE INDEX jobs_ready ON jobs (kind, upstream, run, priority DESC, run_at, n) WHERE state = 0;
+CREATE INDEX jobs_deadline ON jobs (deadline) WHERE state = 0 AND deadline IS NOT NULL;
 CREATE INDEX jobs_dispatched ON jobs (dispatched_at) WHERE state = 1;
 CREATE INDEX jobs_attached ON jobs (twin) WHERE state = 2;
 CREATE INDEX jobs_elsewhere ON jobs (run, twin) WHERE state = 2 AND twin_elsewhere = 1;

@@ -4,6 +4,7 @@ use rusqlite::{Connection, params};
 
 use super::codes::{CANCELLED, READY};
 use super::counters::Counters;
+use super::dispatch::LATE;
 use super::fault::Result;
 use super::numbers::now_ms;
 use super::runs::find_run;
@@ -20,6 +21,11 @@ pub(super) const LOST: &str =
          WHERE waiting.state = 2 AND waiting.twin_elsewhere = 1 AND waiting.run = ?2
            AND waiting.twin = jobs.n))
      ORDER BY dispatched_at LIMIT ?3";
+
+/// Jobs that nobody may hand out are not found by a dispatch.
+pub(super) const EXPIRED: &str =
+    "SELECT n FROM jobs WHERE state = 0 AND deadline <= ?1 AND (?2 IS NULL OR run = ?2)
+     ORDER BY deadline LIMIT ?3";
 
 pub(super) fn sweep(
     connection: &Connection,
@@ -39,8 +45,9 @@ pub(super) fn sweep(
         })?
         .collect::<rusqlite::Result<_>>()?;
 
-    let mut swept = Swept::default();
     let mut counters = Counters::default();
+    // Before any is put back: the outcome of one that was lost counts for a while.
+    let mut swept = Swept { expired: expire(connection, run, now, &mut counters)?, ..Swept::default() };
     for Lost { n, losses, withdrawn, run } in lost {
         let lost_times = losses.saturating_add(1);
         if withdrawn {
@@ -57,6 +64,18 @@ pub(super) fn sweep(
     }
     counters.apply(connection)?;
     Ok(swept)
+}
+
+/// How many.
+fn expire(connection: &Connection, run: Option<i64>, now: i64, counters: &mut Counters) -> Result<u64> {
+    let expired: Vec<i64> = connection
+        .prepare_cached(EXPIRED)?
+        .query_map(params![now, run, ROUND], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    for n in &expired {
+        die(connection, *n, DeadReason::DeadlinePassed, LATE, now, counters)?;
+    }
+    Ok(expired.len() as u64)
 }
 
 /// A job that was handed out too long ago.

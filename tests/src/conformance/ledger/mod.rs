@@ -104,7 +104,7 @@ macro_rules! ledger_conformance {
                 an_heir_takes_a_crash_loopers_place, what_is_not_dispatched_is_left,
                 a_late_success_is_not_paid_for_twice, any_late_outcome_counts, a_dispatch_has_one_outcome,
                 what_has_ended_meanwhile_stays, the_wait_on_the_line_is_not_the_calls,
-                a_deadline_passes_on_the_line_too,
+                a_deadline_passes_on_the_line_too, a_deadline_passes_though_nobody_hands_the_job_out,
             ];
             seal: [
                 a_run_finishes_when_sealed_and_done, an_empty_run_finishes_at_its_seal,

@@ -46,7 +46,7 @@ pub async fn a_run_sweeps_the_twins_it_waits_for(ledger: &Subject) {
     assert_eq!(take(ledger, 10).await.len(), 2);
 
     let swept = ledger.sweep(Scope::Run(second), Duration::ZERO, 3).await.unwrap();
-    assert_eq!(swept, Swept { requeued: 1, crash_looped: 0 });
+    assert_eq!(swept, Swept { requeued: 1, crash_looped: 0, expired: 0 });
     assert_eq!(states(ledger, first).await, [JobState::Dispatched, JobState::Ready]);
 
     let taken = ledger.dispatch(ask(Scope::Run(second), 10)).await.unwrap();

@@ -21,7 +21,7 @@ pub async fn only_older_dispatches_are_swept(ledger: &Subject) {
     take(ledger, 2).await;
     assert_eq!(ledger.sweep(Scope::All, HOUR, 3).await.unwrap(), Swept::default());
     assert_eq!(states(ledger, run).await, [JobState::Dispatched; 2]);
-    assert_eq!(sweep_all(ledger, 3).await, Swept { requeued: 2, crash_looped: 0 });
+    assert_eq!(sweep_all(ledger, 3).await, Swept { requeued: 2, crash_looped: 0, expired: 0 });
     assert_eq!(states(ledger, run).await, [JobState::Ready; 2]);
 }
 
@@ -48,7 +48,7 @@ async fn finish_late(ledger: &Subject, envelope: &Envelope, decision: Decision) 
 pub async fn a_late_success_is_not_paid_for_twice(ledger: &Subject) {
     let run = run_of(ledger, vec![job(1, "alone"), job(2, "same"), job(3, "same")]).await;
     let taken = take(ledger, 2).await;
-    assert_eq!(sweep_all(ledger, 3).await, Swept { requeued: 2, crash_looped: 0 });
+    assert_eq!(sweep_all(ledger, 3).await, Swept { requeued: 2, crash_looped: 0, expired: 0 });
     let asked = taken.iter().map(|envelope| (envelope.job_id, envelope.fence)).collect();
     assert_eq!(ledger.validity(asked, HOUR).await.unwrap(), [Validity::Stale; 2]);
     for envelope in &taken {
@@ -108,7 +108,7 @@ pub async fn what_has_ended_meanwhile_stays(ledger: &Subject) {
     sweep_all(ledger, 3).await;
     ledger.cancel(TENANT, CancelJobs::Job(taken[0].job_id)).await.unwrap();
     let again = take_one(ledger).await;
-    assert_eq!(sweep_all(ledger, 2).await, Swept { requeued: 0, crash_looped: 1 });
+    assert_eq!(sweep_all(ledger, 2).await, Swept { requeued: 0, crash_looped: 1, expired: 0 });
     for envelope in [&taken[0], &taken[1], &again] {
         assert_eq!(finish_late(ledger, envelope, success("late")).await, Finished::Stale);
     }
@@ -123,7 +123,8 @@ pub async fn losses_end_in_a_crash_loop(ledger: &Subject) {
         if loss == 1 {
             record(ledger, &taken[1], success("innocent")).await;
         }
-        let expected = Swept { requeued: u64::from(loss < 3), crash_looped: u64::from(loss == 3) };
+        let expected =
+            Swept { requeued: u64::from(loss < 3), crash_looped: u64::from(loss == 3), expired: 0 };
         assert_eq!(sweep_all(ledger, 3).await, expected, "loss {loss}");
     }
     let row = rows(ledger, run).await.remove(0);
@@ -136,11 +137,11 @@ pub async fn losses_end_in_a_crash_loop(ledger: &Subject) {
 pub async fn an_heir_takes_a_crash_loopers_place(ledger: &Subject) {
     let run = run_of(ledger, vec![job(1, "same"), job(2, "same"), job(3, "same")]).await;
     take_one(ledger).await;
-    assert_eq!(sweep_all(ledger, 1).await, Swept { requeued: 0, crash_looped: 1 });
+    assert_eq!(sweep_all(ledger, 1).await, Swept { requeued: 0, crash_looped: 1, expired: 0 });
     assert_eq!(states(ledger, run).await, [JobState::Dead, JobState::Ready, JobState::Attached]);
     let heir = take_one(ledger).await;
     assert_eq!(seq_of(&heir), 2);
-    assert_eq!(sweep_all(ledger, 2).await, Swept { requeued: 1, crash_looped: 0 });
+    assert_eq!(sweep_all(ledger, 2).await, Swept { requeued: 1, crash_looped: 0, expired: 0 });
 }
 
 /// Ready, attached and terminal jobs are where they should be.
@@ -180,6 +181,18 @@ pub async fn the_wait_on_the_line_is_not_the_calls(ledger: &Subject) {
     }
     sweep_all(ledger, 3).await;
     assert_eq!(ledger.validity(asked(0), Duration::ZERO).await.unwrap(), [Validity::Stale]);
+}
+
+/// Its upstream may be closed for hours. Who waits for the same thing without that deadline goes on with it.
+pub async fn a_deadline_passes_though_nobody_hands_the_job_out(ledger: &Subject) {
+    let late = |seq, key: &str| NewJob { deadline: Some(Duration::ZERO), ..job(seq, key) };
+    let in_time = NewJob { deadline: Some(HOUR), ..job(3, "b") };
+    let run = run_of(ledger, vec![late(1, "a"), late(2, "same"), in_time, job(4, "same")]).await;
+    assert_eq!(sweep_all(ledger, 3).await, Swept { expired: 2, ..Swept::default() });
+    assert_eq!(states(ledger, run).await, [JobState::Dead, JobState::Dead, JobState::Ready, JobState::Ready]);
+    let row = &rows(ledger, run).await[0];
+    assert_eq!((row.dead_reason, row.attempts), (Some(DeadReason::DeadlinePassed), 0), "{row:?}");
+    assert_eq!(sweep_all(ledger, 3).await, Swept::default());
 }
 
 /// A deadline goes on while the message is on its line.
