@@ -21,6 +21,8 @@ const CHANNEL: &str = "fleetline_changes";
 /// Between two announcements at least.
 const PAUSE: Duration = Duration::from_millis(10);
 const TELL: &str = "SELECT set_config('synchronous_commit', 'off', true), pg_notify($1, $2)";
+/// So long without news: listened anew.
+const SILENCE: Duration = Duration::from_mins(5);
 /// Between two attempts to listen.
 const RECONNECT: Duration = Duration::from_secs(1);
 
@@ -91,7 +93,9 @@ async fn listen(pool: &sqlx::PgPool, raise: &watch::Sender<u64>, own: &str) -> s
         // What happened before, or while the connection was broken, was not heard.
         raise.send_modify(|version| *version += 1);
         loop {
-            match listener.try_recv().await? {
+            // A server or a path that went away without a word brings no news, and no error.
+            let Ok(heard) = timeout(SILENCE, listener.try_recv()).await else { return Ok(()) };
+            match heard? {
                 Some(heard) if heard.payload() == own => {}
                 Some(_) => raise.send_modify(|version| *version += 1),
                 None => break,

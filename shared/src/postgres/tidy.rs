@@ -12,14 +12,17 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
-use super::fault::Result;
+use super::fault::{Fault, Result};
 use super::pool::Pool;
 
 /// Jobs handed out between two vacuums at least.
 const LEAST: i64 = 20_000;
 /// A vacuum reads the whole of the indexes: of a long backlog this part is handed out before the next.
 const PART_OF_BACKLOG: i64 = 20;
+/// The longest vacuum.
+const PATIENCE: Duration = Duration::from_hours(1);
 /// Between two vacuums at least.
 const PAUSE: Duration = Duration::from_secs(2);
 
@@ -58,7 +61,9 @@ impl Drop for Tidy {
 async fn vacuum_when_due(pool: Arc<Pool>, due: Arc<Notify>, threshold: Arc<AtomicI64>) {
     loop {
         due.notified().await;
-        match vacuum(&pool).await {
+        // Its statements have no limit of their own, and a server that went away without a word answers never.
+        let vacuumed = timeout(PATIENCE, vacuum(&pool)).await.unwrap_or(Err(Fault::NoConnection));
+        match vacuumed {
             Ok(backlog) => threshold.store(LEAST.max(backlog / PART_OF_BACKLOG), Ordering::Relaxed),
             Err(fault) => tracing::debug!(error = %fault.in_words(), "the queue was not vacuumed"),
         }
