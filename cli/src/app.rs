@@ -76,13 +76,21 @@ impl App {
         &self.config().run.db
     }
 
-    /// ` --db PATH` or ` --fleet` for commands that are shown, if this one was given it.
-    pub fn db_flag(&self) -> String {
-        match &self.global.db {
-            Some(db) => format!(" --db {}", db.display()),
+    /// What commands that are shown need to speak of the same ledger: ` --db PATH` or ` --fleet`, and
+    /// ` --config FILE`, if this one was given it.
+    pub fn flags(&self) -> String {
+        let ledger = match &self.global.db {
+            Some(db) => format!(" --db {}", quoted(db)),
             None if self.fleet() => " --fleet".to_owned(),
             None => String::new(),
-        }
+        };
+        let config = self.global.config.as_ref().map(|file| format!(" --config {}", quoted(file)));
+        ledger + &config.unwrap_or_default()
+    }
+
+    /// The command that makes a run, to show.
+    pub fn first_command(&self) -> String {
+        format!("fleetline {} FILE{}", if self.fleet() { "submit" } else { "run" }, self.flags())
     }
 
     /// Whether the fleet's servers are used instead of a file.
@@ -107,8 +115,16 @@ impl App {
 
     /// Tells people something on stderr.
     pub fn say(&self, text: &str) {
-        if !self.global.quiet {
-            tell(text);
+        self.teller()(text);
+    }
+
+    /// The same for parts that outlive this.
+    pub fn teller(&self) -> impl Fn(&str) + Send + Sync + use<> {
+        let quiet = self.global.quiet;
+        move |text| {
+            if !quiet {
+                tell(text);
+            }
         }
     }
 
@@ -175,6 +191,13 @@ impl App {
     }
 }
 
+/// As a shell reads it back.
+fn quoted(path: &Path) -> String {
+    let path = path.display().to_string();
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:@%,~".contains(c);
+    if path.chars().all(is_plain) { path } else { format!("'{}'", path.replace('\'', r"'\''")) }
+}
+
 /// The name of the host, which in Kubernetes is the pod's; elsewhere with the process's number, since
 /// several may run on one host.
 fn host_name() -> String {
@@ -184,5 +207,18 @@ fn host_name() -> String {
     match std::process::id() {
         1 => host.to_owned(),
         pid => format!("{host}-{pid}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_shown_as_a_shell_reads_them() {
+        let table = [("a/b.db", "a/b.db"), ("my runs.db", "'my runs.db'"), ("it's", r"'it'\''s'")];
+        for (path, shown) in table {
+            assert_eq!(quoted(Path::new(path)), shown);
+        }
     }
 }

@@ -34,8 +34,8 @@ Exit codes:
   1    bad input, or a file or server failed
   2    wrong arguments or configuration
   3    finished, but some jobs are dead (`fleetline dead list`) or were cancelled
-  4    gave up on an upstream that is down; the jobs are kept
-  130  interrupted; the same command resumes";
+  4    `run` gave up on upstreams that are down; the jobs are kept: `fleetline run --resume RUN`
+  130  interrupted; the last line says how to go on";
 
 /// Options of every command.
 #[derive(Clone, Debug, Args)]
@@ -83,7 +83,8 @@ Examples:
   fleetline cancel latest --fleet
   fleetline cancel latest --job 41e0
 
-What waits is cancelled at once. A call that is under way is paid for, so its result is kept.")]
+What waits is cancelled at once, and what is handed out before its call or after a failed attempt. A
+call that is under way is paid for, so its result is kept. A cancelled run takes no more jobs.")]
     Cancel(CancelArgs),
     /// Front door and engine of the fleet: HTTP and AMQP intake, dispatcher, sweeper, events
     #[command(after_help = SERVE_EXAMPLES)]
@@ -163,7 +164,8 @@ Examples:
   fleetline run service.log --analyser openai --concurrency 5
   zcat app.log.gz | fleetline run - --pipeline logs
 
-Running the same command again resumes an interrupted run, and pays for nothing twice.
+Running the same command again resumes an interrupted run, and pays for nothing twice. A log from a
+pipe cannot be read again: its run goes on with --resume, with the jobs that were accepted.
 Ctrl-C finishes what is under way and stops; a second Ctrl-C leaves at once.";
 
 /// Options of `run`.
@@ -205,7 +207,8 @@ Examples:
   run=$(fleetline submit order.xml --json | jq -r .id) && fleetline watch $run
 
 The printed id means that the whole input was accepted. Submitting a file again while its run is
-unfinished goes on with that run.";
+unfinished goes on with that run. A log from a pipe cannot be read again: its run stays open, until
+`run --fleet --resume RUN` or `cancel --fleet RUN` ends it.";
 
 const SERVE_EXAMPLES: &str = "\
 Examples:
@@ -279,7 +282,7 @@ pub struct ServeArgs {
     pub open: bool,
     /// Where Prometheus reads the numbers of this process and of the fleet, at /metrics; without a key
     /// [default: nowhere]
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = host_and_port)]
     pub metrics: Option<String>,
 }
 
@@ -293,8 +296,17 @@ pub struct WorkArgs {
     #[arg(long, value_name = "N")]
     pub concurrency: Option<usize>,
     /// Where Prometheus reads the numbers of this process, at /metrics; without a key [default: nowhere]
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = host_and_port)]
     pub metrics: Option<String>,
+}
+
+/// An address to listen on; whether it can be is for the system to say.
+fn host_and_port(text: &str) -> Result<String, String> {
+    let is_address = |(host, port): (&str, &str)| !host.is_empty() && port.parse::<u16>().is_ok();
+    if text.rsplit_once(':').is_some_and(is_address) {
+        return Ok(text.to_owned());
+    }
+    Err("give an address and a port, such as 127.0.0.1:9464 or 0.0.0.0:9464".to_owned())
 }
 
 /// What can be done with the broker's set-up.
@@ -509,5 +521,15 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         super::Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn addresses_have_a_host_and_a_port() {
+        for good in ["127.0.0.1:9464", "0.0.0.0:0", "localhost:80", "[::1]:9464"] {
+            assert!(super::host_and_port(good).is_ok(), "{good}");
+        }
+        for bad in ["nonsense", "9464", ":9464", "localhost:http", "localhost:70000", ""] {
+            assert!(super::host_and_port(bad).is_err(), "{bad}");
+        }
     }
 }

@@ -16,7 +16,7 @@ pub const USAGE: u8 = 2;
 pub const NOT_ALL: u8 = 3;
 /// An upstream is down, and nothing is left to do without it.
 pub const GAVE_UP: u8 = 4;
-/// Interrupted; the same command resumes.
+/// Interrupted; what is said then tells how to go on.
 pub const INTERRUPTED: u8 = 130;
 
 /// Why a command failed.

@@ -18,12 +18,12 @@ use fleetline_shared::redis::{Redis, RedisLeases, RedisOptions, RedisQuotas};
 use fleetline_shared::rules::Pacing;
 use fleetline_shared::share::{Reach, ShareLeases, StaticShare};
 use fleetline_shared::tls::CaFile;
-use secrecy::{ExposeSecret, SecretString};
 use tokio::time::sleep;
 
 use crate::app::App;
 use crate::args::Pipeline;
 use crate::exit::CliError;
+use crate::server_url::{MANAGEMENT, POSTGRES, RABBITMQ, REDIS, checked_url, server_url};
 use crate::signals::Signals;
 
 /// Time between two looks for a ledger that is not there yet.
@@ -79,7 +79,7 @@ pub(crate) async fn patiently(app: &App, signals: &mut Signals) -> Result<Option
 /// How to reach the ledger.
 pub fn postgres_options(app: &App) -> Result<PostgresOptions, CliError> {
     let config = &app.config().postgres;
-    let url = url(config.url.as_ref(), "postgres.url", "DATABASE_URL", "postgres://user@host/database")?;
+    let url = server_url(app, &POSTGRES, config.url.as_ref())?;
     Ok(PostgresOptions {
         pool_size: config.connections,
         acquire_timeout: config.acquire_timeout,
@@ -92,7 +92,7 @@ pub fn postgres_options(app: &App) -> Result<PostgresOptions, CliError> {
 /// How to reach the broker.
 pub fn rabbit_options(app: &App, role: Role) -> Result<RabbitOptions, CliError> {
     let config = &app.config().rabbitmq;
-    let url = url(config.url.as_ref(), "rabbitmq.url", "AMQP_URL", "amqp://user:password@host/vhost")?;
+    let url = server_url(app, &RABBITMQ, config.url.as_ref())?;
     Ok(RabbitOptions {
         ca: ca_file(config.ca_file.as_deref(), "rabbitmq.ca_file")?,
         heartbeat: config.heartbeat,
@@ -111,8 +111,9 @@ pub fn broker(app: &App, role: Role) -> Result<RabbitBroker, CliError> {
 pub fn management(app: &App) -> Result<Option<Management>, CliError> {
     let config = &app.config().rabbitmq;
     let ca = ca_file(config.ca_file.as_deref(), "rabbitmq.ca_file")?;
-    let url = config.management_url.as_ref();
-    Ok(url.map(|url| Management::new(url.expose_secret(), ca.as_ref())).transpose()?)
+    let Some(url) = &config.management_url else { return Ok(None) };
+    let url = checked_url(app, &MANAGEMENT, url)?;
+    Ok(Some(Management::new(url, ca.as_ref())?))
 }
 
 /// What Fleetline needs of the broker.
@@ -131,7 +132,7 @@ pub fn topology(app: &App) -> Topology {
 /// Redis; it connects when it is first needed.
 pub fn redis(app: &App) -> Result<Redis, CliError> {
     let config = &app.config().redis;
-    let url = url(config.url.as_ref(), "redis.url", "REDIS_URL", "redis://host/")?;
+    let url = server_url(app, &REDIS, config.url.as_ref())?;
     let options = RedisOptions {
         ca: ca_file(config.ca_file.as_deref(), "redis.ca_file")?,
         prefix: config.prefix.clone(),
@@ -262,15 +263,6 @@ fn job_limits(app: &App) -> JobLimits {
 
 fn ca_file(path: Option<&Path>, key: &str) -> Result<Option<CaFile>, CliError> {
     path.map(CaFile::read).transpose().map_err(|problem| CliError::Usage(format!("{key}: {problem}")))
-}
-
-fn url(given: Option<&SecretString>, key: &str, variable: &str, like: &str) -> Result<String, CliError> {
-    given.map(|url| url.expose_secret().to_owned()).ok_or_else(|| {
-        CliError::Usage(format!(
-            "{key} is not set: the fleet needs it. Set it in fleetline.toml or {variable}, such as \"{like}\"; \
-             `make up` starts servers for development"
-        ))
-    })
 }
 
 #[cfg(test)]

@@ -12,8 +12,12 @@ pub mod engine;
 pub mod exit;
 pub mod fleet;
 mod input;
+mod logging;
 pub mod lookup;
+mod outage;
+pub mod patient;
 pub mod present;
+mod server_url;
 mod signals;
 pub mod ui;
 mod watched;
@@ -23,10 +27,9 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use clap::error::ErrorKind;
-use tracing_subscriber::EnvFilter;
 
 use app::App;
-use args::{Cli, Command, ConfigAction, GlobalArgs, RunArgs};
+use args::{Cli, Command, ConfigAction, RunArgs};
 use config::{Config, ConfigSources, Override};
 use exit::CliError;
 
@@ -44,35 +47,15 @@ pub fn main() -> ExitCode {
             return ExitCode::from(if asked_for { exit::OK } else { exit::USAGE });
         }
     };
-    start_logging(&cli.global);
     // One TLS provider for the whole process.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    match run(cli) {
+    match logging::start(&cli.global).and_then(|()| run(cli)) {
         Ok(code) => ExitCode::from(code),
         Err(CliError::Closed) => ExitCode::from(exit::OK),
         Err(error) => {
             present::tell(&format!("error: {error}"));
             error.code()
         }
-    }
-}
-
-fn start_logging(global: &GlobalArgs) {
-    let default = match (global.quiet, global.verbose) {
-        (true, _) => "error",
-        (false, 0) => "warn",
-        (false, 1) => "info",
-        (false, _) => "debug",
-    };
-    // The AMQP library reports as errors what the adapter asks for on purpose: is this queue there?
-    let default = if global.verbose < 2 { format!("{default},lapin=off") } else { default.to_owned() };
-    let filter = EnvFilter::try_from_env("FLEETLINE_LOG").unwrap_or_else(|_| EnvFilter::new(default));
-    let logs =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
-    if global.json {
-        logs.json().init();
-    } else {
-        logs.without_time().init();
     }
 }
 

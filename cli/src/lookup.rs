@@ -23,22 +23,26 @@ pub async fn open(app: &App) -> Result<Arc<dyn Ledger>, CliError> {
 }
 
 /// The run that the user means.
-pub async fn find_run(ledger: &dyn QueryLedger, text: &str) -> Result<RunRow, CliError> {
+pub async fn find_run(app: &App, ledger: &dyn QueryLedger, text: &str) -> Result<RunRow, CliError> {
     if let Ok(id) = text.parse() {
-        return ledger.run(id).await?.ok_or_else(|| unknown("run", text));
+        return ledger.run(id).await?.ok_or_else(|| unknown(app, "run", text));
     }
     let runs = ledger.runs(None, Page::first(SEARCHED_RUNS)).await?;
     if text == "latest" {
-        return runs
-            .into_iter()
-            .next()
-            .ok_or_else(|| CliError::Failure("there is no run yet: `fleetline run FILE` makes one".into()));
+        return runs.into_iter().next().ok_or_else(|| {
+            CliError::Failure(format!("there is no run yet: `{}` makes one", app.first_command()))
+        });
     }
-    only("run", text, runs.into_iter().filter(|run| starts_with(&run.id.to_string(), text)).collect())
+    only(app, "run", text, runs.into_iter().filter(|run| starts_with(&run.id.to_string(), text)).collect())
 }
 
 /// The job that the user means.
-pub async fn find_job(ledger: &dyn QueryLedger, text: &str, filter: JobFilter) -> Result<JobRow, CliError> {
+pub async fn find_job(
+    app: &App,
+    ledger: &dyn QueryLedger,
+    text: &str,
+    filter: JobFilter,
+) -> Result<JobRow, CliError> {
     let what = if filter.state == Some(JobState::Dead) { "dead job" } else { "job" };
     let filter = JobFilter { job: text.parse().ok(), ..filter };
     let mut found = Vec::new();
@@ -49,7 +53,7 @@ pub async fn find_job(ledger: &dyn QueryLedger, text: &str, filter: JobFilter) -
         Ok(())
     })
     .await?;
-    only(what, text, found)
+    only(app, what, text, found)
 }
 
 /// Calls `row` for every job, page by page.
@@ -78,21 +82,24 @@ fn starts_with(id: &str, text: &str) -> bool {
     !text.is_empty() && (id.starts_with(&text) || id.ends_with(&text))
 }
 
-fn only<T>(what: &str, text: &str, mut found: Vec<T>) -> Result<T, CliError> {
+fn only<T>(app: &App, what: &str, text: &str, mut found: Vec<T>) -> Result<T, CliError> {
     match found.len() {
-        0 => Err(unknown(what, text)),
+        0 => Err(unknown(app, what, text)),
         1 => Ok(found.remove(0)),
         n => Err(CliError::Failure(format!("{n} {what}s match `{text}`: give more of the id"))),
     }
 }
 
-fn unknown(what: &str, text: &str) -> CliError {
+fn unknown(app: &App, what: &str, text: &str) -> CliError {
     let list = match what {
-        "run" => "fleetline status",
-        "dead job" => "fleetline dead list",
-        _ => "fleetline jobs",
+        "run" => "status --limit 10000",
+        "dead job" => "dead list",
+        _ => "jobs RUN --limit 0",
     };
-    CliError::Failure(format!("there is no {what} `{text}` in this database: `{list}` lists them"))
+    let flags = app.flags();
+    CliError::Failure(format!(
+        "there is no {what} `{text}` in this database: `fleetline {list}{flags}` lists them"
+    ))
 }
 
 #[cfg(test)]

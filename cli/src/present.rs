@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::exit::CliError;
 use crate::lookup::each_job;
+use crate::ui::progress::aside;
 
 /// Writes a run's rows as JSON lines, in the order of their submission. Returns how many.
 pub async fn write_results(
@@ -43,7 +44,7 @@ pub fn write_text(text: &str) -> Result<(), CliError> {
 /// Prints a line to standard error. Unlike `eprintln!` it does not panic when nobody reads it.
 pub fn tell(text: &str) {
     // There is nowhere left to report the failure to.
-    let _ = writeln!(io::stderr(), "{text}");
+    let _ = aside(|| writeln!(io::stderr(), "{text}"));
 }
 
 /// What a failed write means.

@@ -13,12 +13,12 @@ use crate::present::write_text;
 pub(super) async fn cancel(app: &App, args: CancelArgs) -> Result<(), CliError> {
     // Opened for reading first, so that a wrong path makes no new database.
     let reader = lookup::open(app).await?;
-    let run = lookup::find_run(&*reader, &args.run).await?;
+    let run = lookup::find_run(app, &*reader, &args.run).await?;
     let which = match &args.job {
         None => CancelJobs::Run(run.id),
         Some(text) => {
             let of_run = JobFilter { run: Some(run.id), ..JobFilter::default() };
-            CancelJobs::Job(lookup::find_job(&*reader, text, of_run).await?.job_id)
+            CancelJobs::Job(lookup::find_job(app, &*reader, text, of_run).await?.job_id)
         }
     };
     let ended = Backend::open(app).await?.ledger().cancel(&run.tenant, which).await?;

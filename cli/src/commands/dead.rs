@@ -1,19 +1,21 @@
 //! `fleetline dead`: jobs that were parked, and sending them again.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::time::Instant;
 
 use fleetline_producer::rows::place;
-use fleetline_shared::domain::{JobState, NewRun, RunId};
-use fleetline_shared::ports::{DeadJobs, JobFilter, JobRow};
+use fleetline_shared::domain::{JobId, JobState, NewRun, RunId};
+use fleetline_shared::ports::{DeadJobs, JobFilter, JobRow, QueryLedger};
 use serde_json::json;
 
-use super::run::live;
+use super::run::{Input, conclude, live};
 use crate::app::App;
 use crate::args::{DeadAction, DeadArgs};
 use crate::backend::Backend;
-use crate::exit::CliError;
+use crate::exit::{CliError, INTERRUPTED, OK};
 use crate::lookup::{self, each_job, find_job, find_run};
+use crate::patient::RunLedger;
 use crate::present::{write_line, write_text};
 use crate::ui::format;
 use crate::ui::table::{Column, Look, Table};
@@ -34,7 +36,7 @@ fn dead_jobs(run: Option<RunId>) -> JobFilter {
 async fn list(app: &App, run: Option<&str>) -> Result<u8, CliError> {
     let ledger = lookup::open(app).await?;
     let run = match run {
-        Some(text) => Some(find_run(&*ledger, text).await?.id),
+        Some(text) => Some(find_run(app, &*ledger, text).await?.id),
         None => None,
     };
     let mut table = Table::new(
@@ -59,17 +61,17 @@ async fn list(app: &App, run: Option<&str>) -> Result<u8, CliError> {
     })
     .await?;
     if app.json() {
-        return Ok(crate::exit::OK);
+        return Ok(OK);
     }
     if count == 0 {
         write_text("no dead jobs\n")?;
-        return Ok(crate::exit::OK);
+        return Ok(OK);
     }
     write_text(&format!("{table}\n"))?;
-    let db = app.db_flag();
+    let db = app.flags();
     write_text(&format!("next:  fleetline dead show JOB{db}      its args and errors\n"))?;
     write_text(&format!("       fleetline dead redrive JOB{db}   send it again\n"))?;
-    Ok(crate::exit::OK)
+    Ok(OK)
 }
 
 fn cells(job: &JobRow) -> [String; 6] {
@@ -85,34 +87,82 @@ fn cells(job: &JobRow) -> [String; 6] {
 
 async fn show(app: &App, text: &str) -> Result<u8, CliError> {
     let ledger = lookup::open(app).await?;
-    let job = find_job(&*ledger, text, dead_jobs(None)).await?;
+    let job = find_job(app, &*ledger, text, dead_jobs(None)).await?;
     let detail = ledger.job_detail(job.job_id).await?;
     let shown = json!({ "job": job, "detail": detail });
     let shown = serde_json::to_string_pretty(&shown).map_err(|error| CliError::Failure(error.to_string()))?;
     write_text(&format!("{shown}\n"))?;
-    Ok(crate::exit::OK)
+    Ok(OK)
 }
 
 async fn redrive(app: &App, jobs: &[String], run: Option<&str>, all: bool) -> Result<u8, CliError> {
-    let started = Instant::now();
     // Opened for reading first, so that a wrong path makes no new database.
     let reader = lookup::open(app).await?;
-    let which = if all {
-        DeadJobs::All
+    let chosen = if all {
+        of_all_tenants(&*reader).await?
     } else if let Some(text) = run {
-        DeadJobs::Run(find_run(&*reader, text).await?.id)
+        let run = find_run(app, &*reader, text).await?;
+        BTreeMap::from([(run.tenant, DeadJobs::Run(run.id))])
     } else {
-        let mut ids = Vec::new();
-        for text in jobs {
-            ids.push(find_job(&*reader, text, dead_jobs(None)).await?.job_id);
-        }
-        DeadJobs::Jobs(ids)
+        by_tenant(app, &*reader, jobs).await?
     };
     let backend = Backend::open(app).await?;
+    let mut worst = None;
+    for (tenant, which) in chosen {
+        let code = redrive_of(app, &backend, tenant, which).await?;
+        worst = worst.max(code);
+        if code == Some(INTERRUPTED) {
+            break;
+        }
+    }
+    if worst.is_none() {
+        write_text("nothing to redrive: no such job is dead, or all were sent again before\n")?;
+    }
+    Ok(worst.unwrap_or(OK))
+}
+
+/// Whoever has dead jobs, as `dead list` shows them.
+async fn of_all_tenants(ledger: &dyn QueryLedger) -> Result<BTreeMap<String, DeadJobs>, CliError> {
+    let mut runs = BTreeSet::new();
+    each_job(ledger, dead_jobs(None), |job| {
+        runs.insert(job.run_id);
+        Ok(())
+    })
+    .await?;
+    let mut chosen = BTreeMap::new();
+    for run in runs {
+        chosen.extend(ledger.run(run).await?.map(|run| (run.tenant, DeadJobs::All)));
+    }
+    Ok(chosen)
+}
+
+/// These jobs, by whose they are.
+async fn by_tenant(
+    app: &App,
+    ledger: &dyn QueryLedger,
+    jobs: &[String],
+) -> Result<BTreeMap<String, DeadJobs>, CliError> {
+    let mut ids = BTreeMap::<String, Vec<JobId>>::new();
+    for text in jobs {
+        let job = find_job(app, ledger, text, dead_jobs(None)).await?;
+        let run = find_run(app, ledger, &job.run_id.to_string()).await?;
+        ids.entry(run.tenant).or_default().push(job.job_id);
+    }
+    Ok(ids.into_iter().map(|(tenant, ids)| (tenant, DeadJobs::Jobs(ids))).collect())
+}
+
+/// Sends a tenant's jobs again and follows them; `None`: there are none to be sent.
+async fn redrive_of(
+    app: &App,
+    backend: &Backend,
+    tenant: String,
+    which: DeadJobs,
+) -> Result<Option<u8>, CliError> {
+    let started = Instant::now();
     let ledger = backend.ledger();
     let into = NewRun {
         id: RunId::new(),
-        tenant: app.tenant().into(),
+        tenant,
         pipeline: "redrive".into(),
         input: "dead jobs".into(),
         idempotency_key: None,
@@ -122,11 +172,11 @@ async fn redrive(app: &App, jobs: &[String], run: Option<&str>, all: bool) -> Re
     let id = into.id;
     let redriven = ledger.redrive(which, into).await?;
     if redriven == 0 {
-        write_text("nothing to redrive: no such job is dead, or all were sent again before\n")?;
-        return Ok(crate::exit::OK);
+        return Ok(None);
     }
     app.say(&format!("{redriven} jobs sent again as run {id}"));
-    let run = find_run(&*ledger, &id.to_string()).await?;
-    let ended = live::resume(app, &backend, &run).await?;
-    super::run::conclude(app, &*ledger, ended, None, None, started).await
+    let run = find_run(app, &*ledger, &id.to_string()).await?;
+    let ledger = RunLedger::new(app, ledger);
+    let ended = live::resume(app, backend, &ledger, &run).await?;
+    conclude(app, &*ledger.query, ended, Input::Once, None, None, started).await.map(Some)
 }

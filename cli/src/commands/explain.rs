@@ -17,7 +17,7 @@ use crate::ui::format;
 /// Explains one job.
 pub(super) async fn explain(app: &App, args: ExplainArgs) -> Result<(), CliError> {
     let ledger = lookup::open(app).await?;
-    let job = lookup::find_job(&*ledger, &args.job, JobFilter::default()).await?.job_id;
+    let job = lookup::find_job(app, &*ledger, &args.job, JobFilter::default()).await?.job_id;
     let explained = insight(app, ledger)?.explain(job, None).await?;
     let gone = || CliError::Failure(format!("there is no job `{}`", args.job));
     let explanation = explained.ok_or_else(gone)?;

@@ -18,7 +18,7 @@ use crate::ui::table::{Column, Look, Table, Tone};
 /// Lists facts of nodes, or the analyses of log messages.
 pub(super) async fn facts(app: &App, args: FactsArgs) -> Result<(), CliError> {
     let ledger = lookup::open(app).await?;
-    let run = lookup::find_run(&*ledger, &args.run.run).await?;
+    let run = lookup::find_run(app, &*ledger, &args.run.run).await?;
     let limit = if args.limit == 0 { usize::MAX } else { args.limit };
     let filter = JobFilter {
         run: Some(run.id),

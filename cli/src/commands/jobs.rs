@@ -17,7 +17,7 @@ use crate::ui::table::{Column, Look, Table, Tone};
 /// Lists them.
 pub(super) async fn jobs(app: &App, args: JobsArgs) -> Result<(), CliError> {
     let ledger = lookup::open(app).await?;
-    let run = lookup::find_run(&*ledger, &args.run.run).await?;
+    let run = lookup::find_run(app, &*ledger, &args.run.run).await?;
     let filter = JobFilter { run: Some(run.id), state: args.state, ..JobFilter::default() };
     let limit = if args.limit == 0 { usize::MAX } else { args.limit };
     if app.json() {

@@ -11,7 +11,7 @@ use crate::present::write_results;
 /// Prints the rows to standard output.
 pub(super) async fn results(app: &App, args: ResultsArgs) -> Result<(), CliError> {
     let ledger = lookup::open(app).await?;
-    let run = lookup::find_run(&*ledger, &args.run.run).await?;
+    let run = lookup::find_run(app, &*ledger, &args.run.run).await?;
     write_results(&*ledger, app.registry(), run.id, &mut BufWriter::new(io::stdout())).await?;
     Ok(())
 }

@@ -17,15 +17,14 @@ use crate::ui::table::{Column, Look, Table, Tone};
 pub(super) async fn status(app: &App, args: StatusArgs) -> Result<(), CliError> {
     let ledger = lookup::open(app).await?;
     let runs = match &args.run {
-        Some(text) => vec![lookup::find_run(&*ledger, text).await?],
+        Some(text) => vec![lookup::find_run(app, &*ledger, text).await?],
         None => ledger.runs(None, Page::first(args.limit)).await?,
     };
     if app.json() {
         return runs.iter().try_for_each(|run| write_line(&mut io::stdout(), run));
     }
     if runs.is_empty() {
-        write_text("no runs yet: `fleetline run FILE` makes one\n")?;
-        return Ok(());
+        return write_text(&format!("no runs yet: `{}` makes one\n", app.first_command()));
     }
     let mut table = Table::new(
         Look::of_stdout(),
@@ -44,14 +43,25 @@ pub(super) async fn status(app: &App, args: StatusArgs) -> Result<(), CliError> 
     }
     write_text(&format!("{table}\n"))?;
     if runs.iter().any(|run| run.finished_at_ms.is_none()) {
-        write_text(
-            "unfinished runs go on with the command that began them, or with `fleetline run --resume RUN`\n",
-        )?;
+        write_text(&how_they_go_on(app))?;
     }
     if args.run.is_some() {
         print_details(&runs[0])?;
     }
     Ok(())
+}
+
+fn how_they_go_on(app: &App) -> String {
+    let flags = app.flags();
+    if app.fleet() {
+        return format!(
+            "unfinished runs are worked off by the fleet: `fleetline watch RUN{flags}` follows one. An open one waits \
+             for the rest of its input\n"
+        );
+    }
+    format!(
+        "unfinished runs go on with the command that began them, or with `fleetline run --resume RUN{flags}`\n"
+    )
 }
 
 fn cells(run: &RunRow) -> [(String, Tone); 7] {

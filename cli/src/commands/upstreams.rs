@@ -15,6 +15,7 @@ use crate::config::Upstream;
 use crate::exit::CliError;
 use crate::fleet;
 use crate::lookup;
+use crate::outage::Outages;
 use crate::present::{write_line, write_text};
 use crate::ui::format;
 use crate::ui::table::{Column, Look, Table, Tone};
@@ -27,8 +28,12 @@ const CLEAR: &str = "\u{1b}[2J\u{1b}[H";
 /// Shows all upstreams, once or until Ctrl-C.
 pub(super) async fn upstreams(app: &App, args: UpstreamsArgs) -> Result<(), CliError> {
     let insight = insight(app, lookup::open(app).await?)?;
+    let outages = (args.watch && app.fleet()).then(|| Outages::of(app));
     loop {
-        let view = insight.upstreams().await?;
+        let view = match &outages {
+            Some(outages) => outages.outlast(|| insight.upstreams()).await?,
+            None => insight.upstreams().await?,
+        };
         if app.json() {
             write_line(&mut io::stdout(), &view)?;
         } else {

@@ -25,6 +25,9 @@ pub struct Postgres {
     /// Longest statement.
     #[serde(deserialize_with = "text::duration")]
     pub statement_timeout: Duration,
+    /// How long commands that follow a run wait for a server that is away.
+    #[serde(deserialize_with = "text::duration")]
+    pub patience: Duration,
 }
 
 /// `[rabbitmq]`

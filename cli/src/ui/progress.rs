@@ -2,9 +2,10 @@
 
 use std::collections::VecDeque;
 use std::io::IsTerminal;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, WeakProgressBar};
 
 use super::format;
 use crate::present::tell;
@@ -82,14 +83,6 @@ impl Meter {
         }
     }
 
-    /// Runs something that writes to the terminal, with the bar out of the way.
-    pub fn aside<T>(&self, write: impl FnOnce() -> T) -> T {
-        match &self.sink {
-            Sink::Bar(bar) => bar.suspend(write),
-            Sink::Lines { .. } | Sink::Quiet => write(),
-        }
-    }
-
     /// Time since the meter was made.
     pub fn elapsed(&self) -> Duration {
         self.started.elapsed()
@@ -104,6 +97,18 @@ impl Drop for Meter {
     }
 }
 
+/// The bar on the terminal, if there is one.
+static BAR: Mutex<Option<WeakProgressBar>> = Mutex::new(None);
+
+/// Runs something that writes to the terminal, with the bar out of the way.
+pub fn aside<T>(write: impl FnOnce() -> T) -> T {
+    let bar = BAR.lock().unwrap_or_else(PoisonError::into_inner).as_ref().and_then(WeakProgressBar::upgrade);
+    match bar {
+        Some(bar) => bar.suspend(write),
+        None => write(),
+    }
+}
+
 fn bar() -> ProgressBar {
     let style = ProgressStyle::with_template("{spinner:.cyan} {bar:24.cyan/dim} {wide_msg}")
         .expect("the template is fixed, and a test draws it")
@@ -111,6 +116,7 @@ fn bar() -> ProgressBar {
     let bar = ProgressBar::no_length().with_style(style);
     bar.set_draw_target(ProgressDrawTarget::stderr_with_hz(10));
     bar.enable_steady_tick(Duration::from_millis(120));
+    *BAR.lock().unwrap_or_else(PoisonError::into_inner) = Some(bar.downgrade());
     bar
 }
 

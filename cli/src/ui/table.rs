@@ -8,6 +8,7 @@ use comfy_table::{Attribute, Cell, CellAlignment, Color, ContentArrangement};
 use unicode_width::UnicodeWidthStr;
 
 use super::format::{clean, truncate, truncate_start};
+use super::has_colour;
 
 /// How much the output's reader can take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,8 +25,7 @@ impl Look {
         if !std::io::stdout().is_terminal() {
             return Self::plain();
         }
-        let colour = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        Self { colour, width: comfy_table::Table::new().width() }
+        Self { colour: has_colour(true), width: comfy_table::Table::new().width() }
     }
 
     /// No colour, any width: pipes and files.

@@ -160,7 +160,7 @@ fn on_the_line(job: &JobStanding, scene: &Scene, since: &str) -> Wait {
 
 /// The backlog before it, at the upstream's pace, after what bars the way now.
 fn expected(job: &JobStanding, scene: &Scene) -> Option<Expected> {
-    if scene.consumers == Some(0) {
+    if scene.consumers == Some(0) || scene.is_blind {
         return None;
     }
     let report = scene.report.as_ref();

@@ -140,6 +140,7 @@ impl Insight {
         scene.limits = self.limits.get(name).cloned().unwrap_or_default();
         if let Some(fleet) = &self.fleet {
             let reports = if name.is_empty() { None } else { self.reports(seen).await };
+            scene.is_blind = !name.is_empty() && reports.is_none();
             scene.report = reports.and_then(|reports| reports.into_iter().find(|of| of.upstream == name));
             if let Some(report) = &scene.report {
                 scene.limits = report.limits.clone();
@@ -171,6 +172,8 @@ struct Scene {
     limits: Limits,
     /// How the upstream stands, if it is known.
     report: Option<UpstreamReport>,
+    /// Whether nobody could say how it stands.
+    is_blind: bool,
     /// Consumers of its line, if they are known.
     consumers: Option<usize>,
     /// Messages on its line that nobody has.

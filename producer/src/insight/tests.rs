@@ -84,6 +84,7 @@ fn fleet(report: UpstreamReport) -> Scene {
         consumers: Some(4),
         on_line: Some(3),
         lease: None,
+        is_blind: false,
         is_fleet: true,
         weights: Weights::default(),
     }
@@ -120,6 +121,17 @@ fn a_ready_job_names_all_that_bars_its_way() {
         assert_eq!(what(&explanation), expected, "{name}: {explanation:?}");
         assert!(explanation.summary.contains(&explanation.waits_for[0].detail), "{name}");
         assert_eq!(explanation.expected.is_none(), consumers == Some(0), "{name}");
+    }
+}
+
+/// Redis is away: then nobody knows when it runs.
+#[test]
+fn without_quotas_nothing_is_expected() {
+    let behind = JobStanding { ahead: 3, ..ready() };
+    for (job, waits) in [(ready(), vec![WaitsFor::Quota]), (behind, vec![WaitsFor::Quota, WaitsFor::Turn])] {
+        let explanation = explain(&job, &Scene { report: None, is_blind: true, ..fleet(report()) });
+        assert_eq!((what(&explanation), &explanation.expected), (waits, &None));
+        assert!(explanation.summary.contains("quotas, pauses and breaker are not known"), "{explanation:?}");
     }
 }
 

@@ -67,6 +67,11 @@ pub(super) fn of_ready(job: &JobStanding, scene: &Scene) -> Vec<Wait> {
     if let Some(report) = &scene.report {
         waits.extend(of_upstream(report));
     }
+    if scene.is_blind {
+        let name = job.upstream.as_deref().unwrap_or_default();
+        let detail = format!("upstream `{name}`, whose quotas, pauses and breaker are not known now");
+        waits.push(Wait::new(WaitsFor::Quota, detail, None));
+    }
     if job.due_in.is_none()
         && let Some(detail) = turn(job, &scene.weights)
     {
@@ -168,8 +173,11 @@ fn turn(job: &JobStanding, weights: &Weights) -> Option<String> {
 pub(super) fn of_workers(job: &JobStanding, scene: &Scene) -> Option<Wait> {
     let kind = &job.kind;
     if !scene.is_fleet {
-        let detail = "a process that works on this database: the command that began the run, or \
-                      `fleetline run --resume RUN`; if one runs, it will";
+        let detail = format!(
+            "a process that works on this database: the command that began the run, or `fleetline run --resume {}` \
+             on it; if one runs, it will",
+            job.run
+        );
         return Some(Wait::new(WaitsFor::Worker, detail, None));
     }
     scene.consumers.filter(|consumers| *consumers == 0).map(|_| {

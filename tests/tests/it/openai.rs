@@ -289,7 +289,7 @@ async fn answers_that_do_not_fit_the_xml_are_errors() {
 async fn nobody_listens() {
     let gone = OpenAiStub::start().base_url();
     let error = perform_log(
-        OpenAiConfig { base_url: gone, model: "m-1".into(), ..OpenAiConfig::default() },
+        OpenAiConfig { base_url: gone.clone(), model: "m-1".into(), ..OpenAiConfig::default() },
         &context(),
     )
     .await
@@ -299,6 +299,8 @@ async fn nobody_listens() {
         sort(&error) == "retryable" && said.contains("no connection") && said.contains("base_url"),
         "{said}"
     );
+    let place = gone.split('/').nth(2).expect("a host and a port");
+    assert!(!said.contains(place), "who submits jobs is not told where the upstream is: {said}");
 }
 
 #[tokio::test]

@@ -4,14 +4,13 @@ use std::time::Duration;
 
 use fleetline_shared::domain::{CallContext, JobError};
 use reqwest::Url;
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, LOCATION};
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::value::RawValue;
 
 use super::feedback::{Vendor, property_quota, tokens_consumed};
 use super::said::said;
-use super::{Answer, Outgoing, UpstreamClient, UpstreamSettings};
-use crate::analysers::capped;
+use super::{Answer, Outgoing, REDIRECT, UpstreamClient, UpstreamSettings};
 
 /// Where an API is, and what every call of it carries.
 #[derive(Clone, Debug)]
@@ -59,7 +58,7 @@ impl ApiClient {
 
     /// The address of a path below the base URL, or why it is none.
     pub fn url(&self, path: &str, query: impl Iterator<Item = (String, String)>) -> Result<Url, String> {
-        let wrong = |why: &str| format!("`path`: {why}; it is appended to {}", self.base);
+        let wrong = |why: &str| format!("`path`: {why}; it is appended to the upstream's base_url");
         if !path.starts_with('/') || path.contains(['?', '#', '\\']) || path.chars().any(char::is_control) {
             return Err(wrong("begins with / and has no query: that belongs to `query`"));
         }
@@ -135,13 +134,7 @@ fn failure(answer: &Answer) -> JobError {
     match answer.status.as_u16() {
         429 => JobError::RateLimited { retry_after: answer.feedback.retry_after, message },
         408 | 425 | 500.. => JobError::Retryable(message),
-        300..=399 => {
-            let to = answer.headers.get(LOCATION).and_then(|to| to.to_str().ok()).unwrap_or("nowhere");
-            let to = capped(to, 200);
-            JobError::Permanent(format!(
-                "{message}; redirects (here to {to}) are not followed: is base_url right?"
-            ))
-        }
+        300..=399 => JobError::Permanent(message + REDIRECT),
         401 | 403 => JobError::Permanent(format!("{message}; are auth and headers of the upstream right?")),
         _ => JobError::Permanent(message),
     }
@@ -180,7 +173,7 @@ mod tests {
         let up = ["/../admin", "/a/%2e%2E/b", "/./a", "/ü/.%2e/..", "/üüü/../../ü"];
         for path in bad.into_iter().chain(up) {
             let problem = url(path).expect_err(path);
-            assert!(problem.starts_with("`path`: "), "{problem}");
+            assert!(problem.starts_with("`path`: ") && !problem.contains("https://h"), "{problem}");
         }
         let pairs = [("a b".to_owned(), "c&d".to_owned())];
         let with_query = client.url("/x", pairs.into_iter()).expect("an address");

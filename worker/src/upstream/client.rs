@@ -5,7 +5,7 @@ use std::time::{Instant, SystemTime};
 
 use fleetline_shared::domain::{CallContext, Feedback, JobError};
 use fleetline_shared::tls::trouble;
-use reqwest::header::HeaderMap;
+use reqwest::header::{HeaderMap, LOCATION};
 use reqwest::redirect::Policy;
 use reqwest::{Certificate, Client, Method, Request, RequestBuilder, StatusCode, Url};
 use secrecy::SecretString;
@@ -24,7 +24,7 @@ const MAX_ERROR: usize = 64 * 1024;
 
 /// Calls one upstream. Speaks HTTP/2 where the server offers it.
 ///
-/// Errors and logs hold no secret, no query and no body.
+/// Errors and logs hold no secret, no query and no body; where it is, logs alone say.
 pub struct UpstreamClient {
     name: String,
     http: Client,
@@ -130,10 +130,9 @@ impl UpstreamClient {
     }
 
     async fn send(&self, request: Request, context: &CallContext) -> Result<Answer, JobError> {
-        let host = request.url().origin().ascii_serialization();
         context.begin_call()?;
         let sent = self.http.execute(request).await;
-        let mut response = sent.map_err(|error| self.unanswered(&host, error, None))?;
+        let mut response = sent.map_err(|error| self.unanswered(error, None))?;
         let (status, headers) = (response.status(), response.headers().clone());
         let feedback = heard(self.vendor, status, &headers);
         context.heard(feedback.clone());
@@ -146,7 +145,7 @@ impl UpstreamClient {
                 return Err(self.worded(error, request_id.as_deref()));
             }
             Err(error) if status.is_success() => {
-                return Err(self.unanswered(&host, error, request_id.as_deref()));
+                return Err(self.unanswered(error, request_id.as_deref()));
             }
             // An error whose text cannot be read is told by its status.
             Err(_) => Vec::new(),
@@ -154,7 +153,8 @@ impl UpstreamClient {
         Ok(Answer { status, headers, body, feedback, request_id })
     }
 
-    fn unanswered(&self, host: &str, error: reqwest::Error, request_id: Option<&str>) -> JobError {
+    /// Who submitted the job reads it, so it does not say where the upstream is.
+    fn unanswered(&self, error: reqwest::Error, request_id: Option<&str>) -> JobError {
         let what = match () {
             () if error.is_connect() => "no connection",
             () if error.is_timeout() => "no answer in time",
@@ -163,7 +163,7 @@ impl UpstreamClient {
         let error = error.without_url();
         let hint = if error.is_connect() { "; is base_url right, and does the server run?" } else { "" };
         let why = trouble(&error, "its ca_file").unwrap_or_else(|| format!("{}{hint}", chain(&error)));
-        let message = format!("{what} ({host}): {why}");
+        let message = format!("{what} ({}): {why}", self.name);
         self.worded(JobError::Retryable(message), request_id)
     }
 
@@ -192,7 +192,7 @@ struct CallLog<'a> {
 impl<'a> CallLog<'a> {
     fn of(upstream: &'a str, request: &Request, context: &'a CallContext) -> Self {
         let (method, url) = (request.method().clone(), request.url());
-        let (host, path) = (url.host_str().unwrap_or_default().to_owned(), url.path().to_owned());
+        let (host, path) = (url.origin().ascii_serialization(), url.path().to_owned());
         Self { upstream, context, method, host, path, started: Instant::now() }
     }
 
@@ -201,7 +201,11 @@ impl<'a> CallLog<'a> {
         let (job, attempt) = (context.job_id, context.attempt);
         let ms = started.elapsed().as_millis();
         match answer {
-            Ok(Answer { status, request_id, .. }) => {
+            Ok(Answer { status, request_id, headers, .. }) => {
+                let to = headers.get(LOCATION).filter(|_| status.is_redirection());
+                if let Some(to) = to {
+                    tracing::warn!(upstream, %job, host, path, ?to, "a redirect, which is not followed");
+                }
                 let (status, id) = (status.as_u16(), request_id.as_deref().unwrap_or("-"));
                 tracing::debug!(upstream, %job, attempt, %method, host, path, status, ms, request_id = id, "called");
             }

@@ -14,6 +14,9 @@ mod secrets;
 mod settings;
 mod trace;
 
+/// What is said of an answer that leads elsewhere. Where to, the log alone says.
+pub(crate) const REDIRECT: &str = "; redirects are not followed: is base_url right?";
+
 pub use api::{ApiClient, ApiConfig};
 pub use client::{Answer, MAX_ANSWER, Outgoing, UpstreamClient};
 pub(crate) use said::{Said, said};

@@ -1,13 +1,12 @@
 //! A run while it goes on: jobs come in, results come out, people watch.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use fleetline_shared::domain::{NewRun, RunState};
-use fleetline_shared::ports::{Ledger, OpenedRun, RunRow, Scope, Seal};
+use fleetline_shared::domain::{NewRun, RunId, RunState};
+use fleetline_shared::ports::{OpenedRun, RunRow, Scope, Seal};
 use fleetline_worker::WorkerError;
 use tokio::task::JoinHandle;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::patience::Patience;
@@ -17,11 +16,14 @@ use crate::app::App;
 use crate::backend::Backend;
 use crate::engine::RunningEngine;
 use crate::exit::{CliError, INTERRUPTED};
+use crate::patient::RunLedger;
 use crate::signals::Signals;
 use crate::ui::progress::{Meter, Progress};
 
 /// Time between two looks at the counters, at most.
 const TICK: Duration = Duration::from_millis(100);
+/// Who was told to stop waits so long for the last look at the counters.
+const LAST_LOOK: Duration = Duration::from_secs(2);
 
 /// How a run ended for this process.
 pub enum Ended {
@@ -29,6 +31,8 @@ pub enum Ended {
     Finished(RunRow),
     /// The user stopped it; what ran is recorded.
     Interrupted(RunRow),
+    /// The user stopped following this run of the fleet while its ledger was away.
+    LeftAway(RunId),
     /// These upstreams are down, and all that is left needs them.
     GaveUp(RunRow, Vec<String>),
     /// The user stopped it before any job was accepted.
@@ -39,46 +43,52 @@ pub enum Ended {
 pub async fn run_plan(
     app: &App,
     backend: &Backend,
+    ledger: &RunLedger,
     plan: Plan,
     new_run: NewRun,
 ) -> Result<(Ended, Option<String>), CliError> {
     let mut signals = Signals::new()?;
-    let Some(submission) = submission::start(backend.ledger(), plan, new_run, &mut signals).await? else {
+    let submitting = submission::start(ledger.jobs.clone(), plan, new_run, &mut signals);
+    let Some(submission) = submitting.await? else {
         return Ok((Ended::NothingAccepted, None));
     };
     app.say(&announcement(submission.opened));
     let engine = backend.start(app, Scope::Run(submission.opened.id));
     let Submission { opened, halt, task } = submission;
-    Following { app, ledger: backend.ledger(), opened, submitting: Some(task), halt, problem: None }
+    Following { app, ledger: ledger.clone(), opened, submitting: Some(task), halt, problem: None }
         .run(engine, signals)
         .await
 }
 
 /// Works on the accepted jobs of a run until it is finished or interrupted.
-pub async fn resume(app: &App, backend: &Backend, run: &RunRow) -> Result<Ended, CliError> {
-    let ledger = backend.ledger();
+pub async fn resume(
+    app: &App,
+    backend: &Backend,
+    ledger: &RunLedger,
+    run: &RunRow,
+) -> Result<Ended, CliError> {
     if run.state == RunState::Open {
         // Its input is not at hand: what was accepted is all there will be.
         let seal = Seal { occurrences: Vec::new(), notes: run.notes.clone() };
-        ledger.seal_run(run.id, seal).await?;
+        ledger.jobs.seal_run(run.id, seal).await?;
     }
     follow(app, ledger, run, backend.start(app, Scope::Run(run.id))).await
 }
 
 /// Shows the progress of a run that others work on.
-pub async fn watch(app: &App, ledger: Arc<dyn Ledger>, run: &RunRow) -> Result<Ended, CliError> {
+pub async fn watch(app: &App, ledger: &RunLedger, run: &RunRow) -> Result<Ended, CliError> {
     follow(app, ledger, run, None).await
 }
 
 async fn follow(
     app: &App,
-    ledger: Arc<dyn Ledger>,
+    ledger: &RunLedger,
     run: &RunRow,
     engine: Option<RunningEngine>,
 ) -> Result<Ended, CliError> {
     let opened = OpenedRun { id: run.id, resumed: true };
     let halt = CancellationToken::new();
-    let following = Following { app, ledger, opened, submitting: None, halt, problem: None };
+    let following = Following { app, ledger: ledger.clone(), opened, submitting: None, halt, problem: None };
     Ok(following.run(engine, Signals::new()?).await?.0)
 }
 
@@ -90,7 +100,7 @@ fn announcement(opened: OpenedRun) -> String {
 /// Looks at the run's counters until they are complete.
 struct Following<'a> {
     app: &'a App,
-    ledger: Arc<dyn Ledger>,
+    ledger: RunLedger,
     opened: OpenedRun,
     submitting: Option<JoinHandle<Result<Option<String>, CliError>>>,
     halt: CancellationToken,
@@ -116,7 +126,9 @@ impl Following<'_> {
         let stop = self.until_stop(&mut engine, &mut signals, &mut line).await?;
         drop(line);
         self.halt.cancel();
-        if matches!(stop, Stop::Asked) && engine.is_some() {
+        let by_others = engine.is_none();
+        let asked = matches!(stop, Stop::Asked);
+        if asked && !by_others {
             self.app.say("finishing what is under way; Ctrl-C again leaves at once");
         }
         let drained = tokio::select! {
@@ -132,7 +144,11 @@ impl Following<'_> {
             Stop::HeldUp(down) => Some(down),
         };
         drained?;
-        let row = self.row().await?;
+        let patience = if asked && by_others { LAST_LOOK } else { Duration::MAX };
+        let Ok(row) = timeout(patience, self.row()).await else {
+            return Ok((Ended::LeftAway(self.opened.id), None));
+        };
+        let row = row?;
         let ended = match down {
             _ if row.state == RunState::Finished => Ended::Finished(row),
             Some(down) => Ended::GaveUp(row, down),
@@ -147,10 +163,13 @@ impl Following<'_> {
         signals: &mut Signals,
         line: &mut Meter,
     ) -> Result<Stop, CliError> {
-        let mut changes = self.ledger.changes();
+        let mut changes = self.ledger.changes.clone();
         let mut patience = Patience::new(self.app.config().run.give_up_after);
         loop {
-            let row = self.row().await?;
+            let row = tokio::select! {
+                row = self.row() => row?,
+                () = signals.asked_to_stop() => return Ok(Stop::Asked),
+            };
             line.update(&progress_of(&row, engine.as_ref()).await);
             if row.state == RunState::Finished {
                 return Ok(Stop::Finished);
@@ -176,7 +195,7 @@ impl Following<'_> {
     }
 
     async fn row(&self) -> Result<RunRow, CliError> {
-        let row = self.ledger.run(self.opened.id).await?;
+        let row = self.ledger.query.run(self.opened.id).await?;
         row.ok_or_else(|| CliError::Failure(format!("run {} is gone from the database", self.opened.id)))
     }
 }

@@ -1,6 +1,7 @@
 //! `fleetline run`: an input in, every node or message analysed once, results in the database.
 
 mod dry;
+mod left;
 pub mod live;
 mod out;
 mod patience;
@@ -18,7 +19,10 @@ use crate::args::RunArgs;
 use crate::backend::Backend;
 use crate::exit::{CliError, FAILURE, GAVE_UP, INTERRUPTED, NOT_ALL, OK};
 use crate::lookup;
+use crate::patient::RunLedger;
 use crate::present::{tell, write_text};
+use crate::signals::Signals;
+pub use left::{Input, of_fleet};
 use live::Ended;
 use out::OutFile;
 use plan::Plan;
@@ -36,17 +40,20 @@ pub async fn run(app: &App, args: RunArgs) -> Result<u8, CliError> {
         return dry::dry_run(app, plan).await;
     }
     let new_run = plan.new_run(app.tenant())?;
+    let input = Input::of(&new_run);
     let backend = Backend::open(app).await?;
-    let (ended, problem) = live::run_plan(app, &backend, plan, new_run).await?;
-    conclude(app, &*backend.ledger(), ended, out.take(), problem, started).await
+    let ledger = RunLedger::new(app, backend.ledger());
+    let (ended, problem) = live::run_plan(app, &backend, &ledger, plan, new_run).await?;
+    conclude(app, &*ledger.query, ended, input, out.take(), problem, started).await
 }
 
 async fn resume(app: &App, text: &str, out: Option<OutFile>, started: Instant) -> Result<u8, CliError> {
     // Opened for reading first, so that a wrong path makes no new database.
-    let run = lookup::find_run(&*lookup::open(app).await?, text).await?;
+    let run = lookup::find_run(app, &*lookup::open(app).await?, text).await?;
     let backend = Backend::open(app).await?;
-    let ended = live::resume(app, &backend, &run).await?;
-    conclude(app, &*backend.ledger(), ended, out, None, started).await
+    let ledger = RunLedger::new(app, backend.ledger());
+    let ended = live::resume(app, &backend, &ledger, &run).await?;
+    conclude(app, &*ledger.query, ended, Input::Again, out, None, started).await
 }
 
 /// Writes `--out`, shows what the run brought, and says how it ended.
@@ -54,6 +61,7 @@ pub async fn conclude(
     app: &App,
     ledger: &dyn QueryLedger,
     ended: Ended,
+    input: Input,
     out: Option<OutFile>,
     problem: Option<String>,
     started: Instant,
@@ -66,21 +74,32 @@ pub async fn conclude(
             app.say("stopped before any job was accepted");
             return Ok(INTERRUPTED);
         }
+        Ended::LeftAway(run) => {
+            app.say(&format!(
+                "stopped while the ledger is away: what was accepted is kept, and when it is back \
+                 `fleetline watch {run}{}` shows how far it is",
+                app.flags()
+            ));
+            return Ok(INTERRUPTED);
+        }
     };
-    let written = match out {
-        Some(out) => Some(out.write(ledger, app.registry(), run.id).await?),
-        None => None,
+    let shown = async {
+        let written = match out {
+            Some(out) => Some(out.write(app, ledger, run.id).await?),
+            None => None,
+        };
+        show(app, ledger, &run, started.elapsed(), written.as_deref()).await
     };
-    show(app, ledger, &run, started.elapsed(), written.as_deref()).await?;
+    let mut signals = Signals::new()?;
+    tokio::select! {
+        shown = shown => shown?,
+        () = signals.asked_to_stop() => return Ok(INTERRUPTED),
+    }
     if let Some(problem) = &problem {
         tell(&format!("error: {problem}\n  what came before it is kept and was analysed\n"));
     }
     if interrupted {
-        app.say(if app.fleet() {
-            "stopped watching: `fleetline watch` goes on with it; what was accepted is worked off by the fleet"
-        } else {
-            "interrupted: the same command goes on where this one stopped, and pays for nothing twice"
-        });
+        app.say(&left::in_words(app, &run, input));
     }
     if let Some(down) = down {
         tell(&gave_up(app, &run, &down));
@@ -100,7 +119,7 @@ fn gave_up(app: &App, run: &RunRow, down: &[String]) -> String {
         down.join(", "),
         humantime::format_duration(waited),
         run.id,
-        app.db_flag(),
+        app.flags(),
     )
 }
 

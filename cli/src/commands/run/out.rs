@@ -5,10 +5,11 @@ use std::io::{BufWriter, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use fleetline_shared::domain::{Registry, RunId};
+use fleetline_shared::domain::RunId;
 use fleetline_shared::ports::QueryLedger;
 use tempfile::NamedTempFile;
 
+use crate::app::App;
 use crate::exit::CliError;
 use crate::present::write_results;
 
@@ -40,16 +41,12 @@ impl OutFile {
 
     /// Writes a run's rows; returns the file's name. On an error the results are still in the
     /// database, and the message says how to get them.
-    pub async fn write(
-        self,
-        ledger: &dyn QueryLedger,
-        registry: &Registry,
-        run: RunId,
-    ) -> Result<String, CliError> {
+    pub async fn write(self, app: &App, ledger: &dyn QueryLedger, run: RunId) -> Result<String, CliError> {
         let Self { name, path } = self;
+        let (registry, flags) = (app.registry(), app.flags());
         let cannot = |error: &dyn std::fmt::Display| {
             CliError::Failure(format!(
-                "--out {name}: {error}; the results are in the database: `fleetline results {run}` prints them"
+                "--out {name}: {error}; the results are in the database: `fleetline results {run}{flags}` prints them"
             ))
         };
         if !is_replaced(&path) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use fleetline_producer::submit::submit;
 use fleetline_shared::domain::{NewJob, NewRun};
-use fleetline_shared::ports::{Ledger, OpenedRun, Seal};
+use fleetline_shared::ports::{OpenedRun, Seal, SubmitLedger};
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio_util::sync::CancellationToken;
@@ -30,7 +30,7 @@ pub struct Submission {
 /// Opens the run when its first job is there: an input that cannot be read leaves no trace. `None`:
 /// the user stopped it before.
 pub(crate) async fn start(
-    ledger: Arc<dyn Ledger>,
+    ledger: Arc<dyn SubmitLedger>,
     plan: Plan,
     new_run: NewRun,
     signals: &mut Signals,
@@ -38,15 +38,20 @@ pub(crate) async fn start(
     let halt = CancellationToken::new();
     let (jobs, mut inbox) = mpsc::channel(CHANNEL);
     let splitting = start_splitting(plan, jobs, halt.clone());
-    let first = tokio::select! {
-        job = inbox.recv() => job,
+    let opening = async {
+        match inbox.recv().await {
+            Some(first) => Ok(Some((first, ledger.open_run(new_run).await?))),
+            None => Ok::<_, CliError>(None),
+        }
+    };
+    let opened = tokio::select! {
+        opened = opening => opened?,
         () = signals.asked_to_stop() => {
             halt.cancel();
             return Ok(None);
         }
     };
-    let Some(first) = first else { return Err(no_jobs(splitting.await)) };
-    let opened = ledger.open_run(new_run).await?;
+    let Some((first, opened)) = opened else { return Err(no_jobs(splitting.await)) };
     let adding = Adding { ledger, opened, halt: halt.clone(), splitting };
     Ok(Some(Submission { opened, halt, task: tokio::spawn(adding.run(first, inbox)) }))
 }
@@ -77,7 +82,7 @@ fn start_splitting(plan: Plan, jobs: mpsc::Sender<NewJob>, halt: CancellationTok
 
 /// What the submission's task needs.
 struct Adding {
-    ledger: Arc<dyn Ledger>,
+    ledger: Arc<dyn SubmitLedger>,
     opened: OpenedRun,
     halt: CancellationToken,
     splitting: Splitting,
@@ -85,15 +90,21 @@ struct Adding {
 
 impl Adding {
     /// Adds all jobs, then seals the run. An input that was not read to its end by the user's will
-    /// leaves the run open: the same command goes on. Returns the input's problem, if it has one.
+    /// leaves the run open. Returns the input's problem, if it has one.
     async fn run(self, first: NewJob, inbox: mpsc::Receiver<NewJob>) -> Result<Option<String>, CliError> {
-        let added = submit(&*self.ledger, self.opened.id, first, inbox).await;
-        if added.is_err() {
-            self.halt.cancel();
+        let halt = self.halt.clone();
+        tokio::select! {
+            biased;
+            // Neither for a ledger that is away, nor for a pipe that nobody writes to.
+            () = halt.cancelled() => Ok(None),
+            ended = self.add_all(first, inbox) => ended,
         }
+    }
+
+    async fn add_all(self, first: NewJob, inbox: mpsc::Receiver<NewJob>) -> Result<Option<String>, CliError> {
+        submit(&*self.ledger, self.opened.id, first, inbox).await?;
         let split =
             self.splitting.await.map_err(|error| CliError::Failure(format!("the splitter stopped: {error}")));
-        added?;
         let end = split??;
         if self.halt.is_cancelled() {
             return Ok(None);

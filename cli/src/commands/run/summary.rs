@@ -219,7 +219,7 @@ fn plural(n: u64, what: &str) -> String {
 
 /// The commands a person may want next, ready to copy.
 pub(super) fn next_commands(app: &App, run: &RunRow) -> String {
-    let db = app.db_flag();
+    let db = app.flags();
     let id = format::short_id(&run.id.to_string());
     let mut commands = vec![
         (format!("fleetline facts {id}{db}"), "what was found"),

@@ -60,7 +60,10 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, PortError> {
     if !path.exists() {
         return Err(PortError::Invalid {
             port: "ledger",
-            message: format!("there is no database at {}: `fleetline run FILE` makes one", path.display()),
+            message: format!(
+                "there is no database at {0}: `fleetline run FILE --db {0}` makes one",
+                path.display()
+            ),
         });
     }
     let words = |error| in_words(&error, path);

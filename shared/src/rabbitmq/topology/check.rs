@@ -6,14 +6,17 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::declare::kind_of;
+use super::definitions::PRIORITY;
 use super::management::{Management, segment};
+use super::policies::is_ours;
 use super::{EXCHANGES, Queue, Topology};
 use crate::domain::{Finding, PortError};
 use crate::rabbitmq::RabbitOptions;
 use crate::rabbitmq::error::{NOT_FOUND, PRECONDITION_FAILED, answered};
 use crate::rabbitmq::link::{Link, Live};
 
-const APPLY: &str = "run `fleetline topology apply`";
+/// What to do about whatever differs because nobody set it.
+pub const APPLY: &str = "run `fleetline topology apply`";
 
 /// What differs from the topology; empty if nothing does. Changes nothing, and needs no permission
 /// to configure. Without the management API only the existence of exchanges and queues is checked.
@@ -73,6 +76,12 @@ impl Seen {
     fn policy(&self, name: &str) -> Option<&Value> {
         self.policies.as_array()?.iter().find(|policy| policy["name"] == name)
     }
+}
+
+/// Whether a policy of someone else hides ours, however often that is set.
+fn is_stronger(policy: &Value) -> bool {
+    !policy["name"].as_str().is_some_and(is_ours)
+        && policy["priority"].as_i64().unwrap_or_default() >= i64::from(PRIORITY)
 }
 
 struct Checker<'a> {
@@ -144,11 +153,14 @@ impl Checker<'_> {
         let policy = found["policy"].as_str().and_then(|name| broker.policy(name));
         let by = policy.map_or("no policy matches".to_owned(), |it| format!("policy {}", it["name"]));
         let wanted = topology.limits.policy_of(queue);
+        let remedy = policy.filter(|it| is_stronger(it)).map_or(APPLY.to_owned(), |it| {
+            format!("give policy {} a priority below {PRIORITY}, or delete it; then {APPLY}", it["name"])
+        });
         for (key, wanted) in wanted.iter().flat_map(|policy| &policy.definition) {
             let said = policy.and_then(|policy| policy["definition"].get(key));
             if said != Some(wanted) {
                 let said = said.map_or("not set".to_owned(), Value::to_string);
-                self.find(&subject, format!("`{key}` is {said}, not {wanted} ({by})"), APPLY);
+                self.find(&subject, format!("`{key}` is {said}, not {wanted} ({by})"), &remedy);
             }
         }
     }

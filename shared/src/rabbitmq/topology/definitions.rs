@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{EXCHANGES, Policy, Queue, Topology};
 
 /// Priority of the policies. Of all that match a queue, the broker takes the highest.
-const PRIORITY: u8 = 10;
+pub(super) const PRIORITY: u8 = 10;
 
 /// What [`super::apply`] makes in this virtual host, in the broker's definitions format.
 pub fn definitions(topology: &Topology, vhost: &str) -> Value {

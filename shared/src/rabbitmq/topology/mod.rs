@@ -11,7 +11,7 @@ mod management;
 mod policies;
 
 pub use apply::apply;
-pub use check::check;
+pub use check::{APPLY, check};
 pub use definitions::definitions;
 pub use management::Management;
 pub use policies::{Limits, Policy};

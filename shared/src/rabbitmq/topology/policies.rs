@@ -40,6 +40,11 @@ const SUBMIT: &str = "fleetline-submit";
 const CRASHED: &str = "fleetline-crashed";
 const REJECTED: &str = "fleetline-rejected";
 
+/// Whether a policy of this name is one of Fleetline's.
+pub(super) fn is_ours(name: &str) -> bool {
+    [LINES, SUBMIT, CRASHED, REJECTED].contains(&name)
+}
+
 impl Limits {
     /// The policies that say so.
     pub fn policies(&self) -> Vec<Policy> {

@@ -88,6 +88,57 @@ fn no_file() {
 }
 
 #[test]
+fn wrong_usage_is_told_as_such() {
+    let logs = Place::new().env("FLEETLINE_LOG", "fleetline=loud");
+    logs.run(&["status"]).exits(2).says(&["FLEETLINE_LOG=fleetline=loud", "such as debug"]);
+    let metrics = Place::new().run(&["work", "--metrics", "nonsense"]).exits(2);
+    metrics.says(&["--metrics", "an address and a port"]);
+    let table: [(&str, &str, &[&str], &str); 4] = [
+        (
+            "POSTGRES__URL",
+            "mysql://h/d",
+            &["status", "--fleet"],
+            "postgres.url: expected a URL that starts with postgres://",
+        ),
+        (
+            "RABBITMQ__URL",
+            "http://h",
+            &["topology", "check"],
+            "rabbitmq.url: expected a URL that starts with amqp://",
+        ),
+        (
+            "RABBITMQ__MANAGEMENT_URL",
+            "amqp://h",
+            &["topology", "apply"],
+            "expected a URL that starts with http://",
+        ),
+        (
+            "REDIS__URL",
+            "http://:s3cret@h",
+            &["doctor"],
+            "redis.url: expected a URL that starts with redis://",
+        ),
+    ];
+    for (setting, url, args, said) in table {
+        let variable = format!("FLEETLINE_{setting}");
+        let ended = Place::new().env(&variable, url).run(args);
+        let is_doctor = args == ["doctor"];
+        assert_eq!(ended.code, Some(if is_doctor { 1 } else { 2 }), "{ended:?}");
+        let told = if is_doctor { &ended.stdout } else { &ended.stderr };
+        assert!(told.contains(said) && told.contains(&variable) && !told.contains("s3cret"), "{ended:?}");
+    }
+}
+
+#[test]
+fn logs_in_files_have_no_colours() {
+    let stub = OpenAiStub::start();
+    let place = Place::with_stub(&stub).env("FLEETLINE_LOG", "debug");
+    place.write("a.log", log_of(1));
+    let said = place.run(&["run", "a.log"]).exits(0).says(&["DEBUG"]).stderr;
+    assert!(!said.contains('\u{1b}'), "{said:?}");
+}
+
+#[test]
 fn wrong_settings_are_all_told() {
     let place = Place::new();
     place.write("a.log", log_of(1));

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt, symlink};
 use std::process::Command;
 
-use super::harness::{Ended, Place, sample};
+use super::harness::{Ended, Place, log_of, sample};
 
 fn analysed() -> Place {
     let place = Place::new();
@@ -61,6 +61,20 @@ fn an_unknown_id_is_told_with_advice() {
     let empty = Place::new();
     empty.run(&["status"]).exits(1).says(&["fleetline.db"]);
     assert!(!empty.path("fleetline.db").exists(), "looking makes no database");
+}
+
+/// Commands that are shown can be copied.
+#[test]
+fn commands_that_are_shown_speak_of_the_same_database() {
+    let place = Place::new();
+    place.write("my settings.toml", "[run]\ntenant = 'acme'\n");
+    place.write("a.log", log_of(1));
+    let flags = ["--db", "my runs.db", "--config", "my settings.toml"];
+    let run = |args: &[&str]| place.run(&[args, &flags].concat());
+    let shown = "--db 'my runs.db' --config 'my settings.toml'";
+    run(&["run", "a.log"]).exits(0).says(&[shown]);
+    run(&["jobs", "ffff-none"]).exits(1).says(&[&format!("`fleetline status --limit 10000 {shown}`")]);
+    run(&["dead", "show", "ffff"]).exits(1).says(&[&format!("`fleetline dead list {shown}`")]);
 }
 
 #[test]

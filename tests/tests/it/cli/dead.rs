@@ -37,3 +37,27 @@ fn dead_jobs_are_listed_shown_and_sent_again() {
     place.run(&["run", "a.log"]).exits(0);
     assert_eq!(stub.call_count(), rows.len() + 2, "what was redriven is a result like any other");
 }
+
+/// `dead list` shows those of all tenants, so all of them can be sent again; each stays with its tenant.
+#[test]
+fn dead_jobs_of_any_tenant_are_sent_again() {
+    let stub = OpenAiStub::start();
+    stub.script(vec![Behaviour::status(400); 3]);
+    let place = Place::with_stub(&stub);
+    for tenant in ["acme", "beta", "default"] {
+        place.write(&format!("{tenant}.toml"), format!("[run]\ntenant = '{tenant}'\n"));
+        place.write("a.log", log_of(1));
+        place.run(&["run", "a.log", "--config", &format!("{tenant}.toml")]).exits(3);
+    }
+    let listed = place.run(&["dead", "list", "--json"]).exits(0).rows();
+    let first = listed[0]["run_id"].as_str().expect("an id");
+    place.run(&["dead", "redrive", "--run", first]).exits(0);
+    let job = listed[1]["job_id"].as_str().expect("an id");
+    place.run(&["dead", "redrive", job]).exits(0);
+    place.run(&["dead", "redrive", "--all"]).exits(0);
+    assert_eq!(stub.call_count(), 6, "each once more");
+    let runs = place.run(&["status", "--json"]).exits(0).rows();
+    let tenants: Vec<_> = runs.iter().map(|run| run["tenant"].as_str().expect("a name")).collect();
+    assert_eq!(tenants, ["default", "beta", "acme", "default", "beta", "acme"]);
+    place.run(&["dead", "redrive", "--all"]).exits(0).prints(&["nothing to redrive"]);
+}

@@ -1,5 +1,7 @@
 //! Ctrl-C and SIGTERM: what runs is finished and recorded; a second one leaves at once.
 
+use std::io::Write;
+use std::process::Command;
 use std::time::Duration;
 
 use fleetline_tests::openai_stub::{Behaviour, OpenAiStub};
@@ -64,4 +66,26 @@ fn a_second_ctrl_c_leaves_at_once() {
         !["a.log", "fleetline.db"].iter().any(|known| name.to_string_lossy().starts_with(known))
     };
     assert_eq!(left.iter().find(strange), None, "nothing half done is left behind");
+}
+
+/// A log from a pipe that stays open cannot be read again.
+#[test]
+fn an_interrupted_log_from_a_pipe_goes_on_with_what_was_accepted() {
+    let stub = OpenAiStub::start();
+    stub.script(vec![Behaviour::Hang; 2]);
+    let place = Place::with_stub(&stub).env("FLEETLINE_WORKER__GRACE", "0s");
+    let made = Command::new("mkfifo").arg(place.path("pipe")).status().expect("it starts");
+    assert!(made.success());
+    let started = place.start(&["run", "pipe", "--pipeline", "logs"]);
+    let mut pipe = std::fs::File::options().write(true).open(place.path("pipe")).expect("a pipe");
+    pipe.write_all(log_of(200).as_bytes()).expect("it is read");
+    wait_for_calls(&stub, 20);
+    started.signal(Signal::INT);
+    let status =
+        started.wait().exits(130).says(&["`fleetline run --resume ", "the rest of its input"]).stderr;
+    assert!(!status.contains("the same command"), "{status}");
+    let accepted = place.run(&["status", "latest", "--json"]).exits(0).json()["counts"]["jobs"].clone();
+    place.run(&["run", "--resume", "latest"]).exits(0);
+    let counts = &place.run(&["status", "latest", "--json"]).exits(0).json()["counts"];
+    assert_eq!((&counts["succeeded"], &counts["jobs"]), (&accepted, &accepted));
 }

@@ -49,6 +49,9 @@ async fn a_fleet_can_be_seen() {
     let (out, err) = (String::from_utf8_lossy(&told.stdout), String::from_utf8_lossy(&told.stderr));
     assert!(out.contains("?/600 requests/min") && err.contains("not known: use of the quotas"), "{out}{err}");
     assert_eq!(err.matches("use of the quotas").count(), 1, "{err}");
+    let told = rig.without_redis(&["explain", &last, "--fleet"]);
+    let out = String::from_utf8_lossy(&told.stdout);
+    assert!(out.contains("are not known now") && !out.contains("expected to run"), "{out}");
 
     // For as long as somebody looks, plainly where nobody can clear a screen.
     let watch = rig.watch(&["upstreams", "--fleet", "--watch"]);

@@ -8,6 +8,8 @@ use fleetline_tests::services::Vhost;
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use crate::cli::harness::Place;
+
 use super::world::{World, delete_queue, limits, line, manage, management, message, options};
 
 fn wanted() -> Topology {
@@ -56,6 +58,8 @@ async fn what_drifted_is_found_and_put_right() {
     let found = findings(vhost).await;
     one(&found, "fleetline.jobs.line-0", "`max-length` is 5, not 1000000 (policy \"mine\")");
     one(&found, "fleetline.jobs.line-0", "`dead-letter-exchange` is not set");
+    let hidden = found.iter().find(|it| it.problem.contains("(policy \"mine\")")).expect("seen above");
+    assert!(hidden.remedy.contains("give policy \"mine\" a priority below 10"), "{hidden:?}");
     one(&found, "fleetline.dead.crashed", "not bound");
     one(&found, "fleetline.jobs.line-1", "missing");
     one(&found, "fleetline.submit", "classic");
@@ -69,6 +73,25 @@ async fn what_drifted_is_found_and_put_right() {
     manage(vhost, Method::DELETE, &format!("policies/{name}/mine"), Value::Null).await;
     apply(&options(&vhost.url), &management(vhost), &wanted()).await.unwrap();
     assert_eq!(findings(vhost).await, []);
+}
+
+/// Also for people: a broker that does not do as it is told is no success.
+#[tokio::test]
+async fn a_hidden_policy_is_no_success_of_apply() {
+    let vhost = Vhost::new().await;
+    let other = json!({ "pattern": "^fleetline", "definition": { "max-length": 5 }, "priority": 50,
+                        "apply-to": "queues" });
+    manage(&vhost, Method::PUT, &format!("policies/{}/a-mine", vhost.name), other).await;
+    let place = Place::new()
+        .env("FLEETLINE_RABBITMQ__URL", &vhost.url)
+        .env("FLEETLINE_RABBITMQ__MANAGEMENT_URL", &vhost.management);
+    let remedy = "give policy \"a-mine\" a priority below 10, or delete it";
+    let topology = |action: &str| place.run(&["topology", action]);
+    topology("apply").exits(1).prints(&["`delivery-limit` is not set", remedy]).says(&["still differs"]);
+    topology("check").exits(1).prints(&[remedy]);
+    manage(&vhost, Method::DELETE, &format!("policies/{}/a-mine", vhost.name), Value::Null).await;
+    topology("apply").exits(0).prints(&["the broker is set up"]);
+    vhost.remove().await;
 }
 
 /// Workers of a locked-down broker may read and write, and configure nothing.

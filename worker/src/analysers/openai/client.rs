@@ -73,7 +73,7 @@ impl ChatClient {
             answer::text(&answer.body, self.config.max_output_tokens, context)
         } else {
             let wait = answer.feedback.retry_after;
-            Err(failure::of(answer.status, &answer.headers, wait, &answer.body))
+            Err(failure::of(answer.status, wait, &answer.body))
         };
         text.map_err(|error| self.upstream.error(error, &answer))
     }

@@ -4,19 +4,12 @@ use std::time::Duration;
 
 use fleetline_shared::domain::JobError;
 use reqwest::StatusCode;
-use reqwest::header::{HeaderMap, LOCATION};
 
-use crate::analysers::capped;
-use crate::upstream::{Said, said};
+use crate::upstream::{REDIRECT, Said, said};
 
 /// The error for a status that is no success.
 /// `retry_after` is how long the server asks to wait.
-pub(super) fn of(
-    status: StatusCode,
-    headers: &HeaderMap,
-    retry_after: Option<Duration>,
-    body: &[u8],
-) -> JobError {
+pub(super) fn of(status: StatusCode, retry_after: Option<Duration>, body: &[u8]) -> JobError {
     let said = said(body);
     let message = format!("HTTP {status}: {}", said.message);
     match status.as_u16() {
@@ -26,17 +19,14 @@ pub(super) fn of(
         )),
         429 => JobError::RateLimited { retry_after, message },
         408 | 409 | 425 | 500.. => JobError::Retryable(message),
-        code => JobError::Permanent(message + hint(code, &said, headers).as_str()),
+        code => JobError::Permanent(message + hint(code, &said).as_str()),
     }
 }
 
-fn hint(status: u16, said: &Said, headers: &HeaderMap) -> String {
+fn hint(status: u16, said: &Said) -> String {
     let about = |word: &str| said.message.contains(word) || said.code.contains(word);
     match status {
-        300..=399 => {
-            let to = headers.get(LOCATION).and_then(|to| to.to_str().ok()).unwrap_or("nowhere");
-            format!("; redirects (here to {}) are not followed: is base_url right?", capped(to, 200))
-        }
+        300..=399 => REDIRECT.to_owned(),
         401 => "; is the key right, and is it one for this server?".to_owned(),
         402 => "; the account has nothing left to spend: add credit, then redrive the job".to_owned(),
         403 => "; may this key use this model, from this network?".to_owned(),
@@ -63,13 +53,9 @@ fn hint(status: u16, said: &Said, headers: &HeaderMap) -> String {
 mod tests {
     use super::*;
 
-    fn judge(status: u16, headers: &[(&'static str, &str)], body: &str) -> JobError {
-        let mut map = HeaderMap::new();
-        for (name, value) in headers {
-            map.insert(*name, value.parse().expect("a header"));
-        }
+    fn judge(status: u16, body: &str) -> JobError {
         let status = StatusCode::from_u16(status).expect("a status");
-        of(status, &map, Some(Duration::from_secs(7)), body.as_bytes())
+        of(status, Some(Duration::from_secs(7)), body.as_bytes())
     }
 
     #[test]
@@ -77,6 +63,7 @@ mod tests {
         let error =
             |code: &str| format!(r#"{{"error": {{"message": "no", "type": "x", "code": "{code}"}}}}"#);
         for (status, code, sort, part) in [
+            (307, "", "permanent", "is base_url right"),
             (400, "invalid", "permanent", "HTTP 400 Bad Request: no"),
             (400, "context_length_exceeded", "permanent", "lower max_subtree_kb"),
             (400, "unsupported response_format", "permanent", "structured_output"),
@@ -94,7 +81,7 @@ mod tests {
             (503, "", "retryable", "503"),
             (529, "", "retryable", "529"),
         ] {
-            let (found, message) = match judge(status, &[], &error(code)) {
+            let (found, message) = match judge(status, &error(code)) {
                 JobError::Retryable(message) => ("retryable", message),
                 JobError::Permanent(message) => ("permanent", message),
                 JobError::RateLimited { message, .. } => ("limited", message),
@@ -109,19 +96,13 @@ mod tests {
     fn a_quota_type_without_a_code_is_one_too() {
         let body =
             r#"{"error": {"message": "m", "type": "insufficient_quota", "param": null, "code": null}}"#;
-        assert!(matches!(judge(429, &[], body), JobError::Permanent(_)));
+        assert!(matches!(judge(429, body), JobError::Permanent(_)));
     }
 
     #[test]
     fn the_wait_is_handed_on() {
-        let limited = judge(429, &[], "");
+        let limited = judge(429, "");
         let JobError::RateLimited { retry_after, .. } = limited else { panic!("not limited: {limited}") };
         assert_eq!(retry_after, Some(Duration::from_secs(7)));
-    }
-
-    #[test]
-    fn a_redirect_says_where_to() {
-        let moved = judge(307, &[("location", "https://elsewhere/v1")], "");
-        assert!(moved.to_string().contains("https://elsewhere/v1"), "{moved}");
     }
 }
