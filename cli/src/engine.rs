@@ -19,6 +19,11 @@ use fleetline_worker::{OnOpen, Terms, Worker, WorkerError, WorkerOptions};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::paths::resolved;
+
+/// End of the lock file's name.
+const LOCK: &str = ".lock";
+
 /// What an embedded engine is made of.
 pub struct EngineOptions {
     /// Limits of the worker.
@@ -204,8 +209,21 @@ async fn empty_lines(broker: &dyn Broker, ledger: &SqliteLedger, kinds: &[String
     Ok(())
 }
 
+/// All that a database is made of: the file, and what lies beside it while it is open.
+pub fn files_of(db: &Path) -> [PathBuf; 4] {
+    // SQLite follows links before it names its files.
+    let db = resolved(db).unwrap_or_else(|_| db.to_owned());
+    ["", "-wal", "-shm", LOCK].map(|suffix| beside(&db, suffix))
+}
+
+fn beside(db: &Path, suffix: &str) -> PathBuf {
+    let mut name = db.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
 fn lock(db: &Path) -> Result<File, PortError> {
-    let path = PathBuf::from(format!("{}.lock", db.display()));
+    let path = beside(db, LOCK);
     let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(|error| {
         PortError::Broken {
             port: "ledger",

@@ -100,6 +100,8 @@ pub struct Loaded {
     pub config: Config,
     /// Every value's origin.
     pub origins: Origins,
+    /// The file that was read, if there is one.
+    pub file: Option<PathBuf>,
 }
 
 impl Config {
@@ -135,7 +137,7 @@ impl Config {
         problems.extend(found.filter(|problem| !problem.keys.iter().any(is_spoiled)));
         if problems.is_empty() {
             let values = figment.extract().unwrap_or_default();
-            Ok(Loaded { config, origins: Origins::of(&figment, &values) })
+            Ok(Loaded { config, origins: Origins::of(&figment, &values), file: sources.file() })
         } else {
             Err(ConfigProblems(problems))
         }
