@@ -223,7 +223,7 @@ fn beside(db: &Path, suffix: &str) -> PathBuf {
 }
 
 fn lock(db: &Path) -> Result<File, PortError> {
-    let path = beside(db, LOCK);
+    let [.., path] = files_of(db);
     let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(|error| {
         PortError::Broken {
             port: "ledger",

@@ -10,6 +10,7 @@ use super::upstream;
 /// All contradictions.
 pub(super) fn contradictions(config: &Config) -> Vec<Problem> {
     let mut found = Found(Vec::new());
+    database(config, &mut found);
     times(config, &mut found);
     openai(config, &mut found);
     sizes(config, &mut found);
@@ -32,6 +33,15 @@ impl Found {
             self.0.push(Problem { from: String::new(), keys, message: message() });
         }
     }
+}
+
+/// Paths that SQLite takes for something else than a file.
+fn database(config: &Config, found: &mut Found) {
+    let db = config.run.db.to_string_lossy();
+    let is_no_file = db == ":memory:" || db.starts_with("file:");
+    found.when(is_no_file, ["run.db"], || {
+        format!("`{db}` is no file, and what is paid for must be kept: give the path of a file")
+    });
 }
 
 fn times(config: &Config, found: &mut Found) {

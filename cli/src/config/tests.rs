@@ -298,6 +298,8 @@ fn each_kind_of_problem_in_the_environment() {
 #[test]
 fn each_contradiction() {
     let table = [
+        ("[run]\ndb = ':memory:'", "run.db"),
+        ("[run]\ndb = 'file:x.db?mode=memory'", "run.db"),
         ("[jobs]\nbackoff_base = '1m'\nbackoff_cap = '1s'", "jobs.backoff_base, jobs.backoff_cap"),
         ("[jobs]\ndeadline = '1m'", "jobs.deadline, jobs.timeout"),
         ("[dispatch]\nstale_after = '2m'", "dispatch.stale_after, jobs.timeout"),

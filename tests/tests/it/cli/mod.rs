@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod commands;
+mod database;
 mod dead;
 mod disk_full;
 pub(crate) mod harness;
