@@ -21,6 +21,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::paths::resolved;
 
+/// How long the end of a process waits for its database to be closed.
+const CLOSE_WITHIN: Duration = Duration::from_secs(5);
 /// End of the lock file's name.
 const LOCK: &str = ".lock";
 
@@ -105,6 +107,16 @@ impl Embedded {
         tokio::spawn(sweeper::run(ledger, options.sweep, drain.clone()));
         let worker = tokio::spawn(worker.run(drain.clone(), stop.clone()));
         RunningEngine { drain, stop, worker, dispatcher, quotas, broker, ledger: self.ledger.clone(), kinds }
+    }
+}
+
+impl Drop for Embedded {
+    /// Closes the database, so that its file alone has everything, and only then gives it free. What is
+    /// still written by then has no effect: who wants more waits for [`RunningEngine::drain`].
+    fn drop(&mut self) {
+        if !self.ledger.close(CLOSE_WITHIN) {
+            tracing::warn!("the database is still being written: it belongs together with its -wal file");
+        }
     }
 }
 

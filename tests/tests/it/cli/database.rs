@@ -33,3 +33,17 @@ fn a_database_is_a_file() {
     let left: Vec<_> = std::fs::read_dir(place.path("")).expect("a folder").collect();
     assert_eq!(left.len(), 1, "nothing is left behind: {left:?}");
 }
+
+#[test]
+fn after_a_run_the_file_alone_has_everything() {
+    let place = Place::new();
+    place.write("a.log", log_of(20));
+    let rows = place.run(&["run", "a.log", "--json"]).exits(0).json()["run"]["counts"]["jobs"].clone();
+    for beside in ["fleetline.db-wal", "fleetline.db-shm"] {
+        assert!(!place.path(beside).exists(), "{beside} is left");
+    }
+    std::fs::copy(place.path("fleetline.db"), place.path("copy.db")).expect("a copy");
+    let copied = place.run(&["results", "--db", "copy.db"]).exits(0).rows();
+    assert_eq!(rows, copied.len());
+    assert!(copied.iter().all(|row| row["state"] == "succeeded"), "{copied:?}");
+}

@@ -88,6 +88,7 @@ fn an_interrupted_log_from_a_pipe_goes_on_with_what_was_accepted() {
     let status =
         started.wait().exits(130).says(&["`fleetline run --resume ", "the rest of its input"]).stderr;
     assert!(!status.contains("the same command"), "{status}");
+    assert!(!place.path("fleetline.db-wal").exists(), "the file alone has everything, whoever still reads");
     let accepted = place.run(&["status", "latest", "--json"]).exits(0).json()["counts"]["jobs"].clone();
     place.run(&["run", "--resume", "latest"]).exits(0);
     let counts = &place.run(&["status", "latest", "--json"]).exits(0).json()["counts"];
