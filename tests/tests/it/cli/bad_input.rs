@@ -78,6 +78,8 @@ fn a_program_or_an_archive_is_no_log() {
     let mut gzip = b"\x1f\x8b\x08\0\0\0\0\0\0\x03".to_vec();
     gzip.extend(&elf[16..]);
     refused("app.log.gz", &gzip, &["gzip", "gunzip -c"]);
+    let utf16: Vec<_> = "\u{feff}2024-05-01 it broke".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    refused("windows.log", &utf16, &["UTF-16", "iconv"]);
 }
 
 #[test]
