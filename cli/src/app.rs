@@ -46,6 +46,11 @@ impl App {
         self.kinds.registry()
     }
 
+    /// The same with their analysers.
+    pub fn kinds(&self) -> &Kinds {
+        &self.kinds
+    }
+
     /// What all jobs of a run have in common.
     pub fn job_template(&self, pipeline: Pipeline) -> Result<JobTemplate, CliError> {
         wiring::job_template(self.config(), &self.kinds, pipeline)

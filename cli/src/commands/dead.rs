@@ -9,7 +9,7 @@ use fleetline_shared::domain::{JobId, JobState, NewRun, RunId};
 use fleetline_shared::ports::{DeadJobs, JobFilter, JobRow, QueryLedger};
 use serde_json::json;
 
-use super::run::{Input, conclude, live};
+use super::run::{Input, analysers, conclude, live};
 use crate::app::App;
 use crate::args::{DeadAction, DeadArgs};
 use crate::backend::Backend;
@@ -106,6 +106,9 @@ async fn redrive(app: &App, jobs: &[String], run: Option<&str>, all: bool) -> Re
     } else {
         by_tenant(app, &*reader, jobs).await?
     };
+    for (tenant, which) in &chosen {
+        analysers::of_dead(app, tenant, which).await?;
+    }
     let backend = Backend::open(app).await?;
     let mut worst = None;
     for (tenant, which) in chosen {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::openai::PUBLIC_URL;
+use super::openai::{NOT_CONFIGURED, PUBLIC_URL};
 use super::problems::Problem;
 use super::sections::{AnalyserChoice, Config};
 use super::upstream;
@@ -86,7 +86,7 @@ fn openai(config: &Config, found: &mut Found) {
     found.when(
         config.run.analyser == AnalyserChoice::OpenAi && !openai.is_configured(),
         ["run.analyser", "openai.api_key"],
-        || "the analyser openai needs a key or a base URL: set OPENAI_API_KEY or OPENAI_BASE_URL".to_owned(),
+        || NOT_CONFIGURED.to_owned(),
     );
 }
 

@@ -31,6 +31,7 @@ use figment::value::Value;
 
 pub use fleet::{Postgres, RabbitMq, Redis, Serve};
 pub use inputs::{Discovery, Level, LogFields, LogFormat, Logs, OnMalformed};
+pub(crate) use openai::NOT_CONFIGURED;
 pub use openai::OpenAi;
 pub use origins::{Origin, Origins};
 pub use problems::{ConfigProblems, Problem};

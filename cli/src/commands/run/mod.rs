@@ -1,5 +1,6 @@
 //! `fleetline run`: an input in, every node or message analysed once, results in the database.
 
+pub mod analysers;
 mod dry;
 mod left;
 pub mod live;
@@ -69,6 +70,7 @@ fn taken(app: &App, args: &RunArgs) -> Vec<Taken> {
 async fn resume(app: &App, text: &str, out: Option<OutFile>, started: Instant) -> Result<u8, CliError> {
     // Opened for reading first, so that a wrong path makes no new database.
     let run = lookup::find_run(app, &*lookup::open(app).await?, text).await?;
+    analysers::of_run(app, run.id).await?;
     let backend = Backend::open(app).await?;
     let ledger = RunLedger::new(app, backend.ledger());
     let ended = live::resume(app, &backend, &ledger, &run).await?;

@@ -2,6 +2,7 @@
 //!
 //! It survives `kill -9` and power cuts: what a call answered is in the file.
 
+mod analysers;
 mod backlog;
 mod cancel;
 mod codes;
@@ -39,7 +40,7 @@ use serde_json::value::RawValue;
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
-use crate::domain::{DedupKey, Envelope, JobId, NewJob, NewRun, PortError, RunId};
+use crate::domain::{AnalyserRef, DedupKey, Envelope, JobId, NewJob, NewRun, PortError, RunId};
 use crate::ports::{
     Added, Backlog, BacklogLedger, CancelJobs, CancelLedger, Cancelled, DeadJobs, DispatchAsk,
     DispatchLedger, Finish, FinishLedger, Finished, JobDetail, JobFilter, JobRow, JobStanding, OpenedRun,
@@ -95,6 +96,21 @@ impl SqliteLedger {
         // Only a connection that may write can bring the file up to date, so it is the last one.
         drop(self.reader.lock().unwrap_or_else(PoisonError::into_inner).take());
         self.writer.as_ref().is_none_or(|writer| writer.close(within))
+    }
+
+    /// The kinds of a run's unfinished jobs, each with an analyser that some of them ask for.
+    pub async fn analysers_of_run(&self, run: RunId) -> Result<Vec<(String, AnalyserRef)>, PortError> {
+        self.read(move |connection| analysers::of_run(connection, run)).await
+    }
+
+    /// The same of the dead jobs that [`RedriveLedger::redrive`] would send again.
+    pub async fn analysers_of_dead(
+        &self,
+        tenant: &str,
+        which: DeadJobs,
+    ) -> Result<Vec<(String, AnalyserRef)>, PortError> {
+        let tenant = tenant.to_owned();
+        self.read(move |connection| analysers::of_dead(connection, &which, &tenant)).await
     }
 
     /// Runs `work` in a transaction. `is_news` says whether what it did may have made jobs ready or

@@ -6,5 +6,6 @@ mod database;
 mod dead;
 mod disk_full;
 pub(crate) mod harness;
+mod resume;
 mod run;
 mod signals;
