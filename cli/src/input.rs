@@ -115,7 +115,8 @@ fn cannot_be_read(name: &str, error: &io::Error) -> CliError {
     CliError::Failure(format!("{} cannot be read: {error}", named(name)))
 }
 
-fn named(name: &str) -> &str {
+/// The name of an input for people.
+pub(crate) fn named(name: &str) -> &str {
     if name == "-" { "standard input" } else { name }
 }
 

@@ -181,5 +181,5 @@ async fn redrive_of(
     let run = find_run(app, &*ledger, &id.to_string()).await?;
     let ledger = RunLedger::new(app, ledger);
     let ended = live::resume(app, backend, &ledger, &run).await?;
-    conclude(app, &*ledger.query, ended, Input::Once, None, None, started).await.map(Some)
+    conclude(app, &*ledger.query, ended, Input::Once, None, started).await.map(Some)
 }

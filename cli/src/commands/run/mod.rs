@@ -9,6 +9,7 @@ mod patience;
 pub mod plan;
 pub mod submission;
 mod summary;
+mod unread;
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -46,8 +47,8 @@ pub async fn run(app: &App, args: RunArgs) -> Result<u8, CliError> {
     let input = Input::of(&new_run);
     let backend = Backend::open(app).await?;
     let ledger = RunLedger::new(app, backend.ledger());
-    let (ended, problem) = live::run_plan(app, &backend, &ledger, plan, new_run).await?;
-    conclude(app, &*ledger.query, ended, input, out.take(), problem, started).await
+    let ended = live::run_plan(app, &backend, &ledger, plan, new_run).await?;
+    conclude(app, &*ledger.query, ended, input, out.take(), started).await
 }
 
 /// The files that `--out` must not overwrite.
@@ -74,7 +75,7 @@ async fn resume(app: &App, text: &str, out: Option<OutFile>, started: Instant) -
     let backend = Backend::open(app).await?;
     let ledger = RunLedger::new(app, backend.ledger());
     let ended = live::resume(app, &backend, &ledger, &run).await?;
-    conclude(app, &*ledger.query, ended, Input::Again, out, None, started).await
+    conclude(app, &*ledger.query, ended, Input::Again, out, started).await
 }
 
 /// Writes `--out` if the run has ended, shows what it brought, and says how it ended.
@@ -84,7 +85,6 @@ pub async fn conclude(
     ended: Ended,
     input: Input,
     out: Option<OutFile>,
-    problem: Option<String>,
     started: Instant,
 ) -> Result<u8, CliError> {
     let (run, interrupted, down) = match ended {
@@ -121,6 +121,7 @@ pub async fn conclude(
         shown = shown => shown?,
         () = signals.asked_to_stop() => return Ok(INTERRUPTED),
     }
+    let problem = unread::problem(&run);
     if let Some(problem) = &problem {
         tell(&format!("error: {problem}\n  what came before it is kept and was analysed\n"));
     }

@@ -221,4 +221,7 @@ fn what_came_before_an_error_can_be_kept() {
         assert!(text.contains(&format!("I{n}")), "item {n} is in the results: {text}");
     }
     assert!(rows.iter().all(|row| row["state"] == "succeeded"));
+    // The run is finished the moment it is sealed, since nothing is left to do.
+    let again = place.run(&["run", "cut.xml"]).exits(1).says(&["cut.xml", "line 7", "is kept"]);
+    again.prints(&["reused"]);
 }

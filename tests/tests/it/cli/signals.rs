@@ -90,7 +90,7 @@ fn an_interrupted_log_from_a_pipe_goes_on_with_what_was_accepted() {
     assert!(!status.contains("the same command"), "{status}");
     assert!(!place.path("fleetline.db-wal").exists(), "the file alone has everything, whoever still reads");
     let accepted = place.run(&["status", "latest", "--json"]).exits(0).json()["counts"]["jobs"].clone();
-    place.run(&["run", "--resume", "latest"]).exits(0);
+    place.run(&["run", "--resume", "latest"]).exits(1).says(&["pipe: input not read to its end"]);
     let counts = &place.run(&["status", "latest", "--json"]).exits(0).json()["counts"];
     assert_eq!((&counts["succeeded"], &counts["jobs"]), (&accepted, &accepted));
 }
