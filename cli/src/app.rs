@@ -46,6 +46,11 @@ impl App {
         self.kinds.registry()
     }
 
+    /// The same with their analysers.
+    pub fn kinds(&self) -> &Kinds {
+        &self.kinds
+    }
+
     /// What all jobs of a run have in common.
     pub fn job_template(&self, pipeline: Pipeline) -> Result<JobTemplate, CliError> {
         wiring::job_template(self.config(), &self.kinds, pipeline)
@@ -193,7 +198,7 @@ impl App {
 }
 
 /// As a shell reads it back.
-fn quoted(path: &Path) -> String {
+pub(crate) fn quoted(path: &Path) -> String {
     let path = path.display().to_string();
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:@%,~".contains(c);
     if path.chars().all(is_plain) { path } else { format!("'{}'", path.replace('\'', r"'\''")) }

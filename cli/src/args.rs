@@ -46,7 +46,7 @@ pub struct GlobalArgs {
     /// Work through the fleet's servers instead of a database file
     #[arg(long, global = true, conflicts_with = "db")]
     pub fleet: bool,
-    /// Configuration file [default: ./fleetline.toml, if it exists]
+    /// Configuration file [default: ./fleetline.toml, else ~/.config/fleetline/config.toml]
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Print JSON for programs instead of tables for people

@@ -19,6 +19,13 @@ use fleetline_worker::{OnOpen, Terms, Worker, WorkerError, WorkerOptions};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::paths::resolved;
+
+/// How long the end of a process waits for its database to be closed.
+const CLOSE_WITHIN: Duration = Duration::from_secs(5);
+/// End of the lock file's name.
+const LOCK: &str = ".lock";
+
 /// What an embedded engine is made of.
 pub struct EngineOptions {
     /// Limits of the worker.
@@ -100,6 +107,16 @@ impl Embedded {
         tokio::spawn(sweeper::run(ledger, options.sweep, drain.clone()));
         let worker = tokio::spawn(worker.run(drain.clone(), stop.clone()));
         RunningEngine { drain, stop, worker, dispatcher, quotas, broker, ledger: self.ledger.clone(), kinds }
+    }
+}
+
+impl Drop for Embedded {
+    /// Closes the database, so that its file alone has everything, and only then gives it free. What is
+    /// still written by then has no effect: who wants more waits for [`RunningEngine::drain`].
+    fn drop(&mut self) {
+        if !self.ledger.close(CLOSE_WITHIN) {
+            tracing::warn!("the database is still being written: it belongs together with its -wal file");
+        }
     }
 }
 
@@ -204,8 +221,21 @@ async fn empty_lines(broker: &dyn Broker, ledger: &SqliteLedger, kinds: &[String
     Ok(())
 }
 
+/// All that a database is made of: the file, and what lies beside it while it is open.
+pub fn files_of(db: &Path) -> [PathBuf; 4] {
+    // SQLite follows links before it names its files.
+    let db = resolved(db).unwrap_or_else(|_| db.to_owned());
+    ["", "-wal", "-shm", LOCK].map(|suffix| beside(&db, suffix))
+}
+
+fn beside(db: &Path, suffix: &str) -> PathBuf {
+    let mut name = db.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
 fn lock(db: &Path) -> Result<File, PortError> {
-    let path = PathBuf::from(format!("{}.lock", db.display()));
+    let [.., path] = files_of(db);
     let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(|error| {
         PortError::Broken {
             port: "ledger",

@@ -1,5 +1,6 @@
 //! The input of a run: a file or standard input, and what it probably is.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, Cursor, Read};
 use std::os::fd::AsFd;
@@ -114,19 +115,34 @@ fn cannot_be_read(name: &str, error: &io::Error) -> CliError {
     CliError::Failure(format!("{} cannot be read: {error}", named(name)))
 }
 
-fn named(name: &str) -> &str {
+/// The name of an input for people.
+pub(crate) fn named(name: &str) -> &str {
     if name == "-" { "standard input" } else { name }
 }
 
 /// Content decides where it is clear, the name where it is not.
 fn guess(name: &str, head: &[u8]) -> Pipeline {
-    let is_utf16 = head.starts_with(&[0xff, 0xfe]) || head.starts_with(&[0xfe, 0xff]);
-    let text = head.strip_prefix(&[0xef, 0xbb, 0xbf]).unwrap_or(head).trim_ascii_start();
     let named_xml =
         Path::new(name).extension().is_some_and(|extension| extension.eq_ignore_ascii_case("xml"));
+    let text = decoded(head);
+    let mut first = text.trim_start().chars();
     // `<34>Oct 11 ...` is a syslog line.
-    let opens_tag = matches!(text, [b'<', next, ..] if next.is_ascii_alphabetic() || b"?!_:".contains(next));
-    if opens_tag || is_utf16 || named_xml { Pipeline::Discovery } else { Pipeline::Logs }
+    let opens_tag = first.next() == Some('<')
+        && first.next().is_some_and(|next| next.is_ascii_alphabetic() || "?!_:".contains(next));
+    if opens_tag || named_xml { Pipeline::Discovery } else { Pipeline::Logs }
+}
+
+/// The text behind the byte order mark, as far as its first characters matter.
+fn decoded(head: &[u8]) -> Cow<'_, str> {
+    let utf16 = |bytes: &[u8], unit: fn([u8; 2]) -> u16| {
+        let units: Vec<_> = bytes.as_chunks().0.iter().copied().map(unit).collect();
+        String::from_utf16_lossy(&units).into()
+    };
+    match head {
+        [0xff, 0xfe, text @ ..] => utf16(text, u16::from_le_bytes),
+        [0xfe, 0xff, text @ ..] => utf16(text, u16::from_be_bytes),
+        [0xef, 0xbb, 0xbf, text @ ..] | text => String::from_utf8_lossy(text),
+    }
 }
 
 #[cfg(test)]
@@ -136,11 +152,14 @@ mod tests {
     #[test]
     fn the_pipeline_is_guessed() {
         use Pipeline::{Discovery, Logs};
-        let table: [(&str, &[u8], Pipeline); 11] = [
+        let table: [(&str, &[u8], Pipeline); 14] = [
             ("order.xml", b"<?xml version='1.0'?><a/>", Discovery),
             ("order.dat", b"  \n<Order/>", Discovery),
             ("-", b"\xef\xbb\xbf<Order/>", Discovery),
             ("-", b"\xff\xfe<\0a\0", Discovery),
+            ("-", b"\xfe\xff\0\n\0<\0a", Discovery),
+            ("-", b"\xff\xfe2\x000\0", Logs),
+            ("-", b"\xfe\xff\0<\x003\x004\0>", Logs),
             ("broken.xml", b"hello", Discovery),
             ("empty.XML", b"", Discovery),
             ("app.log", b"2024-01-01 ERROR x", Logs),

@@ -15,6 +15,7 @@ mod input;
 mod logging;
 pub mod lookup;
 mod outage;
+mod paths;
 pub mod patient;
 pub mod present;
 mod server_url;

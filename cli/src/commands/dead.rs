@@ -9,7 +9,7 @@ use fleetline_shared::domain::{JobId, JobState, NewRun, RunId};
 use fleetline_shared::ports::{DeadJobs, JobFilter, JobRow, QueryLedger};
 use serde_json::json;
 
-use super::run::{Input, conclude, live};
+use super::run::{Input, analysers, conclude, live};
 use crate::app::App;
 use crate::args::{DeadAction, DeadArgs};
 use crate::backend::Backend;
@@ -106,6 +106,9 @@ async fn redrive(app: &App, jobs: &[String], run: Option<&str>, all: bool) -> Re
     } else {
         by_tenant(app, &*reader, jobs).await?
     };
+    for (tenant, which) in &chosen {
+        analysers::of_dead(app, tenant, which).await?;
+    }
     let backend = Backend::open(app).await?;
     let mut worst = None;
     for (tenant, which) in chosen {
@@ -178,5 +181,5 @@ async fn redrive_of(
     let run = find_run(app, &*ledger, &id.to_string()).await?;
     let ledger = RunLedger::new(app, ledger);
     let ended = live::resume(app, backend, &ledger, &run).await?;
-    conclude(app, &*ledger.query, ended, Input::Once, None, None, started).await.map(Some)
+    conclude(app, &*ledger.query, ended, Input::Once, None, started).await.map(Some)
 }

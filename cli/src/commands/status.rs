@@ -60,7 +60,8 @@ fn how_they_go_on(app: &App) -> String {
         );
     }
     format!(
-        "unfinished runs go on with the command that began them, or with `fleetline run --resume RUN{flags}`\n"
+        "unfinished runs go on with the command that began them. `fleetline run --resume RUN{flags}` goes on without the \
+         input; an open run has not read it to its end\n"
     )
 }
 

@@ -16,5 +16,5 @@ pub(super) async fn watch(app: &App, args: WatchArgs) -> Result<u8, CliError> {
     let run = lookup::find_run(app, &*ledger, &args.run.run).await?;
     let ledger = RunLedger::new(app, ledger);
     let ended = live::watch(app, &ledger, &run).await?;
-    conclude(app, &*ledger.query, ended, Input::Elsewhere, None, None, started).await
+    conclude(app, &*ledger.query, ended, Input::Elsewhere, None, started).await
 }

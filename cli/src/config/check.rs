@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::openai::PUBLIC_URL;
+use super::openai::{NOT_CONFIGURED, PUBLIC_URL};
 use super::problems::Problem;
 use super::sections::{AnalyserChoice, Config};
 use super::upstream;
@@ -10,6 +10,7 @@ use super::upstream;
 /// All contradictions.
 pub(super) fn contradictions(config: &Config) -> Vec<Problem> {
     let mut found = Found(Vec::new());
+    database(config, &mut found);
     times(config, &mut found);
     openai(config, &mut found);
     sizes(config, &mut found);
@@ -32,6 +33,15 @@ impl Found {
             self.0.push(Problem { from: String::new(), keys, message: message() });
         }
     }
+}
+
+/// Paths that SQLite takes for something else than a file.
+fn database(config: &Config, found: &mut Found) {
+    let db = config.run.db.to_string_lossy();
+    let is_no_file = db == ":memory:" || db.starts_with("file:");
+    found.when(is_no_file, ["run.db"], || {
+        format!("`{db}` is no file, and what is paid for must be kept: give the path of a file")
+    });
 }
 
 fn times(config: &Config, found: &mut Found) {
@@ -76,7 +86,7 @@ fn openai(config: &Config, found: &mut Found) {
     found.when(
         config.run.analyser == AnalyserChoice::OpenAi && !openai.is_configured(),
         ["run.analyser", "openai.api_key"],
-        || "the analyser openai needs a key or a base URL: set OPENAI_API_KEY or OPENAI_BASE_URL".to_owned(),
+        || NOT_CONFIGURED.to_owned(),
     );
 }
 

@@ -31,6 +31,7 @@ use figment::value::Value;
 
 pub use fleet::{Postgres, RabbitMq, Redis, Serve};
 pub use inputs::{Discovery, Level, LogFields, LogFormat, Logs, OnMalformed};
+pub(crate) use openai::NOT_CONFIGURED;
 pub use openai::OpenAi;
 pub use origins::{Origin, Origins};
 pub use problems::{ConfigProblems, Problem};
@@ -100,6 +101,8 @@ pub struct Loaded {
     pub config: Config,
     /// Every value's origin.
     pub origins: Origins,
+    /// The file that was read, if there is one.
+    pub file: Option<PathBuf>,
 }
 
 impl Config {
@@ -135,7 +138,7 @@ impl Config {
         problems.extend(found.filter(|problem| !problem.keys.iter().any(is_spoiled)));
         if problems.is_empty() {
             let values = figment.extract().unwrap_or_default();
-            Ok(Loaded { config, origins: Origins::of(&figment, &values) })
+            Ok(Loaded { config, origins: Origins::of(&figment, &values), file: sources.file() })
         } else {
             Err(ConfigProblems(problems))
         }

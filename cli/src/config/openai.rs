@@ -11,6 +11,10 @@ use super::{numbers, text};
 /// The base URL that is used when nobody names another.
 pub(super) const PUBLIC_URL: &str = "https://api.openai.com/v1";
 
+/// What whoever wants the analyser must do.
+pub(crate) const NOT_CONFIGURED: &str =
+    "the analyser openai needs a key or a base URL: set OPENAI_API_KEY or OPENAI_BASE_URL";
+
 /// A server that speaks `OpenAI`'s chat completions.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -80,7 +80,7 @@ fn every_key_of_the_default_file_has_a_comment() {
 
 #[test]
 fn defaults_are_those_of_the_domain() {
-    let Loaded { config, origins } = Sources::new("").load();
+    let Loaded { config, origins, .. } = Sources::new("").load();
     let domain = fleetline_shared::rules::Backoff::default();
     assert_eq!((config.jobs.backoff_base, config.jobs.backoff_cap), (domain.base, domain.cap));
     assert_eq!(config.analyser(), Analyser::Builtin);
@@ -101,7 +101,7 @@ fn later_layers_win() {
         ("FLEETLINE_WORKER__CONCURRENCY", "3"),
     ])
     .flag("--concurrency", "worker.concurrency", "4");
-    let Loaded { config, origins } = sources.load();
+    let Loaded { config, origins, .. } = sources.load();
     let from = |key: &str| origins.get(key).map(|origin| origin.from.as_str());
     assert_eq!((config.worker.concurrency, from("worker.concurrency")), (4, Some("flag --concurrency")));
     assert_eq!(config.openai.model, "own");
@@ -298,6 +298,8 @@ fn each_kind_of_problem_in_the_environment() {
 #[test]
 fn each_contradiction() {
     let table = [
+        ("[run]\ndb = ':memory:'", "run.db"),
+        ("[run]\ndb = 'file:x.db?mode=memory'", "run.db"),
         ("[jobs]\nbackoff_base = '1m'\nbackoff_cap = '1s'", "jobs.backoff_base, jobs.backoff_cap"),
         ("[jobs]\ndeadline = '1m'", "jobs.deadline, jobs.timeout"),
         ("[dispatch]\nstale_after = '2m'", "dispatch.stale_after, jobs.timeout"),

@@ -61,6 +61,11 @@ impl Kinds {
         &self.registry
     }
 
+    /// For those who send jobs again: the analysers of that kind; none if it knows no analysers.
+    pub fn analysers(&self, kind: &str) -> Vec<&AnalyserRef> {
+        self.analysers.iter().filter(|(of, _)| *of == kind).map(|(_, choice)| choice).collect()
+    }
+
     /// For those who submit jobs: the analyser of that name for that kind, if it is configured.
     pub fn analyser(&self, kind: &str, name: &str) -> Option<&AnalyserRef> {
         let wanted = |(of, choice): &&(&str, AnalyserRef)| *of == kind && choice.name == name;

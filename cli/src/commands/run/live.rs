@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use fleetline_shared::domain::{NewRun, RunId, RunState};
-use fleetline_shared::ports::{OpenedRun, RunRow, Scope, Seal};
+use fleetline_shared::ports::{OpenedRun, RunRow, Scope};
 use fleetline_worker::WorkerError;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::patience::Patience;
 use super::plan::Plan;
 use super::submission::{self, Submission};
+use super::unread;
 use crate::app::App;
 use crate::backend::Backend;
 use crate::engine::RunningEngine;
@@ -46,18 +47,16 @@ pub async fn run_plan(
     ledger: &RunLedger,
     plan: Plan,
     new_run: NewRun,
-) -> Result<(Ended, Option<String>), CliError> {
+) -> Result<Ended, CliError> {
     let mut signals = Signals::new()?;
     let submitting = submission::start(ledger.jobs.clone(), plan, new_run, &mut signals);
     let Some(submission) = submitting.await? else {
-        return Ok((Ended::NothingAccepted, None));
+        return Ok(Ended::NothingAccepted);
     };
     app.say(&announcement(submission.opened));
     let engine = backend.start(app, Scope::Run(submission.opened.id));
     let Submission { opened, halt, task } = submission;
-    Following { app, ledger: ledger.clone(), opened, submitting: Some(task), halt, problem: None }
-        .run(engine, signals)
-        .await
+    Following { app, ledger: ledger.clone(), opened, submitting: Some(task), halt }.run(engine, signals).await
 }
 
 /// Works on the accepted jobs of a run until it is finished or interrupted.
@@ -68,9 +67,7 @@ pub async fn resume(
     run: &RunRow,
 ) -> Result<Ended, CliError> {
     if run.state == RunState::Open {
-        // Its input is not at hand: what was accepted is all there will be.
-        let seal = Seal { occurrences: Vec::new(), notes: run.notes.clone() };
-        ledger.jobs.seal_run(run.id, seal).await?;
+        ledger.jobs.seal_run(run.id, unread::seal(app, run)?).await?;
     }
     follow(app, ledger, run, backend.start(app, Scope::Run(run.id))).await
 }
@@ -88,8 +85,8 @@ async fn follow(
 ) -> Result<Ended, CliError> {
     let opened = OpenedRun { id: run.id, resumed: true };
     let halt = CancellationToken::new();
-    let following = Following { app, ledger: ledger.clone(), opened, submitting: None, halt, problem: None };
-    Ok(following.run(engine, Signals::new()?).await?.0)
+    let following = Following { app, ledger: ledger.clone(), opened, submitting: None, halt };
+    following.run(engine, Signals::new()?).await
 }
 
 fn announcement(opened: OpenedRun) -> String {
@@ -104,7 +101,6 @@ struct Following<'a> {
     opened: OpenedRun,
     submitting: Option<JoinHandle<Result<Option<String>, CliError>>>,
     halt: CancellationToken,
-    problem: Option<String>,
 }
 
 /// Why the following ended.
@@ -121,7 +117,7 @@ impl Following<'_> {
         mut self,
         mut engine: Option<RunningEngine>,
         mut signals: Signals,
-    ) -> Result<(Ended, Option<String>), CliError> {
+    ) -> Result<Ended, CliError> {
         let mut line = self.app.meter();
         let stop = self.until_stop(&mut engine, &mut signals, &mut line).await?;
         drop(line);
@@ -146,15 +142,14 @@ impl Following<'_> {
         drained?;
         let patience = if asked && by_others { LAST_LOOK } else { Duration::MAX };
         let Ok(row) = timeout(patience, self.row()).await else {
-            return Ok((Ended::LeftAway(self.opened.id), None));
+            return Ok(Ended::LeftAway(self.opened.id));
         };
         let row = row?;
-        let ended = match down {
+        Ok(match down {
             _ if row.state == RunState::Finished => Ended::Finished(row),
             Some(down) => Ended::GaveUp(row, down),
             None => Ended::Interrupted(row),
-        };
-        Ok((ended, self.problem))
+        })
     }
 
     async fn until_stop(
@@ -184,9 +179,8 @@ impl Following<'_> {
             tokio::select! {
                 () = signals.asked_to_stop() => return Ok(Stop::Asked),
                 error = failed(engine) => return Ok(Stop::Failed(error.into())),
-                submitted = submitted(&mut self.submitting) => match submitted {
-                    Ok(problem) => self.problem = problem,
-                    Err(error) => return Ok(Stop::Failed(error)),
+                submitted = submitted(&mut self.submitting) => if let Err(error) = submitted {
+                    return Ok(Stop::Failed(error));
                 },
                 _ = changes.changed() => {}
                 () = sleep(TICK) => {}

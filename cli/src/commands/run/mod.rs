@@ -1,5 +1,6 @@
 //! `fleetline run`: an input in, every node or message analysed once, results in the database.
 
+pub mod analysers;
 mod dry;
 mod left;
 pub mod live;
@@ -8,7 +9,9 @@ mod patience;
 pub mod plan;
 pub mod submission;
 mod summary;
+mod unread;
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use fleetline_shared::ports::{QueryLedger, RunRow};
@@ -17,6 +20,7 @@ use serde_json::json;
 use crate::app::App;
 use crate::args::RunArgs;
 use crate::backend::Backend;
+use crate::engine::files_of;
 use crate::exit::{CliError, FAILURE, GAVE_UP, INTERRUPTED, NOT_ALL, OK};
 use crate::lookup;
 use crate::patient::RunLedger;
@@ -24,13 +28,13 @@ use crate::present::{tell, write_text};
 use crate::signals::Signals;
 pub use left::{Input, of_fleet};
 use live::Ended;
-use out::OutFile;
+use out::{OutFile, Taken};
 use plan::Plan;
 
 /// Does what was asked for; returns the exit code.
 pub async fn run(app: &App, args: RunArgs) -> Result<u8, CliError> {
     let started = Instant::now();
-    let mut out = args.out.as_deref().map(OutFile::create).transpose()?;
+    let mut out = args.out.as_deref().map(|out| OutFile::create(out, &taken(app, &args))).transpose()?;
     if let Some(text) = &args.resume {
         return resume(app, text, out, started).await;
     }
@@ -43,27 +47,44 @@ pub async fn run(app: &App, args: RunArgs) -> Result<u8, CliError> {
     let input = Input::of(&new_run);
     let backend = Backend::open(app).await?;
     let ledger = RunLedger::new(app, backend.ledger());
-    let (ended, problem) = live::run_plan(app, &backend, &ledger, plan, new_run).await?;
-    conclude(app, &*ledger.query, ended, input, out.take(), problem, started).await
+    let ended = live::run_plan(app, &backend, &ledger, plan, new_run).await?;
+    conclude(app, &*ledger.query, ended, input, out.take(), started).await
+}
+
+/// The files that `--out` must not overwrite.
+fn taken(app: &App, args: &RunArgs) -> Vec<Taken> {
+    let mut taken = Vec::new();
+    if !app.fleet() {
+        taken.extend(files_of(app.db()).map(|file| ("a file of the database", file)));
+    }
+    let input = args.file.as_deref().map(|file| if file == "-" { Path::new("/dev/stdin") } else { file });
+    let read = [
+        ("the input", input),
+        ("the node configuration", app.config().discovery.nodes.as_deref()),
+        ("the configuration file", app.loaded().file.as_deref()),
+        ("the file of the API key", app.config().openai.api_key_file.as_deref()),
+    ];
+    taken.extend(read.into_iter().filter_map(|(what, file)| Some((what, file?.to_owned()))));
+    taken
 }
 
 async fn resume(app: &App, text: &str, out: Option<OutFile>, started: Instant) -> Result<u8, CliError> {
     // Opened for reading first, so that a wrong path makes no new database.
     let run = lookup::find_run(app, &*lookup::open(app).await?, text).await?;
+    analysers::of_run(app, run.id).await?;
     let backend = Backend::open(app).await?;
     let ledger = RunLedger::new(app, backend.ledger());
     let ended = live::resume(app, &backend, &ledger, &run).await?;
-    conclude(app, &*ledger.query, ended, Input::Again, out, None, started).await
+    conclude(app, &*ledger.query, ended, Input::Again, out, started).await
 }
 
-/// Writes `--out`, shows what the run brought, and says how it ended.
+/// Writes `--out` if the run has ended, shows what it brought, and says how it ended.
 pub async fn conclude(
     app: &App,
     ledger: &dyn QueryLedger,
     ended: Ended,
     input: Input,
     out: Option<OutFile>,
-    problem: Option<String>,
     started: Instant,
 ) -> Result<u8, CliError> {
     let (run, interrupted, down) = match ended {
@@ -83,9 +104,14 @@ pub async fn conclude(
             return Ok(INTERRUPTED);
         }
     };
+    let has_ended = !interrupted && down.is_none();
     let shown = async {
         let written = match out {
-            Some(out) => Some(out.write(app, ledger, run.id).await?),
+            Some(out) if has_ended => Some(out.write(app, ledger, run.id).await?),
+            Some(out) => {
+                tell(&out.left_alone(app, run.id));
+                None
+            }
             None => None,
         };
         show(app, ledger, &run, started.elapsed(), written.as_deref()).await
@@ -95,6 +121,7 @@ pub async fn conclude(
         shown = shown => shown?,
         () = signals.asked_to_stop() => return Ok(INTERRUPTED),
     }
+    let problem = unread::problem(&run);
     if let Some(problem) = &problem {
         tell(&format!("error: {problem}\n  what came before it is kept and was analysed\n"));
     }

@@ -21,7 +21,7 @@ const CHANNEL: usize = 256;
 pub struct Submission {
     /// Its run.
     pub opened: OpenedRun,
-    /// Stops it; the run stays open, and the same command goes on with it.
+    /// Stops it; the run stays open.
     pub halt: CancellationToken,
     /// Ends when the run is sealed, with the input's problem if what came before it is kept.
     pub task: JoinHandle<Result<Option<String>, CliError>>,

@@ -2,6 +2,7 @@
 //!
 //! It survives `kill -9` and power cuts: what a call answered is in the file.
 
+mod analysers;
 mod backlog;
 mod cancel;
 mod codes;
@@ -39,7 +40,7 @@ use serde_json::value::RawValue;
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
-use crate::domain::{DedupKey, Envelope, JobId, NewJob, NewRun, PortError, RunId};
+use crate::domain::{AnalyserRef, DedupKey, Envelope, JobId, NewJob, NewRun, PortError, RunId};
 use crate::ports::{
     Added, Backlog, BacklogLedger, CancelJobs, CancelLedger, Cancelled, DeadJobs, DispatchAsk,
     DispatchLedger, Finish, FinishLedger, Finished, JobDetail, JobFilter, JobRow, JobStanding, OpenedRun,
@@ -55,7 +56,8 @@ pub struct SqliteLedger {
     path: Arc<PathBuf>,
     /// `None`: opened for reading only.
     writer: Option<Writer>,
-    reader: Arc<Mutex<Connection>>,
+    /// `None`: closed.
+    reader: Arc<Mutex<Option<Connection>>>,
     changes: watch::Receiver<u64>,
     /// Where the last round of each kind ended, so that the next begins behind it.
     last_turns: Arc<Mutex<LastTurns>>,
@@ -81,10 +83,34 @@ impl SqliteLedger {
         Ok(Self {
             path: Arc::new(path.to_owned()),
             writer,
-            reader: Arc::new(Mutex::new(reader)),
+            reader: Arc::new(Mutex::new(Some(reader))),
             changes,
             last_turns: Arc::default(),
         })
+    }
+
+    /// Carries out what was asked and closes the file, also for all clones of this. Then the file has
+    /// everything; until then, what was written last is in the log beside it. Waits so long at most;
+    /// says whether it is closed.
+    pub fn close(&self, within: Duration) -> bool {
+        // Only a connection that may write can bring the file up to date, so it is the last one.
+        drop(self.reader.lock().unwrap_or_else(PoisonError::into_inner).take());
+        self.writer.as_ref().is_none_or(|writer| writer.close(within))
+    }
+
+    /// The kinds of a run's unfinished jobs, each with an analyser that some of them ask for.
+    pub async fn analysers_of_run(&self, run: RunId) -> Result<Vec<(String, AnalyserRef)>, PortError> {
+        self.read(move |connection| analysers::of_run(connection, run)).await
+    }
+
+    /// The same of the dead jobs that [`RedriveLedger::redrive`] would send again.
+    pub async fn analysers_of_dead(
+        &self,
+        tenant: &str,
+        which: DeadJobs,
+    ) -> Result<Vec<(String, AnalyserRef)>, PortError> {
+        let tenant = tenant.to_owned();
+        self.read(move |connection| analysers::of_dead(connection, &which, &tenant)).await
     }
 
     /// Runs `work` in a transaction. `is_news` says whether what it did may have made jobs ready or
@@ -108,8 +134,9 @@ impl SqliteLedger {
         let reader = Arc::clone(&self.reader);
         let path = Arc::clone(&self.path);
         let read = spawn_blocking(move || {
-            let connection = reader.lock().unwrap_or_else(PoisonError::into_inner);
-            work(&connection).map_err(|error| error.into().in_words(&path))
+            let reader = reader.lock().unwrap_or_else(PoisonError::into_inner);
+            let closed = || PortError::Broken { port: "ledger", message: "it is closed".into() };
+            work(reader.as_ref().ok_or_else(closed)?).map_err(|error| error.into().in_words(&path))
         });
         read.await.map_err(|error| PortError::Broken { port: "ledger", message: error.to_string() })?
     }

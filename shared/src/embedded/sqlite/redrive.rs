@@ -43,7 +43,8 @@ const DEAD_OF_RUN: &str = "SELECT n FROM jobs WHERE state = 4 AND redriven_as IS
 const DEAD_ONE: &str = "SELECT n FROM jobs WHERE state = 4 AND redriven_as IS NULL AND tenant = ?1
        AND id = ?2";
 
-fn find(connection: &Connection, which: &DeadJobs, tenant: &str) -> Result<Vec<i64>> {
+/// The dead jobs of a tenant that were not sent again before.
+pub(super) fn find(connection: &Connection, which: &DeadJobs, tenant: &str) -> Result<Vec<i64>> {
     let found: rusqlite::Result<Vec<i64>> = match which {
         DeadJobs::All => {
             connection.prepare_cached(ALL_DEAD)?.query_map([tenant], |row| row.get(0))?.collect()

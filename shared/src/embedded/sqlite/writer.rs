@@ -5,7 +5,10 @@
 //! request runs in a savepoint of its own, so that one that fails spoils no other.
 
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -44,19 +47,46 @@ struct Request {
 
 #[derive(Clone)]
 pub(super) struct Writer {
+    /// Taken when it is closed.
+    open: Arc<Mutex<Option<Open>>>,
+}
+
+struct Open {
     requests: mpsc::UnboundedSender<Request>,
+    /// Disconnected when the thread has closed the connection.
+    ended: Receiver<()>,
 }
 
 impl Writer {
-    /// Starts the thread. It ends when the last `Writer` is dropped. `changes` is raised after
-    /// every commit that is news, before its requests are answered.
+    /// Starts the thread. It ends when it is closed, or the last `Writer` is dropped. `changes` is
+    /// raised after every commit that is news, before its requests are answered.
     pub(super) fn start(connection: Connection, path: PathBuf, changes: watch::Sender<u64>) -> Self {
         let (requests, inbox) = mpsc::unbounded_channel();
+        let (ending, ended) = channel();
         thread::Builder::new()
             .name("ledger-writer".into())
-            .spawn(move || serve(&connection, &path, inbox, &changes))
+            .spawn(move || {
+                serve(&connection, &path, inbox, &changes);
+                close(connection);
+                drop(ending);
+            })
             .expect("the system can start a thread");
-        Self { requests }
+        Self { open: Arc::new(Mutex::new(Some(Open { requests, ended }))) }
+    }
+
+    /// Carries out what was asked, closes the connection, and takes no more. Waits for that, so long
+    /// at most; says whether it is closed.
+    pub(super) fn close(&self, within: Duration) -> bool {
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(Open { requests, ended }) = open else { return true };
+        drop(requests);
+        ended.recv_timeout(within) == Err(RecvTimeoutError::Disconnected)
+    }
+
+    fn send(&self, request: Request) -> Result<(), PortError> {
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let sent = open.as_ref().and_then(|open| open.requests.send(request).ok());
+        sent.ok_or_else(gone)
     }
 
     /// Runs `work` in a transaction; answers after its commit. `is_news` looks at what it did.
@@ -78,10 +108,20 @@ impl Writer {
                 }),
             }
         });
-        let gone = || PortError::Broken { port: "ledger", message: "its writer has stopped".into() };
-        self.requests.send(Request { durability, work }).map_err(|_| gone())?;
+        self.send(Request { durability, work })?;
         answer.await.map_err(|_| gone())?
     }
+}
+
+fn gone() -> PortError {
+    PortError::Broken { port: "ledger", message: "its writer has stopped".into() }
+}
+
+/// The last one to close a database brings its file up to date; beside a reader that is done here.
+fn close(connection: Connection) {
+    // Failing that, the log beside the file has what is missing.
+    let _ = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+    drop(connection);
 }
 
 fn serve(

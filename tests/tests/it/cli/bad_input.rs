@@ -1,5 +1,7 @@
 //! Bad input: a clear message, an exit code, no panic, and nothing lost.
 
+use std::os::unix::fs::symlink;
+
 use fleetline_tests::openai_stub::OpenAiStub;
 
 use super::harness::{Place, log_of, sum};
@@ -76,6 +78,8 @@ fn a_program_or_an_archive_is_no_log() {
     let mut gzip = b"\x1f\x8b\x08\0\0\0\0\0\0\x03".to_vec();
     gzip.extend(&elf[16..]);
     refused("app.log.gz", &gzip, &["gzip", "gunzip -c"]);
+    let utf16: Vec<_> = "\u{feff}2024-05-01 it broke".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    refused("windows.log", &utf16, &["UTF-16", "iconv"]);
 }
 
 #[test]
@@ -170,9 +174,37 @@ fn an_out_file_that_cannot_be() {
     let place = Place::with_stub(&stub);
     place.write("a.log", log_of(2));
     for out in ["missing/out.jsonl", "/proc/out.jsonl", "a.log/out.jsonl"] {
-        place.run(&["run", "a.log", "--out", out]).exits(1).says(&["--out", out, "the folder"]);
+        let ended = place.run(&["run", "a.log", "--out", out]).exits(1).says(&["--out", out, "the folder"]);
+        assert!(!ended.stderr.contains(".tmp"), "a file that nobody knows: {ended:#?}");
     }
     assert_eq!(stub.call_count(), 0, "refused before anything is paid");
+}
+
+#[test]
+fn an_out_file_that_the_command_needs() {
+    let place = Place::new();
+    place.write("a.log", log_of(2));
+    place.write("fleetline.toml", "[discovery]\nnodes = \"nodes.toml\"\n");
+    place.write("nodes.toml", "[[node]]\npattern = \"/list/item\"\n");
+    symlink("a.log", place.path("link")).expect("a link");
+    let refused = |command: &[&str], out| {
+        let ended = place.run(&[command, &["--out", out]].concat()).exits(2);
+        ended.says(&["--out", out, "would be overwritten"]);
+    };
+    let of_database = ["fleetline.db", "./fleetline.db", "fleetline.db-wal", "fleetline.db.lock"];
+    for out in ["a.log", "link", "fleetline.toml", "nodes.toml"].iter().chain(&of_database) {
+        refused(&["run", "a.log"], out);
+    }
+    assert!(!place.path("fleetline.db").exists(), "refused before anything is done");
+    place.run(&["run", "a.log"]).exits(0);
+    for out in of_database {
+        refused(&["run", "a.log"], out);
+        refused(&["run", "--resume", "latest"], out);
+    }
+    let mut fed = place.command(&["run", "-", "--out", "a.log"]);
+    let fed = fed.stdin(std::fs::File::open(place.path("a.log")).expect("it is there")).output();
+    assert_eq!(fed.expect("it starts").status.code(), Some(2), "standard input is a file as well");
+    assert_eq!(std::fs::read_to_string(place.path("a.log")).expect("it is there"), log_of(2));
 }
 
 #[test]
@@ -189,4 +221,7 @@ fn what_came_before_an_error_can_be_kept() {
         assert!(text.contains(&format!("I{n}")), "item {n} is in the results: {text}");
     }
     assert!(rows.iter().all(|row| row["state"] == "succeeded"));
+    // The run is finished the moment it is sealed, since nothing is left to do.
+    let again = place.run(&["run", "cut.xml"]).exits(1).says(&["cut.xml", "line 7", "is kept"]);
+    again.prints(&["reused"]);
 }

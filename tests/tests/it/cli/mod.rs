@@ -2,8 +2,10 @@
 
 mod bad_input;
 mod commands;
+mod database;
 mod dead;
 mod disk_full;
 pub(crate) mod harness;
+mod resume;
 mod run;
 mod signals;

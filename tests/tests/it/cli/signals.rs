@@ -13,11 +13,15 @@ fn drains_and_resumes(signal: Signal) {
     let stub = OpenAiStub::with_latency(Duration::from_millis(300));
     let place = Place::with_stub(&stub);
     place.write("a.log", log_of(12));
+    place.write("out.jsonl", "of an earlier run\n");
     let command = ["run", "a.log", "--concurrency", "2", "--out", "out.jsonl"];
     let started = place.start(&command);
     wait_for_calls(&stub, 3);
     started.signal(signal);
-    started.wait().exits(130).says(&["interrupted"]);
+    let not_written = ["--out out.jsonl: not written", "fleetline results"];
+    started.wait().exits(130).says(&["interrupted"]).says(&not_written);
+    let out = std::fs::read_to_string(place.path("out.jsonl")).expect("it is there");
+    assert_eq!(out, "of an earlier run\n", "only complete rows take its place");
     let paid = stub.call_count();
     let status = place.run(&["status", "latest", "--json"]).exits(0).json();
     assert_eq!(status["counts"]["succeeded"], paid, "every paid call is recorded");
@@ -84,8 +88,9 @@ fn an_interrupted_log_from_a_pipe_goes_on_with_what_was_accepted() {
     let status =
         started.wait().exits(130).says(&["`fleetline run --resume ", "the rest of its input"]).stderr;
     assert!(!status.contains("the same command"), "{status}");
+    assert!(!place.path("fleetline.db-wal").exists(), "the file alone has everything, whoever still reads");
     let accepted = place.run(&["status", "latest", "--json"]).exits(0).json()["counts"]["jobs"].clone();
-    place.run(&["run", "--resume", "latest"]).exits(0);
+    place.run(&["run", "--resume", "latest"]).exits(1).says(&["pipe: input not read to its end"]);
     let counts = &place.run(&["status", "latest", "--json"]).exits(0).json()["counts"];
     assert_eq!((&counts["succeeded"], &counts["jobs"]), (&accepted, &accepted));
 }

@@ -129,6 +129,27 @@ async fn a_reader_looks_on_while_another_writes() {
     assert!(error.to_string().contains("reading only"), "{error}");
 }
 
+/// A copy or a backup takes the one file that people know of.
+#[tokio::test]
+async fn a_closed_file_alone_has_everything() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, copy) = (folder.path().join("ledger.db"), folder.path().join("copy.db"));
+    let ledger = SqliteLedger::open(&path).unwrap();
+    // Somebody who looks on keeps the last close from doing it.
+    let looking = SqliteLedger::open_read_only(&path).unwrap();
+    let run = ledger.open_run(new_run(TENANT)).await.unwrap().id;
+    ledger.add_jobs(run, jobs("a", 1, 3)).await.unwrap();
+    assert_eq!(looking.run(run).await.unwrap().unwrap().counts.jobs, 3);
+    let clone = ledger.clone();
+    assert!(ledger.close(Duration::from_mins(1)));
+    std::fs::copy(&path, &copy).unwrap();
+    let copied = SqliteLedger::open_read_only(&copy).unwrap();
+    assert_eq!(copied.run(run).await.unwrap().expect("it is in the file").counts.jobs, 3);
+    assert!(clone.add_jobs(run, jobs("b", 4, 4)).await.is_err(), "it is closed for all");
+    assert!(clone.run(run).await.is_err(), "it is closed for all");
+    assert!(clone.close(Duration::ZERO), "it is closed already");
+}
+
 /// As two commands that are started together.
 #[tokio::test(flavor = "multi_thread")]
 async fn many_open_and_write_the_same_new_file() {
