@@ -243,8 +243,10 @@ pub struct UpstreamReport {
     /// Time until a pause ends, and why it was called.
     pub paused: Option<(Duration, String)>,
     /// Time until rates, pause and breaker let the next call start, if it takes as much as the smaller
-    /// of the last two. Whether a place is free for it, `in_flight` tells.
+    /// of the last two, or of the first two that were refused while none had gone. Whether a place is free for it, `in_flight` tells.
     pub next_in: Duration,
+    /// What that call is taken to use.
+    pub next_spend: Spend,
     /// How its breaker stands, if it has one.
     pub breaker: Option<BreakerReport>,
     /// The fleet's quota is out of reach: the limits are those of all processes' shares together, and
@@ -259,7 +261,8 @@ pub struct DimensionUse {
     pub dimension: Dimension,
     /// Used by the fleet in the window until now, with what is set aside.
     pub used: u64,
-    /// Used by others, as far as the upstream let us know.
+    /// Used by others, as far as the upstream let us know; of money also what may have been spent before
+    /// a state that knows nothing of it began.
     pub others: u64,
     /// The limit.
     pub limit: u64,

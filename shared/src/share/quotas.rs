@@ -12,7 +12,7 @@ use super::kept::Kept;
 use super::limits::{all_rates, share_of};
 use super::reach::{LOOK_LIMIT, Reach, SETTLING, Standing};
 use super::watch;
-use crate::domain::{Dimension, PortError, Verdict};
+use crate::domain::{Dimension, PortError, Spend, Verdict};
 use crate::embedded::MemoryQuotas;
 use crate::ports::{
     Admission, Ask, CallEnd, FleetQuotas, Lack, Limits, Quotas, Reservation, SlotTime, Turn, UpstreamReport,
@@ -195,6 +195,7 @@ impl Inner {
                 waiting: 0,
                 paused: (!calls).then(|| (LOOK_LIMIT, OUT_OF_REACH.to_owned())),
                 next_in: Duration::ZERO,
+                next_spend: Spend::default(),
                 breaker: None,
                 apart: true,
             }

@@ -212,9 +212,20 @@ impl Meter {
         self.log.sum()
     }
 
-    /// Used in the window until now, and how much of it by others.
-    pub(super) fn used(&self, now: u64) -> (u64, u64) {
-        (self.log.sum(), self.others.units(now))
+    /// Used in the window until now by us and by others. Of money all counts that its bucket lacks: it may
+    /// have been spent before this meter began.
+    pub(super) fn used(&self, dimension: Dimension, now: u64) -> (u64, u64) {
+        let (used, others) = (self.log.sum(), self.others.units(now));
+        let is_cold = dimension == Dimension::Money && now < self.cold_until;
+        let unknown = if is_cold { self.lacks(now).saturating_sub(used) } else { 0 };
+        (used, others.max(unknown))
+    }
+
+    /// Units by which the bucket is not full, if it is as large as the amount.
+    fn lacks(&self, now: u64) -> u64 {
+        let left = self.empty_at.saturating_add(self.window).saturating_sub(now).min(self.window);
+        let units = (u128::from(left) * u128::from(self.amount)).div_ceil(u128::from(self.window.max(1)));
+        u64::try_from(units).unwrap_or(u64::MAX)
     }
 
     /// Whether it has nothing to tell that a new one, begun when this one began, would not.

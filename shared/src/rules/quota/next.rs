@@ -35,15 +35,20 @@ impl QuotaState {
     /// if one large call were taken for all, small ones would wait for what they do not need. What is
     /// claimed goes before it, as before any.
     pub(super) fn next_start(&self, now: u64) -> u64 {
-        let [latest, other] = self.latest;
-        let smaller = Spend {
-            input_tokens: latest.input_tokens.min(other.input_tokens),
-            output_tokens: latest.output_tokens.min(other.output_tokens),
-            money: latest.money.min(other.money),
-        };
+        let smaller = self.next_spend();
         let before = self.claim.and_then(|claim| claim.goes_before(smaller, now)).unwrap_or_default();
         let slot = self.next_slot(&[], smaller, before, now).0;
         if let Passage::NotBefore(at) = self.passage(now) { slot.max(at) } else { slot }
+    }
+
+    /// What the next call is taken to use.
+    pub(super) fn next_spend(&self) -> Spend {
+        let [latest, other] = self.latest;
+        Spend {
+            input_tokens: latest.input_tokens.min(other.input_tokens),
+            output_tokens: latest.output_tokens.min(other.output_tokens),
+            money: latest.money.min(other.money),
+        }
     }
 
     /// Calls that may be under way.

@@ -35,6 +35,7 @@ local function admit(spend, hold, lead, ttl, tenant, model, now)
     parts.used[name] = true
   end
   if too_far then
+    note_wish(spend)
     return { 2, at, lack, lack == PAUSE and state.why or '' }
   end
   local id = take_slot(spend, names, opened, at, ttl)
@@ -48,13 +49,14 @@ local function report(now)
   local share = throttle(now)
   prepare(meters, new_spend(0, 0, 0), now)
   local used = {}
+  local at, of = next_start(now)
   for _, meter in ipairs(meters) do
-    for _, number in ipairs({ LACKS[meter.dimension], meter.log.sum, others_units(meter, now), meter.amount }) do
+    for _, number in ipairs({ LACKS[meter.dimension], meter.log.sum, meter_others(meter, now), meter.amount }) do
       used[#used + 1] = number
     end
   end
   return {
-    calls.count, state.paused, state.why, next_start(now), share, used, breaker_report(now),
+    calls.count, state.paused, state.why, at, { of.input, of.output, of.money }, share, used, breaker_report(now),
     discovery_report(), places() or -1, state.limits,
   }
 end

@@ -101,6 +101,16 @@ local function others_units(meter, now)
   return now < meter.others_until and meter.others or 0
 end
 
+-- Used by others; of money all that its bucket lacks.
+local function meter_others(meter, now)
+  local others = others_units(meter, now)
+  if meter.dimension ~= 'money' or now >= meter.cold_until then
+    return others
+  end
+  local left = min(max(meter.empty_at + meter.window - now, 0), meter.window)
+  return max(others, share_up(left, meter.amount, max(meter.window, 1)) - meter.log.sum)
+end
+
 local function others_earliest(meter, units, from)
   local alone = log_earliest(meter.log, units, meter.amount, from)
   if meter.others == 0 or from >= meter.others_until then

@@ -60,7 +60,7 @@ local function set_claim(meter, spend, hold, at)
   end
 end
 
--- When the next call could start if a place were free.
+-- When the next call could start if a place were free, and what it is taken to use.
 local function next_start(now)
   local smaller = {}
   write_latest()
@@ -73,7 +73,7 @@ local function next_start(now)
   local spend = new_spend(least(1), least(2), least(3))
   local at = next_slot({}, spend, claimed_before(spend, now), now)
   local passage, probe_at = breaker_admit(now)
-  return passage == NOT_BEFORE and max(at, probe_at) or at
+  return passage == NOT_BEFORE and max(at, probe_at) or at, spend
 end
 
 -- Why the breaker refuses.
