@@ -7,6 +7,10 @@ use super::others::Others;
 use crate::domain::{Dimension, DimensionStanding};
 use crate::ports::Rate;
 
+/// Who is refused is told no later turn, in microseconds: those before may never come, and limits may be
+/// raised.
+const LATEST_TURN: u64 = 600_000_000;
+
 /// Meters one dimension. Two rules hold at once:
 ///
 /// - A bucket of size `burst` fills at `effective / window`, and a use must be paid from it before
@@ -42,6 +46,8 @@ pub(super) struct Meter {
     after: u64,
     /// Who else uses the amount.
     others: Others,
+    /// Until then slots go to those who were told to come back for them.
+    told_until: u64,
 }
 
 /// Where the amount is from.
@@ -100,6 +106,7 @@ impl Meter {
             kind: Kind::Configured,
             after: 0,
             others: Others::default(),
+            told_until: 0,
         }
     }
 
@@ -163,6 +170,22 @@ impl Meter {
             paid = paid.min(self.cold_until);
         }
         self.others.earliest(&self.log, units, self.amount, from.max(paid))
+    }
+
+    /// When somebody who is refused should come back, whose slot would be at `at`: after those refused
+    /// before. If all were told the same time, all would come for one slot.
+    pub(super) fn tell(&mut self, units: u64, at: u64) -> u64 {
+        let in_turn = self.told_until.max(at);
+        let told = if in_turn > at.saturating_add(LATEST_TURN) { at } else { in_turn };
+        self.told_until = told.saturating_add(self.refill(units));
+        told
+    }
+
+    /// A use goes that need not wait: nobody came for what was kept for them.
+    pub(super) fn see_free(&mut self, units: u64, now: u64) {
+        if self.earliest(units, now) <= now {
+            self.told_until = 0;
+        }
     }
 
     /// Uses `units` at `at`, which [`Meter::earliest`] gave.

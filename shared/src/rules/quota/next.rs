@@ -1,8 +1,9 @@
 //! When the next call may start, and what decides that.
 
-use super::QuotaState;
 use super::adaptive::Adaptive;
 use super::meters::units;
+use super::settle::bounded;
+use super::{QuotaState, SlotAsk};
 use crate::domain::{Dimension, Spend};
 use crate::ports::Lack;
 use crate::rules::{BreakerStanding, Passage};
@@ -51,6 +52,13 @@ impl QuotaState {
         }
     }
 
+    /// When an ask that is refused should come back: of a part in turn, and half a hold before its slot, as
+    /// the dispatcher sends those that only the whole limits.
+    pub(super) fn come_back(&mut self, parts: &[String], ask: &SlotAsk, at: u64, decides: Decides) -> u64 {
+        let Decides::Part(place, dimension) = decides else { return at };
+        self.parts.tell(&parts[place], dimension, bounded(ask.spend), at).saturating_sub(ask.hold / 2)
+    }
+
     /// Calls that may be under way.
     pub(super) fn places(&self) -> Option<u64> {
         let found = self.adaptive.as_ref().map(Adaptive::places);
@@ -80,7 +88,7 @@ impl QuotaState {
         let order = (self.last_slot.max(now), Decides::Order);
         let pause = (self.paused_until, Decides::Pause);
         let parts = self.parts.earliest(parts, spend, now).into_iter();
-        let parts = parts.map(|(at, dimension)| (at, Decides::Part(dimension)));
+        let parts = parts.map(|(at, place, dimension)| (at, Decides::Part(place, dimension)));
         let whole = self.meters.earliest(all, now).map(|(at, dimension)| (at, Decides::Whole(dimension)));
         let later = |best: (u64, Decides), next: (u64, Decides)| if next.0 >= best.0 { next } else { best };
         [pause].into_iter().chain(parts).chain(whole).fold(order, later)
@@ -104,8 +112,8 @@ pub(super) enum Decides {
     /// The slots given before.
     Order,
     Pause,
-    /// A tenant's or a model's limit.
-    Part(Dimension),
+    /// A tenant's or a model's limit: the part in this place.
+    Part(usize, Dimension),
     /// The upstream's limit.
     Whole(Dimension),
 }
@@ -116,7 +124,7 @@ impl Decides {
             // Whoever asked before asked with a longer hold.
             Self::Order => Lack::Requests,
             Self::Pause => Lack::Pause,
-            Self::Part(dimension) | Self::Whole(dimension) => dimension.into(),
+            Self::Part(_, dimension) | Self::Whole(dimension) => dimension.into(),
         }
     }
 }

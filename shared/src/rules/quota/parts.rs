@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::meters::Meters;
+use super::meters::{Meters, units};
 use super::{Pacing, SlotAsk};
 use crate::domain::{Dimension, Spend};
 use crate::ports::{Limits, Rates};
@@ -75,13 +75,28 @@ impl Parts {
         }
     }
 
-    /// For each dimension the earliest time from `now` on that it allows.
-    pub(super) fn earliest(&self, names: &[String], spend: Spend, now: u64) -> Vec<(u64, Dimension)> {
-        names
-            .iter()
-            .filter_map(|name| self.by_name.get(name))
-            .flat_map(|meters| meters.earliest(spend, now))
-            .collect()
+    /// For each dimension the earliest time from `now` on that it allows, and the place of the part's name.
+    pub(super) fn earliest(&self, names: &[String], spend: Spend, now: u64) -> Vec<(u64, usize, Dimension)> {
+        let named =
+            names.iter().enumerate().filter_map(|(place, name)| Some((place, self.by_name.get(name)?)));
+        let of = |(place, meters): (usize, &Meters)| {
+            meters.earliest(spend, now).map(move |(at, dimension)| (at, place, dimension)).collect::<Vec<_>>()
+        };
+        named.flat_map(of).collect()
+    }
+
+    /// See [`super::Meter::tell`].
+    pub(super) fn tell(&mut self, name: &str, dimension: Dimension, spend: Spend, at: u64) -> u64 {
+        let meter = self.by_name.get_mut(name).and_then(|meters| meters.get_mut(dimension));
+        meter.map_or(at, |meter| meter.tell(units(spend, dimension), at))
+    }
+
+    /// See [`super::Meter::see_free`].
+    pub(super) fn see_free(&mut self, names: &[String], spend: Spend, now: u64) {
+        for name in names {
+            let meters = self.by_name.get_mut(name).into_iter().flat_map(Meters::iter_mut);
+            meters.for_each(|(dimension, meter)| meter.see_free(units(spend, *dimension), now));
+        }
     }
 
     pub(super) fn take(&mut self, names: &[String], spend: Spend, at: u64) {

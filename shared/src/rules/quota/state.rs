@@ -99,8 +99,10 @@ impl QuotaState {
         }
         if too_far {
             self.note_wish(spend);
+            let at = if before.is_none() { self.come_back(&parts, ask, at, lack) } else { at };
             return Slot::TooFar { at, lack: lack.lack() };
         }
+        self.parts.see_free(&parts, spend, now);
         self.take(spend, &parts, at);
         let end = at.saturating_add(ask.ttl);
         let id = self.calls.begin(Call { slot: at, spend, parts, end });

@@ -25,7 +25,7 @@ local function admit(spend, hold, lead, ttl, tenant, model, now)
     prepare(part, spend, now)
   end
   local before = claimed_before(spend, now)
-  local at, lack, whole = next_slot(opened, spend, before, now)
+  local at, lack, whole, of_part = next_slot(opened, spend, before, now)
   at = max(at, now + lead)
   local too_far = at > now + max(before and 0 or hold, lead)
   if not before then
@@ -36,7 +36,15 @@ local function admit(spend, hold, lead, ttl, tenant, model, now)
   end
   if too_far then
     note_wish(spend)
+    if of_part and not before then
+      at = max(meter_tell(of_part, spend[of_part.dimension], at) - floor(hold / 2), 0)
+    end
     return { 2, at, lack, lack == PAUSE and state.why or '' }
+  end
+  for _, part in ipairs(opened) do
+    for _, meter in ipairs(part) do
+      meter_see_free(meter, spend[meter.dimension], now)
+    end
   end
   local id = take_slot(spend, names, opened, at, ttl)
   if passage == PROBE then

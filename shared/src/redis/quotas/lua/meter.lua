@@ -3,8 +3,10 @@
 
 local METER = {
   'empty_at', 'burst', 'refunded', 'cold_until', 'debt', 'first', 'last', 'sum',
-  'others', 'others_until', 'heard_of', 'after',
+  'others', 'others_until', 'heard_of', 'after', 'told_until',
 }
+
+local LATEST_TURN = 10 * MINUTE
 
 local function refill(meter, units)
   return share_up(units, meter.window, meter.effective)
@@ -21,7 +23,7 @@ local function new_meter(name, dimension, rate, older, from, after)
   local meter = {
     name = name, dimension = dimension, amount = rate.amount, effective = max(rate.amount, 1),
     window = rate.window, burst = rate.bucket, empty_at = from, refunded = 0, debt = 0,
-    others = 0, others_until = 0, heard_of = 0, cold_until = from + rate.window,
+    others = 0, others_until = 0, heard_of = 0, told_until = 0, cold_until = from + rate.window,
     is_found = rate.stated_window ~= nil, learned = rate.learned, after = after,
   }
   if dimension ~= 'money' then
@@ -45,7 +47,7 @@ local function read_meter(name, dimension, rate, packed)
     meter[METER[place]] = tonumber(number)
     place = place + 1
   end
-  meter.after = meter.after or 0
+  meter.after, meter.told_until = meter.after or 0, meter.told_until or 0
   meter.log = new_log(name, meter.window, meter.first, meter.last, meter.sum)
   return meter
 end
@@ -130,6 +132,22 @@ local function meter_earliest(meter, units, from)
     paid = min(paid, meter.cold_until)
   end
   return others_earliest(meter, units, max(from, paid))
+end
+
+-- When somebody who is refused should come back: after those refused before.
+local function meter_tell(meter, units, at)
+  local told = max(meter.told_until, at)
+  if told > at + LATEST_TURN then
+    told = at
+  end
+  meter.told_until = told + refill(meter, units)
+  return told
+end
+
+local function meter_see_free(meter, units, now)
+  if meter_earliest(meter, units, now) <= now then
+    meter.told_until = 0
+  end
 end
 
 local function meter_take(meter, units, at)

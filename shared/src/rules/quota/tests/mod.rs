@@ -7,6 +7,7 @@ mod discovery;
 mod health;
 mod limited;
 mod mixed;
+mod parts;
 mod restart;
 mod use_of_limit;
 
