@@ -9,6 +9,10 @@ use tokio::time::Instant;
 use super::{AdaptiveOptions, BreakerOptions, BreakerReport};
 use crate::domain::{Dimension, Feedback, PortError, Spend, Verdict};
 
+/// The longest [`Ask::hold`] that any process of a fleet may have, whatever its settings are: a delivery must
+/// not be held for much longer than a second.
+pub const LONGEST_HOLD: Duration = Duration::from_secs(2);
+
 /// So much per window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {

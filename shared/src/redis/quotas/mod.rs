@@ -36,7 +36,9 @@ use super::Redis;
 use super::script::{self, unexpected};
 use crate::closings::Closings;
 use crate::domain::PortError;
-use crate::ports::{Admission, Ask, CallEnd, Limits, Quotas, Reservation, SlotTime, Turn, UpstreamReport};
+use crate::ports::{
+    Admission, Ask, CallEnd, LONGEST_HOLD, Limits, Quotas, Reservation, SlotTime, Turn, UpstreamReport,
+};
 use crate::rules::{Pacing, micros};
 
 /// Quotas in Redis.
@@ -64,11 +66,7 @@ pub struct QuotaOptions {
 
 impl Default for QuotaOptions {
     fn default() -> Self {
-        Self {
-            pacing: Pacing::default(),
-            longest_hold: Duration::from_secs(1),
-            patience: Duration::from_millis(200),
-        }
+        Self { pacing: Pacing::default(), longest_hold: LONGEST_HOLD, patience: Duration::from_millis(200) }
     }
 }
 

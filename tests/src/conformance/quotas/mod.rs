@@ -297,7 +297,8 @@ pub async fn a_second_settlement_changes_nothing(fixture: &dyn QuotasFixture) {
 pub async fn a_pause_holds_everybody(fixture: &dyn QuotasFixture) {
     for limits in [Limits::default(), requests(fixture, 1_000)] {
         let bench = Bench::new(fixture, limits).await;
-        bench.pace.pass(1).await;
+        // A new state waits for those who were given slots ahead.
+        bench.pace.pass(WINDOW).await;
         bench.quotas.pause("api", bench.pace.unit * 5, "429 from the model").await.unwrap();
         let (wait, why) = bench.refused(0, 1).await;
         assert!(wait <= bench.pace.unit * 5 && wait > bench.pace.unit, "{wait:?}");
