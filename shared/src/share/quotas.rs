@@ -9,7 +9,7 @@ use futures_util::future::join_all;
 use tokio::task::JoinHandle;
 
 use super::kept::Kept;
-use super::limits::{all_rates, share_of};
+use super::limits::share_of;
 use super::reach::{LOOK_LIMIT, Reach, SETTLING, Standing};
 use super::watch;
 use crate::domain::{Dimension, PortError, Spend, Verdict};
@@ -17,7 +17,7 @@ use crate::embedded::MemoryQuotas;
 use crate::ports::{
     Admission, Ask, CallEnd, FleetQuotas, Lack, Limits, Quotas, Reservation, SlotTime, Turn, UpstreamReport,
 };
-use crate::rules::{Pacing, pause_after};
+use crate::rules::{Pacing, all_rates, pause_after};
 
 const PORT: &str = "quotas";
 
