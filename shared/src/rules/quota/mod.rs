@@ -39,7 +39,7 @@ pub use pacing::{LEAST_LATENESS, Pacing, micros};
 pub use state::QuotaState;
 pub use tell::QuotaClosing;
 pub use throttle::pause_after;
-pub use words::{too_large, why};
+pub use words::{dollars, too_large, why};
 
 use std::time::Duration;
 
