@@ -53,6 +53,11 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// Whether calls at the same time are limited, by people or by what is found.
+    pub fn has_places(&self) -> bool {
+        self.concurrency.is_some() || self.adaptive.is_some()
+    }
+
     /// What is limited per window.
     pub fn rates(&self) -> Rates {
         let Self { requests, input_tokens, output_tokens, tokens, budget, .. } = *self;

@@ -3,6 +3,7 @@
 mod cluster;
 mod conformance;
 mod faults;
+mod rights;
 mod share;
 mod state;
 mod throughput;
