@@ -34,8 +34,8 @@ pub struct Limits {
     /// Tokens of requests and answers together.
     pub tokens: Option<Rate>,
     /// Money, in millionths of the currency. A cap, not a pace: all of it may be spent in the
-    /// first hour of a day. Only while it is unknown what was spent before (at the first start,
-    /// after a loss of state), it is paced evenly over one window.
+    /// first hour of a day. Only while it is unknown what was spent before (a fleet's first
+    /// start, a loss of state), it is paced evenly over one window.
     pub budget: Option<Rate>,
     /// Calls at the same time.
     pub concurrency: Option<u32>,

@@ -22,7 +22,8 @@ const LATEST_TURN: u64 = 600_000_000;
 /// go until enough of the window before had passed, which is a standstill and no slower pace.
 ///
 /// Money is not paced: its bucket is as large as the amount, and its log alone decides. Only a
-/// meter that does not know the past has an empty bucket, which fills evenly over one window.
+/// meter that does not know the past has an empty bucket, which fills evenly over one window; one that
+/// knows that there is no past begins with a full one.
 #[derive(Clone, Debug)]
 pub(super) struct Meter {
     amount: u64,
@@ -108,6 +109,17 @@ impl Meter {
             others: Others::default(),
             told_until: 0,
         }
+    }
+
+    /// Nothing was used before: of money all may go at once.
+    pub(super) fn begin_full(&mut self) {
+        self.effective = u64::MAX;
+        self.cold_until = self.empty_at;
+    }
+
+    /// What was used before is not known any more.
+    pub(super) fn fill_evenly(&mut self) {
+        self.effective = self.amount.max(1);
     }
 
     fn owing(mut self) -> Self {

@@ -45,6 +45,12 @@ impl Meters {
         )
     }
 
+    /// Nothing was spent before they begin.
+    pub(super) fn unspent(mut self) -> Self {
+        self.get_mut(Dimension::Money).into_iter().for_each(Meter::begin_full);
+        self
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = &(Dimension, Meter)> {
         self.0.iter()
     }

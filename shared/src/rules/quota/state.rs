@@ -57,6 +57,13 @@ impl QuotaState {
         state
     }
 
+    /// Nothing was spent before it begins, as when one process does everything: budgets begin full. A
+    /// server's state may be one that was lost, so there they fill evenly over their first window.
+    #[must_use]
+    pub fn unspent(self) -> Self {
+        Self { meters: self.meters.unspent(), parts: self.parts.unspent(), ..self }
+    }
+
     /// Meters what was found until now.
     pub(super) fn meter_found(&mut self, now: u64) {
         if let Some(discovery) = &self.discovery {

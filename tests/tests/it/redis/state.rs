@@ -181,6 +181,29 @@ async fn the_limits_of_the_latest_version_are_in_force() {
     assert_eq!(bench.standing().await.1, Limits::default());
 }
 
+fn budget(amount: u64) -> Limits {
+    let window = Duration::from_hours(24);
+    Limits { budget: Some(Rate { amount, window }), ..Limits::default() }
+}
+
+#[tokio::test]
+async fn another_budget_keeps_what_is_known() {
+    let mut bench = Bench::new();
+    let spend = Spend { money: 100_000, ..Spend::default() };
+    let paid = || Op::Ask(SlotAsk { spend, ttl: SECOND, tenant: "default".into(), ..SlotAsk::default() });
+    let many = || std::iter::repeat_with(paid).take(30).collect::<Vec<_>>();
+    bench.done(&budget(1_000_000), 1, &[]).await;
+    bench.now += 2 * 24 * 3_600 * SECOND;
+    assert_eq!(starts(&bench.done(&budget(1_000_000), 1, &[paid(), paid()]).await), 2);
+    bench.now += 2 * SECOND;
+    let raised = bench.done(&budget(2_000_000), 2, &many()).await;
+    assert_eq!(starts(&raised), 18, "all but the two that are known");
+    bench.now += 2 * SECOND;
+    assert_eq!(starts(&bench.done(&budget(500_000), 3, &many()).await), 0);
+    bench.now += 24 * 3_600 * SECOND;
+    assert_eq!(starts(&bench.done(&budget(500_000), 3, &many()).await), 5);
+}
+
 /// As the first version kept it: rates one by one, no share, no breaker. Nobody can tell what a later
 /// version would have kept beside, so it is void, and what comes after it goes at an even pace.
 #[tokio::test]

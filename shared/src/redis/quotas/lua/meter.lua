@@ -103,14 +103,26 @@ local function others_units(meter, now)
   return now < meter.others_until and meter.others or 0
 end
 
+-- Units by which the bucket is not full, if it is as large as the amount.
+local function meter_lacks(meter, now)
+  local left = min(max(meter.empty_at + meter.window - now, 0), meter.window)
+  return share_up(left, meter.amount, max(meter.window, 1))
+end
+
+-- Another budget for the same window: what is not known to be spent may go at once.
+local function meter_keep_known(meter, before, now)
+  local lacks = min(meter_lacks(before, now), meter.amount)
+  meter.empty_at = max(now - meter.window + refill(meter, lacks), 0)
+  meter.cold_until = before.cold_until
+end
+
 -- Used by others; of money all that its bucket lacks.
 local function meter_others(meter, now)
   local others = others_units(meter, now)
   if meter.dimension ~= 'money' or now >= meter.cold_until then
     return others
   end
-  local left = min(max(meter.empty_at + meter.window - now, 0), meter.window)
-  return max(others, share_up(left, meter.amount, max(meter.window, 1)) - meter.log.sum)
+  return max(others, meter_lacks(meter, now) - meter.log.sum)
 end
 
 local function others_earliest(meter, units, from)

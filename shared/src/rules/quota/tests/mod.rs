@@ -3,6 +3,7 @@
 mod adaptive;
 mod answers;
 mod bound;
+mod budget;
 mod discovery;
 mod health;
 mod limited;
