@@ -7,6 +7,9 @@ use super::others::Others;
 use crate::domain::{Dimension, DimensionStanding};
 use crate::ports::Rate;
 
+/// Of a bucket that needs no time to fill.
+const AT_ONCE: u64 = u64::MAX;
+
 /// Who is refused is told no later turn, in microseconds: those before may never come, and limits may be
 /// raised.
 const LATEST_TURN: u64 = 600_000_000;
@@ -113,7 +116,7 @@ impl Meter {
 
     /// Nothing was used before: of money all may go at once.
     pub(super) fn begin_full(&mut self) {
-        self.effective = u64::MAX;
+        self.effective = AT_ONCE;
         self.cold_until = self.empty_at;
     }
 
@@ -271,6 +274,9 @@ impl Meter {
 
     /// Time in which the bucket gains so much, rounded up.
     pub(super) fn refill(&self, units: u64) -> u64 {
+        if self.effective == AT_ONCE {
+            return 0;
+        }
         let exact = u128::from(units) * u128::from(self.window);
         u64::try_from(exact.div_ceil(u128::from(self.effective))).unwrap_or(u64::MAX / 4)
     }

@@ -87,12 +87,12 @@ impl Parts {
 
     /// For each dimension the earliest time from `now` on that it allows, and the place of the part's name.
     pub(super) fn earliest(&self, names: &[String], spend: Spend, now: u64) -> Vec<(u64, usize, Dimension)> {
-        let named =
+        let parts =
             names.iter().enumerate().filter_map(|(place, name)| Some((place, self.by_name.get(name)?)));
         let of = |(place, meters): (usize, &Meters)| {
             meters.earliest(spend, now).map(move |(at, dimension)| (at, place, dimension)).collect::<Vec<_>>()
         };
-        named.flat_map(of).collect()
+        parts.flat_map(of).collect()
     }
 
     /// See [`super::Meter::tell`].

@@ -13,7 +13,7 @@ fn budget() -> Rates {
 
 fn ask() -> SlotAsk {
     let spend = Spend { money: PRICE, ..Spend::default() };
-    SlotAsk { spend, hold: SECOND, ttl: MINUTE, ..SlotAsk::default() }
+    SlotAsk { spend, hold: 0, ttl: MINUTE, ..SlotAsk::default() }
 }
 
 /// Calls that go now.
