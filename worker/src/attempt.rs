@@ -170,7 +170,8 @@ impl Attempts {
             pass.give_back();
         } else {
             let verdict = called.verdict(context);
-            let told = Told { verdict, took: begun.elapsed(), feedback: called.feedback(context) };
+            let (took, feedback) = (begun.elapsed(), called.feedback(context));
+            let told = Told { verdict, took, feedback, is_refusal: context.is_refused() };
             *settling = pass.settle(context.usage(), told);
         }
         match (called, &self.others) {

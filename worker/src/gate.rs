@@ -62,6 +62,8 @@ pub(crate) struct Told {
     pub(crate) took: Duration,
     /// What it says of its quota.
     pub(crate) feedback: Feedback,
+    /// Whether it answered with a refusal.
+    pub(crate) is_refusal: bool,
 }
 
 impl<'a> Pass<'a> {
@@ -134,11 +136,10 @@ impl<'a> Pass<'a> {
     pub(crate) fn settle(self, usage: Usage, told: Told) -> Settling {
         let Some(reservation) = self.reservation else { return Settling::default() };
         let used = spend(self.terms, self.model.as_deref(), usage.input_tokens, usage.output_tokens);
-        let Told { verdict, took, feedback } = told;
+        let Told { verdict, took, feedback, is_refusal } = told;
         let was_called = usage.calls > 0;
         let end = CallEnd {
-            // No tokens after a call means that the upstream did not say: the estimate stands.
-            used: (!was_called || used.tokens() > 0).then_some(used),
+            used: booked(reservation.spend, used, was_called, is_refusal),
             verdict,
             took: was_called.then_some(took),
             feedback,
@@ -173,4 +174,34 @@ impl Settling {
 
 fn spend(terms: &Terms, model: Option<&str>, input_tokens: u64, output_tokens: u64) -> Spend {
     Spend { input_tokens, output_tokens, money: terms.money(model, input_tokens, output_tokens) }
+}
+
+/// What a call is booked with; `None`: the upstream did not say, the estimate stands.
+fn booked(reserved: Spend, used: Spend, was_called: bool, is_refusal: bool) -> Option<Spend> {
+    if !was_called || used.tokens() > 0 {
+        return Some(used);
+    }
+    // A refusal may take of the upstream's tokens, but costs nothing.
+    is_refusal.then_some(Spend { money: 0, ..reserved })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_call_is_booked_with() {
+        let spend = |input_tokens, money| Spend { input_tokens, output_tokens: 0, money };
+        let (reserved, used, nothing) = (spend(100, 50), spend(80, 40), Spend::default());
+        for (said, was_called, is_refusal, expected) in [
+            (nothing, false, false, Some(nothing)),
+            (used, true, false, Some(used)),
+            (used, true, true, Some(used)),
+            (nothing, true, true, Some(spend(100, 0))),
+            (nothing, true, false, None),
+        ] {
+            let booked = booked(reserved, said, was_called, is_refusal);
+            assert_eq!(booked, expected, "{said:?}, called: {was_called}, refused: {is_refusal}");
+        }
+    }
 }

@@ -198,8 +198,13 @@ pub(crate) async fn release(mut leases: Vec<HeldLease>) {
         let holds: Vec<Hold> = of_keeper.iter().map(|lease| lease.tenure.hold.clone()).collect();
         // Nobody must renew them after they are given up.
         drop(of_keeper);
-        if let Err(error) = keeper.leases.release_all(&holds).await {
-            tracing::debug!(%error, "leases could not be released; they end by themselves");
+        match keeper.leases.release_all(&holds).await {
+            // It does not pass by itself: a right that is missing, or a server that is no Redis.
+            Err(error @ PortError::Broken { .. }) => {
+                tracing::warn!(%error, "leases could not be released; they end by themselves");
+            }
+            Err(error) => tracing::debug!(%error, "leases could not be released; they end by themselves"),
+            Ok(_) => {}
         }
     }
 }

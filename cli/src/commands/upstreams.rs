@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use fleetline_producer::insight::{Insight, LimitView, QUOTAS, Unknown, UpstreamView, UpstreamsView};
 use fleetline_shared::ports::Ledger;
+use fleetline_shared::rules::dollars;
 use tokio::time::sleep;
 
 use crate::app::App;
@@ -161,9 +162,10 @@ fn limits(limits: &[LimitView]) -> String {
         return "no limit".to_owned();
     }
     let one = |limit: &LimitView| {
-        let used = limit.used.map_or("?".to_owned(), |used| format::short(used + limit.others.unwrap_or(0)));
+        let amount = |units| if limit.of == "budget" { dollars(units) } else { format::short(units) };
+        let used = limit.used.map_or("?".to_owned(), |used| amount(used + limit.others.unwrap_or(0)));
         let window = limit.window_ms.map(window).unwrap_or_default();
-        format!("{used}/{} {}{window}", format::short(limit.limit), limit.of)
+        format!("{used}/{} {}{window}", amount(limit.limit), limit.of)
     };
     limits.iter().map(one).collect::<Vec<_>>().join(", ")
 }
@@ -191,6 +193,14 @@ fn rate(of: &UpstreamView) -> String {
 mod tests {
     use super::*;
     use crate::config::tests::Sources;
+
+    #[test]
+    fn money_is_shown_in_dollars() {
+        let view =
+            |of, limit, used| LimitView { of, limit, window_ms: Some(86_400_000), used, others: Some(0) };
+        let views = [view("requests", 500, Some(3)), view("budget", 25_000_000, Some(1_500_000))];
+        assert_eq!(limits(&views), "3/500 requests/day, 1.50 USD/25.00 USD budget/day");
+    }
 
     #[test]
     fn what_becomes_of_calls_without_redis() {

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use fleetline_shared::ports::Rate;
+use fleetline_shared::ports::{LONGEST_HOLD, Rate};
 use secrecy::SecretString;
 use serde::de::{Deserializer, Error, SeqAccess, Visitor};
 
@@ -128,10 +128,10 @@ pub(super) fn never_or_duration<'de, D: Deserializer<'de>>(from: D) -> Result<Op
     })
 }
 
-/// A delivery must not be held for much longer than a second, so this has a bound.
+/// Whoever loses the quotas' state waits for the longest hold of all processes, so this has a bound.
 pub(super) fn hold<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
     parsed(from, "a duration of at most \"2s\"", |text| {
-        humantime::parse_duration(text).ok().filter(|hold| *hold <= Duration::from_secs(2))
+        humantime::parse_duration(text).ok().filter(|hold| *hold <= LONGEST_HOLD)
     })
 }
 

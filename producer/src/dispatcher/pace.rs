@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use fleetline_shared::domain::Envelope;
+use fleetline_shared::domain::{Dimension, Envelope};
 use fleetline_shared::failing::Failing;
 use fleetline_shared::ports::{BreakerReport, Limits, Quotas, Rate, UpstreamReport};
 use tokio::time::Instant;
@@ -21,7 +21,7 @@ const FRESH: Duration = Duration::from_millis(50);
 const SOONEST: Duration = Duration::from_millis(20);
 /// When to look again while a breaker's probe is under way.
 const PROBED: Duration = Duration::from_millis(200);
-/// Weight of the newest job in the mean of tokens.
+/// Weight of the newest job in the means of tokens.
 const NEWEST: f64 = 0.1;
 
 /// What is known of the upstreams' use.
@@ -40,8 +40,14 @@ pub(super) struct Pace {
 #[derive(Default)]
 struct Handed {
     lately: VecDeque<(Instant, usize)>,
-    /// Tokens of a job.
-    tokens: f64,
+    mean: Option<MeanJob>,
+}
+
+/// Tokens of a job.
+#[derive(Clone, Copy, Debug, Default)]
+struct MeanJob {
+    input: f64,
+    output: f64,
 }
 
 /// What may be handed out now.
@@ -168,32 +174,40 @@ impl Pace {
                 Some((at, jobs)) if *at == now => *jobs += 1,
                 _ => handed.lately.push_back((now, 1)),
             }
-            let tokens = envelope.estimate.total() as f64;
-            let weight = if handed.tokens == 0.0 { 1.0 } else { NEWEST };
-            handed.tokens += weight * (tokens - handed.tokens);
+            let estimate = envelope.estimate;
+            let newest =
+                MeanJob { input: estimate.input_tokens as f64, output: estimate.output_tokens as f64 };
+            handed.mean = Some(handed.mean.map_or(newest, |mean| mean.with(newest)));
         }
     }
 
     /// Jobs that may be handed out; `None`: the upstream has no limit.
     fn room(&mut self, report: &UpstreamReport, now: Instant) -> Option<usize> {
-        let tokens = self.upstreams.get(&report.upstream).map_or(0.0, |handed| handed.tokens);
-        let by_rate = jobs_per_second(&report.limits, tokens).map(|rate| {
-            let ahead = self.lead.saturating_sub(report.next_in);
-            whole(rate * f64::from(report.effective) / 1e3 * ahead.as_secs_f64())
-        });
+        let mean = self.upstreams.get(&report.upstream).and_then(|handed| handed.mean).unwrap_or_default();
+        let ahead = self.lead.saturating_sub(report.next_in);
+        let by_rate = jobs_per_second(&report.limits, mean)
+            .map(|rate| whole(rate * f64::from(report.effective) / 1e3 * ahead.as_secs_f64()));
+        let by_money = report.limits.budget.and_then(|_| affordable(report, ahead));
         // A quarter more than can run: the next ones are there when a place becomes free.
         let by_places = report.limits.concurrency.map(|places| {
             let places = places as usize;
             (places + places / 4 + 1).saturating_sub(report.in_flight as usize)
         });
         let by_breaker = matches!(report.breaker, Some(BreakerReport::HalfOpen { .. })).then_some(1);
-        let room = [by_rate, by_places, by_breaker].into_iter().flatten().min()?;
+        let room = [by_rate, by_money, by_places, by_breaker].into_iter().flatten().min()?;
         // Of what workers do apart nothing is heard: then the pace is what was handed out.
         let unheard = if report.apart { self.lead } else { ON_THE_WAY };
         let keep = self.lead.max(ON_THE_WAY);
         let handed = self.upstreams.get_mut(&report.upstream);
         let lately = handed.map_or(0, |handed| handed.since(now, unheard, keep));
         Some(room.saturating_sub(lately))
+    }
+}
+
+impl MeanJob {
+    fn with(self, newest: Self) -> Self {
+        let with = |mean: f64, newest: f64| mean + NEWEST * (newest - mean);
+        Self { input: with(self.input, newest.input), output: with(self.output, newest.output) }
     }
 }
 
@@ -219,23 +233,47 @@ fn closed_for(report: &UpstreamReport) -> Option<Duration> {
     paused.max(open)
 }
 
-/// How many jobs the rates allow, if a job takes so many tokens.
-fn jobs_per_second(limits: &Limits, tokens: f64) -> Option<f64> {
-    let per_second = |rate: Rate| rate.amount as f64 / rate.window.as_secs_f64();
-    let by_requests = limits.requests.map(per_second);
-    let by_tokens = limits.tokens.map(|rate| per_second(rate) / tokens.max(1.0));
-    [by_requests, by_tokens].into_iter().flatten().reduce(f64::min)
+/// How many jobs the rates allow, if jobs take so many tokens.
+fn jobs_per_second(limits: &Limits, mean: MeanJob) -> Option<f64> {
+    let MeanJob { input, output } = mean;
+    let jobs = |rate: Option<Rate>, units: f64| {
+        rate.map(|rate| rate.amount as f64 / rate.window.as_secs_f64() / units.max(1.0))
+    };
+    let by_rate = [
+        jobs(limits.requests, 1.0),
+        jobs(limits.input_tokens, input),
+        jobs(limits.output_tokens, output),
+        jobs(limits.tokens, input + output),
+    ];
+    by_rate.into_iter().flatten().reduce(f64::min)
+}
+
+/// How many calls what is left of the budget pays for: it is no pace, all of it may go at once. `None`: as
+/// many as there are, since no call was asked for yet that costs something.
+fn affordable(report: &UpstreamReport, ahead: Duration) -> Option<usize> {
+    if ahead.is_zero() {
+        return Some(0);
+    }
+    let budget = report.used.iter().find(|used| used.dimension == Dimension::Money)?;
+    let left = budget.limit.saturating_sub(budget.used.saturating_add(budget.others));
+    let price = Some(report.next_spend.money).filter(|price| *price > 0)?;
+    Some(whole(left as f64 / price as f64))
 }
 
 /// Rounded up.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "jobs of half a second")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "jobs of half a second, or of what is left of a budget"
+)]
 fn whole(jobs: f64) -> usize {
     jobs.ceil() as usize
 }
 
 #[cfg(test)]
 mod tests {
-    use fleetline_shared::domain::{DedupKey, Estimate, JobId, RunId};
+    use fleetline_shared::domain::{DedupKey, Estimate, JobId, RunId, Spend};
+    use fleetline_shared::ports::DimensionUse;
 
     use super::*;
 
@@ -251,6 +289,7 @@ mod tests {
             in_flight,
             paused: None,
             next_in: Duration::from_millis(next_in_ms),
+            next_spend: Spend::default(),
             breaker: None,
             apart: false,
         }
@@ -306,6 +345,51 @@ mod tests {
         for (limits, in_flight, next_in, expected) in table {
             let room = pace().room(&report(limits, in_flight, next_in), Instant::now());
             assert_eq!(room, expected, "{limits:?}, {in_flight} under way, next in {next_in} ms");
+        }
+    }
+
+    #[test]
+    fn each_kind_of_tokens_has_its_pace() {
+        let rate = Some(Rate { amount: 60_000, window: Duration::from_mins(1) });
+        let by_input = Limits { input_tokens: rate, ..Limits::default() };
+        let by_output = Limits { output_tokens: rate, ..Limits::default() };
+        let by_both = Limits { tokens: rate, ..Limits::default() };
+        let by_all = Limits { requests: rate, input_tokens: rate, ..by_output.clone() };
+        // limits, next one in ms, jobs of 100 and 10 tokens
+        for (limits, next_in, jobs) in
+            [(&by_input, 0, 5), (&by_input, 500, 0), (&by_input, 9_000_000, 0), (&by_output, 0, 50)]
+                .into_iter()
+                .chain([(&by_both, 0, 5), (&by_all, 0, 5), (&by_all, 9_000_000, 0)])
+        {
+            let mut pace = pace();
+            let earlier = Instant::now();
+            let estimate = Estimate { input_tokens: 100, output_tokens: 10 };
+            pace.note(&[Envelope { estimate, ..envelope() }], earlier);
+            let now = earlier + HOLD;
+            assert_eq!(pace.room(&report(limits, 0, next_in), now), Some(jobs), "{limits:?}, {next_in} ms");
+        }
+    }
+
+    #[test]
+    fn what_is_left_of_a_budget_may_go_at_once() {
+        let budget = Some(Rate { amount: 1_000_000, window: Duration::from_hours(24) });
+        let limits = Limits { budget, ..Limits::default() };
+        // used, by others, price of a call, next one in ms, jobs
+        for (used, others, money, next_in, jobs) in [
+            (0, 0, 0, 0, None),
+            (0, 0, 1_000, 0, Some(1_000)),
+            (900_000, 0, 1_000, 0, Some(100)),
+            (0, 990_000, 1_000, 0, Some(10)),
+            (999_500, 0, 1_000, 400, Some(1)),
+            (1_000_000, 0, 1_000, 400, Some(0)),
+            (0, 0, 0, 9_000_000, Some(0)),
+            (900_000, 0, 1_000, 9_000_000, Some(0)),
+        ] {
+            let spent = DimensionUse { dimension: Dimension::Money, used, others, limit: 1_000_000 };
+            let next_spend = Spend { money, ..Spend::default() };
+            let report = UpstreamReport { used: vec![spent], next_spend, ..report(&limits, 0, next_in) };
+            let room = pace().room(&report, Instant::now());
+            assert_eq!(room, jobs, "{used} used, {others} by others, next in {next_in} ms");
         }
     }
 

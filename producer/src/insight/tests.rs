@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fleetline_shared::domain::{DedupKey, Dimension, Estimate, JobId, JobState, RunId, Weights};
+use fleetline_shared::domain::{DedupKey, Dimension, Estimate, JobId, JobState, RunId, Spend, Weights};
 use fleetline_shared::ports::{
     Backlog, BreakerReport, DimensionUse, Held, Holder, JobStanding, Limits, Rate, UpstreamReport,
 };
@@ -63,6 +63,7 @@ fn report() -> UpstreamReport {
         waiting: 0,
         paused: None,
         next_in: Duration::ZERO,
+        next_spend: Spend::default(),
     }
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use fleetline_shared::domain::{Dimension, Weights};
 use fleetline_shared::ports::{BreakerReport, JobStanding, UpstreamReport};
+use fleetline_shared::rules::dollars;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -127,11 +128,20 @@ fn quota(report: &UpstreamReport) -> String {
             share(one.used + one.others, one.limit).total_cmp(&share(other.used + other.others, other.limit))
         });
     let Some(used) = fullest else { return format!("quota of upstream `{name}`") };
-    let others = if used.others > 0 { format!(", {} of them by others", used.others) } else { String::new() };
+    let amount = |units: u64| match used.dimension {
+        Dimension::Money => dollars(units),
+        _ => units.to_string(),
+    };
+    let by = match used.dimension {
+        Dimension::Money => "by others, or before Redis lost its state",
+        _ => "by others",
+    };
+    let others =
+        if used.others > 0 { format!(", {} of them {by}", amount(used.others)) } else { String::new() };
     format!(
         "quota of upstream `{name}`: {} of {} {} in the window are used or given out{others}",
-        used.used + used.others,
-        used.limit,
+        amount(used.used + used.others),
+        amount(used.limit),
         dimension_name(used.dimension)
     )
 }

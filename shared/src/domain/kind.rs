@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -98,12 +99,21 @@ pub struct CallContext {
     slot_end: Option<Instant>,
     usage: Arc<Mutex<Usage>>,
     feedback: Arc<Mutex<Feedback>>,
+    refused: Arc<AtomicBool>,
 }
 
 impl CallContext {
     /// The context of one attempt.
     pub fn new(job_id: JobId, attempt: u16, cancel: CancellationToken) -> Self {
-        Self { job_id, attempt, cancel, slot_end: None, usage: Arc::default(), feedback: Arc::default() }
+        Self {
+            job_id,
+            attempt,
+            cancel,
+            slot_end: None,
+            usage: Arc::default(),
+            feedback: Arc::default(),
+            refused: Arc::default(),
+        }
     }
 
     /// The same attempt, which has a slot for its call now.
@@ -144,6 +154,16 @@ impl CallContext {
         if !feedback.is_empty() {
             *self.feedback.lock().unwrap_or_else(PoisonError::into_inner) = feedback;
         }
+    }
+
+    /// Notes whether the answer refuses the call: then it costs nothing. Of several answers the last counts.
+    pub fn answered(&self, is_refusal: bool) {
+        self.refused.store(is_refusal, Ordering::Relaxed);
+    }
+
+    /// Whether the upstream refused the call.
+    pub fn is_refused(&self) -> bool {
+        self.refused.load(Ordering::Relaxed)
     }
 
     /// What the attempt has heard about its upstream's quota.

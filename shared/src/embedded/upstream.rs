@@ -26,7 +26,7 @@ pub(super) struct Upstream {
 impl Upstream {
     pub(super) fn new(limits: Limits, pacing: Pacing) -> Self {
         Self {
-            state: Mutex::new(QuotaState::new(&limits, pacing, 0)),
+            state: Mutex::new(QuotaState::new(&limits, pacing, 0).unspent()),
             lateness: pacing.lateness(&limits),
             limits,
             waiting: AtomicU32::new(0),

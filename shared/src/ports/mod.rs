@@ -26,6 +26,6 @@ pub use ledger::{
 };
 pub use outbox::{Event, OutboxLedger};
 pub use quotas::{
-    Admission, Ask, CallEnd, DimensionUse, Lack, Limits, Quotas, Rate, Rates, Reservation, SlotTime, Turn,
-    UpstreamReport,
+    Admission, Ask, CallEnd, DimensionUse, LONGEST_HOLD, Lack, Limits, Quotas, Rate, Rates, Reservation,
+    SlotTime, Turn, UpstreamReport,
 };

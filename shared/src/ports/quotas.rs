@@ -9,6 +9,10 @@ use tokio::time::Instant;
 use super::{AdaptiveOptions, BreakerOptions, BreakerReport};
 use crate::domain::{Dimension, Feedback, PortError, Spend, Verdict};
 
+/// The longest [`Ask::hold`] that any process of a fleet may have, whatever its settings are: a delivery must
+/// not be held for much longer than a second.
+pub const LONGEST_HOLD: Duration = Duration::from_secs(2);
+
 /// So much per window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
@@ -30,8 +34,8 @@ pub struct Limits {
     /// Tokens of requests and answers together.
     pub tokens: Option<Rate>,
     /// Money, in millionths of the currency. A cap, not a pace: all of it may be spent in the
-    /// first hour of a day. Only while it is unknown what was spent before (at the first start,
-    /// after a loss of state), it is paced evenly over one window.
+    /// first hour of a day. Only while it is unknown what was spent before (a fleet's first
+    /// start, a loss of state), it is paced evenly over one window.
     pub budget: Option<Rate>,
     /// Calls at the same time.
     pub concurrency: Option<u32>,
@@ -55,6 +59,11 @@ impl Limits {
     /// is no limit.
     pub fn are_open(&self) -> bool {
         Self { breaker: None, ..self.clone() } == Self::default()
+    }
+
+    /// Whether calls at the same time are limited, by people or by what is found.
+    pub fn has_places(&self) -> bool {
+        self.concurrency.is_some() || self.adaptive.is_some()
     }
 
     /// What is limited per window.
@@ -251,8 +260,10 @@ pub struct UpstreamReport {
     /// Time until a pause ends, and why it was called.
     pub paused: Option<(Duration, String)>,
     /// Time until rates, pause and breaker let the next call start, if it takes as much as the smaller
-    /// of the last two. Whether a place is free for it, `in_flight` tells.
+    /// of the last two, or of the first two that were refused while none had gone. Whether a place is free for it, `in_flight` tells.
     pub next_in: Duration,
+    /// What that call is taken to use.
+    pub next_spend: Spend,
     /// How its breaker stands, if it has one.
     pub breaker: Option<BreakerReport>,
     /// The fleet's quota is out of reach: the limits are those of all processes' shares together, and
@@ -267,7 +278,8 @@ pub struct DimensionUse {
     pub dimension: Dimension,
     /// Used by the fleet in the window until now, with what is set aside.
     pub used: u64,
-    /// Used by others, as far as the upstream let us know.
+    /// Used by others, as far as the upstream let us know; of money also what may have been spent before
+    /// a state that knows nothing of it began.
     pub others: u64,
     /// The limit.
     pub limit: u64,

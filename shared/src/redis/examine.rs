@@ -19,14 +19,16 @@ impl Redis {
         commands.cmd("INFO").arg("server");
         commands.cmd("TIME");
         commands.cmd("CONFIG").arg("GET").arg("maxmemory-policy");
-        commands.cmd("EVAL").arg("return 1").arg(0);
+        // As the adapters do: by a hash, and the script itself if the server says that it does not know it.
+        commands.cmd("EVALSHA").arg("0".repeat(40)).arg(0);
+        commands.cmd("SCRIPT").arg("LOAD").arg("return 1");
         // A node of a cluster answers to some of them that they are elsewhere, which is an error of the run.
         for number in 0..SLOTS {
             commands.cmd("GET").arg(format!("{}:{number}", self.prefix()));
         }
         let sent = now_ms();
         let answers = self.run("redis", &commands).await?;
-        let [info, time, policy, script, ..] = &answers[..] else {
+        let [info, time, policy, script, load, ..] = &answers[..] else {
             return Err(PortError::Broken { port: "redis", message: "it answers out of order".into() });
         };
         let version = version_of(info);
@@ -34,12 +36,17 @@ impl Redis {
         findings.extend(too_old(&version));
         findings.extend(clock(time, i64::midpoint(sent, now_ms())));
         findings.extend(eviction(policy));
-        if let Value::ServerError(error) = script {
-            let problem = format!("scripts are refused ({})", error.code());
-            findings.push(Finding::new("permissions", problem, "allow EVAL, EVALSHA and SCRIPT to the user"));
-        }
+        findings.extend([script, load].into_iter().find_map(refusal));
         Ok((version, findings))
     }
+}
+
+/// A script that is not known was not refused.
+fn refusal(answer: &Value) -> Option<Finding> {
+    let Value::ServerError(error) = answer else { return None };
+    let problem = format!("scripts are refused ({})", error.code());
+    let refused = || Finding::new("permissions", problem, "allow EVALSHA and SCRIPT LOAD to the user");
+    (error.code() != "NOSCRIPT").then(refused)
 }
 
 fn now_ms() -> i64 {

@@ -18,5 +18,5 @@ pub use fair::{Claim, Turns, take_turns};
 pub use old_result::old_result;
 pub use quota::{
     FoundTerms, LEAST_LATENESS, METERED, Pacing, QuotaClosing, QuotaStanding, QuotaState, Slot, SlotAsk,
-    adaptive_bounds, micros, pause_after, too_large, why,
+    adaptive_bounds, all_rates, dollars, micros, pause_after, too_large, why,
 };

@@ -4,7 +4,6 @@ use thiserror::Error;
 
 use crate::domain::Dimension;
 use crate::ports::{AdaptiveOptions, Limits, Rate, Rates};
-use crate::rules::METERED;
 
 /// Why limits cannot be divided.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -75,11 +74,4 @@ fn share_of_rates(rates: Rates, of: &str, replicas: u32) -> Result<Rates, Indivi
 fn divided(limit: u64, of: String, replicas: u32) -> Result<u64, Indivisible> {
     let share = limit / u64::from(replicas.max(1));
     if share == 0 { Err(Indivisible::TooSmall { of, limit, replicas }) } else { Ok(share) }
-}
-
-/// All limits per window.
-pub(super) fn all_rates(limits: &Limits) -> impl Iterator<Item = (Dimension, Rate)> {
-    let sets =
-        [limits.rates()].into_iter().chain(limits.per_tenant).chain(limits.per_model.values().copied());
-    sets.flat_map(|rates| METERED.into_iter().filter_map(move |of| Some((of, rates.get(of)?))))
 }

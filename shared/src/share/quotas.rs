@@ -9,15 +9,15 @@ use futures_util::future::join_all;
 use tokio::task::JoinHandle;
 
 use super::kept::Kept;
-use super::limits::{all_rates, share_of};
+use super::limits::share_of;
 use super::reach::{LOOK_LIMIT, Reach, SETTLING, Standing};
 use super::watch;
-use crate::domain::{Dimension, PortError, Verdict};
+use crate::domain::{Dimension, PortError, Spend, Verdict};
 use crate::embedded::MemoryQuotas;
 use crate::ports::{
     Admission, Ask, CallEnd, FleetQuotas, Lack, Limits, Quotas, Reservation, SlotTime, Turn, UpstreamReport,
 };
-use crate::rules::{Pacing, pause_after};
+use crate::rules::{Pacing, all_rates, pause_after};
 
 const PORT: &str = "quotas";
 
@@ -195,6 +195,7 @@ impl Inner {
                 waiting: 0,
                 paused: (!calls).then(|| (LOOK_LIMIT, OUT_OF_REACH.to_owned())),
                 next_in: Duration::ZERO,
+                next_spend: Spend::default(),
                 breaker: None,
                 apart: true,
             }

@@ -136,6 +136,7 @@ impl UpstreamClient {
         let (status, headers) = (response.status(), response.headers().clone());
         let feedback = heard(self.vendor, status, &headers);
         context.heard(feedback.clone());
+        context.answered(!status.is_success());
         let request_id = request_id::of(&headers).map(|id| self.secrets.hide(id));
         let most = if status.is_success() { MAX_ANSWER } else { MAX_ERROR };
         let body = match read(&mut response, most).await {

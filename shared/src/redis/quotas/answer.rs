@@ -4,7 +4,7 @@ use redis::Value;
 
 use super::call::PORT;
 use super::text::{read_found, read_limits};
-use crate::domain::{Dimension, PortError};
+use crate::domain::{Dimension, PortError, Spend};
 use crate::ports::{DimensionUse, Lack, Limits};
 use crate::redis::script::unexpected;
 use crate::rules::{BreakerStanding, QuotaStanding, Slot};
@@ -70,12 +70,25 @@ fn read_answer(value: &Value) -> Option<Answer> {
         }
         [Value::Int(3), until] => slot(Slot::Full { until: number(until)? }),
         [Value::Int(4), what, limit] => slot(Slot::Never { lack: lack_of(what)?, limit: number(limit)? }),
-        [in_flight, paused_until, why, next_start, effective, used, breaker, found, places, limits] => {
+        [
+            in_flight,
+            paused_until,
+            why,
+            next_start,
+            next_spend,
+            effective,
+            used,
+            breaker,
+            found,
+            places,
+            limits,
+        ] => {
             let standing = QuotaStanding {
                 in_flight: u32::try_from(number(in_flight)?).ok()?,
                 paused_until: number(paused_until)?,
                 pause_why: text(why)?,
                 next_start: number(next_start)?,
+                next_spend: read_spend(items(next_spend)?)?,
                 effective: u32::try_from(number(effective)?).ok()?,
                 used: items(used)?.chunks(4).map(read_use).collect::<Option<_>>()?,
                 breaker: match items(breaker)? {
@@ -89,6 +102,12 @@ fn read_answer(value: &Value) -> Option<Answer> {
         }
         _ => None,
     }
+}
+
+fn read_spend(units: &[Value]) -> Option<Spend> {
+    let [input, output, money] = units else { return None };
+    let (input_tokens, output_tokens) = (number(input)?, number(output)?);
+    Some(Spend { input_tokens, output_tokens, money: number(money)? })
 }
 
 fn read_use(numbers: &[Value]) -> Option<DimensionUse> {

@@ -16,7 +16,7 @@ use super::clock::ServerClock;
 use super::granted::Granted;
 use super::lane::{Asked, Lane};
 use crate::domain::{PortError, Verdict};
-use crate::ports::{Admission, CallEnd, Reservation};
+use crate::ports::{Admission, CallEnd, Limits, Reservation};
 use crate::redis::script;
 use crate::rules::{Slot, SlotAsk, micros, too_large, why};
 
@@ -165,7 +165,7 @@ impl Desk {
         let limits = self.config.limits.get(upstream);
         let Some(Op::Settle { id, end }) = change else { return Duration::ZERO };
         let is_probe = self.probes.remove(&(upstream.to_owned(), *id));
-        let has_places = limits.is_some_and(|limits| limits.concurrency.is_some());
+        let has_places = limits.is_some_and(Limits::has_places);
         let goes_well = matches!(end.verdict, Verdict::Healthy | Verdict::Unknown);
         if goes_well && !is_probe && !has_places { self.config.options.patience } else { Duration::ZERO }
     }

@@ -38,7 +38,9 @@ use super::Redis;
 use super::script::{self, unexpected};
 use crate::closings::Closings;
 use crate::domain::PortError;
-use crate::ports::{Admission, Ask, CallEnd, Limits, Quotas, Reservation, SlotTime, Turn, UpstreamReport};
+use crate::ports::{
+    Admission, Ask, CallEnd, LONGEST_HOLD, Limits, Quotas, Reservation, SlotTime, Turn, UpstreamReport,
+};
 use crate::rules::{Pacing, QuotaStanding, micros};
 
 /// Quotas in Redis.
@@ -71,7 +73,7 @@ impl Default for QuotaOptions {
     fn default() -> Self {
         Self {
             pacing: Pacing::default(),
-            longest_hold: Duration::from_secs(1),
+            longest_hold: LONGEST_HOLD,
             patience: Duration::from_millis(200),
             reminder: Duration::from_secs(10),
         }

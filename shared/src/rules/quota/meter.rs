@@ -7,6 +7,13 @@ use super::others::Others;
 use crate::domain::{Dimension, DimensionStanding};
 use crate::ports::Rate;
 
+/// Of a bucket that needs no time to fill.
+const AT_ONCE: u64 = u64::MAX;
+
+/// Who is refused is told no later turn, in microseconds: those before may never come, and limits may be
+/// raised.
+const LATEST_TURN: u64 = 600_000_000;
+
 /// Meters one dimension. Two rules hold at once:
 ///
 /// - A bucket of size `burst` fills at `effective / window`, and a use must be paid from it before
@@ -18,7 +25,8 @@ use crate::ports::Rate;
 /// go until enough of the window before had passed, which is a standstill and no slower pace.
 ///
 /// Money is not paced: its bucket is as large as the amount, and its log alone decides. Only a
-/// meter that does not know the past has an empty bucket, which fills evenly over one window.
+/// meter that does not know the past has an empty bucket, which fills evenly over one window; one that
+/// knows that there is no past begins with a full one.
 #[derive(Clone, Debug)]
 pub(super) struct Meter {
     amount: u64,
@@ -42,6 +50,8 @@ pub(super) struct Meter {
     after: u64,
     /// Who else uses the amount.
     others: Others,
+    /// Until then slots go to those who were told to come back for them.
+    told_until: u64,
 }
 
 /// Where the amount is from.
@@ -100,7 +110,19 @@ impl Meter {
             kind: Kind::Configured,
             after: 0,
             others: Others::default(),
+            told_until: 0,
         }
+    }
+
+    /// Nothing was used before: of money all may go at once.
+    pub(super) fn begin_full(&mut self) {
+        self.effective = AT_ONCE;
+        self.cold_until = self.empty_at;
+    }
+
+    /// What was used before is not known any more.
+    pub(super) fn fill_evenly(&mut self) {
+        self.effective = self.amount.max(1);
     }
 
     fn owing(mut self) -> Self {
@@ -165,6 +187,22 @@ impl Meter {
         self.others.earliest(&self.log, units, self.amount, from.max(paid))
     }
 
+    /// When somebody who is refused should come back, whose slot would be at `at`: after those refused
+    /// before. If all were told the same time, all would come for one slot.
+    pub(super) fn tell(&mut self, units: u64, at: u64) -> u64 {
+        let in_turn = self.told_until.max(at);
+        let told = if in_turn > at.saturating_add(LATEST_TURN) { at } else { in_turn };
+        self.told_until = told.saturating_add(self.refill(units));
+        told
+    }
+
+    /// A use goes that need not wait: nobody came for what was kept for them.
+    pub(super) fn see_free(&mut self, units: u64, now: u64) {
+        if self.earliest(units, now) <= now {
+            self.told_until = 0;
+        }
+    }
+
     /// Uses `units` at `at`, which [`Meter::earliest`] gave.
     pub(super) fn take(&mut self, units: u64, at: u64) {
         let full = at.saturating_sub(self.refill(self.burst.saturating_add(self.refunded)));
@@ -212,9 +250,20 @@ impl Meter {
         self.log.sum()
     }
 
-    /// Used in the window until now, and how much of it by others.
-    pub(super) fn used(&self, now: u64) -> (u64, u64) {
-        (self.log.sum(), self.others.units(now))
+    /// Used in the window until now by us and by others. Of money all counts that its bucket lacks: it may
+    /// have been spent before this meter began.
+    pub(super) fn used(&self, dimension: Dimension, now: u64) -> (u64, u64) {
+        let (used, others) = (self.log.sum(), self.others.units(now));
+        let is_cold = dimension == Dimension::Money && now < self.cold_until;
+        let unknown = if is_cold { self.lacks(now).saturating_sub(used) } else { 0 };
+        (used, others.max(unknown))
+    }
+
+    /// Units by which the bucket is not full, if it is as large as the amount.
+    fn lacks(&self, now: u64) -> u64 {
+        let left = self.empty_at.saturating_add(self.window).saturating_sub(now).min(self.window);
+        let units = (u128::from(left) * u128::from(self.amount)).div_ceil(u128::from(self.window.max(1)));
+        u64::try_from(units).unwrap_or(u64::MAX)
     }
 
     /// Whether it has nothing to tell that a new one, begun when this one began, would not.
@@ -225,6 +274,9 @@ impl Meter {
 
     /// Time in which the bucket gains so much, rounded up.
     pub(super) fn refill(&self, units: u64) -> u64 {
+        if self.effective == AT_ONCE {
+            return 0;
+        }
         let exact = u128::from(units) * u128::from(self.window);
         u64::try_from(exact.div_ceil(u128::from(self.effective))).unwrap_or(u64::MAX / 4)
     }

@@ -3,7 +3,7 @@
 use super::discovery::Found;
 use super::{Meter, Pacing};
 use crate::domain::{Dimension, Spend};
-use crate::ports::Rates;
+use crate::ports::{Limits, Rate, Rates};
 
 /// What is metered. Of two that let a call start at the same time, the later one here is named.
 pub const METERED: [Dimension; 5] = [
@@ -13,6 +13,13 @@ pub const METERED: [Dimension; 5] = [
     Dimension::InputTokens,
     Dimension::Requests,
 ];
+
+/// All limits per window: the upstream's, each tenant's and those of models.
+pub fn all_rates(limits: &Limits) -> impl Iterator<Item = (Dimension, Rate)> {
+    let sets =
+        [limits.rates()].into_iter().chain(limits.per_tenant).chain(limits.per_model.values().copied());
+    sets.flat_map(|rates| METERED.into_iter().filter_map(move |of| Some((of, rates.get(of)?))))
+}
 
 /// What a call takes of a dimension.
 pub(super) fn units(spend: Spend, dimension: Dimension) -> u64 {
@@ -36,6 +43,12 @@ impl Meters {
         Self(
             limited.map(|(dimension, rate)| (dimension, Meter::new(dimension, rate, pacing, from))).collect(),
         )
+    }
+
+    /// Nothing was spent before they begin.
+    pub(super) fn unspent(mut self) -> Self {
+        self.get_mut(Dimension::Money).into_iter().for_each(Meter::begin_full);
+        self
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &(Dimension, Meter)> {

@@ -33,13 +33,13 @@ mod words;
 pub use adaptive::adaptive_bounds;
 pub use discovery::FoundTerms;
 use meter::Meter;
-pub use meters::METERED;
 use meters::Meters;
+pub use meters::{METERED, all_rates};
 pub use pacing::{LEAST_LATENESS, Pacing, micros};
 pub use state::QuotaState;
 pub use tell::QuotaClosing;
 pub use throttle::pause_after;
-pub use words::{too_large, why};
+pub use words::{dollars, too_large, why};
 
 use std::time::Duration;
 
@@ -118,6 +118,8 @@ pub struct QuotaStanding {
     /// When the next call could start if a place were free, if it takes as much as the smaller of the
     /// last two.
     pub next_start: u64,
+    /// What that call is taken to use.
+    pub next_spend: Spend,
     /// Share of the rates in use, in thousandths.
     pub effective: u32,
     /// What is used of the limits, in the order of [`METERED`].
@@ -155,6 +157,7 @@ impl QuotaStanding {
             apart: false,
             paused: (!pause.is_zero()).then_some((pause, self.pause_why)),
             next_in: until(self.next_start),
+            next_spend: self.next_spend,
             breaker: self.breaker.map(|standing| match standing {
                 BreakerStanding::Closed(failures) => {
                     BreakerReport::Closed { failures: u32::try_from(failures).unwrap_or(u32::MAX) }

@@ -1,8 +1,9 @@
 //! When the next call may start, and what decides that.
 
-use super::QuotaState;
 use super::adaptive::Adaptive;
 use super::meters::units;
+use super::settle::bounded;
+use super::{QuotaState, SlotAsk};
 use crate::domain::{Dimension, Spend};
 use crate::ports::Lack;
 use crate::rules::{BreakerStanding, Passage};
@@ -35,15 +36,27 @@ impl QuotaState {
     /// if one large call were taken for all, small ones would wait for what they do not need. What is
     /// claimed goes before it, as before any.
     pub(super) fn next_start(&self, now: u64) -> u64 {
-        let [latest, other] = self.latest;
-        let smaller = Spend {
-            input_tokens: latest.input_tokens.min(other.input_tokens),
-            output_tokens: latest.output_tokens.min(other.output_tokens),
-            money: latest.money.min(other.money),
-        };
+        let smaller = self.next_spend();
         let before = self.claim.and_then(|claim| claim.goes_before(smaller, now)).unwrap_or_default();
         let slot = self.next_slot(&[], smaller, before, now).0;
         if let Passage::NotBefore(at) = self.passage(now) { slot.max(at) } else { slot }
+    }
+
+    /// What the next call is taken to use.
+    pub(super) fn next_spend(&self) -> Spend {
+        let [latest, other] = self.latest;
+        Spend {
+            input_tokens: latest.input_tokens.min(other.input_tokens),
+            output_tokens: latest.output_tokens.min(other.output_tokens),
+            money: latest.money.min(other.money),
+        }
+    }
+
+    /// When an ask that is refused should come back: of a part in turn, and half a hold before its slot, as
+    /// the dispatcher sends those that only the whole limits.
+    pub(super) fn come_back(&mut self, parts: &[String], ask: &SlotAsk, at: u64, decides: Decides) -> u64 {
+        let Decides::Part(place, dimension) = decides else { return at };
+        self.parts.tell(&parts[place], dimension, bounded(ask.spend), at).saturating_sub(ask.hold / 2)
     }
 
     /// Calls that may be under way.
@@ -75,7 +88,7 @@ impl QuotaState {
         let order = (self.last_slot.max(now), Decides::Order);
         let pause = (self.paused_until, Decides::Pause);
         let parts = self.parts.earliest(parts, spend, now).into_iter();
-        let parts = parts.map(|(at, dimension)| (at, Decides::Part(dimension)));
+        let parts = parts.map(|(at, place, dimension)| (at, Decides::Part(place, dimension)));
         let whole = self.meters.earliest(all, now).map(|(at, dimension)| (at, Decides::Whole(dimension)));
         let later = |best: (u64, Decides), next: (u64, Decides)| if next.0 >= best.0 { next } else { best };
         [pause].into_iter().chain(parts).chain(whole).fold(order, later)
@@ -99,8 +112,8 @@ pub(super) enum Decides {
     /// The slots given before.
     Order,
     Pause,
-    /// A tenant's or a model's limit.
-    Part(Dimension),
+    /// A tenant's or a model's limit: the part in this place.
+    Part(usize, Dimension),
     /// The upstream's limit.
     Whole(Dimension),
 }
@@ -111,7 +124,7 @@ impl Decides {
             // Whoever asked before asked with a longer hold.
             Self::Order => Lack::Requests,
             Self::Pause => Lack::Pause,
-            Self::Part(dimension) | Self::Whole(dimension) => dimension.into(),
+            Self::Part(_, dimension) | Self::Whole(dimension) => dimension.into(),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::meters::Meters;
+use super::meters::{Meters, units};
 use super::{Pacing, SlotAsk};
 use crate::domain::{Dimension, Spend};
 use crate::ports::{Limits, Rates};
@@ -22,6 +22,8 @@ pub(super) struct Parts {
     per_model: BTreeMap<String, Rates>,
     pacing: Pacing,
     since: u64,
+    /// Nothing was spent before that.
+    is_unspent: bool,
     by_name: BTreeMap<String, Meters>,
     /// So many may be there before the idle ones go.
     many: usize,
@@ -30,7 +32,7 @@ pub(super) struct Parts {
 impl Parts {
     pub(super) fn new(limits: &Limits, pacing: Pacing, since: u64) -> Self {
         let (per_tenant, per_model) = (limits.per_tenant, limits.per_model.clone());
-        Self { per_tenant, per_model, pacing, since, by_name: BTreeMap::new(), many: FEW }
+        Self { per_tenant, per_model, pacing, since, is_unspent: false, by_name: BTreeMap::new(), many: FEW }
     }
 
     /// Names of the parts that limit an ask, whose meters are there after this.
@@ -42,7 +44,9 @@ impl Parts {
         let parts: Vec<_> = tenant.into_iter().chain(model).collect();
         for (name, rates) in &parts {
             if self.by_name.get(name).is_none_or(|meters| meters.is_idle(now)) {
-                self.by_name.insert(name.clone(), Meters::new(rates, self.pacing, self.since));
+                let meters = Meters::new(rates, self.pacing, self.since);
+                let meters = if self.is_unspent { meters.unspent() } else { meters };
+                self.by_name.insert(name.clone(), meters);
             }
         }
         parts.into_iter().map(|(name, _)| name).collect()
@@ -51,6 +55,12 @@ impl Parts {
     /// All begin anew then: what was used of them is not known.
     pub(super) fn doubt(&mut self, from: u64) {
         self.since = from;
+        self.is_unspent = false;
+    }
+
+    /// Nothing was spent before they begin.
+    pub(super) fn unspent(self) -> Self {
+        Self { is_unspent: true, ..self }
     }
 
     /// The largest of [`Meters::deficit`].
@@ -75,13 +85,28 @@ impl Parts {
         }
     }
 
-    /// For each dimension the earliest time from `now` on that it allows.
-    pub(super) fn earliest(&self, names: &[String], spend: Spend, now: u64) -> Vec<(u64, Dimension)> {
-        names
-            .iter()
-            .filter_map(|name| self.by_name.get(name))
-            .flat_map(|meters| meters.earliest(spend, now))
-            .collect()
+    /// For each dimension the earliest time from `now` on that it allows, and the place of the part's name.
+    pub(super) fn earliest(&self, names: &[String], spend: Spend, now: u64) -> Vec<(u64, usize, Dimension)> {
+        let parts =
+            names.iter().enumerate().filter_map(|(place, name)| Some((place, self.by_name.get(name)?)));
+        let of = |(place, meters): (usize, &Meters)| {
+            meters.earliest(spend, now).map(move |(at, dimension)| (at, place, dimension)).collect::<Vec<_>>()
+        };
+        parts.flat_map(of).collect()
+    }
+
+    /// See [`super::Meter::tell`].
+    pub(super) fn tell(&mut self, name: &str, dimension: Dimension, spend: Spend, at: u64) -> u64 {
+        let meter = self.by_name.get_mut(name).and_then(|meters| meters.get_mut(dimension));
+        meter.map_or(at, |meter| meter.tell(units(spend, dimension), at))
+    }
+
+    /// See [`super::Meter::see_free`].
+    pub(super) fn see_free(&mut self, names: &[String], spend: Spend, now: u64) {
+        for name in names {
+            let meters = self.by_name.get_mut(name).into_iter().flat_map(Meters::iter_mut);
+            meters.for_each(|(dimension, meter)| meter.see_free(units(spend, *dimension), now));
+        }
     }
 
     pub(super) fn take(&mut self, names: &[String], spend: Spend, at: u64) {

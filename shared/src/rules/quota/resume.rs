@@ -83,7 +83,11 @@ impl Meters {
 impl Meter {
     /// From then on it is as empty as one that begins, but for what it knows of.
     fn doubt(&mut self, dimension: Dimension, from: u64) {
-        let owed = if dimension == Dimension::Money { 0 } else { self.refill(self.burst - 1) };
+        let is_money = dimension == Dimension::Money;
+        if is_money {
+            self.fill_evenly();
+        }
+        let owed = if is_money { 0 } else { self.refill(self.burst - 1) };
         let debt = self.debt.max(owed);
         self.empty_at = self.empty_at.saturating_sub(self.debt).max(from).saturating_add(debt);
         self.debt = debt;

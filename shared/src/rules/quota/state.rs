@@ -28,7 +28,7 @@ pub struct QuotaState {
     pub(super) paused_until: u64,
     pub(super) pause_why: String,
     pub(super) last_slot: u64,
-    /// What the last two calls set aside.
+    /// What the last two calls set aside; while there were none, what was asked for in vain.
     pub(super) latest: [Spend; 2],
     pub(super) closing: Option<QuotaClosing>,
 }
@@ -55,6 +55,13 @@ impl QuotaState {
         };
         state.meter_found(now);
         state
+    }
+
+    /// Nothing was spent before it begins, as when one process does everything: budgets begin full. A
+    /// server's state may be one that was lost, so there they fill evenly over their first window.
+    #[must_use]
+    pub fn unspent(self) -> Self {
+        Self { meters: self.meters.unspent(), parts: self.parts.unspent(), ..self }
     }
 
     /// Meters what was found until now.
@@ -98,8 +105,11 @@ impl QuotaState {
                 self.claimed(spend, lack, ask.hold).filter(|_| too_far).map(|of| Claim::new(spend, of, at));
         }
         if too_far {
+            self.note_wish(spend);
+            let at = if before.is_none() { self.come_back(&parts, ask, at, lack) } else { at };
             return Slot::TooFar { at, lack: lack.lack() };
         }
+        self.parts.see_free(&parts, spend, now);
         self.take(spend, &parts, at);
         let end = at.saturating_add(ask.ttl);
         let id = self.calls.begin(Call { slot: at, spend, parts, end });
@@ -116,7 +126,7 @@ impl QuotaState {
         self.meters.throttle(share);
         self.meters.prepare(Spend::default(), now);
         let used = self.meters.iter().map(|(dimension, meter)| {
-            let (used, others) = meter.used(now);
+            let (used, others) = meter.used(*dimension, now);
             DimensionUse { dimension: *dimension, used, others, limit: meter.amount() }
         });
         QuotaStanding {
@@ -124,11 +134,19 @@ impl QuotaState {
             paused_until: self.paused_until,
             pause_why: self.pause_why.clone(),
             next_start: self.next_start(now),
+            next_spend: self.next_spend(),
             effective: u32::try_from(share).unwrap_or(u32::MAX),
             used: used.collect(),
             breaker: self.breaker.as_ref().map(|breaker| breaker.standing(now)),
             found: self.discovery.iter().flat_map(Discovery::found).map(|found| found.rate()).collect(),
             places: self.places().map(|places| u32::try_from(places).unwrap_or(u32::MAX)),
+        }
+    }
+
+    /// A state that has let nobody go would take the next call for one that uses nothing.
+    fn note_wish(&mut self, spend: Spend) {
+        if self.latest[1] == Spend::default() {
+            self.latest = [spend, self.latest[0]];
         }
     }
 

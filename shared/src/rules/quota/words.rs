@@ -30,22 +30,50 @@ pub fn why(lack: Lack, note: &str) -> String {
     }
 }
 
+/// Money for people: cents, and all digits of what is less.
+pub fn dollars(millionths: u64) -> String {
+    let (whole, rest) = (millionths / 1_000_000, format!("{:06}", millionths % 1_000_000));
+    let (cents, less) = rest.split_at(2);
+    format!("{whole}.{cents}{} USD", less.trim_end_matches('0'))
+}
+
 /// The error for a call larger than a whole limit.
 pub fn too_large(ask: &Ask, lack: Lack, limit: u64) -> PortError {
     let upstream = &ask.upstream;
     let guess = match lack {
-        Lack::Tokens => Some((ask.spend.tokens(), "tokens")),
-        Lack::InputTokens => Some((ask.spend.input_tokens, "input tokens")),
-        Lack::OutputTokens => Some((ask.spend.output_tokens, "output tokens")),
-        Lack::Money => Some((ask.spend.money, "millionths of the budget's currency")),
+        Lack::Tokens => Some(format!("{} tokens", ask.spend.tokens())),
+        Lack::InputTokens => Some(format!("{} input tokens", ask.spend.input_tokens)),
+        Lack::OutputTokens => Some(format!("{} output tokens", ask.spend.output_tokens)),
+        Lack::Money => Some(dollars(ask.spend.money)),
         Lack::Requests | Lack::Concurrency | Lack::Pause | Lack::Breaker => None,
     };
     let message = match guess {
-        Some((guess, what)) => format!(
-            "a call to `{upstream}` is guessed at {guess} {what}, and its quota is {limit} in a window: it can \
-             never go; make the job smaller or raise the quota"
-        ),
+        Some(guess) => {
+            let limit = if lack == Lack::Money { dollars(limit) } else { limit.to_string() };
+            format!(
+                "a call to `{upstream}` is guessed at {guess}, and its quota is {limit} in a window: it can never \
+                 go; make the job smaller or raise the quota"
+            )
+        }
         None => format!("the quota of `{upstream}` is {limit} calls: none can ever go; raise it"),
     };
     PortError::Invalid { port: "quotas", message }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn money_is_told_in_dollars() {
+        for (millionths, text) in [
+            (0, "0.00 USD"),
+            (25_000_000, "25.00 USD"),
+            (1_500_000, "1.50 USD"),
+            (1_234, "0.001234 USD"),
+            (30_100, "0.0301 USD"),
+        ] {
+            assert_eq!(dollars(millionths), text);
+        }
+    }
 }

@@ -4,6 +4,7 @@ mod cluster;
 mod conformance;
 mod faults;
 mod limits;
+mod rights;
 mod share;
 mod state;
 mod throughput;

@@ -3,11 +3,12 @@
 
 use std::time::Duration;
 
-use fleetline_shared::ports::{AdaptiveOptions, CallEnd, Limits, Rate, Rates};
-use fleetline_shared::redis::Redis;
+use fleetline_shared::domain::Spend;
+use fleetline_shared::ports::{AdaptiveOptions, CallEnd, LONGEST_HOLD, Limits, Rate, Rates};
 use fleetline_shared::redis::quotas::answer::{Answer, Done};
 use fleetline_shared::redis::quotas::call::{Op, QuotaCall};
-use fleetline_shared::rules::{Pacing, Slot, SlotAsk};
+use fleetline_shared::redis::{QuotaOptions, Redis};
+use fleetline_shared::rules::{Pacing, Slot, SlotAsk, micros};
 use fleetline_tests::services;
 use redis::Commands;
 
@@ -26,13 +27,14 @@ struct Bench {
     keys: redis::Connection,
     now: u64,
     pacing: Pacing,
+    lead: u64,
 }
 
 impl Bench {
     fn new() -> Self {
         let client = redis::Client::open(services::shared().redis.as_str()).unwrap();
         let pacing = Pacing { margin: 0.0, ..Pacing::default() };
-        Self { redis: redis(), keys: client.get_connection().unwrap(), now: START, pacing }
+        Self { redis: redis(), keys: client.get_connection().unwrap(), now: START, pacing, lead: SECOND }
     }
 
     fn key(&self, name: &str) -> String {
@@ -46,7 +48,7 @@ impl Bench {
             limits,
             pacing: self.pacing,
             version,
-            lead: SECOND,
+            lead: self.lead,
             valid_until,
             clock: Some(self.now),
         };
@@ -78,6 +80,38 @@ fn ask(hold: u64) -> Op {
 
 fn starts(done: &Done) -> usize {
     done.answers.iter().filter(|answer| matches!(answer, Answer::Slot(Slot::At { .. }, _))).count()
+}
+
+fn starts_of(done: &Done) -> impl Iterator<Item = u64> {
+    done.answers.iter().filter_map(|answer| match answer {
+        Answer::Slot(Slot::At { at, .. }, _) => Some(*at),
+        _ => None,
+    })
+}
+
+/// Whoever was given a slot as far ahead as settings allow still goes.
+#[tokio::test]
+async fn a_lost_state_waits_for_the_longest_hold() {
+    let mut bench = Bench::new();
+    bench.lead = micros(QuotaOptions::default().longest_hold);
+    let limits = requests(100, 10);
+    bench.done(&limits, 1, &[]).await;
+    bench.now += 60 * SECOND;
+    let many = vec![ask(micros(LONGEST_HOLD)); 120];
+    let mut starts: Vec<u64> = Vec::new();
+    for tick in 0..130 {
+        if tick == 65 {
+            let keys = ["quota", "calls", "parts"].map(|name| bench.key(name));
+            let _: () = bench.keys.del(&keys).unwrap();
+        }
+        starts.extend(starts_of(&bench.done(&limits, 1, &many).await));
+        bench.now += SECOND / 5;
+    }
+    starts.sort_unstable();
+    let within = |from: u64| starts.iter().filter(|at| (from..from + 10 * SECOND).contains(at)).count();
+    let most = starts.iter().map(|from| within(*from)).max();
+    assert!(most <= Some(100), "{most:?} in a window");
+    assert!(starts.len() > 150, "calls went before and after: {}", starts.len());
 }
 
 #[tokio::test]
@@ -145,6 +179,29 @@ async fn the_limits_of_the_latest_version_are_in_force() {
     assert_eq!(bench.standing().await.1, newer);
     bench.done(&Limits::default(), 7, &[]).await;
     assert_eq!(bench.standing().await.1, Limits::default());
+}
+
+fn budget(amount: u64) -> Limits {
+    let window = Duration::from_hours(24);
+    Limits { budget: Some(Rate { amount, window }), ..Limits::default() }
+}
+
+#[tokio::test]
+async fn another_budget_keeps_what_is_known() {
+    let mut bench = Bench::new();
+    let spend = Spend { money: 100_000, ..Spend::default() };
+    let paid = || Op::Ask(SlotAsk { spend, ttl: SECOND, tenant: "default".into(), ..SlotAsk::default() });
+    let many = || std::iter::repeat_with(paid).take(30).collect::<Vec<_>>();
+    bench.done(&budget(1_000_000), 1, &[]).await;
+    bench.now += 2 * 24 * 3_600 * SECOND;
+    assert_eq!(starts(&bench.done(&budget(1_000_000), 1, &[paid(), paid()]).await), 2);
+    bench.now += 2 * SECOND;
+    let raised = bench.done(&budget(2_000_000), 2, &many()).await;
+    assert_eq!(starts(&raised), 18, "all but the two that are known");
+    bench.now += 2 * SECOND;
+    assert_eq!(starts(&bench.done(&budget(500_000), 3, &many()).await), 0);
+    bench.now += 24 * 3_600 * SECOND;
+    assert_eq!(starts(&bench.done(&budget(500_000), 3, &many()).await), 5);
 }
 
 /// As the first version kept it: rates one by one, no share, no breaker. Nobody can tell what a later

@@ -48,6 +48,7 @@ async fn every_answer_is_heard() {
             window: None,
         };
         assert_eq!(heard.standings, [standing], "{status}");
+        assert_eq!(context.is_refused(), status >= 300, "{status}");
     }
 }
 

@@ -31,10 +31,15 @@ pub(super) fn note(feedback: &mut Feedback, dimension: Dimension, written: Writt
     add(feedback, DimensionStanding { dimension, limit, remaining, reset, window });
 }
 
-/// Of two limits of one dimension the one counts that has less left.
+/// Of two limits of one dimension the one counts that has less left: only one can be found. Where no limit is
+/// stated nothing is found, and each window's may be the one that is metered.
 pub(super) fn add(feedback: &mut Feedback, standing: DimensionStanding) {
     let left = |standing: &DimensionStanding| standing.remaining.or(standing.limit).unwrap_or(u64::MAX);
-    match feedback.standings.iter_mut().find(|other| other.dimension == standing.dimension) {
+    let is_rival = |other: &&mut DimensionStanding| {
+        let states_limit = other.limit.or(standing.limit).is_some();
+        other.dimension == standing.dimension && (states_limit || other.window == standing.window)
+    };
+    match feedback.standings.iter_mut().find(is_rival) {
         Some(other) if left(&standing) < left(other) => *other = standing,
         Some(_) => {}
         None => feedback.standings.push(standing),

@@ -203,13 +203,14 @@ fn standings() {
 fn property_quotas() {
     let quota = |remaining: i64| json!({ "consumed": 7, "remaining": remaining });
     let body = json!({ "rows": [], "propertyQuota": {
-        "tokensPerDay": quota(199_000),
+        "tokensPerDay": quota(30_000),
         "tokensPerHour": quota(39_000),
         "tokensPerProjectPerHour": quota(-5),
         "concurrentRequests": { "remaining": 9 },
         "serverErrorsPerProjectPerHour": quota(10),
     }});
     let expected = vec![
+        (Dimension::Tokens, None, Some(30_000), None, Some(86_400)),
         (Dimension::Tokens, None, Some(39_000), None, Some(3_600)),
         (Dimension::Concurrency, None, Some(9), None, None),
     ];
@@ -280,15 +281,16 @@ proptest! {
         let feedback = of_headers(Vendor::Plain, &map, UNIX_EPOCH + Duration::from_secs(seconds));
         let day = Duration::from_hours(24);
         prop_assert!(feedback.retry_after.is_none_or(|wait| !wait.is_zero() && wait <= Duration::from_hours(1)));
-        let mut dimensions = Vec::new();
+        let mut windows = Vec::new();
         for standing in &feedback.standings {
             prop_assert!(standing.reset.is_none_or(|reset| !reset.is_zero() && reset < day));
             prop_assert!(standing.window.is_none_or(|window| !window.is_zero() && window <= day));
             prop_assert!(standing.limit.is_some() || standing.remaining.is_some());
             prop_assert!(standing.limit != Some(0));
             prop_assert!(standing.limit.is_none_or(|limit| standing.remaining.is_none_or(|left| left <= limit)));
-            prop_assert!(!dimensions.contains(&standing.dimension));
-            dimensions.push(standing.dimension);
+            let of = (standing.dimension, standing.window);
+            prop_assert!(!windows.contains(&of));
+            windows.push(of);
         }
     }
 

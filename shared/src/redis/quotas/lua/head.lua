@@ -44,8 +44,8 @@
 --   pause   1, or 0 if a pause that ends no earlier is on
 --   resume  1
 --   begun   as ask: 1 or 4
---   report  {calls under way, paused until, why, next start, share of the rates in use in
---           thousandths, {lack of a dimension, used, by others, limit, and so on}, how the breaker
+--   report  {calls under way, paused until, why, next start, {INPUT, OUTPUT, MONEY of that
+--           call}, share of the rates in use in thousandths, {lack of a dimension, used, by others, limit, and so on}, how the breaker
 --           stands (breaker_report), `DIMENSION AMOUNT WINDOW;` of limits that were found, calls
 --           that may be under way or -1, ARGV[4] in force}
 --

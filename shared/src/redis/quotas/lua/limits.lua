@@ -71,6 +71,14 @@ local function write_latest()
   end
 end
 
+-- A state that has let nobody go would take the next call for one that uses nothing.
+local function note_wish(spend)
+  write_latest()
+  if state.latest == '' or match(state.latest, ' 0 0 0$') then
+    note_spend(spend)
+  end
+end
+
 local function too_small(meters, spend)
   for i = 1, #meters do
     local meter = meters[i]

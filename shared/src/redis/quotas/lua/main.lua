@@ -25,7 +25,7 @@ local function admit(spend, hold, lead, ttl, tenant, model, now)
     prepare(part, spend, now)
   end
   local before = claimed_before(spend, now)
-  local at, lack, whole = next_slot(opened, spend, before, now)
+  local at, lack, whole, of_part = next_slot(opened, spend, before, now)
   at = max(at, now + lead)
   local too_far = at > now + max(before and 0 or hold, lead)
   if not before then
@@ -35,7 +35,16 @@ local function admit(spend, hold, lead, ttl, tenant, model, now)
     parts.used[name] = true
   end
   if too_far then
+    note_wish(spend)
+    if of_part and not before then
+      at = max(meter_tell(of_part, spend[of_part.dimension], at) - floor(hold / 2), 0)
+    end
     return { 2, at, lack, lack == PAUSE and state.why or '' }
+  end
+  for _, part in ipairs(opened) do
+    for _, meter in ipairs(part) do
+      meter_see_free(meter, spend[meter.dimension], now)
+    end
   end
   local id = take_slot(spend, names, opened, at, ttl)
   if passage == PROBE then
@@ -48,13 +57,14 @@ local function report(now)
   local share = throttle(now)
   prepare(meters, new_spend(0, 0, 0), now)
   local used = {}
+  local at, of = next_start(now)
   for _, meter in ipairs(meters) do
-    for _, number in ipairs({ LACKS[meter.dimension], meter.log.sum, others_units(meter, now), meter.amount }) do
+    for _, number in ipairs({ LACKS[meter.dimension], meter.log.sum, meter_others(meter, now), meter.amount }) do
       used[#used + 1] = number
     end
   end
   return {
-    calls.count, state.paused, state.why, next_start(now), share, used, breaker_report(now),
+    calls.count, state.paused, state.why, at, { of.input, of.output, of.money }, share, used, breaker_report(now),
     discovery_report(), places() or -1, state.limits,
   }
 end

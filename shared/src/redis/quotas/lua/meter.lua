@@ -3,8 +3,10 @@
 
 local METER = {
   'empty_at', 'burst', 'refunded', 'cold_until', 'debt', 'first', 'last', 'sum',
-  'others', 'others_until', 'heard_of', 'after',
+  'others', 'others_until', 'heard_of', 'after', 'told_until',
 }
+
+local LATEST_TURN = 10 * MINUTE
 
 local function refill(meter, units)
   return share_up(units, meter.window, meter.effective)
@@ -21,7 +23,7 @@ local function new_meter(name, dimension, rate, older, from, after)
   local meter = {
     name = name, dimension = dimension, amount = rate.amount, effective = max(rate.amount, 1),
     window = rate.window, burst = rate.bucket, empty_at = from, refunded = 0, debt = 0,
-    others = 0, others_until = 0, heard_of = 0, cold_until = from + rate.window,
+    others = 0, others_until = 0, heard_of = 0, told_until = 0, cold_until = from + rate.window,
     is_found = rate.stated_window ~= nil, learned = rate.learned, after = after,
   }
   if dimension ~= 'money' then
@@ -45,7 +47,7 @@ local function read_meter(name, dimension, rate, packed)
     meter[METER[place]] = tonumber(number)
     place = place + 1
   end
-  meter.after = meter.after or 0
+  meter.after, meter.told_until = meter.after or 0, meter.told_until or 0
   meter.log = new_log(name, meter.window, meter.first, meter.last, meter.sum)
   return meter
 end
@@ -101,6 +103,28 @@ local function others_units(meter, now)
   return now < meter.others_until and meter.others or 0
 end
 
+-- Units by which the bucket is not full, if it is as large as the amount.
+local function meter_lacks(meter, now)
+  local left = min(max(meter.empty_at + meter.window - now, 0), meter.window)
+  return share_up(left, meter.amount, max(meter.window, 1))
+end
+
+-- Another budget for the same window: what is not known to be spent may go at once.
+local function meter_keep_known(meter, before, now)
+  local lacks = min(meter_lacks(before, now), meter.amount)
+  meter.empty_at = max(now - meter.window + refill(meter, lacks), 0)
+  meter.cold_until = before.cold_until
+end
+
+-- Used by others; of money all that its bucket lacks.
+local function meter_others(meter, now)
+  local others = others_units(meter, now)
+  if meter.dimension ~= 'money' or now >= meter.cold_until then
+    return others
+  end
+  return max(others, meter_lacks(meter, now) - meter.log.sum)
+end
+
 local function others_earliest(meter, units, from)
   local alone = log_earliest(meter.log, units, meter.amount, from)
   if meter.others == 0 or from >= meter.others_until then
@@ -120,6 +144,22 @@ local function meter_earliest(meter, units, from)
     paid = min(paid, meter.cold_until)
   end
   return others_earliest(meter, units, max(from, paid))
+end
+
+-- When somebody who is refused should come back: after those refused before.
+local function meter_tell(meter, units, at)
+  local told = max(meter.told_until, at)
+  if told > at + LATEST_TURN then
+    told = at
+  end
+  meter.told_until = told + refill(meter, units)
+  return told
+end
+
+local function meter_see_free(meter, units, now)
+  if meter_earliest(meter, units, now) <= now then
+    meter.told_until = 0
+  end
 end
 
 local function meter_take(meter, units, at)

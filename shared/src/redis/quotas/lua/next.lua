@@ -15,9 +15,10 @@ local function never(spend, opened)
   return refused
 end
 
--- The earliest slot, what decides it (of equal ones the last), and the upstream's meter if it does.
+-- The earliest slot, what decides it (of equal ones the last), and the upstream's meter or a part's if it
+-- does.
 local function next_slot(opened, spend, before, now)
-  local at, lack, whole = max(state.slot, now), LACKS.requests, nil
+  local at, lack, whole, of_part = max(state.slot, now), LACKS.requests, nil, nil
   if state.paused >= at then
     at, lack = state.paused, PAUSE
   end
@@ -25,7 +26,7 @@ local function next_slot(opened, spend, before, now)
     for _, meter in ipairs(part) do
       local earliest = meter_earliest(meter, spend[meter.dimension], now)
       if earliest >= at then
-        at, lack = earliest, LACKS[meter.dimension]
+        at, lack, of_part = earliest, LACKS[meter.dimension], meter
       end
     end
   end
@@ -34,10 +35,10 @@ local function next_slot(opened, spend, before, now)
     local more = meter.dimension == 'requests' and 0 or before and before[meter.dimension] or 0
     local earliest = meter_earliest(meter, spend[meter.dimension] + more, now)
     if earliest >= at then
-      at, lack, whole = earliest, LACKS[meter.dimension], meter
+      at, lack, whole, of_part = earliest, LACKS[meter.dimension], meter, nil
     end
   end
-  return at, lack, whole
+  return at, lack, whole, of_part
 end
 
 -- What goes before an ask.
@@ -60,7 +61,7 @@ local function set_claim(meter, spend, hold, at)
   end
 end
 
--- When the next call could start if a place were free.
+-- When the next call could start if a place were free, and what it is taken to use.
 local function next_start(now)
   local smaller = {}
   write_latest()
@@ -73,7 +74,7 @@ local function next_start(now)
   local spend = new_spend(least(1), least(2), least(3))
   local at = next_slot({}, spend, claimed_before(spend, now), now)
   local passage, probe_at = breaker_admit(now)
-  return passage == NOT_BEFORE and max(at, probe_at) or at
+  return passage == NOT_BEFORE and max(at, probe_at) or at, spend
 end
 
 -- Why the breaker refuses.

@@ -136,7 +136,11 @@ local function adopt(since, lines, now, from)
     if is_same(rate, old.u[dimension]) then
       meters[#meters + 1] = before
     elseif rate then
-      meters[#meters + 1] = new_meter(dimension, dimension, rate, before, from, state.id)
+      local meter = new_meter(dimension, dimension, rate, before, from, state.id)
+      if dimension == 'money' and before and before.window == rate.window then
+        meter_keep_known(meter, before, now)
+      end
+      meters[#meters + 1] = meter
     elseif before then
       remove_meter(before)
     end

@@ -3,10 +3,12 @@
 mod adaptive;
 mod answers;
 mod bound;
+mod budget;
 mod discovery;
 mod health;
 mod limited;
 mod mixed;
+mod parts;
 mod restart;
 mod use_of_limit;
 
