@@ -16,6 +16,8 @@ mod floor;
 mod latency;
 #[path = "fleet/plain.rs"]
 mod plain;
+#[path = "fleet/provider.rs"]
+mod provider;
 #[path = "fleet/rig.rs"]
 mod rig;
 #[path = "fleet/throughput.rs"]

@@ -1,8 +1,11 @@
 //! The floor: the barest loop on the same servers. Consume, one script that takes a whole group's locks
-//! and tokens, one grouped insert, acknowledge. No job has a row or a state, no lock is given up.
+//! and tokens, calls beside each other, one grouped insert, acknowledge. No job has a row or a state, no lock is
+//! given up.
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use fleetline_tests::services::Vhost;
 use futures_util::StreamExt;
@@ -17,8 +20,9 @@ use redis::Script;
 use redis::aio::MultiplexedConnection;
 use sqlx::PgPool;
 use tokio::sync::{Semaphore, mpsc};
-use tokio::time::sleep;
 use uuid::Uuid;
+
+use crate::provider;
 
 pub(crate) const QUEUE: &str = "floor";
 pub(crate) const GROUP: usize = 200;
@@ -30,30 +34,38 @@ const SCRIPT: &str = "
     for n = 1, #ARGV do redis.call('SET', KEYS[1] .. ARGV[n], token, 'NX', 'PX', 30000) end
     return token";
 
-/// Calls that only wait.
+/// The calls of the bare loop.
 #[derive(Clone, Copy)]
-pub(crate) struct Calls {
-    /// So many at the same time.
-    pub(crate) places: usize,
-    /// So long.
-    pub(crate) time: Duration,
+pub(crate) enum Calls {
+    /// None, and no way to make any: a job is done as soon as it has its token.
+    None,
+    /// So many at the same time at most, each in a task of its own, that take no time.
+    Empty(usize),
+    /// The same, that wait for their [`provider`].
+    Waiting(usize),
 }
 
 /// Jobs per second from a backlog on the line to the last acknowledgement.
-pub(crate) async fn rate(pool: &PgPool, redis: &MultiplexedConnection, jobs: usize, body: &[u8]) -> f64 {
-    let (started, progress) = run(pool, redis, jobs, body, None).await;
-    jobs as f64 / (progress.last().expect("it went on").0 - started).as_secs_f64()
-}
-
-/// The same with calls, from the first tenth of the jobs to the last: the rate of a loop that is warm.
-pub(crate) async fn warm_rate(
+pub(crate) async fn rate(
     pool: &PgPool,
     redis: &MultiplexedConnection,
     jobs: usize,
     body: &[u8],
     calls: Calls,
 ) -> f64 {
-    let (_, progress) = run(pool, redis, jobs, body, Some(calls)).await;
+    let (started, progress) = run(pool, redis, jobs, body, calls).await;
+    jobs as f64 / (progress.last().expect("it went on").0 - started).as_secs_f64()
+}
+
+/// The same with so many waiting calls, from the first tenth of the jobs to the last: the rate of a loop that is warm.
+pub(crate) async fn warm_rate(
+    pool: &PgPool,
+    redis: &MultiplexedConnection,
+    jobs: usize,
+    body: &[u8],
+    places: usize,
+) -> f64 {
+    let (_, progress) = run(pool, redis, jobs, body, Calls::Waiting(places)).await;
     let reached = |share: usize| {
         let reached = progress.iter().find(|(_, done)| *done >= jobs * share / 10);
         *reached.expect("it came so far")
@@ -68,7 +80,7 @@ async fn run(
     redis: &MultiplexedConnection,
     jobs: usize,
     body: &[u8],
-    calls: Option<Calls>,
+    calls: Calls,
 ) -> (Instant, Vec<(Instant, usize)>) {
     let vhost = Vhost::new().await;
     let connection =
@@ -114,14 +126,37 @@ pub(crate) async fn publish(channel: &Channel, ids: impl Iterator<Item = Uuid>, 
     }
 }
 
-type Job = (u64, Uuid, Vec<u8>);
+pub(crate) type Job = (u64, Uuid, Vec<u8>);
+
+/// Which deliveries are done: one command acknowledges all up to the first that is not.
+pub(crate) struct Done {
+    next: u64,
+    ahead: BinaryHeap<Reverse<u64>>,
+}
+
+impl Done {
+    pub(crate) fn new() -> Self {
+        Self { next: 1, ahead: BinaryHeap::new() }
+    }
+
+    /// After these the tag to acknowledge, if there is any.
+    pub(crate) fn with(&mut self, group: &[Job]) -> Option<u64> {
+        let before = self.next;
+        self.ahead.extend(group.iter().map(|(tag, _, _)| Reverse(*tag)));
+        while self.ahead.peek() == Some(&Reverse(self.next)) {
+            self.ahead.pop();
+            self.next += 1;
+        }
+        (self.next > before).then(|| self.next - 1)
+    }
+}
 
 async fn work(
     channel: &Channel,
     pool: PgPool,
     redis: MultiplexedConnection,
     jobs: usize,
-    calls: Option<Calls>,
+    calls: Calls,
 ) -> Vec<(Instant, usize)> {
     channel.basic_qos(PREFETCH, BasicQosOptions::default()).await.expect("a prefetch");
     let mut deliveries = channel
@@ -145,12 +180,8 @@ async fn work(
             }
         }
     });
-    let to_commit = match calls {
-        None => to_call,
-        Some(calls) => make(calls, to_call),
-    };
-    let in_order = calls.is_none();
-    let committer = tokio::spawn(commit(channel.clone(), pool, to_commit, jobs, in_order));
+    let to_commit = make(calls, to_call);
+    let committer = tokio::spawn(commit(channel.clone(), pool, to_commit, jobs));
     for _ in 0..jobs {
         let delivery = deliveries.next().await.expect("a delivery").expect("no error");
         let id = delivery.properties.message_id().as_ref().expect("an id").as_str().parse().expect("a uuid");
@@ -159,16 +190,19 @@ async fn work(
     committer.await.expect("committed")
 }
 
-/// Makes the calls.
-fn make(calls: Calls, mut inbox: mpsc::UnboundedReceiver<Job>) -> mpsc::UnboundedReceiver<Job> {
+/// Makes the calls. With places for them they end in any order.
+pub(crate) fn make(calls: Calls, mut inbox: mpsc::UnboundedReceiver<Job>) -> mpsc::UnboundedReceiver<Job> {
+    let (Calls::Empty(places) | Calls::Waiting(places)) = calls else { return inbox };
     let (called, to_commit) = mpsc::unbounded_channel();
-    let places = Arc::new(Semaphore::new(calls.places));
+    let places = Arc::new(Semaphore::new(places));
     tokio::spawn(async move {
         while let Some(job) = inbox.recv().await {
             let place = Arc::clone(&places).acquire_owned().await.expect("it stays open");
             let called = called.clone();
             tokio::spawn(async move {
-                sleep(calls.time).await;
+                if let Calls::Waiting(_) = calls {
+                    provider::call().await;
+                }
                 drop(place);
                 let _ = called.send(job);
             });
@@ -182,10 +216,9 @@ async fn commit(
     pool: PgPool,
     mut inbox: mpsc::UnboundedReceiver<Job>,
     jobs: usize,
-    in_order: bool,
 ) -> Vec<(Instant, usize)> {
     let mut connection = pool.acquire().await.expect("a connection");
-    let mut group = Vec::new();
+    let (mut group, mut acked) = (Vec::new(), Done::new());
     let (mut done, mut progress) = (0, Vec::new());
     while done < jobs && inbox.recv_many(&mut group, GROUP).await > 0 {
         let ids: Vec<Uuid> = group.iter().map(|(_, id, _)| *id).collect();
@@ -197,9 +230,8 @@ async fn commit(
             .execute(&mut *connection)
             .await
             .expect("inserted");
-        let first = if in_order { group.len() - 1 } else { 0 };
-        for (tag, _, _) in &group[first..] {
-            channel.basic_ack(*tag, BasicAckOptions { multiple: in_order }).await.expect("acknowledged");
+        if let Some(tag) = acked.with(&group) {
+            channel.basic_ack(tag, BasicAckOptions { multiple: true }).await.expect("acknowledged");
         }
         done += group.len();
         progress.push((Instant::now(), done));

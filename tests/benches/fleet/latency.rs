@@ -8,14 +8,15 @@ use fleetline_shared::ports::{Broker, QueryLedger};
 use redis::AsyncCommands;
 use sqlx::PgPool;
 
-use crate::floor::{self, Calls};
-use crate::rig::{CALL, Rig, Work};
+use crate::floor;
+use crate::provider::CALL;
+use crate::rig::{Rig, Work};
 use crate::throughput::{median, servers};
 
 const SINGLE_JOBS: usize = 200;
 const WINDOW: WindowBounds = WindowBounds { least: 64, most: 10_000 };
 const ROUNDS: usize = 3;
-const CALLS: Calls = Calls { places: 200, time: CALL };
+const PLACES: usize = 200;
 
 /// Submit to committed, one job after the other, and the raw round trips beside it.
 pub(crate) async fn print() {
@@ -88,14 +89,14 @@ async fn time<F: Future<Output = ()>>(call: impl Fn() -> F) -> f64 {
 /// 200 calls of 50 ms at the same time: the share of the ideal rate, beside that of the bare loop.
 pub(crate) async fn print_waiting() {
     const JOBS: u64 = 20_000;
-    let ideal = CALLS.places as f64 / CALLS.time.as_secs_f64();
+    let ideal = PLACES as f64 / CALL.as_secs_f64();
     let (mut bare, mut shares) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         bare.push(bare_waiting(JOBS).await / ideal);
         let rig = Rig::new().await;
         let dispatcher = rig.dispatcher(Work::Wait, WINDOW);
         let run = rig.submit(Work::Wait, JOBS).await;
-        let worker = rig.worker(Work::Wait, CALLS.places);
+        let worker = rig.worker(Work::Wait, PLACES);
         // From the first tenth to the last: the rate of a worker that is warm.
         let warm = wait_for(&rig, run, JOBS / 10).await;
         let started = Instant::now();
@@ -107,7 +108,7 @@ pub(crate) async fn print_waiting() {
         rig.remove().await;
     }
     let (bare, own) = (median(bare), median(shares));
-    println!("{} waiting calls of {} ms, {JOBS} jobs, median of {ROUNDS}", CALLS.places, CALL.as_millis());
+    println!("{} waiting calls of {} ms, {JOBS} jobs, median of {ROUNDS}", PLACES, CALL.as_millis());
     println!("  share of the ideal {ideal:.0} jobs/s");
     println!("    bare loop, all in bulk  {bare:.3}");
     println!("    Fleetline               {own:.3}   {:.3} of the bare loop", own / bare);
@@ -115,7 +116,7 @@ pub(crate) async fn print_waiting() {
 
 async fn bare_waiting(jobs: u64) -> f64 {
     let (pool, redis, jobs, body) = servers(jobs).await;
-    floor::warm_rate(&pool, &redis, jobs, body.as_bytes(), CALLS).await
+    floor::warm_rate(&pool, &redis, jobs, body.as_bytes(), PLACES).await
 }
 
 async fn wait_for(rig: &Rig, run: fleetline_shared::domain::RunId, succeeded: u64) -> u64 {

@@ -1,6 +1,6 @@
 //! A plain worker: the same steps as Fleetline's, written straight down. For each job one script takes
-//! a lock and a token, one grouped transaction checks a fence, ends the job and writes the result, and
-//! a command gives the lock up. No lanes, no dedup, no counters, no retries, no reconnecting.
+//! a lock and a token, a task has a place for its call, one grouped transaction checks a fence, ends the job and
+//! writes the result, and a command gives the lock up. No lanes, no dedup, no counters, no retries, no reconnecting.
 
 use std::time::Instant;
 
@@ -16,7 +16,10 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use crate::cpu::Cpu;
-use crate::floor::{GROUP, PREFETCH, QUEUE, declare, publish};
+use crate::floor::{Calls, Done, GROUP, Job, PREFETCH, QUEUE, declare, make, publish};
+
+/// As many as may be in hand.
+const CALLS: Calls = Calls::Empty(PREFETCH as usize);
 
 /// A lock and a token.
 const SCRIPT: &str = "
@@ -102,8 +105,9 @@ async fn work(channel: &Channel, pool: PgPool, redis: MultiplexedConnection, job
         .await
         .expect("a consumer");
     let (taken, to_admit) = mpsc::unbounded_channel();
-    let (admitted, to_commit) = mpsc::unbounded_channel();
+    let (admitted, to_call) = mpsc::unbounded_channel();
     tokio::spawn(admit(redis.clone(), to_admit, admitted));
+    let to_commit = make(CALLS, to_call);
     let committer = tokio::spawn(commit(channel.clone(), pool, redis, to_commit, jobs));
     for _ in 0..jobs {
         let delivery = deliveries.next().await.expect("a delivery").expect("no error");
@@ -112,8 +116,6 @@ async fn work(channel: &Channel, pool: PgPool, redis: MultiplexedConnection, job
     }
     committer.await.expect("committed");
 }
-
-type Job = (u64, Uuid, Vec<u8>);
 
 async fn admit(
     mut redis: MultiplexedConnection,
@@ -149,7 +151,7 @@ async fn commit(
     jobs: usize,
 ) {
     let mut connection = pool.acquire().await.expect("a connection");
-    let mut group = Vec::new();
+    let (mut group, mut acked) = (Vec::new(), Done::new());
     let mut done = 0;
     while done < jobs && inbox.recv_many(&mut group, GROUP).await > 0 {
         let ids: Vec<Uuid> = group.iter().map(|(_, id, _)| *id).collect();
@@ -162,8 +164,9 @@ async fn commit(
             unlock.cmd("DEL").arg(key(id)).ignore();
         }
         let () = unlock.query_async(&mut redis).await.expect("unlocked");
-        let last = group.last().expect("not empty").0;
-        channel.basic_ack(last, BasicAckOptions { multiple: true }).await.expect("acknowledged");
+        if let Some(tag) = acked.with(&group) {
+            channel.basic_ack(tag, BasicAckOptions { multiple: true }).await.expect("acknowledged");
+        }
         done += group.len();
         group.clear();
     }

@@ -26,6 +26,8 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::provider;
+
 /// Bytes that fill the args of every job.
 pub(crate) const ARGS_BYTES: usize = 512;
 /// The upstream whose quota every job takes: far more than can be used, so that it is counted and
@@ -46,11 +48,8 @@ impl Kind for Noop {
     }
 }
 
-/// Waits as long as a call takes.
+/// Waits for the [`provider`].
 struct Wait;
-
-/// How long [`Wait`] waits.
-pub(crate) const CALL: Duration = Duration::from_millis(50);
 
 impl Kind for Wait {
     const NAME: &'static str = "bench.wait";
@@ -59,7 +58,7 @@ impl Kind for Wait {
 
     async fn perform(&self, _args: Value, context: &CallContext) -> Result<Done<Value>, JobError> {
         context.begin_call()?;
-        sleep(CALL).await;
+        provider::call().await;
         Ok(Done::new(json!({ "ok": true })))
     }
 }
