@@ -367,9 +367,10 @@ pub struct JobRow {
 #[async_trait]
 pub trait CancelLedger: Send + Sync {
     /// Cancels jobs of the tenant: those that wait are cancelled at once, and the oldest that is
-    /// attached to one takes its place. Those handed out are cancelled before their call or after a
-    /// failed attempt; a call under way is paid for, so its success is recorded, but nothing follows from
-    /// it, except for a run that waits for the same thing. Terminal jobs stay as they are. A cancelled run takes no more jobs. A run or job that is not the tenant's is
+    /// attached to one takes its place. Those handed out are cancelled before their call or after an
+    /// attempt that would be tried again; a call under way is paid for, so its success is recorded, but
+    /// nothing follows from it, except for a run that waits for the same thing. Terminal jobs stay as they
+    /// are. A cancelled run takes no more jobs. A run or job that is not the tenant's is
     /// [`PortError::Invalid`].
     async fn cancel(&self, tenant: &str, which: CancelJobs) -> Result<Cancelled, PortError>;
 }
