@@ -1,7 +1,6 @@
 //! Who sleeps for a slot hears here that the upstream has closed meanwhile.
 
 use std::collections::BTreeMap;
-use std::future::ready;
 use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::watch;
@@ -21,6 +20,13 @@ pub(crate) struct Closing {
     pub(crate) lack: Lack,
     /// The same for people, beside `lack`.
     pub(crate) note: String,
+}
+
+impl Closing {
+    fn turn(&self) -> Turn {
+        let wait = self.until.saturating_duration_since(Instant::now());
+        Turn::Closed { wait, lack: self.lack, why: why(self.lack, &self.note) }
+    }
 }
 
 /// The latest closing of each upstream.
@@ -56,24 +62,21 @@ impl Closings {
 
     /// See [`Quotas::turn`](crate::ports::Quotas::turn).
     pub(crate) async fn turn(&self, reservation: &Reservation, slot: SlotTime) -> Turn {
-        let mut news = self.of(&reservation.upstream).subscribe();
-        let is_told = |closing: &Option<Closing>| {
-            let told =
-                |closing: &Closing| closing.last_id >= reservation.id && closing.until > Instant::now();
-            closing.as_ref().is_some_and(told)
-        };
-        let told = async {
-            let closing = news.wait_for(is_told).await.ok()?.clone()?;
-            let wait = closing.until.saturating_duration_since(Instant::now());
-            Some(Turn::Closed { wait, lack: closing.lack, why: why(closing.lack, &closing.note) })
-        };
-        let is_ahead = slot.begins > Instant::now();
-        let arrived = || if slot.is_missed() { Turn::Missed } else { Turn::Now };
-        tokio::select! {
-            biased;
-            Some(closed) = told => closed,
-            () = sleep_until(slot.begins), if is_ahead => arrived(),
-            () = ready(()), if !is_ahead => arrived(),
+        let news = self.of(&reservation.upstream);
+        let is_told_of =
+            |closing: &Closing| closing.last_id >= reservation.id && closing.until > Instant::now();
+        if slot.begins > Instant::now() {
+            let mut later = news.subscribe();
+            tokio::select! {
+                biased;
+                Ok(_) = later.wait_for(|closing| closing.as_ref().is_some_and(is_told_of)) => {}
+                () = sleep_until(slot.begins) => {}
+            }
+        }
+        match &*news.borrow() {
+            Some(closing) if is_told_of(closing) => closing.turn(),
+            _ if slot.is_missed() => Turn::Missed,
+            _ => Turn::Now,
         }
     }
 }

@@ -71,7 +71,8 @@ fn begin(attempts: &Arc<Attempts>, jobs: Vec<Job>, set: &mut JoinSet<()>) {
     while set.try_join_next().is_some() {}
     for job in jobs {
         let attempts = Arc::clone(attempts);
-        set.spawn(async move { attempts.work_on(job).await });
+        // In a box, for a task's future is copied about, and this one is large.
+        set.spawn(Box::pin(async move { attempts.work_on(job).await }));
     }
 }
 

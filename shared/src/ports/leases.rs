@@ -25,7 +25,7 @@ pub struct Holder {
 
 /// The key of the lease that a call needs: one for all jobs that ask for the same thing.
 pub fn lease_key(tenant: &str, kind: &str, key: &DedupKey) -> String {
-    format!("{tenant}/{kind}/{key}")
+    [tenant, "/", kind, "/", &key.to_string()].concat()
 }
 
 /// A lease that somebody wants or has.

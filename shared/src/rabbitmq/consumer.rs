@@ -11,13 +11,13 @@ use lapin::options::{BasicConsumeOptions, BasicQosOptions};
 use lapin::types::FieldTable;
 use tokio::sync::{Semaphore, mpsc};
 
+use super::acks::Acks;
 use super::error::{answered, invalid, unavailable};
 use super::held::{Held, HeldQueue, Holding, Member};
 use super::link::Link;
 use super::loan::Loan;
 use super::outgoing::short;
 use super::settle::{Command, Settler, Unsettled};
-use super::tags::Tags;
 use super::topology::{Queue, declare};
 use crate::domain::PortError;
 
@@ -70,7 +70,7 @@ impl Consumer {
             channel,
             queue: queue.name.clone(),
             commands: to_settle,
-            tags: Tags::default(),
+            acks: Acks::new(usize::from(prefetch)),
             loans: Arc::clone(&loans),
         };
         tokio::spawn(async move {

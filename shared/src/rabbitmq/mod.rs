@@ -8,6 +8,7 @@
 //! Every wait has an end. What was published and not confirmed may have arrived; what was delivered
 //! and not acknowledged is delivered again.
 
+mod acks;
 mod broker;
 mod consumer;
 mod error;

@@ -10,12 +10,14 @@ use lapin::options::{
 };
 use lapin::types::FieldTable;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep_until};
 
+use super::acks::{Acks, Written};
 use super::error::{Failure, answered, unavailable};
 use super::held::Holding;
 use super::link::{Link, Live};
 use super::loan::Loans;
-use super::tags::{Ack, Tags};
+use super::tags::Ack;
 use crate::domain::PortError;
 
 /// How many settlements are gathered at most before they are sent.
@@ -24,7 +26,7 @@ const BATCH: usize = 1_024;
 /// What deliveries and their consumer ask of the task.
 pub(super) enum Command {
     /// Done with it; the answer comes when the acknowledgement is written.
-    Ack { tag: u64, written: oneshot::Sender<Result<(), PortError>> },
+    Ack { tag: u64, written: Written },
     /// Back to the queue.
     Requeue { tag: u64 },
     /// The consumer goes: its buffered deliveries go back, then the channel closes.
@@ -70,17 +72,21 @@ pub(super) struct Settler {
     pub(super) channel: Channel,
     pub(super) queue: String,
     pub(super) commands: mpsc::UnboundedReceiver<Command>,
-    pub(super) tags: Tags,
+    pub(super) acks: Acks,
     /// What other consumers took from this one's buffer.
     pub(super) loans: Arc<Loans>,
 }
 
-type Waiting = Vec<(u64, oneshot::Sender<Result<(), PortError>>)>;
-
 impl Settler {
     pub(super) async fn run(mut self) {
         let mut batch = Vec::with_capacity(BATCH);
-        while self.commands.recv_many(&mut batch, BATCH).await > 0 {
+        loop {
+            let due = self.acks.due();
+            tokio::select! {
+                biased;
+                came = self.commands.recv_many(&mut batch, BATCH) => if came == 0 { return },
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
+            }
             if let Some(consumer) = self.settle(batch.drain(..)).await {
                 self.close(consumer).await;
             }
@@ -89,16 +95,16 @@ impl Settler {
 
     /// Sends what was asked for. What was given back goes first: no acknowledgement may cover it.
     async fn settle(&mut self, commands: impl Iterator<Item = Command>) -> Option<lapin::Consumer> {
-        let (mut waiting, mut back, mut closing) = (Waiting::new(), Vec::new(), None);
+        let (mut back, mut closing) = (Vec::new(), None);
         for command in commands {
             match command {
-                Command::Ack { tag, written } => waiting.push((tag, written)),
+                Command::Ack { tag, written } => self.acks.add(tag, written),
                 Command::Requeue { tag } => back.push(tag),
                 Command::Close(consumer) => closing = Some(consumer),
             }
         }
         self.give_back(back).await;
-        self.acknowledge(waiting).await;
+        self.acknowledge().await;
         closing
     }
 
@@ -109,7 +115,7 @@ impl Settler {
         // One that cannot be written needs no more care: the channel is dead, all goes back.
         let _ = self.written(join_all(tags.iter().map(|tag| self.channel.basic_reject(*tag, options)))).await;
         for tag in tags {
-            self.tags.requeued(tag);
+            self.acks.requeued(tag);
         }
     }
 
@@ -118,27 +124,24 @@ impl Settler {
         let options = BasicNackOptions { requeue: true, multiple: false };
         let _ = self.written(join_all(tags.iter().map(|tag| self.channel.basic_nack(*tag, options)))).await;
         for tag in tags {
-            self.tags.requeued(tag);
+            self.acks.requeued(tag);
         }
     }
 
     /// `basic_ack` of the channel queues its frame when it is first polled: the order stays, and
     /// no task is spawned for each, as the deliveries' own ackers do. Tags are never mixed up, for
     /// a channel here lives on one connection only.
-    async fn acknowledge(&mut self, waiting: Waiting) {
-        if waiting.is_empty() {
+    async fn acknowledge(&mut self) {
+        let acks = self.acks.next();
+        if acks.is_empty() {
             return;
         }
-        let finished: Vec<u64> = waiting.iter().map(|(tag, _)| *tag).collect();
-        let acks = self.tags.acked(&finished);
         let sending = acks.iter().map(|Ack { tag, multiple }| {
             self.channel.basic_ack(*tag, BasicAckOptions { multiple: *multiple })
         });
         // Frames leave in order, so one that failed says nothing good of any other: all answer alike.
         let answer = self.written(join_all(sending)).await;
-        for (_, written) in waiting {
-            let _ = written.send(answer.clone());
-        }
+        self.acks.answer(&answer);
     }
 
     async fn written(&self, frames: impl Future<Output = Vec<lapin::Result<()>>>) -> Result<(), PortError> {
@@ -157,6 +160,7 @@ impl Settler {
         if !self.channel.status().connected() {
             return self.commands.close();
         }
+        self.acks.hurry();
         let patience = self.link.patience;
         let cancel = self.channel.basic_cancel(consumer.tag(), BasicCancelOptions::default());
         if let Err(failure @ Failure::Silent) = answered(patience, cancel).await {
@@ -169,6 +173,7 @@ impl Settler {
             buffered.extend(delivery.map(|delivery| delivery.delivery_tag));
         }
         self.hand_on(buffered).await;
+        self.acknowledge().await;
         let mut late = Vec::new();
         while self.loans.any() {
             tokio::select! {

@@ -197,21 +197,27 @@ impl Rig {
         self.ledger.submit_run(run, jobs, Value::Null).await.expect("accepted").id
     }
 
-    /// Waits until the run is finished and the line is empty: the last acknowledgement has arrived.
+    /// Waits until the run is finished and the line is empty: the last acknowledgement has arrived. Looks seldom
+    /// enough to take nothing from a run of seconds.
     pub(crate) async fn finished(&self, work: Work, run: RunId) -> RunRow {
-        let row = self.committed(run).await;
-        self.line_is(work, 0).await;
-        row
+        loop {
+            let row = self.ledger.run(run).await.expect("a row").expect("the run");
+            if row.state == RunState::Finished {
+                self.line_is(work, 0).await;
+                return row;
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
     }
 
-    /// Waits until the run is finished.
-    pub(crate) async fn committed(&self, run: RunId) -> RunRow {
+    /// Waits until the run is finished, as a client does that wants to know at once.
+    pub(crate) async fn committed(&self, run: RunId) {
         let mut changes = self.ledger.changes();
         loop {
             changes.mark_unchanged();
             let row = self.ledger.run(run).await.expect("a row").expect("the run");
             if row.state == RunState::Finished {
-                return row;
+                return;
             }
             tokio::select! { _ = changes.changed() => {}, () = sleep(Duration::from_millis(5)) => {} }
         }

@@ -8,7 +8,7 @@
 --           each), with `:` between
 -- ARGV[…]   of each that is prolonged or taken: time to live from now, ms
 --
--- Returns one number for each key:
+-- Returns a text of numbers with spaces between, one for each key:
 --   prolonged  1, or 0 if another holder has it; a lease that nobody has is taken again
 --   given up   1, or 0 if it was no longer this holder's
 --   taken      -1 it is this holder's now, -2 another delivery of the same dispatch has it, else the
@@ -70,4 +70,4 @@ end
 for i = kept + dropped + 1, #KEYS do
   answers[i] = take(KEYS[i], ARGV[2 + i], ARGV[ttls + i - dropped])
 end
-return answers
+return table.concat(answers, ' ')

@@ -7,6 +7,7 @@
 
 mod company;
 
+use std::fmt::Write;
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -93,7 +94,7 @@ impl RedisLeases {
         if holds.is_empty() {
             return Ok(Vec::new());
         }
-        let whole = |hold: &Hold| Hold { key: format!("{}{}", self.prefix, hold.key), ..*hold };
+        let whole = |hold: &Hold| Hold { key: [self.prefix.as_str(), &hold.key].concat(), ..*hold };
         let request = Request { what, holds: holds.iter().map(whole).collect(), ttl };
         let ended = || PortError::Broken { port: PORT, message: "the task that asks Redis has ended".into() };
         self.batcher.ask_within(request, patience).await.ok_or_else(ended)?
@@ -137,8 +138,8 @@ async fn run(redis: &Redis, requests: Vec<Request>) -> Result<Vec<Vec<i64>>, Por
 }
 
 fn numbers(value: &Value) -> Option<Vec<i64>> {
-    let Value::Array(values) = value else { return None };
-    values.iter().map(|value| if let Value::Int(number) = value { Some(*number) } else { None }).collect()
+    let Value::BulkString(bytes) = value else { return None };
+    str::from_utf8(bytes).ok()?.split(' ').map(|number| number.parse().ok()).collect()
 }
 
 #[async_trait]
@@ -189,7 +190,25 @@ fn text(Holder { job, fence, token, nonce }: Holder) -> String {
     if kill_point::is_mutant("lease_without_owner") {
         return "anybody".into();
     }
-    format!("{job}:{fence:020}:{token:016x}:{nonce:016x}")
+    let mut text = String::with_capacity(36 + 1 + 20 + 2 * (1 + 16));
+    let _ = write!(text, "{job}");
+    push_digits::<10>(&mut text, fence, 20);
+    push_digits::<16>(&mut text, token, 16);
+    push_digits::<16>(&mut text, nonce, 16);
+    text
+}
+
+/// `:` and the number with zeros before it. By hand, for `format!` writes zeros one by one, and every job has
+/// its text made twice.
+fn push_digits<const BASE: u64>(text: &mut String, mut number: u64, width: usize) {
+    let mut digits = [b'0'; 20];
+    for digit in digits[..width].iter_mut().rev() {
+        let value = u8::try_from(number % BASE).unwrap_or(0);
+        *digit = if value < 10 { b'0' + value } else { b'a' + value - 10 };
+        number /= BASE;
+    }
+    text.push(':');
+    text.push_str(str::from_utf8(&digits[..width]).unwrap_or_default());
 }
 
 /// Reads what [`text`] wrote. Earlier builds draw no nonce.
@@ -205,4 +224,19 @@ fn read_holder(text: &str) -> Option<Holder> {
 /// Redis counts whole milliseconds, and refuses none.
 fn millis(ttl: Duration) -> u64 {
     u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX).clamp(1, 1 << 50)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_holder_has_the_places_in_which_the_script_looks() {
+        for number in [0, 1, 9, 10, 0xabcd_ef01_2345_6789, u64::MAX] {
+            let holder = Holder { job: JobId::new(), fence: number, token: number / 3, nonce: !number };
+            let Holder { job, fence, token, nonce } = holder;
+            assert_eq!(text(holder), format!("{job}:{fence:020}:{token:016x}:{nonce:016x}"));
+            assert_eq!(read_holder(&text(holder)), Some(holder));
+        }
+    }
 }

@@ -47,23 +47,35 @@ fn read_answers(value: &Value) -> Option<Answers> {
     let [now, rest @ ..] = items(value)? else { return None };
     let done = match rest {
         [] => None,
-        [was_empty, answers @ ..] => Some(Done {
-            was_empty: number(was_empty)? == 1,
-            answers: answers.iter().map(read_answer).collect::<Option<_>>()?,
-        }),
+        [was_empty, Value::BulkString(texts), tables @ ..] => {
+            let answers = read_each(str::from_utf8(texts).ok()?, tables)?;
+            Some(Done { was_empty: number(was_empty)? == 1, answers })
+        }
+        _ => return None,
     };
     Some(Answers { now: number(now)?, done })
 }
 
-fn read_answer(value: &Value) -> Option<Answer> {
-    if let Value::Int(changed) = value {
-        return Some(Answer::Changed(*changed == 1));
+fn read_each(texts: &str, tables: &[Value]) -> Option<Vec<Answer>> {
+    if texts.is_empty() && tables.is_empty() {
+        return Some(Vec::new());
     }
+    let mut tables = tables.iter();
+    let read = |text: &str| if text.is_empty() { read_table(tables.next()?) } else { read_text(text) };
+    texts.split(';').map(read).collect()
+}
+
+fn read_text(text: &str) -> Option<Answer> {
+    let mut numbers = text.split(' ').map(|number| number.parse::<u64>().ok());
+    let first = numbers.next()??;
+    let Some(id) = numbers.next() else { return Some(Answer::Changed(first == 1)) };
+    let slot = Slot::At { at: first, id: id?, probe: numbers.next()?? == 1 };
+    Some(Answer::Slot(slot, String::new()))
+}
+
+fn read_table(value: &Value) -> Option<Answer> {
     let slot = |slot| Some(Answer::Slot(slot, String::new()));
     match items(value)? {
-        [Value::Int(1), at, id, probe] => {
-            slot(Slot::At { at: number(at)?, id: number(id)?, probe: number(probe)? == 1 })
-        }
         [Value::Int(2), at, what, why] => {
             let refused = Slot::TooFar { at: number(at)?, lack: lack_of(what)? };
             Some(Answer::Slot(refused, text(why)?))

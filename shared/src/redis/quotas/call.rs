@@ -1,5 +1,6 @@
 //! One call of the quota script. The script's own head says what it takes.
 
+use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use redis::{Cmd, Value};
@@ -110,14 +111,15 @@ pub struct QuotaCall<'a> {
 impl QuotaCall<'_> {
     /// Does these things in their order, in one script call of their own.
     pub async fn run(&self, redis: &Redis, ops: &[Op]) -> Result<Answers, PortError> {
-        let values = script::run(redis, PORT, &[&SCRIPT], vec![self.command(ops)]).await?;
+        let values =
+            script::run(redis, PORT, &[&SCRIPT], vec![self.command(ops.iter().map(Cow::Borrowed))]).await?;
         let value = values.into_iter().next().unwrap_or(Ok(Value::Nil))?;
         read(&value)
     }
 
     /// The command. The keys of one upstream have one hash tag, so that Redis Cluster keeps them
     /// together.
-    pub(super) fn command(&self, ops: &[Op]) -> Cmd {
+    pub(super) fn command<'o>(&self, ops: impl IntoIterator<Item = Cow<'o, Op>>) -> Cmd {
         let Self { prefix, upstream, limits, pacing, .. } = self;
         let mut call = SCRIPT.call(3);
         for key in ["quota", "calls", "parts"] {
@@ -127,7 +129,7 @@ impl QuotaCall<'_> {
         call.arg(self.valid_until).arg(self.version);
         call.arg(limits_text(limits, *pacing)).arg(self.lead.min(MOST));
         for op in ops {
-            match op {
+            match &*op {
                 Op::Ask(SlotAsk { spend, hold, lead, ttl, tenant, model }) => {
                     call.arg("ask");
                     for units in [spend.input_tokens, spend.output_tokens, spend.money] {

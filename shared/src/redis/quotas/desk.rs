@@ -1,6 +1,7 @@
 //! The task that talks with Redis: whatever comes while one round trip is under way goes together
 //! in the next one, as one script call for each upstream.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -250,10 +251,10 @@ impl Desk {
         let now = Instant::now();
         let asks = work.asks.iter().map(|Asked { ask, deadline, .. }| {
             let hold = micros(deadline.saturating_duration_since(now));
-            Op::Ask(SlotAsk::of(ask, hold))
+            Cow::Owned(Op::Ask(SlotAsk::of(ask, hold)))
         });
-        let ops: Vec<_> = work.changes.iter().cloned().chain(asks).collect();
-        self.config.call(&work.upstream, valid_until).command(&ops)
+        let changes = work.changes.iter().map(Cow::Borrowed);
+        self.config.call(&work.upstream, valid_until).command(changes.chain(asks))
     }
 
     /// Behind a server that stood still, scripts wait whose callers have long been told that it is
@@ -266,6 +267,7 @@ impl Desk {
     }
 
     fn deliver(&mut self, work: Work, answers: Vec<Answer>, now: u64) {
+        let lateness = self.config.lateness(&work.upstream);
         let mut full = Vec::new();
         let mut free_in = Duration::MAX;
         for (asked, answer) in work.asks.into_iter().zip(answers.into_iter().skip(work.changes.len())) {
@@ -283,7 +285,7 @@ impl Desk {
                     if probe {
                         self.probes.insert((work.upstream.clone(), id));
                     }
-                    let slot = self.clock.slot(at, self.config.lateness(&work.upstream));
+                    let slot = self.clock.slot(at, lateness);
                     Ok(Granted::new(Admission::Go { slot, reservation, probe }, self.own.clone()))
                 }
                 Slot::TooFar { at, lack } => {

@@ -18,6 +18,7 @@ mod listening;
 mod resume;
 mod text;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -172,7 +173,7 @@ impl RedisQuotas {
 
     async fn stands(&self) -> Result<Vec<Stand>, PortError> {
         let names = self.names().await?;
-        let calls = names.iter().map(|name| self.config.call(name, 0).command(&[Op::Report]));
+        let calls = names.iter().map(|name| self.config.call(name, 0).command([Cow::Owned(Op::Report)]));
         let values = script::run(&self.config.redis, PORT, &[&SCRIPT], calls.collect()).await?;
         names.into_iter().zip(values).map(|(name, value)| stand(name, read(&value?)?)).collect()
     }

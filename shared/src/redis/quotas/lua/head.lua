@@ -32,9 +32,10 @@
 --            begun INPUT OUTPUT MONEY TTL TENANT MODEL  (a call under way, admitted elsewhere)
 --            report
 --
--- Returns {now} if it is too late, else {now, 1 if the state was empty or 0, then for each of
--- the above}:
---   ask     {1, at, id, probe}         go at this time; probe: 1 if it is the breaker's, or 0
+-- Returns {now} if it is too late, else {now, 1 if the state was empty or 0, texts, tables}: `texts` has
+-- the answer to each of the above, with `;` between, empty if it is the next of the tables. For a client
+-- takes longer to read many values than to read one:
+--   ask     `AT ID PROBE`              go at this time; PROBE: 1 if it is the breaker's, or 0
 --           {2, at, lack, why}         the next slot is then: nothing set aside. lack: 1 requests,
 --                                      2 tokens, 3 concurrency, 4 pause, which says why, 5 input
 --                                      tokens, 6 output tokens, 7 money, 8 breaker, which says why
@@ -43,7 +44,7 @@
 --   settle, give-back  1, or 0 if the call is unknown or its time is over
 --   pause   1, or 0 if a pause that ends no earlier is on
 --   resume  1
---   begun   as ask: 1 or 4
+--   begun   as ask: `AT ID 0`, or {4}
 --   report  {calls under way, paused until, why, next start, {INPUT, OUTPUT, MONEY of that
 --           call}, share of the rates in use in thousandths, {lack of a dimension, used, by others, limit, and so on}, how the breaker
 --           stands (breaker_report), `DIMENSION AMOUNT WINDOW;` of limits that were found, calls

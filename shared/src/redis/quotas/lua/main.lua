@@ -50,7 +50,7 @@ local function admit(spend, hold, lead, ttl, tenant, model, now)
   if passage == PROBE then
     breaker_probe(id, at, ttl)
   end
-  return { 1, at, id, passage == PROBE and 1 or 0 }
+  return granted(at, id, passage == PROBE)
 end
 
 local function report(now)
@@ -84,7 +84,7 @@ local now, was_empty = open_state(clock)
 -- begin when the last of those has gone.
 adopt(tonumber(ARGV[3]), ARGV[4], now, now + tonumber(ARGV[5]))
 forget_idle(now)
-local answers = { now, was_empty and 1 or 0 }
+local texts, others = {}, {}
 local place = 6
 -- How many arguments each takes, with its name.
 local WIDTH = { ask = 9, settle = 7, ['give-back'] = 2, resume = 3, begun = 7, pause = 3, report = 1 }
@@ -125,8 +125,12 @@ while ARGV[place] do
   else
     answer = report(now)
   end
-  answers[#answers + 1] = answer
+  if type(answer) == 'table' then
+    others[#others + 1] = answer
+    answer = ''
+  end
+  texts[#texts + 1] = answer
 end
 keep(now)
 close_state()
-return answers
+return { now, was_empty and 1 or 0, table.concat(texts, ';'), unpack(others) }

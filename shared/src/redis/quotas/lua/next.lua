@@ -97,3 +97,7 @@ local function take_slot(spend, names, opened, at, ttl)
   begin_call(text(state.id), at, spend, names, at + ttl)
   return state.id
 end
+
+local function granted(at, id, is_probe)
+  return format('%d %d %d', at, id, is_probe and 1 or 0)
+end

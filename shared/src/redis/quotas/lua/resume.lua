@@ -37,5 +37,5 @@ local function begun(spend, ttl, tenant, model, now)
     prepare(part, spend, now)
   end
   local at = max(state.slot, now)
-  return { 1, at, take_slot(spend, names, opened, at, ttl), 0 }
+  return granted(at, take_slot(spend, names, opened, at, ttl), false)
 end
