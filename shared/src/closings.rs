@@ -69,7 +69,11 @@ impl Closings {
             let mut later = news.subscribe();
             tokio::select! {
                 biased;
-                Ok(_) = later.wait_for(|closing| closing.as_ref().is_some_and(is_told_of)) => {}
+                Ok(told) = later.wait_for(|closing| closing.as_ref().is_some_and(is_told_of)) => {
+                    if let Some(closing) = &*told {
+                        return closing.turn();
+                    }
+                }
                 () = sleep_until(slot.begins) => {}
             }
         }

@@ -112,6 +112,7 @@ impl Attempts {
 
     /// Those of a group that have their leases. All others are dealt with.
     async fn lease(&self, keeper: &Arc<Keeper>, jobs: Vec<Job>) -> Vec<Job> {
+        let jobs: Vec<Job> = jobs.into_iter().filter_map(|job| job.unless_at_it(keeper)).collect();
         let answers = keeper.take(jobs.iter().map(Job::hold).collect()).await;
         let answers = match answers {
             Ok(answers) => answers,
@@ -130,7 +131,7 @@ impl Attempts {
                     leased.push(Job { lease: Some(lease), ..job });
                 }
                 // The same message twice. Nothing is written: the job is in good hands.
-                Taken::Duplicate => duplicates.push(acknowledge(job.delivery)),
+                Taken::Duplicate => duplicates.push(job.delivery),
                 // A holder that lives renews it, and one that is done gives it up before it expires: the
                 // end tells neither how long to wait nor that a deadline passes.
                 Taken::Held { expires_in } => {
@@ -140,7 +141,10 @@ impl Attempts {
                 }
             }
         }
-        join_all(duplicates).await;
+        if !duplicates.is_empty() {
+            // Nobody waits for it, least of all those who have their leases.
+            tokio::spawn(join_all(duplicates.into_iter().map(acknowledge)));
+        }
         leased
     }
 

@@ -12,7 +12,7 @@ use crate::attempt::PORT_PAUSE;
 use crate::call::not_now;
 use crate::flow::Hand;
 use crate::gate::Settling;
-use crate::keeper::HeldLease;
+use crate::keeper::{HeldLease, Keeper};
 
 /// What an attempt works with.
 pub(crate) struct Job {
@@ -56,6 +56,18 @@ impl Job {
         let token = token(&self.delivery, SystemTime::now());
         let holder = Holder { job: *job_id, fence: *fence, token, nonce: fastrand::u64(..) };
         Hold { key: lease_key(tenant, kind, dedup_key), holder }
+    }
+
+    /// Itself, unless this process is at it already.
+    pub(crate) fn unless_at_it(self, keeper: &Keeper) -> Option<Self> {
+        if !self.delivery.redelivered {
+            return Some(self);
+        }
+        let Self { delivery, envelope, .. } = self;
+        match keeper.join(envelope.job_id, envelope.fence, delivery) {
+            Ok(()) => None,
+            Err(delivery) => Some(Self { delivery, envelope, ..self }),
+        }
     }
 
     /// Decides what becomes of it.

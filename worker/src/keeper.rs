@@ -6,8 +6,8 @@ use std::mem::take;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
-use fleetline_shared::domain::PortError;
-use fleetline_shared::ports::{Acquired, Hold, Leases};
+use fleetline_shared::domain::{JobId, PortError};
+use fleetline_shared::ports::{Acquired, Delivery, Hold, Holder, Leases};
 use futures_util::future::join_all;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
@@ -42,6 +42,8 @@ struct Tenure {
     renewed: Mutex<Instant>,
     loss: OnceLock<Loss>,
     lost: Notify,
+    /// Later deliveries of the same dispatch: the connection broke over which the first one came.
+    again: Mutex<Vec<Delivery>>,
 }
 
 /// A lease this process holds, and renews until it is dropped.
@@ -102,11 +104,26 @@ impl Keeper {
     }
 
     fn keep(self: &Arc<Self>, leases: &mut Numbered, hold: Hold, asked: Instant) -> HeldLease {
-        let renewed = Mutex::new(asked);
-        let tenure = Arc::new(Tenure { hold, renewed, loss: OnceLock::new(), lost: Notify::new() });
+        let (renewed, again) = (Mutex::new(asked), Mutex::default());
+        let tenure = Arc::new(Tenure { hold, renewed, loss: OnceLock::new(), lost: Notify::new(), again });
         leases.last += 1;
         leases.by_number.insert(leases.last, Arc::clone(&tenure));
         HeldLease { keeper: Arc::clone(self), number: leases.last, tenure }
+    }
+
+    /// Leaves a delivery that the broker hands over again to the attempt of this process that is at its very
+    /// dispatch, if there is one: it settles it when its outcome is recorded. A call anew would be paid for
+    /// twice.
+    pub(crate) fn join(&self, job: JobId, fence: u64, again: Delivery) -> Result<(), Delivery> {
+        let held = self.held();
+        let is_same = |tenure: &&Arc<Tenure>| {
+            let Holder { job: holder, fence: dispatch, .. } = tenure.hold.holder;
+            (holder, dispatch) == (job, fence) && tenure.loss.get().is_none()
+        };
+        let Some(tenure) = held.by_number.values().find(is_same) else { return Err(again) };
+        tracing::debug!(%job, "delivered again while its call is under way");
+        lock(&tenure.again).push(again);
+        Ok(())
     }
 
     /// Renews what has lived for a third of its life. What is lost is never taken back.
@@ -129,7 +146,7 @@ impl Keeper {
             Ok(answers) => {
                 for (tenure, is_ours) in group.iter().zip(answers) {
                     if is_ours {
-                        *tenure.renewed.lock().unwrap_or_else(PoisonError::into_inner) = asked;
+                        *lock(&tenure.renewed) = asked;
                     } else {
                         tenure.lose(Loss::ToAnother);
                     }
@@ -145,8 +162,12 @@ impl Keeper {
     }
 
     fn held(&self) -> MutexGuard<'_, Numbered> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.held)
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Renews as long as anybody has the keeper.
@@ -160,7 +181,7 @@ async fn keep(keeper: Weak<Keeper>, pause: Duration) {
 
 impl Tenure {
     fn renewed(&self) -> Instant {
-        *self.renewed.lock().unwrap_or_else(PoisonError::into_inner)
+        *lock(&self.renewed)
     }
 
     fn lose(&self, loss: Loss) {
@@ -179,6 +200,12 @@ impl HeldLease {
             }
             self.tenure.lost.notified().await;
         }
+    }
+
+    /// The outcome is recorded: the deliveries that were left to the attempt. None is left to it any more.
+    pub(crate) fn recorded(&self) -> Vec<Delivery> {
+        self.keeper.held().by_number.remove(&self.number);
+        take(&mut lock(&self.tenure.again))
     }
 }
 
@@ -214,9 +241,8 @@ mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
 
     use async_trait::async_trait;
-    use fleetline_shared::domain::JobId;
     use fleetline_shared::embedded::MemoryLeases;
-    use fleetline_shared::ports::{Held, Holder};
+    use fleetline_shared::ports::Held;
 
     use super::*;
     use crate::trouble::log::Log;

@@ -73,6 +73,7 @@ async fn record(committer: &Committer, group: Vec<Ended>, failed: mpsc::Sender<P
                 tell(job, finished);
                 leaving.ack(delivery);
             }
+            leaving.ack_again();
         }
         Err(error) => {
             for (_, _, hand) in recorded {
@@ -98,6 +99,14 @@ fn tell(job: JobId, finished: Finished) {
 impl Leaving {
     fn ack(&mut self, delivery: Option<Delivery>) {
         self.acks.extend(delivery.map(|delivery| Settling::begin(Box::pin(acknowledge(delivery)))));
+    }
+
+    /// Deliveries that came while the calls were under way.
+    fn ack_again(&mut self) {
+        let again: Vec<Delivery> = self.leases.iter().flat_map(HeldLease::recorded).collect();
+        for delivery in again {
+            self.ack(Some(delivery));
+        }
     }
 
     async fn done(self) {

@@ -93,7 +93,7 @@ impl Settler {
         }
     }
 
-    /// Sends what was asked for. What was given back goes first: no acknowledgement may cover it.
+    /// Sends what is to go now. What was given back goes first: no acknowledgement may cover it.
     async fn settle(&mut self, commands: impl Iterator<Item = Command>) -> Option<lapin::Consumer> {
         let (mut back, mut closing) = (Vec::new(), None);
         for command in commands {

@@ -1,6 +1,8 @@
-//! A job that waited for a place among the calls for long is checked once more.
+//! A job that waited for a place among the calls for long is checked once more, and one that is delivered again
+//! while its call is under way is called once.
 
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use async_trait::async_trait;
 use fleetline_shared::domain::{
@@ -32,9 +34,28 @@ impl Kind for Echo {
     }
 }
 
+/// A call of a minute; counts how many began.
+struct Slow(Arc<AtomicU32>);
+
+const CALL: Duration = Duration::from_mins(1);
+
+impl Kind for Slow {
+    const NAME: &'static str = "slow";
+    type Args = Value;
+    type Output = Value;
+
+    async fn perform(&self, args: Value, context: &CallContext) -> Result<Done<Value>, JobError> {
+        context.begin_call()?;
+        self.0.fetch_add(1, Ordering::Relaxed);
+        sleep(CALL).await;
+        Ok(Done::new(args))
+    }
+}
+
 /// A ledger that gives this answer to every check.
 struct Says {
     validity: Mutex<Validity>,
+    /// Gone: nothing can be recorded.
     finishes: UnboundedSender<Finish>,
 }
 
@@ -51,28 +72,31 @@ impl FinishLedger for Says {
     async fn finish(&self, finishes: Vec<Finish>) -> Result<Vec<Finished>, PortError> {
         let answers = vec![Finished::Recorded; finishes.len()];
         for finish in finishes {
-            self.finishes.send(finish).unwrap();
+            let away = |_| PortError::Unavailable { port: "ledger", message: "away".into() };
+            self.finishes.send(finish).map_err(away)?;
         }
         Ok(answers)
     }
 }
 
-struct Settled;
+/// Counts acknowledgements.
+struct Counted(Arc<AtomicU32>);
 
 #[async_trait]
-impl Settle for Settled {
+impl Settle for Counted {
     async fn settle(self: Box<Self>, _: Settlement) -> Result<(), PortError> {
+        self.0.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
 }
 
-fn delivery() -> Delivery {
-    let envelope = Envelope {
+fn envelope(kind: &str) -> Envelope {
+    Envelope {
         v: ENVELOPE_VERSION,
         job_id: JobId::new(),
         run_id: RunId::new(),
         tenant: "t".into(),
-        kind: Echo::NAME.into(),
+        kind: kind.into(),
         fence: 1,
         attempts: 0,
         max_attempts: 3,
@@ -81,8 +105,7 @@ fn delivery() -> Delivery {
         upstream: None,
         estimate: Estimate::default(),
         args: Some(RawValue::from_string("1".into()).unwrap()),
-    };
-    Delivery::new(envelope.encode(), false, Box::new(Settled))
+    }
 }
 
 fn worker(ledger: Arc<Says>) -> Worker {
@@ -121,7 +144,8 @@ async fn after(wait: Duration, found: Validity) -> (Decision, u64) {
     sleep(RENEW_AFTER).await;
     let waiting = flow.take().await;
     calling.begin_call().await;
-    assert!(intake.take(delivery(), waiting).await);
+    let delivery = Delivery::new(envelope(Echo::NAME).encode(), false, Box::new(Counted(Arc::default())));
+    assert!(intake.take(delivery, waiting).await);
     // It is there before time goes on.
     sleep(wait).await;
     *ledger.validity.lock().unwrap() = found;
@@ -151,5 +175,51 @@ async fn no_call_is_made_for_what_is_over_when_its_place_is_free() {
             _ => matches!(decision, Decision::Succeed(_)),
         };
         assert!(is_so, "{wait:?}, {found:?}: {decision:?}");
+    }
+}
+
+/// What was seen of a job of which a second delivery comes in the middle of its call.
+#[derive(Debug, PartialEq, Eq)]
+struct Seen {
+    calls: u32,
+    acks_during_the_call: u32,
+    acks: u32,
+}
+
+async fn delivered_again(redelivered: bool, fence: u64, is_recorded: bool) -> Seen {
+    let (finishes, outcomes): (_, UnboundedReceiver<Finish>) = unbounded_channel();
+    let _outcomes = is_recorded.then_some(outcomes);
+    let (calls, acks) = (Arc::<AtomicU32>::default(), Arc::<AtomicU32>::default());
+    let ledger = Arc::new(Says { validity: Mutex::new(Validity::Current), finishes });
+    let worker = Worker { registry: Registry::default().with(Slow(calls.clone())), ..worker(ledger) };
+    let (failed, _failures) = mpsc::channel(1);
+    let attempts = Arc::new(worker.attempts(CancellationToken::new(), failed));
+    let tasks = Tasks::default();
+    let intake = Intake::start(&attempts, &tasks);
+    let flow = Arc::new(Flow::new(4));
+    let first = envelope(Slow::NAME);
+    let again = Envelope { fence, ..first.clone() };
+    for (envelope, redelivered) in [(first, false), (again, redelivered)] {
+        let delivery = Delivery::new(envelope.encode(), redelivered, Box::new(Counted(acks.clone())));
+        assert!(intake.take(delivery, flow.take().await).await);
+        sleep(CALL / 4).await;
+    }
+    let acks_during_the_call = acks.load(Ordering::Relaxed);
+    sleep(2 * CALL).await;
+    Seen { calls: calls.load(Ordering::Relaxed), acks_during_the_call, acks: acks.load(Ordering::Relaxed) }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_loses_its_connection_does_not_call_anew() {
+    for (redelivered, fence, is_recorded, calls, acks_during_the_call, acks) in [
+        (true, 1, true, 1, 0, 2),
+        // Nobody acknowledges what is not recorded.
+        (true, 1, false, 1, 0, 0),
+        // The same message published twice, and a later dispatch.
+        (false, 1, true, 1, 1, 2),
+        (true, 2, true, 2, 1, 2),
+    ] {
+        let expected = Seen { calls, acks_during_the_call, acks };
+        assert_eq!(delivered_again(redelivered, fence, is_recorded).await, expected);
     }
 }

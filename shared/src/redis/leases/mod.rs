@@ -221,9 +221,9 @@ fn read_holder(text: &str) -> Option<Holder> {
     Some(Holder { job, fence, token, nonce })
 }
 
-/// Redis counts whole milliseconds, and refuses none.
+/// Redis counts whole milliseconds, and refuses none. The script's text has 14 digits of a number.
 fn millis(ttl: Duration) -> u64 {
-    u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX).clamp(1, 1 << 50)
+    u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX).clamp(1, 1 << 46)
 }
 
 #[cfg(test)]

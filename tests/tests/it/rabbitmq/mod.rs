@@ -4,6 +4,7 @@ mod conformance;
 mod consuming;
 mod faults;
 mod intake;
+mod lost_connection;
 mod publishing;
 mod rates;
 mod topology;

@@ -84,7 +84,7 @@ local now, was_empty = open_state(clock)
 -- begin when the last of those has gone.
 adopt(tonumber(ARGV[3]), ARGV[4], now, now + tonumber(ARGV[5]))
 forget_idle(now)
-local texts, others = {}, {}
+local texts, answers = {}, { now, was_empty and 1 or 0, '' }
 local place = 6
 -- How many arguments each takes, with its name.
 local WIDTH = { ask = 9, settle = 7, ['give-back'] = 2, resume = 3, begun = 7, pause = 3, report = 1 }
@@ -126,11 +126,12 @@ while ARGV[place] do
     answer = report(now)
   end
   if type(answer) == 'table' then
-    others[#others + 1] = answer
+    answers[#answers + 1] = answer
     answer = ''
   end
   texts[#texts + 1] = answer
 end
 keep(now)
 close_state()
-return { now, was_empty and 1 or 0, table.concat(texts, ';'), unpack(others) }
+answers[3] = table.concat(texts, ';')
+return answers
