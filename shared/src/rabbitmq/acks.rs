@@ -9,7 +9,7 @@ use super::tags::{Ack, Tags};
 use crate::domain::PortError;
 
 /// For so long an acknowledgement waits until all deliveries before its own are settled. One command is for
-/// all of them then, and the broker works as long on a command for one as on one for a hundred.
+/// all of them then: it is the commands that cost the broker, more than the deliveries they are for.
 const PATIENCE: Duration = Duration::from_millis(20);
 /// No more than this share of what the consumer may have unsettled waits: the broker hands out nothing in its
 /// place.
