@@ -1,7 +1,7 @@
 //! The first half of a job's way: decode, lease, check. Jobs are leased and checked in groups: while one
 //! group asks, the next gathers.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use fleetline_shared::batcher::{Batcher, Groups};
 use fleetline_shared::domain::{CallContext, Envelope, Outcome};
@@ -16,7 +16,7 @@ use crate::attempt::{Attempts, PORT_PAUSE};
 use crate::call::not_now;
 use crate::flow::Hand;
 use crate::job::{Job, over};
-use crate::keeper::{Keeper, Taken};
+use crate::keeper::{Keeper, Taken, lock};
 use crate::recorder::acknowledge;
 
 /// Jobs that are leased and checked together at most, and such groups at the same time.
@@ -84,10 +84,6 @@ impl Drop for Tasks {
     fn drop(&mut self) {
         lock(&self.0).abort_all();
     }
-}
-
-fn lock(set: &Mutex<JoinSet<()>>) -> MutexGuard<'_, JoinSet<()>> {
-    set.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Attempts {

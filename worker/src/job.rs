@@ -109,7 +109,7 @@ fn token(delivery: &Delivery, now: SystemTime) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::time::Duration;
 
     use async_trait::async_trait;
@@ -118,7 +118,8 @@ mod tests {
 
     use super::*;
 
-    struct Nobody;
+    /// Takes every settlement.
+    pub(crate) struct Nobody;
 
     #[async_trait]
     impl Settle for Nobody {

@@ -42,8 +42,9 @@ struct Tenure {
     renewed: Mutex<Instant>,
     loss: OnceLock<Loss>,
     lost: Notify,
-    /// Later deliveries of the same dispatch: the connection broke over which the first one came.
-    again: Mutex<Vec<Delivery>>,
+    /// Later deliveries of the same dispatch: the connection broke over which the first one came. `None`: the
+    /// outcome is recorded, none is left to the attempt any more.
+    again: Mutex<Option<Vec<Delivery>>>,
 }
 
 /// A lease this process holds, and renews until it is dropped.
@@ -104,7 +105,7 @@ impl Keeper {
     }
 
     fn keep(self: &Arc<Self>, leases: &mut Numbered, hold: Hold, asked: Instant) -> HeldLease {
-        let (renewed, again) = (Mutex::new(asked), Mutex::default());
+        let (renewed, again) = (Mutex::new(asked), Mutex::new(Some(Vec::new())));
         let tenure = Arc::new(Tenure { hold, renewed, loss: OnceLock::new(), lost: Notify::new(), again });
         leases.last += 1;
         leases.by_number.insert(leases.last, Arc::clone(&tenure));
@@ -121,8 +122,11 @@ impl Keeper {
             (holder, dispatch) == (job, fence) && tenure.loss.get().is_none()
         };
         let Some(tenure) = held.by_number.values().find(is_same) else { return Err(again) };
+        match lock(&tenure.again).as_mut() {
+            Some(deliveries) => deliveries.push(again),
+            None => return Err(again),
+        }
         tracing::debug!(%job, "delivered again while its call is under way");
-        lock(&tenure.again).push(again);
         Ok(())
     }
 
@@ -166,7 +170,8 @@ impl Keeper {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+/// Locks are held for a few lines that do not panic, so a poisoned one is still whole.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -202,10 +207,9 @@ impl HeldLease {
         }
     }
 
-    /// The outcome is recorded: the deliveries that were left to the attempt. None is left to it any more.
+    /// The outcome is recorded: the deliveries that were left to the attempt.
     pub(crate) fn recorded(&self) -> Vec<Delivery> {
-        self.keeper.held().by_number.remove(&self.number);
-        take(&mut lock(&self.tenure.again))
+        lock(&self.tenure.again).take().unwrap_or_default()
     }
 }
 
@@ -245,6 +249,7 @@ mod tests {
     use fleetline_shared::ports::Held;
 
     use super::*;
+    use crate::job::tests::Nobody;
     use crate::trouble::log::Log;
 
     const TTL: Duration = Duration::from_secs(1);
@@ -321,6 +326,19 @@ mod tests {
         assert!(matches!(take_one(&keeper, hold()).await, Taken::Held { .. }));
         release(vec![lease]).await;
         assert!(matches!(take_one(&keeper, hold()).await, Taken::Yes(_)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_left_to_an_attempt_that_is_recorded() {
+        let keeper = Keeper::start(Arc::new(MemoryLeases::new()), TTL);
+        let hold = hold();
+        let Holder { job, fence, .. } = hold.holder;
+        let Taken::Yes(lease) = take_one(&keeper, hold).await else { panic!("it is free") };
+        let again = || Delivery::new(Vec::new(), true, Box::new(Nobody));
+        assert!(keeper.join(job, fence + 1, again()).is_err());
+        assert!(keeper.join(job, fence, again()).is_ok());
+        assert_eq!(lease.recorded().len(), 1);
+        assert!(keeper.join(job, fence, again()).is_err());
     }
 
     #[tokio::test(start_paused = true)]

@@ -201,8 +201,7 @@ impl Rig {
     /// enough to take nothing from a run of seconds.
     pub(crate) async fn finished(&self, work: Work, run: RunId) -> RunRow {
         loop {
-            let row = self.ledger.run(run).await.expect("a row").expect("the run");
-            if row.state == RunState::Finished {
+            if let Some(row) = self.row_if_finished(run).await {
                 self.line_is(work, 0).await;
                 return row;
             }
@@ -210,13 +209,17 @@ impl Rig {
         }
     }
 
+    async fn row_if_finished(&self, run: RunId) -> Option<RunRow> {
+        let row = self.ledger.run(run).await.expect("a row").expect("the run");
+        (row.state == RunState::Finished).then_some(row)
+    }
+
     /// Waits until the run is finished, as a client does that wants to know at once.
     pub(crate) async fn committed(&self, run: RunId) {
         let mut changes = self.ledger.changes();
         loop {
             changes.mark_unchanged();
-            let row = self.ledger.run(run).await.expect("a row").expect("the run");
-            if row.state == RunState::Finished {
+            if self.row_if_finished(run).await.is_some() {
                 return;
             }
             tokio::select! { _ = changes.changed() => {}, () = sleep(Duration::from_millis(5)) => {} }
