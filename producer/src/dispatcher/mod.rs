@@ -28,6 +28,10 @@ pub use window::WindowBounds;
 
 /// Jobs in one transaction and one burst of messages, at most.
 const BATCH: usize = 512;
+/// Jobs of a line that go out before a look, at most.
+const HANDFUL: usize = 8;
+/// Nothing was going on if there was nothing to hand out for so long.
+const QUIET: Duration = Duration::from_millis(10);
 
 /// Limits of a dispatcher.
 #[derive(Clone, Debug)]
@@ -66,6 +70,14 @@ pub struct Dispatcher {
     pub options: DispatchOptions,
 }
 
+/// What a round found.
+struct Round {
+    /// How long there is nothing to do, unless something changes.
+    pause: Duration,
+    /// If all lines were filled with all that is ready: what the upstreams allow beyond that.
+    nothing_left: Option<Allowed>,
+}
+
 impl Dispatcher {
     /// Dispatches until `drain` is cancelled, and answers when all that it took from the ledger is
     /// published or given back. Woken by the ledger and by the lines; a slow poll catches what both
@@ -78,8 +90,12 @@ impl Dispatcher {
         let mut pace = Pace::new(hold, self.options.detours.clone(), &self.options.upstreams);
         let mut publishing = Publishing::new(&self.broker, &self.finishes, drain.clone());
         let mut failing = Failing::default();
+        let mut quiet = None;
         while !drain.is_cancelled() {
             changes.mark_unchanged();
+            if let Some(allowed) = quiet.take() {
+                self.hand_out_few(&mut lines, &mut pace, allowed, &mut publishing).await;
+            }
             let round = self.round(&mut lines, &mut pace, &mut publishing).await;
             match &round {
                 Ok(_) if failing.end() => tracing::info!("dispatch goes well again"),
@@ -88,11 +104,14 @@ impl Dispatcher {
                 }
                 _ => {}
             }
-            let pause = round.unwrap_or(poll);
+            let Round { pause, nothing_left } = round.unwrap_or(Round { pause: poll, nothing_left: None });
+            let ended = Instant::now();
             tokio::select! {
                 () = drain.cancelled() => {}
                 // A closed channel would wake at once for ever; then the poll does the work.
-                Ok(()) = changes.changed() => {}
+                Ok(()) = changes.changed() => {
+                    quiet = nothing_left.filter(|_| ended.elapsed() >= QUIET);
+                }
                 () = self.broker.line_moved() => {}
                 () = sleep(pause) => {}
             }
@@ -100,15 +119,33 @@ impl Dispatcher {
         publishing.finish().await;
     }
 
-    /// Fills all lines once; returns how long there is nothing to do, unless something changes.
+    /// Hands a few jobs out by what the last look allowed, when they come after a quiet time: a lone job need not
+    /// wait for a look. That one was a poll ago at most, and the next follows at once; it also tells what
+    /// goes wrong here.
+    async fn hand_out_few(
+        &self,
+        lines: &mut [Line],
+        pace: &mut Pace,
+        mut allowed: Allowed,
+        publishing: &mut Publishing,
+    ) {
+        for line in lines.iter_mut().filter(|line| line.room() >= Some(HANDFUL)) {
+            let (_, skip) = allowed.fewer_than(HANDFUL);
+            let Ok(envelopes) = self.take(&line.kind, HANDFUL, skip).await else { return };
+            hand_out(line, envelopes, pace, &mut allowed, publishing).await;
+        }
+    }
+
+    /// Fills all lines once.
     async fn round(
         &self,
         lines: &mut [Line],
         pace: &mut Pace,
         publishing: &mut Publishing,
-    ) -> Result<Duration, PortError> {
+    ) -> Result<Round, PortError> {
         let poll = self.options.poll;
-        let (mut pause, mut open) = (poll, Vec::with_capacity(lines.len()));
+        let all = lines.len();
+        let (mut pause, mut open) = (poll, Vec::with_capacity(all));
         for line in lines {
             line.under_way = publishing.under_way(&line.kind);
             line.is_troubled = publishing.is_troubled(&line.kind);
@@ -123,10 +160,12 @@ impl Dispatcher {
         let (due, mut allowed, seen) =
             tokio::join!(self.ledger.next_due(self.options.scope), pace.look(&*self.quotas), join_all(looks));
         pause = allowed.look_in.map_or(pause, |wait| wait.min(pause));
+        let mut emptied = 0;
         for (line, _) in open.into_iter().zip(seen).filter(|(_, is_seen)| *is_seen) {
             match self.fill(line, pace, &mut allowed, publishing).await {
                 Ok(has_more) => {
                     line.went_well();
+                    emptied += usize::from(!has_more);
                     pause = if has_more { pause.min(line.window.next_look()) } else { pause };
                 }
                 // Not the line's fault: the ledger is away, and the others would wait for it in vain.
@@ -134,7 +173,8 @@ impl Dispatcher {
                 Err(error) => line.failed(&error, poll),
             }
         }
-        Ok(due?.map_or(pause, |wait| wait.min(pause)))
+        let pause = due?.map_or(pause, |wait| wait.min(pause));
+        Ok(Round { pause, nothing_left: (emptied == all).then_some(allowed) })
     }
 
     /// Fills one line. `true`: the ledger may have more for it than there is room.

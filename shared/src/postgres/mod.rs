@@ -23,6 +23,7 @@ mod insert;
 mod keys;
 mod lanes;
 mod live;
+mod lone;
 mod migrate;
 mod numbers;
 mod old;

@@ -165,12 +165,15 @@ impl Claim {
     }
 }
 
-/// The row of each key stays locked until the commit: of two submissions of a key one is ready,
-/// and no live job ends without seeing who is attached to it. In order of keys, so that two
-/// batches never wait for each other.
-pub(super) const CLAIM: &str = "
-    INSERT INTO dedup AS d (key, live, live_run, waiting)
-    SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::boolean[])
+/// Claims keys for the new jobs of these rows: `key, live, live_run, waiting`, in order of keys, so that two
+/// batches never wait for each other. The row of each key stays locked until the commit: of two submissions
+/// of a key one is ready, and no live job ends without seeing who is attached to it.
+macro_rules! claim_keys {
+    ($rows:literal) => {
+        concat!(
+            "INSERT INTO dedup AS d (key, live, live_run, waiting) ",
+            $rows,
+            "
     ON CONFLICT (key) DO UPDATE SET
       live = CASE WHEN d.result IS NOT NULL AND (d.fresh_until IS NULL OR d.fresh_until > now())
         THEN d.live ELSE coalesce(d.live, excluded.live) END,
@@ -179,7 +182,16 @@ pub(super) const CLAIM: &str = "
         THEN excluded.live_run ELSE d.live_run END,
       waiting = CASE WHEN d.result IS NOT NULL AND (d.fresh_until IS NULL OR d.fresh_until > now())
         THEN d.waiting ELSE d.live IS NOT NULL OR excluded.waiting END
-    RETURNING key, live, live_run, CASE WHEN fresh_until IS NULL OR fresh_until > now() THEN result END";
+    RETURNING key, live, live_run,
+      CASE WHEN fresh_until IS NULL OR fresh_until > now() THEN result END AS result"
+        )
+    };
+}
+
+pub(super) use claim_keys;
+
+const CLAIM: &str =
+    claim_keys!("SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::boolean[])");
 
 async fn claim(connection: &mut PgConnection, births: &[Birth<'_>]) -> Result<HashMap<Uuid, Claim>> {
     let mut first: HashMap<Uuid, usize> = HashMap::with_capacity(births.len());

@@ -4,6 +4,7 @@ use serde_json::Value;
 use sqlx::PgConnection;
 
 use super::fault::Result;
+use super::lone;
 use super::runs::{insert_run, known_run, seal_run};
 use super::submit::{Ground, add_jobs};
 use crate::domain::{NewJob, NewRun};
@@ -19,8 +20,9 @@ pub(super) async fn submit_run(
     if let Some(known) = known_run(connection, run).await? {
         return Ok(known);
     }
-    // If it is there already its commit was in doubt, and all of it is there.
-    if let Some((n, numbers)) = insert_run(connection, run, Some(notes), jobs.len()).await? {
+    if lone::is_small(jobs) {
+        lone::submit(connection, run, jobs, notes).await?;
+    } else if let Some((n, numbers)) = insert_run(connection, run, Some(notes), jobs.len()).await? {
         let ground = Ground::of_new_run(n, &run.tenant, numbers);
         add_jobs(connection, run.id, jobs, &ground).await?;
         if jobs.is_empty() {
@@ -28,5 +30,6 @@ pub(super) async fn submit_run(
             seal_run(connection, run.id, &Seal { occurrences: Vec::new(), notes: notes.clone() }).await?;
         }
     }
+    // If it was there already its commit was in doubt, and all of it is there.
     Ok(OpenedRun { id: run.id, resumed: false })
 }

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use super::fault::{Fault, Result};
 use super::numbers::to_ms;
 use super::retry::{perform, transact, transact_repeatably};
-use super::{PostgresLedger, dispatch, due, expire, runs, submit, sweep, whole};
+use super::{PostgresLedger, dispatch, due, expire, lone, runs, submit, sweep, whole};
 use crate::domain::{Envelope, NewJob, NewRun, PortError, RunId};
 use crate::ports::{Added, DispatchAsk, DispatchLedger, OpenedRun, Scope, Seal, SubmitLedger, Swept};
 
@@ -30,6 +30,20 @@ impl PostgresLedger {
             }
             tries += 1;
         }
+    }
+
+    async fn submit_whole(&self, run: &NewRun, jobs: &[NewJob], notes: &Value) -> Result<OpenedRun> {
+        if run.idempotency_key.is_some() || !lone::is_small(jobs) {
+            return transact_repeatably!(self, connection => whole::submit_run(&mut connection, run, jobs, notes));
+        }
+        let submitted = match perform!(self, connection => lone::submit(&mut connection, run, jobs, notes)) {
+            // It may be there, or be made at this moment by the server that lost its caller.
+            Err(fault) if matches!(fault, Fault::InDoubt(_)) || fault.is_duplicate() => {
+                perform!(self, connection => lone::submit(&mut connection, run, jobs, notes))
+            }
+            settled => settled,
+        };
+        submitted.map(|()| OpenedRun { id: run.id, resumed: false })
     }
 }
 
@@ -66,9 +80,7 @@ impl SubmitLedger for PostgresLedger {
         jobs: Vec<NewJob>,
         notes: Value,
     ) -> std::result::Result<OpenedRun, PortError> {
-        let opened =
-            transact_repeatably!(self, connection => whole::submit_run(&mut connection, &run, &jobs, &notes));
-        let opened = opened.map_err(Fault::in_words)?;
+        let opened = self.submit_whole(&run, &jobs, &notes).await.map_err(Fault::in_words)?;
         if !opened.resumed {
             self.changes.raise();
         }

@@ -105,26 +105,63 @@ async fn submit_whole(ledger: &Subject, run: NewRun, jobs: Vec<NewJob>) -> Opene
     ledger.submit_run(run, jobs, json!({ "from": "tester" })).await.unwrap()
 }
 
-/// With jobs that start in every way there is.
+/// With jobs that start in every way there is, and with so many others that they go another way.
 pub async fn a_whole_run_is_submitted_at_once(ledger: &Subject) {
-    run_of(ledger, vec![job(1, "done"), job(2, "live")]).await;
-    record(ledger, &take(ledger, 1).await[0], success("earlier")).await;
+    for (name, others) in [("small", 0), ("large", 40)] {
+        let key = |key: &str| format!("{name} {key}");
+        let earlier = run_of(ledger, vec![job(1, &key("done")), job(2, &key("live"))]).await;
+        record(ledger, &take(ledger, 1).await[0], success("earlier")).await;
 
-    let submitted = vec![job(1, "done"), job(2, "live"), job(3, "new"), job(4, "new")];
-    let run = submit_whole(ledger, new_run(TENANT), submitted).await;
-    assert!(!run.resumed);
-    let expected = [JobState::Succeeded, JobState::Attached, JobState::Ready, JobState::Attached];
-    assert_eq!(states(ledger, run.id).await, expected);
-    let row = run_row(ledger, run.id).await;
-    assert_eq!((row.state, &row.notes), (RunState::Running, &json!({ "from": "tester" })));
-    for envelope in take(ledger, 10).await {
-        record(ledger, &envelope, success("now")).await;
+        let mut submitted = vec![job(1, &key("done")), job(2, &key("live"))];
+        submitted.extend([job(3, &key("new")), job(4, &key("new"))]);
+        submitted.extend(jobs(&key("other"), 5, 4 + others));
+        let run = submit_whole(ledger, new_run(TENANT), submitted).await;
+        assert!(!run.resumed);
+        let mut expected = vec![JobState::Succeeded, JobState::Attached, JobState::Ready, JobState::Attached];
+        expected.resize(4 + usize::try_from(others).unwrap(), JobState::Ready);
+        assert_eq!(states(ledger, run.id).await, expected);
+        let row = run_row(ledger, run.id).await;
+        assert_eq!((row.state, &row.notes), (RunState::Running, &json!({ "from": "tester" })));
+        assert_eq!((row.counts.jobs, row.counts.succeeded, row.counts.reused), (4 + others, 1, 1));
+        for envelope in take(ledger, 100).await {
+            record(ledger, &envelope, success("now")).await;
+        }
+        for run in [earlier, run.id] {
+            assert_eq!(run_state(ledger, run).await, RunState::Finished);
+        }
+
+        let reused = vec![job(1, &key("done")), job(2, &key("new"))];
+        let reused = submit_whole(ledger, new_run(TENANT), reused).await;
+        assert_eq!(states(ledger, reused.id).await, [JobState::Succeeded; 2]);
+        assert_eq!(run_state(ledger, reused.id).await, RunState::Finished, "with its last job");
     }
-    assert_eq!(run_state(ledger, run.id).await, RunState::Finished);
+    check_counters(ledger).await;
+}
 
-    let reused = submit_whole(ledger, new_run(TENANT), vec![job(1, "done"), job(2, "new")]).await;
-    assert_eq!(states(ledger, reused.id).await, [JobState::Succeeded; 2]);
-    assert_eq!(run_state(ledger, reused.id).await, RunState::Finished, "with its last job");
+/// A number that is there twice is one job.
+pub async fn a_number_is_submitted_once(ledger: &Subject) {
+    let run = submit_whole(ledger, new_run(TENANT), vec![job(1, "a"), job(1, "b"), job(2, "c")]).await;
+    assert_eq!(states(ledger, run.id).await, [JobState::Ready; 2]);
+    check_counters(ledger).await;
+}
+
+/// Of many small runs with the same jobs in other orders one has each job, and none waits for another for ever.
+pub async fn of_many_small_runs_of_the_same_jobs_one_has_each(ledger: &Subject) {
+    let mut tasks = JoinSet::new();
+    for n in 0..20 {
+        let ledger = Arc::clone(ledger);
+        let mut same = jobs("same", 1, 8);
+        same.rotate_left(n % 8);
+        tasks.spawn(async move { submit_whole(&ledger, new_run(TENANT), same).await.id });
+    }
+    let mut ready = 0;
+    for run in tasks.join_all().await {
+        let states = states(ledger, run).await;
+        assert_eq!(states.len(), 8);
+        ready += states.iter().filter(|state| **state == JobState::Ready).count();
+    }
+    assert_eq!(ready, 8);
+    check_counters(ledger).await;
 }
 
 /// As any run that is sealed without jobs.

@@ -14,9 +14,9 @@ use fleetline_shared::ports::{
 };
 use fleetline_tests::conformance::Pace;
 use fleetline_tests::conformance::ledger::Subject;
-use fleetline_tests::conformance::ledger::prelude::{KIND, TENANT, add, job, open};
-use tokio::sync::watch;
-use tokio::time::Instant;
+use fleetline_tests::conformance::ledger::prelude::{HOUR, KIND, TENANT, add, job, jobs, open};
+use tokio::sync::{Semaphore, watch};
+use tokio::time::{Instant, sleep};
 
 use super::{Rig, UPSTREAM};
 
@@ -147,11 +147,33 @@ impl DispatchLedger for Stubborn {
     }
 }
 
-/// Quotas that cannot be looked at.
-struct Hidden(MemoryQuotas, Arc<Switch>);
+/// Who decides whether the quotas can be looked at.
+#[async_trait]
+trait Cover: Send + Sync {
+    async fn lift(&self) -> Result<(), PortError>;
+}
 
 #[async_trait]
-impl Quotas for Hidden {
+impl Cover for Switch {
+    async fn lift(&self) -> Result<(), PortError> {
+        self.pass()
+    }
+}
+
+/// As many looks as it has permits; the others wait.
+#[async_trait]
+impl Cover for Semaphore {
+    async fn lift(&self) -> Result<(), PortError> {
+        self.acquire().await.unwrap().forget();
+        Ok(())
+    }
+}
+
+/// Quotas that cannot always be looked at.
+struct Hidden<C>(MemoryQuotas, Arc<C>);
+
+#[async_trait]
+impl<C: Cover> Quotas for Hidden<C> {
     async fn admit(&self, ask: Ask) -> Result<Admission, PortError> {
         self.0.admit(ask).await
     }
@@ -173,7 +195,7 @@ impl Quotas for Hidden {
     }
 
     async fn report(&self) -> Result<Vec<UpstreamReport>, PortError> {
-        self.1.pass()?;
+        self.1.lift().await?;
         self.0.report().await
     }
 }
@@ -269,6 +291,28 @@ async fn lines_are_filled_though_nobody_knows_what_is_due_next() {
     take(&broker, KIND, JOBS).await;
     take(&broker, FAILING, JOBS).await;
     running.stop().await;
+}
+
+/// A handful at most, by what the last look has shown; the others wait for the next.
+#[tokio::test]
+async fn a_lone_job_does_not_wait_for_a_look() {
+    let looks = Arc::new(Semaphore::new(1));
+    let quotas = Hidden(MemoryQuotas::new([].into()), Arc::clone(&looks));
+    let rig = Rig { quotas: Arc::new(quotas), poll: HOUR, ..Rig::new() };
+    let ledger: Subject = Arc::new(rig.sqlite.clone());
+    let run = open(&ledger, TENANT).await;
+    let broker = Arc::clone(&rig.broker);
+    let running = rig.start(&[KIND]);
+    Pace::REAL.becomes(0, async || looks.available_permits()).await;
+    // It has seen that there is nothing, and is at rest.
+    sleep(Duration::from_millis(500)).await;
+    add(&ledger, run, jobs("many", 1, 20)).await;
+    let few = take(&broker, KIND, 8).await;
+    assert_eq!((few.len(), broker.depth(KIND).await.unwrap().ready), (8, 0));
+    looks.add_permits(1);
+    assert_eq!(take(&broker, KIND, 12).await.len(), 12);
+    looks.close();
+    running.dispatching.abort();
 }
 
 #[tokio::test]

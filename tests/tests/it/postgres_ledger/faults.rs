@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fleetline_shared::domain::{Envelope, JobState, PortError, RunId, RunState};
-use fleetline_shared::ports::{Finish, FinishLedger, Finished, Page, QueryLedger, Seal};
+use fleetline_shared::ports::{Finish, FinishLedger, Finished, Page, QueryLedger, RunRow, Seal};
 use fleetline_shared::postgres::{PostgresLedger, PostgresOptions};
 use fleetline_tests::conformance::ledger::Subject;
 use fleetline_tests::conformance::ledger::prelude::{
@@ -181,7 +181,9 @@ async fn cut_submissions_and_retries_are_not_noticed() {
     }
     let mut whole = 0;
     for n in 0..50 {
-        let submitted = ledger.submit_run(new_run(TENANT), jobs(&format!("whole-{n}"), 1, 20), Value::Null);
+        // In one statement, and in several.
+        let jobs = jobs(&format!("whole-{n}"), 1, if n % 2 == 0 { 10 } else { 20 });
+        let submitted = ledger.submit_run(new_run(TENANT), jobs, Value::Null);
         whole += usize::from(submitted.await.is_ok());
     }
     stop.store(true, std::sync::atomic::Ordering::Relaxed);
@@ -192,13 +194,30 @@ async fn cut_submissions_and_retries_are_not_noticed() {
     check_counters(&ledger).await;
     let runs = ledger.runs(None, Page::first(100)).await.unwrap();
     assert!(whole > 25 && runs.len() > whole, "{whole} of {runs:?}");
-    assert!(runs.iter().all(|row| row.id == run || row.counts.jobs == 20), "all of a run or none: {runs:?}");
+    let whole = |row: &RunRow| row.id == run || [10, 20].contains(&row.counts.jobs);
+    assert!(runs.iter().all(whole), "all of a run or none: {runs:?}");
 
     let taken = take(&ledger, 500).await;
     let mut connection = PgConnection::connect(&database.url).await.unwrap();
     assert!(end_backends(&mut connection, "true").await > 1, "who listens for changes among them");
     let group: Vec<Finish> = taken.iter().map(|one| finish_of(one, retry(Duration::ZERO))).collect();
     assert!(ledger.finish(group).await.unwrap().iter().all(|answer| *answer == Finished::Recorded));
+    check_counters(&ledger).await;
+}
+
+/// However often its answer was lost.
+#[tokio::test]
+async fn a_whole_run_is_there_once() {
+    let database = Database::new().await;
+    let ledger: Subject = Arc::new(PostgresLedger::open(&database.options()).await.unwrap());
+    for (name, last) in [("in one statement", 3), ("in several", 40)] {
+        let run = new_run(TENANT);
+        for _ in 0..3 {
+            let submitted = ledger.submit_run(run.clone(), jobs(name, 1, last), Value::Null).await.unwrap();
+            assert_eq!((submitted.id, submitted.resumed), (run.id, false));
+        }
+        assert_eq!(rows(&ledger, run.id).await.len() as u64, last);
+    }
     check_counters(&ledger).await;
 }
 

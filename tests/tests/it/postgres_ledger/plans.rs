@@ -10,8 +10,9 @@ use fleetline_shared::ports::{CancelJobs, JobFilter, Page, Scope, Seal};
 use fleetline_shared::postgres::PostgresOptions;
 use fleetline_tests::conformance::ledger::Subject;
 use fleetline_tests::conformance::ledger::prelude::{
-    HOUR, TENANT, add, die, finish_of, job, jobs, open, raw, retry, snooze, success, take,
+    HOUR, TENANT, add, die, finish_of, job, jobs, new_run, open, raw, retry, snooze, success, take,
 };
+use serde_json::Value;
 use sqlx::{Connection, PgConnection};
 
 use fleetline_tests::services::Database;
@@ -27,6 +28,12 @@ async fn every_step(ledger: &Subject, name: &str, second: &str) {
     ledger.seal_run(run, Seal { occurrences: vec![(1, 7)], ..Seal::default() }).await.unwrap();
     let other = open(ledger, second).await;
     add(ledger, other, jobs(name, 1, 5)).await;
+    for last in [3, 30] {
+        ledger
+            .submit_run(new_run(TENANT), jobs(&format!("{name}-{last}"), 1, last), Value::Null)
+            .await
+            .unwrap();
+    }
 
     let taken = take(ledger, TAKEN).await;
     let asked = taken.iter().map(|envelope| (envelope.job_id, envelope.fence)).collect();
@@ -118,6 +125,12 @@ async fn reads_what_it_takes(analyze: bool, second: &str) {
     // Not the sweep: all that was handed out would be swept, and that is many.
     let run = open(&ledger, second).await;
     add(&ledger, run, jobs("full", 1, 60)).await;
+    for last in [3, 30] {
+        ledger
+            .submit_run(new_run(second), jobs(&format!("full-{last}"), 1, last), Value::Null)
+            .await
+            .unwrap();
+    }
     let taken = take(&ledger, TAKEN).await;
     assert_eq!(taken.len(), TAKEN);
     let asked = taken.iter().map(|envelope| (envelope.job_id, envelope.fence)).collect();
