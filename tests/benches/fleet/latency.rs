@@ -7,6 +7,7 @@ use fleetline_producer::dispatcher::WindowBounds;
 use fleetline_shared::ports::{Broker, QueryLedger};
 use redis::AsyncCommands;
 use sqlx::PgPool;
+use tokio::time::sleep;
 
 use crate::floor;
 use crate::provider::CALL;
@@ -17,30 +18,49 @@ const SINGLE_JOBS: usize = 200;
 const WINDOW: WindowBounds = WindowBounds { least: 64, most: 10_000 };
 const ROUNDS: usize = 3;
 const PLACES: usize = 200;
+/// With waiting calls.
+const JOBS: u64 = 20_000;
 
-/// Submit to committed, one job after the other, and the raw round trips beside it.
+/// Submit to committed, one job at a time, and the raw round trips beside it.
 pub(crate) async fn print() {
     let rig = Rig::new().await;
     let dispatcher = rig.dispatcher(Work::Noop, WINDOW);
     let worker = rig.worker(Work::Noop, 10);
-    let (mut accepted, mut times) = (Vec::new(), Vec::new());
+    println!("latency of a single job, idle fleet, {SINGLE_JOBS} jobs");
+    for (when, rest) in [("after a rest of 30 ms", Duration::from_millis(30)), ("at once", Duration::ZERO)] {
+        let (accepted, committed) = single_jobs(&rig, rest).await;
+        println!("  the next one {when}");
+        println!(
+            "    submit to accepted    p50 {:.1} ms, p99 {:.1} ms",
+            at(&accepted, 0.5),
+            at(&accepted, 0.99)
+        );
+        println!(
+            "    submit to committed   p50 {:.1} ms, p99 {:.1} ms",
+            at(&committed, 0.5),
+            at(&committed, 0.99)
+        );
+    }
+    worker.end().await;
+    dispatcher.end().await;
+    println!("  raw round trips         {}", raw_trips(&rig).await);
+    rig.remove().await;
+}
+
+/// Milliseconds until each was accepted, and committed, sorted.
+async fn single_jobs(rig: &Rig, rest: Duration) -> (Vec<f64>, Vec<f64>) {
+    let (mut accepted, mut committed) = (Vec::new(), Vec::new());
     for _ in 0..SINGLE_JOBS {
+        sleep(rest).await;
         let started = Instant::now();
         let run = rig.submit_one(Work::Noop).await;
         accepted.push(started.elapsed().as_secs_f64() * 1e3);
         rig.committed(run).await;
-        times.push(started.elapsed().as_secs_f64() * 1e3);
+        committed.push(started.elapsed().as_secs_f64() * 1e3);
     }
-    worker.end().await;
-    dispatcher.end().await;
     accepted.sort_by(f64::total_cmp);
-    times.sort_by(f64::total_cmp);
-    let trips = raw_trips(&rig).await;
-    println!("latency of a single job, idle fleet, {SINGLE_JOBS} jobs");
-    println!("  submit to accepted    p50 {:.1} ms, p99 {:.1} ms", at(&accepted, 0.5), at(&accepted, 0.99));
-    println!("  submit to committed   p50 {:.1} ms, p99 {:.1} ms", at(&times, 0.5), at(&times, 0.99));
-    println!("  raw round trips       {trips}");
-    rig.remove().await;
+    committed.sort_by(f64::total_cmp);
+    (accepted, committed)
 }
 
 fn at(sorted: &[f64], share: f64) -> f64 {
@@ -86,37 +106,55 @@ async fn time<F: Future<Output = ()>>(call: impl Fn() -> F) -> f64 {
     median(times)
 }
 
-/// 200 calls of 50 ms at the same time: the share of the ideal rate, beside that of the bare loop.
+/// 200 calls of 50 ms at the same time: the share of the ideal rate, beside that of the bare loop. From a backlog
+/// on the line, as the bare loop has it, and with a dispatcher that fills the line meanwhile.
 pub(crate) async fn print_waiting() {
-    const JOBS: u64 = 20_000;
     let ideal = PLACES as f64 / CALL.as_secs_f64();
-    let (mut bare, mut shares) = (Vec::new(), Vec::new());
+    let mut shares = [const { Vec::new() }; 3];
     for _ in 0..ROUNDS {
-        bare.push(bare_waiting(JOBS).await / ideal);
-        let rig = Rig::new().await;
-        let dispatcher = rig.dispatcher(Work::Wait, WINDOW);
-        let run = rig.submit(Work::Wait, JOBS).await;
-        let worker = rig.worker(Work::Wait, PLACES);
-        // From the first tenth to the last: the rate of a worker that is warm.
-        let warm = wait_for(&rig, run, JOBS / 10).await;
-        let started = Instant::now();
-        let done = wait_for(&rig, run, JOBS * 9 / 10).await;
-        shares.push((done - warm) as f64 / started.elapsed().as_secs_f64() / ideal);
-        rig.finished(Work::Wait, run).await;
-        worker.end().await;
-        dispatcher.end().await;
-        rig.remove().await;
+        let rates = [bare_waiting().await, waiting(true).await, waiting(false).await];
+        println!("  {rates:.0?} jobs/s");
+        for (shares, rate) in shares.iter_mut().zip(rates) {
+            shares.push(rate / ideal);
+        }
     }
-    let (bare, own) = (median(bare), median(shares));
+    let [bare, alone, whole] = shares.map(median);
     println!("{} waiting calls of {} ms, {JOBS} jobs, median of {ROUNDS}", PLACES, CALL.as_millis());
     println!("  share of the ideal {ideal:.0} jobs/s");
-    println!("    bare loop, all in bulk  {bare:.3}");
-    println!("    Fleetline               {own:.3}   {:.3} of the bare loop", own / bare);
+    println!("    bare loop, all in bulk       {bare:.3}");
+    println!("    Fleetline's worker           {alone:.3}   {:.3} of the bare loop", alone / bare);
+    println!("    beside its dispatcher        {whole:.3}");
 }
 
-async fn bare_waiting(jobs: u64) -> f64 {
-    let (pool, redis, jobs, body) = servers(jobs).await;
+async fn bare_waiting() -> f64 {
+    let (pool, redis, jobs, body) = servers(JOBS).await;
     floor::warm_rate(&pool, &redis, jobs, body.as_bytes(), PLACES).await
+}
+
+/// From the first tenth to the last: the rate of a worker that is warm. `alone`: the dispatcher has put all jobs
+/// on the line before, and is gone.
+async fn waiting(alone: bool) -> f64 {
+    let rig = Rig::new().await;
+    let jobs = usize::try_from(JOBS).expect("few enough");
+    let all = WindowBounds { least: 2 * jobs, most: 2 * jobs };
+    let mut dispatcher = Some(rig.dispatcher(Work::Wait, if alone { all } else { WINDOW }));
+    let run = rig.submit(Work::Wait, JOBS).await;
+    if alone && let Some(dispatcher) = dispatcher.take() {
+        rig.line_is(Work::Wait, jobs).await;
+        dispatcher.end().await;
+    }
+    let worker = rig.worker(Work::Wait, PLACES);
+    let warm = wait_for(&rig, run, JOBS / 10).await;
+    let started = Instant::now();
+    let done = wait_for(&rig, run, JOBS * 9 / 10).await;
+    let rate = (done - warm) as f64 / started.elapsed().as_secs_f64();
+    rig.finished(Work::Wait, run).await;
+    worker.end().await;
+    if let Some(dispatcher) = dispatcher {
+        dispatcher.end().await;
+    }
+    rig.remove().await;
+    rate
 }
 
 async fn wait_for(rig: &Rig, run: fleetline_shared::domain::RunId, succeeded: u64) -> u64 {
@@ -125,6 +163,6 @@ async fn wait_for(rig: &Rig, run: fleetline_shared::domain::RunId, succeeded: u6
         if row.counts.succeeded >= succeeded {
             return row.counts.succeeded;
         }
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        sleep(Duration::from_millis(5)).await;
     }
 }
