@@ -5,7 +5,7 @@
 //! the delivery unsettled, so that the broker hands it over again.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use fleetline_shared::domain::{
@@ -180,6 +180,11 @@ impl Attempts {
             }
             (called, _) => called.outcome(),
         }
+    }
+
+    /// Who keeps the leases.
+    pub(crate) fn keepers(&self) -> [Weak<Keeper>; 2] {
+        [&self.leases, &self.spare_leases].map(Arc::downgrade)
     }
 
     /// Has an outcome recorded.

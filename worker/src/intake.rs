@@ -1,7 +1,9 @@
 //! The first half of a job's way: decode, lease, check. Jobs are leased and checked in groups: while one
 //! group asks, the next gathers.
 
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use fleetline_shared::batcher::{Batcher, Groups};
 use fleetline_shared::domain::{CallContext, Envelope, Outcome};
@@ -9,7 +11,8 @@ use fleetline_shared::kill_point;
 use fleetline_shared::ports::{Delivery, Validity};
 use futures_util::future::join_all;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::Fail;
 use crate::attempt::{Attempts, PORT_PAUSE};
@@ -21,10 +24,15 @@ use crate::recorder::acknowledge;
 
 /// Jobs that are leased and checked together at most, and such groups at the same time.
 const GROUPS: Groups = Groups { limit: 128, width: 2 };
+/// Somebody who had the delivery before may be at its call still: so long it has to say that it goes on. A
+/// worker sees within a quarter of a second that its connection is gone.
+pub(crate) const GRACE: Duration = Duration::from_secs(1);
 
 /// Leads jobs to their calls.
 pub(crate) struct Intake {
     attempts: Arc<Attempts>,
+    /// Cancelled when it is dropped: who waits for the holder of a lease gives its delivery back.
+    _open: DropGuard,
     usual: Batcher<Job, ()>,
     /// Of jobs that go on while the fleet's leases are out of reach: they do not wait behind others.
     spare: Batcher<Job, ()>,
@@ -33,21 +41,25 @@ pub(crate) struct Intake {
 impl Intake {
     /// Starts the tasks, and a task of `tasks` for each call.
     pub(crate) fn start(attempts: &Arc<Attempts>, tasks: &Tasks) -> Self {
+        let closed = CancellationToken::new();
         let groups = |keeper: &Arc<Keeper>| {
-            let (attempts, keeper, set) = (Arc::clone(attempts), Arc::clone(keeper), Arc::clone(&tasks.0));
+            let way = Way {
+                attempts: Arc::clone(attempts),
+                keeper: Arc::clone(keeper),
+                set: Arc::clone(&tasks.0),
+                closed: closed.clone(),
+            };
             Batcher::start(GROUPS, move |jobs: Vec<Job>| {
-                let (attempts, keeper, set) = (Arc::clone(&attempts), Arc::clone(&keeper), Arc::clone(&set));
+                let way = way.clone();
                 async move {
                     let count = jobs.len();
-                    let leased = attempts.lease(&keeper, jobs).await;
-                    let ready = attempts.check(leased).await;
-                    begin(&attempts, ready, &mut lock(&set));
+                    way.lead(jobs).await;
                     vec![(); count]
                 }
             })
         };
         let (usual, spare) = (groups(&attempts.leases), groups(&attempts.spare_leases));
-        Self { attempts: Arc::clone(attempts), usual, spare }
+        Self { attempts: Arc::clone(attempts), _open: closed.drop_guard(), usual, spare }
     }
 
     /// Takes a delivery for which there is room. `false`: the tasks are gone.
@@ -67,18 +79,70 @@ impl Intake {
     }
 }
 
-fn begin(attempts: &Arc<Attempts>, jobs: Vec<Job>, set: &mut JoinSet<()>) {
-    while set.try_join_next().is_some() {}
-    for job in jobs {
-        let attempts = Arc::clone(attempts);
-        // In a box, for a task's future is copied about, and this one is large.
-        set.spawn(Box::pin(async move { attempts.work_on(job).await }));
+/// What a group has ahead of it.
+#[derive(Clone)]
+struct Way {
+    attempts: Arc<Attempts>,
+    keeper: Arc<Keeper>,
+    set: Arc<Mutex<JoinSet<()>>>,
+    closed: CancellationToken,
+}
+
+impl Way {
+    async fn lead(self, jobs: Vec<Job>) {
+        let Leased { leased, waiting } = self.attempts.lease(&self.keeper, jobs).await;
+        if !waiting.is_empty() {
+            self.clone().lead_later(waiting);
+        }
+        let ready = self.attempts.check(leased).await;
+        self.begin(ready);
     }
+
+    /// After a while these insist on their leases, and wait on if their holders have said that they go on.
+    fn lead_later(self, mut jobs: Vec<Job>) {
+        let set = Arc::clone(&self.set);
+        let later: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(async move {
+            tokio::select! {
+                () = sleep(GRACE) => {}
+                () = self.closed.cancelled() => return,
+            }
+            for job in &mut jobs {
+                job.insists = true;
+            }
+            self.lead(jobs).await;
+        });
+        lock(&set).spawn(later);
+    }
+
+    fn begin(self, jobs: Vec<Job>) {
+        let mut set = lock(&self.set);
+        while set.try_join_next().is_some() {}
+        for job in jobs {
+            let attempts = Arc::clone(&self.attempts);
+            // In a box, for a task's future is copied about, and this one is large.
+            set.spawn(Box::pin(async move { attempts.work_on(job).await }));
+        }
+    }
+}
+
+/// What became of a group's jobs that are not dealt with.
+#[derive(Default)]
+struct Leased {
+    leased: Vec<Job>,
+    /// Those of which an earlier delivery of the same dispatch has the lease.
+    waiting: Vec<Job>,
 }
 
 /// The attempts of a worker, which end with it.
 #[derive(Default)]
 pub(crate) struct Tasks(Arc<Mutex<JoinSet<()>>>);
+
+impl Tasks {
+    /// Starts something that ends with the worker.
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        lock(&self.0).spawn(task);
+    }
+}
 
 impl Drop for Tasks {
     fn drop(&mut self) {
@@ -97,7 +161,8 @@ impl Attempts {
         };
         let kind = Arc::clone(kind);
         let context = CallContext::new(envelope.job_id, envelope.attempts + 1, self.stop.child_token());
-        Ok(Job { delivery, envelope, kind, hand, context, started: Instant::now(), lease: None })
+        let (started, lease, insists) = (Instant::now(), None, false);
+        Ok(Job { delivery, envelope, kind, hand, context, started, lease, insists })
     }
 
     /// Whether the job must wait while the fleet's servers are out of reach.
@@ -106,8 +171,8 @@ impl Attempts {
         envelope.upstream.as_deref().map(fails) == Some(Fail::Closed)
     }
 
-    /// Those of a group that have their leases. All others are dealt with.
-    async fn lease(&self, keeper: &Arc<Keeper>, jobs: Vec<Job>) -> Vec<Job> {
+    /// Takes a group's leases.
+    async fn lease(&self, keeper: &Arc<Keeper>, jobs: Vec<Job>) -> Leased {
         let jobs: Vec<Job> = jobs.into_iter().filter_map(|job| job.unless_at_it(keeper)).collect();
         let answers = keeper.take(jobs.iter().map(Job::hold).collect()).await;
         let answers = match answers {
@@ -116,16 +181,18 @@ impl Attempts {
                 for job in jobs {
                     self.record(job.end_early(not_now(PORT_PAUSE, &error.to_string())));
                 }
-                return Vec::new();
+                return Leased::default();
             }
         };
-        let (mut leased, mut duplicates) = (Vec::with_capacity(jobs.len()), Vec::new());
+        let mut group = Leased::default();
+        let mut duplicates = Vec::new();
         for (job, taken) in jobs.into_iter().zip(answers) {
             match taken {
                 Taken::Yes(lease) => {
                     kill_point::reach("lease.acquired");
-                    leased.push(Job { lease: Some(lease), ..job });
+                    group.leased.push(Job { lease: Some(lease), ..job });
                 }
+                Taken::Duplicate if job.delivery.redelivered => group.waiting.push(job),
                 // The same message twice. Nothing is written: the job is in good hands.
                 Taken::Duplicate => duplicates.push(job.delivery),
                 // A holder that lives renews it, and one that is done gives it up before it expires: the
@@ -141,7 +208,7 @@ impl Attempts {
             // Nobody waits for it, least of all those who have their leases.
             tokio::spawn(join_all(duplicates.into_iter().map(acknowledge)));
         }
-        leased
+        group
     }
 
     /// Those of a group whose calls may begin: a redelivered message of a job that is finished must not be

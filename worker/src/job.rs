@@ -25,6 +25,9 @@ pub(crate) struct Job {
     pub(crate) started: Instant,
     /// On its dedup key, once it is taken.
     pub(crate) lease: Option<HeldLease>,
+    /// Whether it takes its lease over from an earlier delivery of the same dispatch: only after that one had
+    /// time to say that it goes on.
+    pub(crate) insists: bool,
 }
 
 /// What ends the attempt before its call, if anything does, by what the ledger says of its dispatch.
@@ -53,7 +56,7 @@ impl Job {
     /// The lease that its call needs.
     pub(crate) fn hold(&self) -> Hold {
         let Envelope { tenant, kind, dedup_key, job_id, fence, .. } = &self.envelope;
-        let token = token(&self.delivery, SystemTime::now());
+        let token = if self.insists { token(&self.delivery, SystemTime::now()) } else { 0 };
         let holder = Holder { job: *job_id, fence: *fence, token, nonce: fastrand::u64(..) };
         Hold { key: lease_key(tenant, kind, dedup_key), holder }
     }
@@ -72,7 +75,7 @@ impl Job {
 
     /// Decides what becomes of it.
     pub(crate) fn end(self, outcome: Outcome, settling: Settling) -> Ended {
-        let Self { delivery, envelope, kind, mut hand, context, started, lease } = self;
+        let Self { delivery, envelope, kind, mut hand, context, started, lease, .. } = self;
         // Whoever listens has nobody left to listen for.
         context.cancel.cancel();
         hand.end_call();

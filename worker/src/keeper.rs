@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::mem::take;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
@@ -20,12 +21,19 @@ const RENEWAL: u32 = 3;
 const LOOKS: u32 = 12;
 /// Leases that are renewed in one call at most.
 const GROUP: usize = 256;
+/// Token of a holder that lives and goes on though the broker has taken its delivery back: whoever is handed it
+/// leaves the lease alone for as long as it is renewed.
+const STAYS: u64 = u64::MAX;
 
 /// Takes leases, and renews those that are held.
 pub(crate) struct Keeper {
     leases: Arc<dyn Leases>,
     ttl: Duration,
     held: Mutex<Numbered>,
+    /// For who renews or changes what the service knows of held leases: by an old token it would find itself lost.
+    turn: tokio::sync::Mutex<()>,
+    /// How often deliveries were taken back.
+    breaks: AtomicU64,
     trouble: Trouble,
 }
 
@@ -38,6 +46,8 @@ struct Numbered {
 /// What is known of a lease that is held.
 struct Tenure {
     hold: Hold,
+    /// The holder's, which may have become [`STAYS`].
+    token: AtomicU64,
     /// When the leases' service last knew of it.
     renewed: Mutex<Instant>,
     loss: OnceLock<Loss>,
@@ -79,7 +89,14 @@ pub(crate) enum Loss {
 impl Keeper {
     /// Leases that live so long without renewal. Must be called in a tokio runtime.
     pub(crate) fn start(leases: Arc<dyn Leases>, ttl: Duration) -> Arc<Self> {
-        let keeper = Arc::new(Self { leases, ttl, held: Mutex::default(), trouble: Trouble::with("leases") });
+        let keeper = Arc::new(Self {
+            leases,
+            ttl,
+            held: Mutex::default(),
+            turn: tokio::sync::Mutex::default(),
+            breaks: AtomicU64::new(0),
+            trouble: Trouble::with("leases"),
+        });
         tokio::spawn(keep(Arc::downgrade(&keeper), ttl / LOOKS));
         keeper
     }
@@ -91,22 +108,29 @@ impl Keeper {
 
     /// Takes those of these leases that are free. The answers are in their order.
     pub(crate) async fn take(self: &Arc<Self>, wanted: Vec<Hold>) -> Result<Vec<Taken>, PortError> {
-        let asked = Instant::now();
+        let (asked, breaks) = (Instant::now(), self.breaks.load(Ordering::SeqCst));
         let answers = self.leases.acquire_all(&wanted, self.ttl).await;
         self.trouble.hear(&answers);
-        let answers = answers?;
-        let mut held = self.held();
-        let taken = |(hold, answer): (Hold, Acquired)| match answer {
-            Acquired::Yes => Taken::Yes(self.keep(&mut held, hold, asked)),
-            Acquired::Duplicate => Taken::Duplicate,
-            Acquired::Held { expires_in } => Taken::Held { expires_in },
+        let taken = {
+            let mut held = self.held();
+            let taken = |(hold, answer): (Hold, Acquired)| match answer {
+                Acquired::Yes => Taken::Yes(self.keep(&mut held, hold, asked)),
+                Acquired::Duplicate => Taken::Duplicate,
+                Acquired::Held { expires_in } => Taken::Held { expires_in },
+            };
+            wanted.into_iter().zip(answers?).map(taken).collect()
         };
-        Ok(wanted.into_iter().zip(answers).map(taken).collect())
+        if self.breaks.load(Ordering::SeqCst) != breaks {
+            self.stay().await;
+        }
+        Ok(taken)
     }
 
     fn keep(self: &Arc<Self>, leases: &mut Numbered, hold: Hold, asked: Instant) -> HeldLease {
         let (renewed, again) = (Mutex::new(asked), Mutex::new(Some(Vec::new())));
-        let tenure = Arc::new(Tenure { hold, renewed, loss: OnceLock::new(), lost: Notify::new(), again });
+        let token = AtomicU64::new(hold.holder.token);
+        let tenure =
+            Arc::new(Tenure { hold, token, renewed, loss: OnceLock::new(), lost: Notify::new(), again });
         leases.last += 1;
         leases.by_number.insert(leases.last, Arc::clone(&tenure));
         HeldLease { keeper: Arc::clone(self), number: leases.last, tenure }
@@ -130,8 +154,50 @@ impl Keeper {
         Ok(())
     }
 
+    /// The broker hands to others what this process is at: its calls go on, and nobody is to make them anew. Who
+    /// is handed a delivery waits for this for a while, so it must be soon.
+    pub(crate) async fn go_on(&self) {
+        self.breaks.fetch_add(1, Ordering::SeqCst);
+        self.stay().await;
+    }
+
+    async fn stay(&self) {
+        let _turn = self.turn.lock().await;
+        let may_be_taken_over =
+            |(_, tenure): &(&u64, &Arc<Tenure>)| tenure.loss.get().is_none() && tenure.token() != STAYS;
+        let numbered = |(number, tenure): (&u64, &Arc<Tenure>)| (*number, Arc::clone(tenure));
+        let held: Vec<_> = self.held().by_number.iter().filter(may_be_taken_over).map(numbered).collect();
+        join_all(held.chunks(GROUP).map(|group| self.stay_group(group))).await;
+    }
+
+    /// Takes leases over from itself. One that another delivery of the same dispatch has taken over already comes
+    /// back: both calls are paid for, and this one began first.
+    async fn stay_group(&self, group: &[(u64, Arc<Tenure>)]) {
+        let holds: Vec<Hold> = group.iter().map(|(_, tenure)| tenure.hold_with(STAYS)).collect();
+        let answers = self.leases.acquire_all(&holds, self.ttl).await;
+        self.trouble.hear(&answers);
+        // Without the leases' service nobody else can take them either.
+        let Ok(answers) = answers else { return };
+        let mut late = Vec::new();
+        for (((number, tenure), hold), answer) in group.iter().zip(holds).zip(answers) {
+            if answer == Acquired::Yes {
+                tenure.token.store(STAYS, Ordering::SeqCst);
+                if !self.held().by_number.contains_key(number) {
+                    late.push(hold);
+                }
+            }
+        }
+        // They were given up by their old tokens meanwhile.
+        if !late.is_empty()
+            && let Err(error) = self.leases.release_all(&late).await
+        {
+            tracing::debug!(%error, "leases could not be released; they end by themselves");
+        }
+    }
+
     /// Renews what has lived for a third of its life. What is lost is never taken back.
     async fn renew(&self) {
+        let _turn = self.turn.lock().await;
         let now = Instant::now();
         let is_due = |tenure: &&Arc<Tenure>| {
             tenure.loss.get().is_none() && now >= tenure.renewed() + self.ttl / RENEWAL
@@ -142,7 +208,7 @@ impl Keeper {
 
     /// Leases that cannot be reached are no loss before the time to live has passed.
     async fn renew_group(&self, group: &[Arc<Tenure>]) {
-        let holds: Vec<Hold> = group.iter().map(|tenure| tenure.hold.clone()).collect();
+        let holds: Vec<Hold> = group.iter().map(|tenure| tenure.hold()).collect();
         let asked = Instant::now();
         let answers = self.leases.renew_all(&holds, self.ttl).await;
         self.trouble.hear(&answers);
@@ -185,6 +251,20 @@ async fn keep(keeper: Weak<Keeper>, pause: Duration) {
 }
 
 impl Tenure {
+    fn token(&self) -> u64 {
+        self.token.load(Ordering::SeqCst)
+    }
+
+    /// As the leases' service knows it.
+    fn hold(&self) -> Hold {
+        self.hold_with(self.token())
+    }
+
+    fn hold_with(&self, token: u64) -> Hold {
+        let Hold { key, holder } = &self.hold;
+        Hold { key: key.clone(), holder: Holder { token, ..*holder } }
+    }
+
     fn renewed(&self) -> Instant {
         *lock(&self.renewed)
     }
@@ -226,9 +306,10 @@ pub(crate) async fn release(mut leases: Vec<HeldLease>) {
         let (of_keeper, others): (Vec<_>, Vec<_>) =
             take(&mut leases).into_iter().partition(|lease| Arc::ptr_eq(&lease.keeper, &keeper));
         leases = others;
-        let holds: Vec<Hold> = of_keeper.iter().map(|lease| lease.tenure.hold.clone()).collect();
+        let tenures: Vec<_> = of_keeper.iter().map(|lease| Arc::clone(&lease.tenure)).collect();
         // Nobody must renew them after they are given up.
         drop(of_keeper);
+        let holds: Vec<Hold> = tenures.iter().map(|tenure| tenure.hold()).collect();
         match keeper.leases.release_all(&holds).await {
             // It does not pass by itself: a right that is missing, or a server that is no Redis.
             Err(error @ PortError::Broken { .. }) => {
@@ -241,122 +322,4 @@ pub(crate) async fn release(mut leases: Vec<HeldLease>) {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicBool, Ordering};
-
-    use async_trait::async_trait;
-    use fleetline_shared::embedded::MemoryLeases;
-    use fleetline_shared::ports::Held;
-
-    use super::*;
-    use crate::job::tests::Nobody;
-    use crate::trouble::log::Log;
-
-    const TTL: Duration = Duration::from_secs(1);
-
-    /// A server that is away at times.
-    #[derive(Default)]
-    struct Fickle {
-        leases: MemoryLeases,
-        is_away: AtomicBool,
-    }
-
-    impl Fickle {
-        fn answer(&self) -> Result<&MemoryLeases, PortError> {
-            let away = PortError::Unavailable { port: "leases", message: "away".into() };
-            if self.is_away.load(Ordering::Relaxed) { Err(away) } else { Ok(&self.leases) }
-        }
-    }
-
-    #[async_trait]
-    impl Leases for Fickle {
-        async fn acquire_all(&self, wanted: &[Hold], ttl: Duration) -> Result<Vec<Acquired>, PortError> {
-            self.answer()?.acquire_all(wanted, ttl).await
-        }
-
-        async fn renew_all(&self, held: &[Hold], ttl: Duration) -> Result<Vec<bool>, PortError> {
-            self.answer()?.renew_all(held, ttl).await
-        }
-
-        async fn release_all(&self, held: &[Hold]) -> Result<Vec<bool>, PortError> {
-            self.answer()?.release_all(held).await
-        }
-
-        async fn holder(&self, key: &str) -> Result<Option<Held>, PortError> {
-            self.answer()?.holder(key).await
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn leases_that_are_away_are_told_once_and_once_that_they_are_back() {
-        let (log, _logging) = Log::start();
-        let leases = Arc::new(Fickle::default());
-        let keeper = Keeper::start(leases.clone(), TTL);
-        let held = take_one(&keeper, hold()).await;
-        for outage in 1..=2 {
-            leases.is_away.store(true, Ordering::Relaxed);
-            for _ in 0..100 {
-                sleep(TTL / 10).await;
-                assert!(keeper.take(vec![hold()]).await.is_err());
-            }
-            assert_eq!(log.count("WARN"), outage, "{}", log.text());
-            leases.is_away.store(false, Ordering::Relaxed);
-            for _ in 0..100 {
-                sleep(TTL / 10).await;
-                drop(take_one(&keeper, hold()).await);
-            }
-            assert_eq!((log.count("WARN"), log.count("INFO")), (outage, outage), "{}", log.text());
-        }
-        drop(held);
-    }
-
-    fn hold() -> Hold {
-        Hold { key: "key".into(), holder: Holder { job: JobId::new(), fence: 1, token: 0, nonce: 0 } }
-    }
-
-    async fn take_one(keeper: &Arc<Keeper>, hold: Hold) -> Taken {
-        keeper.take(vec![hold]).await.unwrap().pop().unwrap()
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn it_is_held_until_it_is_given_up() {
-        let keeper = Keeper::start(Arc::new(MemoryLeases::new()), TTL);
-        let Taken::Yes(lease) = take_one(&keeper, hold()).await else { panic!("it is free") };
-        sleep(10 * TTL).await;
-        assert!(matches!(take_one(&keeper, hold()).await, Taken::Held { .. }));
-        release(vec![lease]).await;
-        assert!(matches!(take_one(&keeper, hold()).await, Taken::Yes(_)));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn nothing_is_left_to_an_attempt_that_is_recorded() {
-        let keeper = Keeper::start(Arc::new(MemoryLeases::new()), TTL);
-        let hold = hold();
-        let Holder { job, fence, .. } = hold.holder;
-        let Taken::Yes(lease) = take_one(&keeper, hold).await else { panic!("it is free") };
-        let again = || Delivery::new(Vec::new(), true, Box::new(Nobody));
-        assert!(keeper.join(job, fence + 1, again()).is_err());
-        assert!(keeper.join(job, fence, again()).is_ok());
-        assert_eq!(lease.recorded().len(), 1);
-        assert!(keeper.join(job, fence, again()).is_err());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn one_that_is_dropped_ends_by_itself() {
-        let keeper = Keeper::start(Arc::new(MemoryLeases::new()), TTL);
-        drop(take_one(&keeper, hold()).await);
-        sleep(TTL).await;
-        assert!(matches!(take_one(&keeper, hold()).await, Taken::Yes(_)));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn who_loses_it_to_a_newer_dispatch_is_told() {
-        let leases = Arc::new(MemoryLeases::new());
-        let keeper = Keeper::start(leases.clone(), TTL);
-        let older = hold();
-        let Taken::Yes(lease) = take_one(&keeper, older.clone()).await else { panic!("it is free") };
-        let newer = Holder { fence: 2, ..older.holder };
-        assert_eq!(leases.acquire("key", newer, TTL).await.unwrap(), Acquired::Yes);
-        assert!(matches!(lease.lost().await, Loss::ToAnother));
-    }
-}
+mod tests;

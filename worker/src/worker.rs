@@ -1,7 +1,7 @@
 //! The worker's loop: room, delivery, group.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use fleetline_shared::domain::{PortError, Registry};
@@ -80,6 +80,7 @@ impl Worker {
         let tasks = Tasks::default();
         let attempts = Arc::new(self.attempts(stop.clone(), failed));
         let intake = Intake::start(&attempts, &tasks);
+        tasks.spawn(go_on(Arc::clone(&self.broker), attempts.keepers()));
         let mut ended = tokio::select! {
             ended = self.take_until_drained(&intake, &drain) => ended,
             Some(error) = failures.recv() => Err(error),
@@ -141,6 +142,16 @@ impl Worker {
             if !intake.take(delivery, hand).await {
                 return Err(PortError::Broken { port: "worker", message: "the intake has stopped".into() });
             }
+        }
+    }
+}
+
+/// Whenever the broker has taken deliveries back, their calls go on all the same.
+async fn go_on(broker: Arc<dyn Broker>, keepers: [Weak<Keeper>; 2]) {
+    loop {
+        broker.took_back().await;
+        for keeper in keepers.iter().filter_map(Weak::upgrade) {
+            keeper.go_on().await;
         }
     }
 }

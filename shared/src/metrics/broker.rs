@@ -85,6 +85,10 @@ impl Broker for MeteredBroker {
     async fn line_moved(&self) {
         self.broker.line_moved().await;
     }
+
+    async fn took_back(&self) {
+        self.broker.took_back().await;
+    }
 }
 
 struct MeteredDeliveries {

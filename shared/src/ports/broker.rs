@@ -26,6 +26,11 @@ pub trait Broker: Send + Sync {
     /// broker that cannot tell never resolves, and the caller's slow poll does the work. For one
     /// caller in a process.
     async fn line_moved(&self);
+
+    /// Resolves when the broker may have taken back what this process was handed since the last call, to hand
+    /// it to others: a connection broke. One that takes nothing back never resolves. For one caller in a
+    /// process.
+    async fn took_back(&self);
 }
 
 /// A message of which it is not known that the broker has it.

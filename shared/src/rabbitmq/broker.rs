@@ -189,6 +189,10 @@ impl Broker for RabbitBroker {
     async fn line_moved(&self) {
         self.held.moved.notified().await;
     }
+
+    async fn took_back(&self) {
+        self.link.broke().await;
+    }
 }
 
 fn to_outgoing(message: Message) -> Outgoing {

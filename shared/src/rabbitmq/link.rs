@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lapin::{Channel, Connection};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -17,6 +17,7 @@ use crate::domain::PortError;
 pub(super) struct Link {
     state: watch::Receiver<State>,
     condemned: watch::Sender<u64>,
+    broke: Arc<Notify>,
     supervisor: AbortHandle,
     pub(super) patience: Duration,
 }
@@ -41,6 +42,7 @@ impl Link {
     pub(super) fn start(options: &RabbitOptions, purpose: &str) -> Result<Self, PortError> {
         let (state, watched) = watch::channel(State::Down { why: "not connected yet".to_owned() });
         let (condemned, to_condemn) = watch::channel(0);
+        let broke = Arc::<Notify>::default();
         let supervisor = Supervisor {
             uri: options.uri()?,
             name: format!("{} {purpose}", options.connection_name),
@@ -48,9 +50,10 @@ impl Link {
             options: options.clone(),
             state,
             condemned: to_condemn,
+            broke: Arc::clone(&broke),
         };
         let supervisor = tokio::spawn(supervisor.run()).abort_handle();
-        Ok(Self { state: watched, condemned, supervisor, patience: options.connect_timeout })
+        Ok(Self { state: watched, condemned, broke, supervisor, patience: options.connect_timeout })
     }
 
     /// The connection, as soon as there is one; an error at `deadline` if there is none by then.
@@ -111,6 +114,11 @@ impl Link {
         let mut state = self.state.clone();
         let other = |state: &State| !matches!(state, State::Up(now) if now.number == live.number);
         let _ = state.wait_for(other).await;
+    }
+
+    /// Resolves when a connection has broken since the last call. For one caller.
+    pub(super) async fn broke(&self) {
+        self.broke.notified().await;
     }
 
     /// Closes in good order; gives up after a while.

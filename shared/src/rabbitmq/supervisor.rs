@@ -8,7 +8,7 @@ use futures_util::{Stream, StreamExt};
 use lapin::types::LongString;
 use lapin::uri::{AMQPScheme, AMQPUri};
 use lapin::{Connection, ConnectionProperties, DefaultConnectionBuilder, Event};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::error::reply_code;
@@ -30,6 +30,8 @@ pub(super) struct Supervisor {
     pub(super) options: RabbitOptions,
     pub(super) state: watch::Sender<State>,
     pub(super) condemned: watch::Receiver<u64>,
+    /// Told of each connection that breaks.
+    pub(super) broke: Arc<Notify>,
 }
 
 impl Supervisor {
@@ -45,6 +47,7 @@ impl Supervisor {
                     let why = self.hold(number, connection).await;
                     tracing::warn!(connection = self.name, why, "lost the connection to RabbitMQ");
                     self.state.send_replace(State::Down { why });
+                    self.broke.notify_one();
                     failures = if since.elapsed() < LIVED { failures + 1 } else { 1 };
                 }
                 Err(why) => {

@@ -178,6 +178,30 @@ async fn no_call_is_made_for_what_is_over_when_its_place_is_free() {
     }
 }
 
+/// A worker of a fleet.
+struct Member {
+    attempts: Arc<Attempts>,
+    intake: Intake,
+    flow: Arc<Flow>,
+    _tasks: Tasks,
+    _failures: mpsc::Receiver<PortError>,
+}
+
+impl Member {
+    fn new(worker: &Worker) -> Self {
+        let (failed, failures) = mpsc::channel(1);
+        let attempts = Arc::new(worker.attempts(CancellationToken::new(), failed));
+        let tasks = Tasks::default();
+        let intake = Intake::start(&attempts, &tasks);
+        Self { attempts, intake, flow: Arc::new(Flow::new(4)), _tasks: tasks, _failures: failures }
+    }
+
+    async fn take(&self, envelope: &Envelope, redelivered: bool, acks: &Arc<AtomicU32>) {
+        let delivery = Delivery::new(envelope.encode(), redelivered, Box::new(Counted(Arc::clone(acks))));
+        assert!(self.intake.take(delivery, self.flow.take().await).await);
+    }
+}
+
 /// What was seen of a job of which a second delivery comes in the middle of its call.
 #[derive(Debug, PartialEq, Eq)]
 struct Seen {
@@ -191,17 +215,12 @@ async fn delivered_again(redelivered: bool, fence: u64, is_recorded: bool) -> Se
     let _outcomes = is_recorded.then_some(outcomes);
     let (calls, acks) = (Arc::<AtomicU32>::default(), Arc::<AtomicU32>::default());
     let ledger = Arc::new(Says { validity: Mutex::new(Validity::Current), finishes });
-    let worker = Worker { registry: Registry::default().with(Slow(calls.clone())), ..worker(ledger) };
-    let (failed, _failures) = mpsc::channel(1);
-    let attempts = Arc::new(worker.attempts(CancellationToken::new(), failed));
-    let tasks = Tasks::default();
-    let intake = Intake::start(&attempts, &tasks);
-    let flow = Arc::new(Flow::new(4));
+    let member =
+        Member::new(&Worker { registry: Registry::default().with(Slow(calls.clone())), ..worker(ledger) });
     let first = envelope(Slow::NAME);
     let again = Envelope { fence, ..first.clone() };
     for (envelope, redelivered) in [(first, false), (again, redelivered)] {
-        let delivery = Delivery::new(envelope.encode(), redelivered, Box::new(Counted(acks.clone())));
-        assert!(intake.take(delivery, flow.take().await).await);
+        member.take(&envelope, redelivered, &acks).await;
         sleep(CALL / 4).await;
     }
     let acks_during_the_call = acks.load(Ordering::Relaxed);
@@ -222,4 +241,82 @@ async fn who_loses_its_connection_does_not_call_anew() {
         let expected = Seen { calls, acks_during_the_call, acks };
         assert_eq!(delivered_again(redelivered, fence, is_recorded).await, expected);
     }
+}
+
+/// Calls and acknowledgements of a job whose delivery goes to another worker in the middle of its call: so much
+/// later, and in the end. The first one says that it goes on, or it does not, for it is dead.
+async fn delivered_elsewhere(goes_on: bool) -> [(u32, u32); 3] {
+    let (finishes, mut outcomes): (_, UnboundedReceiver<Finish>) = unbounded_channel();
+    let (calls, acks) = (Arc::<AtomicU32>::default(), Arc::<AtomicU32>::default());
+    let ledger = Arc::new(Says { validity: Mutex::new(Validity::Current), finishes });
+    let recorded = ledger.clone();
+    tokio::spawn(async move {
+        while outcomes.recv().await.is_some() {
+            *recorded.validity.lock().unwrap() = Validity::Stale;
+        }
+    });
+    let leases = Arc::new(MemoryLeases::new());
+    let workers = [(); 2].map(|()| Worker {
+        registry: Registry::default().with(Slow(calls.clone())),
+        leases: leases.clone(),
+        spare_leases: leases.clone(),
+        ..worker(ledger.clone())
+    });
+    let [first, second] = workers.each_ref().map(Member::new);
+    let envelope = envelope(Slow::NAME);
+    first.take(&envelope, false, &acks).await;
+    sleep(CALL / 4).await;
+    second.take(&envelope, true, &acks).await;
+    sleep(crate::intake::GRACE / 4).await;
+    if goes_on {
+        for keeper in first.attempts.keepers().iter().filter_map(Weak::upgrade) {
+            keeper.go_on().await;
+        }
+    }
+    let mut seen = [(0, 0); 3];
+    for (seen, wait) in seen.iter_mut().zip([crate::intake::GRACE / 2, CALL / 4, CALL]) {
+        sleep(wait).await;
+        *seen = (calls.load(Ordering::Relaxed), acks.load(Ordering::Relaxed));
+    }
+    seen
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_is_made_anew_by_another_worker_only_if_nobody_is_at_it() {
+    // The first one is not dead in this test: it leaves when it finds its lease lost.
+    assert_eq!(delivered_elsewhere(false).await, [(1, 0), (2, 1), (2, 2)]);
+    assert_eq!(delivered_elsewhere(true).await, [(1, 0), (1, 0), (1, 2)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_nobody_is_at_is_called_at_once_though_it_was_delivered_before() {
+    let (finishes, _outcomes): (_, UnboundedReceiver<Finish>) = unbounded_channel();
+    let ledger = Arc::new(Says { validity: Mutex::new(Validity::Current), finishes });
+    let calls = Arc::<AtomicU32>::default();
+    let member =
+        Member::new(&Worker { registry: Registry::default().with(Slow(calls.clone())), ..worker(ledger) });
+    member.take(&envelope(Slow::NAME), true, &Arc::default()).await;
+    sleep(crate::intake::GRACE / 4).await;
+    assert_eq!(calls.load(Ordering::Relaxed), 1);
+}
+
+/// It would hold up the end of the worker until the other one's call ends.
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_another_worker_gives_its_delivery_back_when_it_drains() {
+    let (finishes, _outcomes): (_, UnboundedReceiver<Finish>) = unbounded_channel();
+    let ledger = Arc::new(Says { validity: Mutex::new(Validity::Current), finishes });
+    let worker = worker(ledger);
+    let envelope = envelope(Echo::NAME);
+    let Envelope { tenant, kind, dedup_key, job_id, .. } = &envelope;
+    let key = fleetline_shared::ports::lease_key(tenant, kind, dedup_key);
+    let holder = fleetline_shared::ports::Holder { job: *job_id, fence: 1, token: u64::MAX, nonce: 1 };
+    worker.leases.acquire(&key, holder, Duration::from_hours(1)).await.unwrap();
+    let member = Member::new(&worker);
+    let acks = Arc::default();
+    member.take(&envelope, true, &acks).await;
+    sleep(10 * crate::intake::GRACE).await;
+    let settler = Arc::downgrade(&acks);
+    drop((acks, member.intake, member.attempts));
+    sleep(crate::intake::GRACE / 4).await;
+    assert_eq!(settler.strong_count(), 0, "the delivery is dropped");
 }

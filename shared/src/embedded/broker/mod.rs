@@ -117,6 +117,10 @@ impl Broker for MemoryBroker {
     async fn line_moved(&self) {
         self.shared.moved.notified().await;
     }
+
+    async fn took_back(&self) {
+        std::future::pending::<()>().await;
+    }
 }
 
 impl Shared {

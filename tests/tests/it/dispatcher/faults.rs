@@ -76,6 +76,10 @@ impl Broker for Shy {
     async fn line_moved(&self) {
         self.0.line_moved().await;
     }
+
+    async fn took_back(&self) {
+        self.0.took_back().await;
+    }
 }
 
 /// A broker that confirms nothing: it refuses some messages, and of the others nobody knows whether it has them.
@@ -114,6 +118,10 @@ impl Broker for Vague {
 
     async fn line_moved(&self) {
         self.broker.line_moved().await;
+    }
+
+    async fn took_back(&self) {
+        self.broker.took_back().await;
     }
 }
 

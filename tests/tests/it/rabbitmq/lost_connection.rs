@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fleetline_shared::domain::{CallContext, Done, Envelope, JobError, JobState, Kind, Registry};
+use fleetline_shared::domain::{CallContext, Done, Envelope, JobError, JobState, Kind, Registry, RunId};
 use fleetline_shared::embedded::{MemoryLeases, MemoryQuotas, SqliteLedger};
 use fleetline_shared::ports::{Broker, Depth, Message};
 use fleetline_shared::rabbitmq::RabbitBroker;
@@ -12,9 +12,11 @@ use fleetline_tests::chaos::proxy::{Link, Proxy};
 use fleetline_tests::conformance::ledger::Subject;
 use fleetline_tests::conformance::ledger::prelude::{KIND, TENANT, add, job, open, rows, take};
 use fleetline_tests::services::Vhost;
-use fleetline_worker::{Worker, WorkerOptions};
+use fleetline_worker::{Worker, WorkerError, WorkerOptions};
 use serde_json::Value;
+use tempfile::TempDir;
 use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -42,8 +44,7 @@ impl Kind for Work {
     }
 }
 
-fn worker(work: Work, ledger: SqliteLedger, broker: Arc<RabbitBroker>) -> Worker {
-    let leases = Arc::new(MemoryLeases::new());
+fn worker(work: Work, ledger: SqliteLedger, broker: Arc<RabbitBroker>, leases: Arc<MemoryLeases>) -> Worker {
     Worker {
         registry: Registry::default().with(work),
         ledger: Arc::new(ledger),
@@ -77,38 +78,76 @@ async fn until(broker: &RabbitBroker, is_so: impl Fn(Depth, usize) -> bool) {
     }
 }
 
-#[tokio::test]
-async fn calls_outlive_their_connection() {
-    let vhost = Vhost::new().await;
-    let (credentials, place) = vhost.url.rsplit_once('@').expect("a user");
-    let (server, name) = place.split_once('/').expect("a virtual host");
-    let proxy = Proxy::start(server).await;
-    let through = format!("{credentials}@{}/{name}", proxy.address());
-    let broker = Arc::new(RabbitBroker::new(&options(&through)).expect("a readable URL"));
-    let looking = RabbitBroker::new(&options(&vhost.url)).expect("a readable URL");
-    let folder = tempfile::tempdir().unwrap();
-    let sqlite = SqliteLedger::open(&folder.path().join("ledger.db")).unwrap();
-    let ledger: Subject = Arc::new(sqlite.clone());
-    let run = open(&ledger, TENANT).await;
-    add(&ledger, run, (1..=u64::from(JOBS)).map(|seq| job(seq, &format!("key-{seq}"))).collect()).await;
-    let envelopes = take(&ledger, JOBS as usize).await;
-    let message =
-        |envelope: &Envelope| Message { line: KIND.into(), id: envelope.job_id, body: envelope.encode() };
-    for published in looking.publish(envelopes.iter().map(message).collect()).await {
-        published.expect("it is on its line");
+/// A broker, and somebody who looks at it over a connection of its own.
+struct Site {
+    vhost: Vhost,
+    proxy: Proxy,
+    /// Through the proxy.
+    broker: Arc<RabbitBroker>,
+    looking: Arc<RabbitBroker>,
+    leases: Arc<MemoryLeases>,
+    sqlite: SqliteLedger,
+    _folder: TempDir,
+}
+
+impl Site {
+    /// With jobs on the line.
+    async fn new() -> (Self, Subject, RunId) {
+        let vhost = Vhost::new().await;
+        let (credentials, place) = vhost.url.rsplit_once('@').expect("a user");
+        let (server, name) = place.split_once('/').expect("a virtual host");
+        let proxy = Proxy::start(server).await;
+        let through = format!("{credentials}@{}/{name}", proxy.address());
+        let broker = Arc::new(RabbitBroker::new(&options(&through)).expect("a readable URL"));
+        let looking = Arc::new(RabbitBroker::new(&options(&vhost.url)).expect("a readable URL"));
+        let folder = tempfile::tempdir().unwrap();
+        let sqlite = SqliteLedger::open(&folder.path().join("ledger.db")).unwrap();
+        let ledger: Subject = Arc::new(sqlite.clone());
+        let run = open(&ledger, TENANT).await;
+        let jobs = (1..=u64::from(JOBS)).map(|seq| job(seq, &format!("key-{seq}"))).collect();
+        add(&ledger, run, jobs).await;
+        let envelopes = take(&ledger, JOBS as usize).await;
+        let message =
+            |envelope: &Envelope| Message { line: KIND.into(), id: envelope.job_id, body: envelope.encode() };
+        for published in looking.publish(envelopes.iter().map(message).collect()).await {
+            published.expect("it is on its line");
+        }
+        let leases = Arc::new(MemoryLeases::new());
+        (Self { vhost, proxy, broker, looking, leases, sqlite, _folder: folder }, ledger, run)
     }
+
+    fn start(&self, work: Work, broker: &Arc<RabbitBroker>, drain: &CancellationToken) -> Working {
+        let worker = worker(work, self.sqlite.clone(), broker.clone(), self.leases.clone());
+        tokio::spawn(worker.run(drain.clone(), CancellationToken::new()))
+    }
+}
+
+type Working = JoinHandle<Result<(), WorkerError>>;
+
+/// Cuts the connection of a worker that calls. What it had goes to itself, when it is back, or to another worker.
+async fn calls_outlive_their_connection(another: bool) {
+    let (site, ledger, run) = Site::new().await;
     let ((begun, mut calls), may_end) = (mpsc::unbounded_channel(), Arc::new(Semaphore::new(0)));
+    let work = || Work { begun: begun.clone(), may_end: may_end.clone() };
     let drain = CancellationToken::new();
-    let worker = worker(Work { begun, may_end: may_end.clone() }, sqlite, broker);
-    let working = tokio::spawn(worker.run(drain.clone(), CancellationToken::new()));
+    let mut working = vec![site.start(work(), &site.broker, &drain)];
     let seen = timeout(BOUND, async {
         for _ in 0..JOBS {
             calls.recv().await.expect("a call");
         }
-        proxy.set(Link::Cut);
-        until(&looking, |depth, _| depth.ready == JOBS as usize).await;
-        proxy.set(Link::PASS);
-        until(&looking, |depth, consumers| depth.ready == 0 && consumers > 0).await;
+        if another {
+            working.push(site.start(work(), &site.looking, &drain));
+            until(&site.looking, |_, consumers| consumers > 1).await;
+            site.proxy.set(Link::Cut);
+            until(&site.looking, |depth, _| depth.unsettled == JOBS as usize).await;
+            // It has had time to take them over.
+            sleep(Duration::from_secs(3)).await;
+        } else {
+            site.proxy.set(Link::Cut);
+            until(&site.looking, |depth, _| depth.ready == JOBS as usize).await;
+            site.proxy.set(Link::PASS);
+            until(&site.looking, |depth, consumers| depth.ready == 0 && consumers > 0).await;
+        }
         may_end.add_permits(2 * JOBS as usize);
         loop {
             let rows = rows(&ledger, run).await;
@@ -117,13 +156,27 @@ async fn calls_outlive_their_connection() {
             }
             sleep(Duration::from_millis(20)).await;
         }
+        until(&site.looking, |depth, _| (depth.ready, depth.unsettled) == (0, 0)).await;
+        site.proxy.set(Link::PASS);
         drain.cancel();
-        working.await.expect("no panic").expect("drained");
-        until(&looking, |_, consumers| consumers == 0).await;
-        looking.depth(KIND).await.expect("a depth").ready
+        for working in working {
+            working.await.expect("no panic").expect("drained");
+        }
+        until(&site.looking, |_, consumers| consumers == 0).await;
+        site.looking.depth(KIND).await.expect("a depth").ready
     });
     assert_eq!(seen.await.expect("it goes on"), 0, "every delivery is acknowledged");
     assert!(calls.try_recv().is_err(), "no call is made again");
-    looking.close().await;
-    vhost.remove().await;
+    site.looking.close().await;
+    site.vhost.remove().await;
+}
+
+#[tokio::test]
+async fn calls_outlive_a_connection_that_comes_back() {
+    calls_outlive_their_connection(false).await;
+}
+
+#[tokio::test]
+async fn calls_outlive_a_connection_whose_deliveries_go_to_another_worker() {
+    calls_outlive_their_connection(true).await;
 }
