@@ -38,7 +38,7 @@ pub(crate) struct Flow {
 
 struct Hands {
     jobs: usize,
-    /// Of those: calling, or ready to as soon as there is a place.
+    /// Of those: calling, or ready to as soon as there is a place, or waiting for another worker's call.
     at_call: usize,
     /// Of those: asking for quota.
     asking: usize,
@@ -60,6 +60,11 @@ impl Hands {
         self.under_way += weight * (under_way - self.under_way);
         self.asking_lately += weight * (self.asking as f64 - self.asking_lately);
         self.seen = now;
+    }
+
+    /// Counts a hand, once.
+    fn count_at_call(&mut self, is_counted: &mut bool) {
+        self.at_call += usize::from(!std::mem::replace(is_counted, true));
     }
 }
 
@@ -165,14 +170,18 @@ impl Drop for Asking<'_> {
 }
 
 impl Hand {
+    /// Waits for another worker's call: no sign that more jobs should be on their way here.
+    pub(crate) fn wait_apart(&mut self) {
+        self.flow.looked_at().count_at_call(&mut self.at_call);
+    }
+
     /// Waits until a place among the calls is free, or will be when quota is there.
     pub(crate) async fn begin_call(&mut self) {
         {
             let mut hands = self.flow.looked_at();
-            hands.at_call += 1;
+            hands.count_at_call(&mut self.at_call);
             self.flow.set_turnstile(&mut hands);
         }
-        self.at_call = true;
         self.open = Some(permit(&self.flow.open).await);
         self.turnstile = Some(permit(&self.flow.turnstile).await);
     }
@@ -301,6 +310,22 @@ mod tests {
             hand.never_recorded();
         }
         assert!(!can_begin(&mut flow.one_more()).await);
+    }
+
+    /// Who waits for another worker is no reason to take more than can be called.
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_apart_has_nobody_behind_it() {
+        let flow = Arc::new(Flow::new(10));
+        let mut waiting: Vec<Hand> = (0..10).map(|_| flow.one_more()).collect();
+        waiting.iter_mut().for_each(Hand::wait_apart);
+        sleep(Duration::from_mins(1)).await;
+        drop(flow.looked_at());
+        assert_eq!(flow.ahead(), 0);
+        for hand in &mut waiting {
+            hand.begin_call().await;
+            hand.end_call();
+        }
+        assert_eq!(flow.hands().at_call, 0, "each was counted once");
     }
 
     #[tokio::test(start_paused = true)]

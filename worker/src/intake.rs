@@ -24,8 +24,8 @@ use crate::recorder::acknowledge;
 
 /// Jobs that are leased and checked together at most, and such groups at the same time.
 const GROUPS: Groups = Groups { limit: 128, width: 2 };
-/// Somebody who had the delivery before may be at its call still: so long it has to say that it goes on. A
-/// worker sees within a quarter of a second that its connection is gone.
+/// Somebody who had the delivery before may be at its call still: so long it has to say that it goes on, several times
+/// what it takes to see that a connection is gone and to tell the leases' service.
 pub(crate) const GRACE: Duration = Duration::from_secs(1);
 
 /// Leads jobs to their calls.
@@ -89,7 +89,10 @@ struct Way {
 }
 
 impl Way {
-    async fn lead(self, jobs: Vec<Job>) {
+    /// A delivery that was taken back meanwhile is dropped: it comes again, and must not compete with itself.
+    async fn lead(self, mut jobs: Vec<Job>) {
+        let breaks = self.keeper.breaks();
+        jobs.retain(|job| job.breaks == breaks);
         let Leased { leased, waiting } = self.attempts.lease(&self.keeper, jobs).await;
         if !waiting.is_empty() {
             self.clone().lead_later(waiting);
@@ -100,6 +103,9 @@ impl Way {
 
     /// After a while these insist on their leases, and wait on if their holders have said that they go on.
     fn lead_later(self, mut jobs: Vec<Job>) {
+        for job in &mut jobs {
+            job.hand.wait_apart();
+        }
         let set = Arc::clone(&self.set);
         let later: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(async move {
             tokio::select! {
@@ -129,7 +135,7 @@ impl Way {
 #[derive(Default)]
 struct Leased {
     leased: Vec<Job>,
-    /// Those of which an earlier delivery of the same dispatch has the lease.
+    /// Those of which an earlier delivery of the same dispatch has the lease, or may have it.
     waiting: Vec<Job>,
 }
 
@@ -161,8 +167,8 @@ impl Attempts {
         };
         let kind = Arc::clone(kind);
         let context = CallContext::new(envelope.job_id, envelope.attempts + 1, self.stop.child_token());
-        let (started, lease, insists) = (Instant::now(), None, false);
-        Ok(Job { delivery, envelope, kind, hand, context, started, lease, insists })
+        let (started, breaks) = (Instant::now(), self.leases.breaks());
+        Ok(Job { delivery, envelope, kind, hand, context, started, lease: None, insists: false, breaks })
     }
 
     /// Whether the job must wait while the fleet's servers are out of reach.
@@ -178,10 +184,13 @@ impl Attempts {
         let answers = match answers {
             Ok(answers) => answers,
             Err(error) => {
-                for job in jobs {
+                // Whoever is at a call already would find its dispatch over.
+                let (waiting, others): (Vec<_>, Vec<_>) =
+                    jobs.into_iter().partition(|job| job.delivery.redelivered);
+                for job in others {
                     self.record(job.end_early(not_now(PORT_PAUSE, &error.to_string())));
                 }
-                return Leased::default();
+                return Leased { waiting, ..Leased::default() };
             }
         };
         let mut group = Leased::default();

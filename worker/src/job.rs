@@ -28,6 +28,8 @@ pub(crate) struct Job {
     /// Whether it takes its lease over from an earlier delivery of the same dispatch: only after that one had
     /// time to say that it goes on.
     pub(crate) insists: bool,
+    /// How often deliveries had been taken back when this one came.
+    pub(crate) breaks: u64,
 }
 
 /// What ends the attempt before its call, if anything does, by what the ledger says of its dispatch.

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::mem::take;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
@@ -30,8 +30,6 @@ pub(crate) struct Keeper {
     leases: Arc<dyn Leases>,
     ttl: Duration,
     held: Mutex<Numbered>,
-    /// For who renews or changes what the service knows of held leases: by an old token it would find itself lost.
-    turn: tokio::sync::Mutex<()>,
     /// How often deliveries were taken back.
     breaks: AtomicU64,
     trouble: Trouble,
@@ -45,9 +43,12 @@ struct Numbered {
 
 /// What is known of a lease that is held.
 struct Tenure {
+    number: u64,
     hold: Hold,
     /// The holder's, which may have become [`STAYS`].
     token: AtomicU64,
+    /// Whether the leases' service may not know of that yet.
+    is_unsaid: AtomicBool,
     /// When the leases' service last knew of it.
     renewed: Mutex<Instant>,
     loss: OnceLock<Loss>,
@@ -60,7 +61,6 @@ struct Tenure {
 /// A lease this process holds, and renews until it is dropped.
 pub(crate) struct HeldLease {
     keeper: Arc<Keeper>,
-    number: u64,
     tenure: Arc<Tenure>,
 }
 
@@ -93,7 +93,6 @@ impl Keeper {
             leases,
             ttl,
             held: Mutex::default(),
-            turn: tokio::sync::Mutex::default(),
             breaks: AtomicU64::new(0),
             trouble: Trouble::with("leases"),
         });
@@ -129,11 +128,12 @@ impl Keeper {
     fn keep(self: &Arc<Self>, leases: &mut Numbered, hold: Hold, asked: Instant) -> HeldLease {
         let (renewed, again) = (Mutex::new(asked), Mutex::new(Some(Vec::new())));
         let token = AtomicU64::new(hold.holder.token);
-        let tenure =
-            Arc::new(Tenure { hold, token, renewed, loss: OnceLock::new(), lost: Notify::new(), again });
+        let (is_unsaid, loss, lost) = (AtomicBool::new(false), OnceLock::new(), Notify::new());
         leases.last += 1;
-        leases.by_number.insert(leases.last, Arc::clone(&tenure));
-        HeldLease { keeper: Arc::clone(self), number: leases.last, tenure }
+        let number = leases.last;
+        let tenure = Arc::new(Tenure { number, hold, token, is_unsaid, renewed, loss, lost, again });
+        leases.by_number.insert(number, Arc::clone(&tenure));
+        HeldLease { keeper: Arc::clone(self), tenure }
     }
 
     /// Leaves a delivery that the broker hands over again to the attempt of this process that is at its very
@@ -154,6 +154,11 @@ impl Keeper {
         Ok(())
     }
 
+    /// How often deliveries were taken back. One from before the last time is no longer this process's.
+    pub(crate) fn breaks(&self) -> u64 {
+        self.breaks.load(Ordering::SeqCst)
+    }
+
     /// The broker hands to others what this process is at: its calls go on, and nobody is to make them anew. Who
     /// is handed a delivery waits for this for a while, so it must be soon.
     pub(crate) async fn go_on(&self) {
@@ -162,45 +167,52 @@ impl Keeper {
     }
 
     async fn stay(&self) {
-        let _turn = self.turn.lock().await;
         let may_be_taken_over =
-            |(_, tenure): &(&u64, &Arc<Tenure>)| tenure.loss.get().is_none() && tenure.token() != STAYS;
-        let numbered = |(number, tenure): (&u64, &Arc<Tenure>)| (*number, Arc::clone(tenure));
-        let held: Vec<_> = self.held().by_number.iter().filter(may_be_taken_over).map(numbered).collect();
-        join_all(held.chunks(GROUP).map(|group| self.stay_group(group))).await;
+            |tenure: &&Arc<Tenure>| tenure.loss.get().is_none() && tenure.token() != STAYS;
+        let held: Vec<_> = self.held().by_number.values().filter(may_be_taken_over).cloned().collect();
+        for tenure in &held {
+            tenure.is_unsaid.store(true, Ordering::SeqCst);
+            tenure.token.store(STAYS, Ordering::SeqCst);
+        }
+        join_all(held.chunks(GROUP).map(|group| self.say(group.to_vec()))).await;
     }
 
-    /// Takes leases over from itself. One that another delivery of the same dispatch has taken over already comes
-    /// back: both calls are paid for, and this one began first.
-    async fn stay_group(&self, group: &[(u64, Arc<Tenure>)]) {
-        let holds: Vec<Hold> = group.iter().map(|(_, tenure)| tenure.hold_with(STAYS)).collect();
+    /// Takes leases over from this process's own earlier holders. One that a later delivery of the same dispatch has
+    /// taken over comes back: both calls are paid for then, and this one began first. Answers those that others
+    /// have; those that could not be asked for are renewed in this way later.
+    async fn say(&self, group: Vec<Arc<Tenure>>) -> Vec<Arc<Tenure>> {
+        let holds: Vec<Hold> = group.iter().map(|tenure| tenure.hold()).collect();
+        let asked = Instant::now();
         let answers = self.leases.acquire_all(&holds, self.ttl).await;
         self.trouble.hear(&answers);
-        // Without the leases' service nobody else can take them either.
-        let Ok(answers) = answers else { return };
-        let mut late = Vec::new();
-        for (((number, tenure), hold), answer) in group.iter().zip(holds).zip(answers) {
-            if answer == Acquired::Yes {
-                tenure.token.store(STAYS, Ordering::SeqCst);
-                if !self.held().by_number.contains_key(number) {
-                    late.push(hold);
-                }
+        let Ok(answers) = answers else { return Vec::new() };
+        let (mut lost, mut late) = (Vec::new(), Vec::new());
+        for ((tenure, hold), answer) in group.into_iter().zip(holds).zip(answers) {
+            if answer != Acquired::Yes {
+                lost.push(tenure);
+                continue;
+            }
+            *lock(&tenure.renewed) = asked;
+            tenure.is_unsaid.store(false, Ordering::SeqCst);
+            if !self.held().by_number.contains_key(&tenure.number) {
+                late.push(hold);
             }
         }
-        // They were given up by their old tokens meanwhile.
+        // They were given up before they were taken once more.
         if !late.is_empty()
             && let Err(error) = self.leases.release_all(&late).await
         {
             tracing::debug!(%error, "leases could not be released; they end by themselves");
         }
+        lost
     }
 
-    /// Renews what has lived for a third of its life. What is lost is never taken back.
+    /// Renews what has lived for a third of its life. What is lost is not taken back.
     async fn renew(&self) {
-        let _turn = self.turn.lock().await;
         let now = Instant::now();
         let is_due = |tenure: &&Arc<Tenure>| {
-            tenure.loss.get().is_none() && now >= tenure.renewed() + self.ttl / RENEWAL
+            let is_old = now >= tenure.renewed() + self.ttl / RENEWAL;
+            tenure.loss.get().is_none() && (is_old || tenure.is_unsaid.load(Ordering::SeqCst))
         };
         let due: Vec<_> = self.held().by_number.values().filter(is_due).cloned().collect();
         join_all(due.chunks(GROUP).map(|group| self.renew_group(group))).await;
@@ -214,13 +226,18 @@ impl Keeper {
         self.trouble.hear(&answers);
         match answers {
             Ok(answers) => {
-                for (tenure, is_ours) in group.iter().zip(answers) {
+                let mut not_ours = Vec::new();
+                for ((tenure, hold), is_ours) in group.iter().zip(holds).zip(answers) {
                     if is_ours {
                         *lock(&tenure.renewed) = asked;
+                        if hold.holder.token == STAYS {
+                            tenure.is_unsaid.store(false, Ordering::SeqCst);
+                        }
                     } else {
-                        tenure.lose(Loss::ToAnother);
+                        not_ours.push(Arc::clone(tenure));
                     }
                 }
+                self.lose(not_ours).await;
             }
             Err(error) => {
                 let now = Instant::now();
@@ -228,6 +245,19 @@ impl Keeper {
                     tenure.lose(Loss::OutOfReach(error.clone()));
                 }
             }
+        }
+    }
+
+    /// Others have these leases. Or this process has them by its token of before a break, for what it said of it did not
+    /// arrive, or had not when it was asked.
+    async fn lose(&self, not_ours: Vec<Arc<Tenure>>) {
+        let (may_be_ours, mut lost): (Vec<_>, Vec<_>) =
+            not_ours.into_iter().partition(|tenure| tenure.token() == STAYS);
+        if !may_be_ours.is_empty() {
+            lost.extend(self.say(may_be_ours).await);
+        }
+        for tenure in lost {
+            tenure.lose(Loss::ToAnother);
         }
     }
 
@@ -295,7 +325,7 @@ impl HeldLease {
 
 impl Drop for HeldLease {
     fn drop(&mut self) {
-        self.keeper.held().by_number.remove(&self.number);
+        self.keeper.held().by_number.remove(&self.tenure.number);
     }
 }
 
@@ -322,4 +352,4 @@ pub(crate) async fn release(mut leases: Vec<HeldLease>) {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use fleetline_shared::domain::{PortError, Registry};
 use fleetline_shared::ports::{Broker, FinishLedger, Leases, Quotas};
+use futures_util::future::join_all;
 use thiserror::Error;
 use tokio::sync::mpsc;
 use tokio::time::sleep;
@@ -150,8 +151,7 @@ impl Worker {
 async fn go_on(broker: Arc<dyn Broker>, keepers: [Weak<Keeper>; 2]) {
     loop {
         broker.took_back().await;
-        for keeper in keepers.iter().filter_map(Weak::upgrade) {
-            keeper.go_on().await;
-        }
+        let keepers: Vec<_> = keepers.iter().filter_map(Weak::upgrade).collect();
+        join_all(keepers.iter().map(|keeper| keeper.go_on())).await;
     }
 }

@@ -74,7 +74,7 @@ pub struct Dispatcher {
 struct Round {
     /// How long there is nothing to do, unless something changes.
     pause: Duration,
-    /// If all lines were filled with all that is ready: what the upstreams allow beyond that.
+    /// If all lines have all that is ready and allowed: what the upstreams allow beyond that.
     nothing_left: Option<Allowed>,
 }
 
@@ -129,7 +129,9 @@ impl Dispatcher {
         mut allowed: Allowed,
         publishing: &mut Publishing,
     ) {
-        for line in lines.iter_mut().filter(|line| line.room() >= Some(HANDFUL)) {
+        let has_room = |line: &&mut Line| line.room() >= Some(HANDFUL) && !publishing.is_troubled(&line.kind);
+        let open: Vec<&mut Line> = lines.iter_mut().filter(has_room).collect();
+        for line in open {
             let (_, skip) = allowed.fewer_than(HANDFUL);
             let Ok(envelopes) = self.take(&line.kind, HANDFUL, skip).await else { return };
             hand_out(line, envelopes, pace, &mut allowed, publishing).await;

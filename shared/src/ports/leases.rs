@@ -15,8 +15,9 @@ pub struct Holder {
     /// Its dispatch.
     pub fence: u64,
     /// Which delivery of the dispatch: 0 for a first one, larger for one that comes after it because
-    /// the broker took the message back, and the larger the later it is. Two first ones are the same
-    /// message published twice.
+    /// the broker took the message back, and the larger the later it is; the largest for one whose holder
+    /// lives and goes on, though the broker took its message back. Two first ones are the same
+    /// message published twice. A later one that wants the lease only if it is free asks with 0 as well.
     pub token: u64,
     /// Drawn at random for each delivery: a request that is sent again, because its answer was lost, is known
     /// by it from that of a duplicate.

@@ -68,14 +68,17 @@ async fn look(options: &PostgresOptions) -> Result<(String, Vec<Finding>)> {
 
 async fn rights(connection: &mut sqlx::PgConnection) -> Result<Option<Finding>> {
     let may: bool = sqlx::query_scalar(
-        "SELECT bool_and(has_table_privilege(oid, 'SELECT') AND has_table_privilege(oid, 'INSERT')
-           AND has_table_privilege(oid, 'UPDATE') AND has_table_privilege(oid, 'DELETE'))
-         FROM pg_class WHERE oid IN (to_regclass('queue'), to_regclass('jobs'), to_regclass('endings'))",
+        "SELECT bool_and(CASE WHEN relkind = 'S' THEN has_sequence_privilege(oid, 'USAGE')
+           ELSE has_table_privilege(oid, 'SELECT') AND has_table_privilege(oid, 'INSERT')
+             AND has_table_privilege(oid, 'UPDATE') AND has_table_privilege(oid, 'DELETE') END)
+         FROM pg_class WHERE oid IN (to_regclass('queue'), to_regclass('jobs'), to_regclass('endings'),
+           to_regclass('job_numbers'), to_regclass(pg_get_serial_sequence('runs', 'n')))",
     )
     .fetch_one(connection)
     .await?;
-    let remedy = "grant it SELECT, INSERT, UPDATE and DELETE on all of Fleetline's tables";
-    Ok((!may).then(|| Finding::new("permissions", "the user may not read and write all tables", remedy)))
+    let remedy =
+        "grant it SELECT, INSERT, UPDATE and DELETE on all of Fleetline's tables, and USAGE on its sequences";
+    Ok((!may).then(|| Finding::new("permissions", "the user may not use all tables and sequences", remedy)))
 }
 
 fn now_ms() -> i64 {

@@ -6,7 +6,6 @@ use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::fault::{Result, in_doubt};
 use super::insert::{bind_jobs, job_columns, write_jobs};
 use super::numbers::{for_people, key_of};
 use super::runs::uuid_of;
@@ -65,7 +64,7 @@ pub(super) async fn submit(
     run: &NewRun,
     jobs: &[NewJob],
     notes: &Value,
-) -> Result<()> {
+) -> sqlx::Result<()> {
     let half = |_| format!("{:016x}", Uuid::now_v7().as_u64_pair().0);
     bind_jobs(sqlx::query(SUBMIT), jobs.iter())
         .bind(jobs.iter().map(half).collect::<Vec<_>>())
@@ -78,7 +77,6 @@ pub(super) async fn submit(
         .bind(run.settings.to_string())
         .bind(notes.to_string())
         .execute(connection)
-        .await
-        .map_err(in_doubt)?;
+        .await?;
     Ok(())
 }

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use serde_json::Value;
 use tokio::sync::watch;
 
-use super::fault::{Fault, Result};
+use super::fault::{Fault, Result, in_doubt};
 use super::numbers::to_ms;
 use super::retry::{perform, transact, transact_repeatably};
 use super::{PostgresLedger, dispatch, due, expire, lone, runs, submit, sweep, whole};
@@ -36,12 +36,19 @@ impl PostgresLedger {
         if run.idempotency_key.is_some() || !lone::is_small(jobs) {
             return transact_repeatably!(self, connection => whole::submit_run(&mut connection, run, jobs, notes));
         }
-        let submitted = match perform!(self, connection => lone::submit(&mut connection, run, jobs, notes)) {
-            // It may be there, or be made at this moment by the server that lost its caller.
-            Err(fault) if matches!(fault, Fault::InDoubt(_)) || fault.is_duplicate() => {
-                perform!(self, connection => lone::submit(&mut connection, run, jobs, notes))
+        let mut tries = 1;
+        let submitted = loop {
+            let submit = perform!(self, connection => async {
+                lone::submit(&mut connection, run, jobs, notes).await.map_err(in_doubt)
+            });
+            match submit {
+                // It may be there, or be made at this moment by the server that lost its caller: who comes
+                // second waits for that one's end, fails, and finds it the next time.
+                Err(fault) if tries < ADD_TRIES && (fault.is_duplicate() || fault.is_in_doubt()) => {
+                    tries += 1
+                }
+                settled => break settled,
             }
-            settled => settled,
         };
         submitted.map(|()| OpenedRun { id: run.id, resumed: false })
     }

@@ -9,14 +9,17 @@ use fleetline_shared::domain::{
     DeadReason, Decision, DedupKey, Done, ENVELOPE_VERSION, Estimate, JobError, JobId, Kind, RunId,
 };
 use fleetline_shared::embedded::{MemoryBroker, MemoryLeases, MemoryQuotas};
-use fleetline_shared::ports::{Delivery, Finish, FinishLedger, Finished, Settle, Settlement};
+use fleetline_shared::ports::{
+    Delivery, Finish, FinishLedger, Finished, Holder, Leases, Settle, Settlement, lease_key,
+};
 use serde_json::Value;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::sleep;
 
 use super::*;
 use crate::flow::Flow;
-use crate::intake::{Intake, Tasks};
+use crate::intake::{GRACE, Intake, Tasks};
+use crate::keeper::tests::Fickle;
 use crate::{Worker, WorkerOptions};
 
 const RENEW_AFTER: Duration = Duration::from_secs(10);
@@ -267,14 +270,14 @@ async fn delivered_elsewhere(goes_on: bool) -> [(u32, u32); 3] {
     first.take(&envelope, false, &acks).await;
     sleep(CALL / 4).await;
     second.take(&envelope, true, &acks).await;
-    sleep(crate::intake::GRACE / 4).await;
+    sleep(GRACE / 4).await;
     if goes_on {
         for keeper in first.attempts.keepers().iter().filter_map(Weak::upgrade) {
             keeper.go_on().await;
         }
     }
     let mut seen = [(0, 0); 3];
-    for (seen, wait) in seen.iter_mut().zip([crate::intake::GRACE / 2, CALL / 4, CALL]) {
+    for (seen, wait) in seen.iter_mut().zip([GRACE / 2, CALL / 4, CALL]) {
         sleep(wait).await;
         *seen = (calls.load(Ordering::Relaxed), acks.load(Ordering::Relaxed));
     }
@@ -296,27 +299,62 @@ async fn what_nobody_is_at_is_called_at_once_though_it_was_delivered_before() {
     let member =
         Member::new(&Worker { registry: Registry::default().with(Slow(calls.clone())), ..worker(ledger) });
     member.take(&envelope(Slow::NAME), true, &Arc::default()).await;
-    sleep(crate::intake::GRACE / 4).await;
+    sleep(GRACE / 4).await;
     assert_eq!(calls.load(Ordering::Relaxed), 1);
 }
 
-/// It would hold up the end of the worker until the other one's call ends.
-#[tokio::test(start_paused = true)]
-async fn who_waits_for_another_worker_gives_its_delivery_back_when_it_drains() {
-    let (finishes, _outcomes): (_, UnboundedReceiver<Finish>) = unbounded_channel();
+/// A job whose lease another worker has for an hour, which goes on; its delivery comes here. Says whether the delivery
+/// is still kept when that was done to the worker that waits, and what it recorded.
+async fn waits<Done: Future<Output = Option<Member>>>(
+    then: impl FnOnce(Member, Arc<Fickle>) -> Done,
+) -> (bool, Option<Decision>) {
+    let (finishes, mut outcomes): (_, UnboundedReceiver<Finish>) = unbounded_channel();
     let ledger = Arc::new(Says { validity: Mutex::new(Validity::Current), finishes });
-    let worker = worker(ledger);
+    let leases = Arc::new(Fickle::default());
+    let worker = Worker { leases: leases.clone(), spare_leases: leases.clone(), ..worker(ledger) };
     let envelope = envelope(Echo::NAME);
     let Envelope { tenant, kind, dedup_key, job_id, .. } = &envelope;
-    let key = fleetline_shared::ports::lease_key(tenant, kind, dedup_key);
-    let holder = fleetline_shared::ports::Holder { job: *job_id, fence: 1, token: u64::MAX, nonce: 1 };
-    worker.leases.acquire(&key, holder, Duration::from_hours(1)).await.unwrap();
+    let holder = Holder { job: *job_id, fence: 1, token: u64::MAX, nonce: 1 };
+    let key = lease_key(tenant, kind, dedup_key);
+    leases.acquire(&key, holder, Duration::from_hours(1)).await.unwrap();
     let member = Member::new(&worker);
     let acks = Arc::default();
     member.take(&envelope, true, &acks).await;
-    sleep(10 * crate::intake::GRACE).await;
-    let settler = Arc::downgrade(&acks);
-    drop((acks, member.intake, member.attempts));
-    sleep(crate::intake::GRACE / 4).await;
-    assert_eq!(settler.strong_count(), 0, "the delivery is dropped");
+    sleep(10 * GRACE).await;
+    let kept = Arc::downgrade(&acks);
+    drop(acks);
+    let _member = then(member, leases.clone()).await;
+    sleep(GRACE / 4).await;
+    (kept.strong_count() > 0, outcomes.try_recv().ok().map(|finish| finish.decision))
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_another_worker_records_nothing() {
+    let waited = waits(async |member, _| Some(member)).await;
+    assert!(matches!(waited, (true, None)), "{waited:?}");
+    // The call that it waits for would find its dispatch over.
+    let without_leases = waits(async |member, leases: Arc<Fickle>| {
+        leases.is_away.store(true, Ordering::Relaxed);
+        sleep(10 * GRACE).await;
+        Some(member)
+    });
+    let waited = without_leases.await;
+    assert!(matches!(waited, (true, None)), "{waited:?}");
+    // The broker has taken it back, and hands it out again.
+    let broken = waits(async |member: Member, _| {
+        for keeper in member.attempts.keepers().iter().filter_map(Weak::upgrade) {
+            keeper.go_on().await;
+        }
+        sleep(2 * GRACE).await;
+        Some(member)
+    });
+    let waited = broken.await;
+    assert!(matches!(waited, (false, None)), "{waited:?}");
+    // It would hold up the end of the worker.
+    let drained = waits(async |Member { intake, attempts, .. }, _| {
+        drop((intake, attempts));
+        None
+    });
+    let waited = drained.await;
+    assert!(matches!(waited, (false, None)), "{waited:?}");
 }

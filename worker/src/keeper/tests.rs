@@ -12,11 +12,12 @@ use crate::trouble::log::Log;
 
 const TTL: Duration = Duration::from_secs(1);
 
-/// A server that is away at times.
+/// A server that is away at times, or whose answers do not arrive when leases are taken.
 #[derive(Default)]
-struct Fickle {
-    leases: MemoryLeases,
-    is_away: AtomicBool,
+pub(crate) struct Fickle {
+    pub(crate) leases: MemoryLeases,
+    pub(crate) is_away: AtomicBool,
+    is_unheard: AtomicBool,
 }
 
 impl Fickle {
@@ -29,7 +30,9 @@ impl Fickle {
 #[async_trait]
 impl Leases for Fickle {
     async fn acquire_all(&self, wanted: &[Hold], ttl: Duration) -> Result<Vec<Acquired>, PortError> {
-        self.answer()?.acquire_all(wanted, ttl).await
+        let answers = self.answer()?.acquire_all(wanted, ttl).await;
+        let unheard = PortError::Unavailable { port: "leases", message: "no answer".into() };
+        if self.is_unheard.load(Ordering::Relaxed) { Err(unheard) } else { answers }
     }
 
     async fn renew_all(&self, held: &[Hold], ttl: Duration) -> Result<Vec<bool>, PortError> {
@@ -199,4 +202,27 @@ async fn a_lease_that_is_given_up_meanwhile_is_not_kept() {
     };
     tokio::join!(keeper.go_on(), giving_up);
     assert_eq!(leases.holder("key").await.unwrap(), None);
+}
+
+/// Whether the service got what it was told and the answer was lost, or it was away.
+#[tokio::test(start_paused = true)]
+async fn who_was_not_heard_says_it_again_and_loses_nothing() {
+    for unheard in [false, true] {
+        let leases = Arc::new(Fickle::default());
+        let keeper = Keeper::start(leases.clone(), TTL);
+        let hold = hold();
+        let Taken::Yes(lease) = take_one(&keeper, hold.clone()).await else { panic!("it is free") };
+        let trouble = if unheard { &leases.is_unheard } else { &leases.is_away };
+        trouble.store(true, Ordering::Relaxed);
+        keeper.go_on().await;
+        sleep(TTL / LOOKS / 2).await;
+        trouble.store(false, Ordering::Relaxed);
+        sleep(2 * TTL / LOOKS).await;
+        assert_eq!(leases.holder("key").await.unwrap().unwrap().holder.token, STAYS);
+        for _ in 0..10 {
+            assert!(matches!(take_one(&keeper, later(&hold, 1)).await, Taken::Duplicate));
+            sleep(TTL).await;
+        }
+        assert!(lease.tenure.loss.get().is_none(), "unheard: {unheard}");
+    }
 }

@@ -217,6 +217,17 @@ async fn a_whole_run_is_there_once() {
             assert_eq!((submitted.id, submitted.resumed), (run.id, false));
         }
         assert_eq!(rows(&ledger, run.id).await.len() as u64, last);
+
+        // The first one may be under way still.
+        let run = new_run(TENANT);
+        let mut tasks = JoinSet::new();
+        for _ in 0..8 {
+            let (ledger, run) = (Arc::clone(&ledger), run.clone());
+            let same = jobs(&format!("{name} again"), 1, last);
+            tasks.spawn(async move { ledger.submit_run(run, same, Value::Null).await.unwrap().id });
+        }
+        assert_eq!(tasks.join_all().await, [run.id; 8]);
+        assert_eq!(rows(&ledger, run.id).await.len() as u64, last);
     }
     check_counters(&ledger).await;
 }
