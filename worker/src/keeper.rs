@@ -128,10 +128,18 @@ impl Keeper {
     fn keep(self: &Arc<Self>, leases: &mut Numbered, hold: Hold, asked: Instant) -> HeldLease {
         let (renewed, again) = (Mutex::new(asked), Mutex::new(Some(Vec::new())));
         let token = AtomicU64::new(hold.holder.token);
-        let (is_unsaid, loss, lost) = (AtomicBool::new(false), OnceLock::new(), Notify::new());
         leases.last += 1;
         let number = leases.last;
-        let tenure = Arc::new(Tenure { number, hold, token, is_unsaid, renewed, loss, lost, again });
+        let tenure = Arc::new(Tenure {
+            number,
+            hold,
+            token,
+            is_unsaid: AtomicBool::new(false),
+            renewed,
+            loss: OnceLock::new(),
+            lost: Notify::new(),
+            again,
+        });
         leases.by_number.insert(number, Arc::clone(&tenure));
         HeldLease { keeper: Arc::clone(self), tenure }
     }

@@ -44,11 +44,10 @@ impl PostgresLedger {
             match submit {
                 // It may be there, or be made at this moment by the server that lost its caller: who comes
                 // second waits for that one's end, fails, and finds it the next time.
-                Err(fault) if tries < ADD_TRIES && (fault.is_duplicate() || fault.is_in_doubt()) => {
-                    tries += 1
-                }
+                Err(fault) if tries < ADD_TRIES && (fault.is_duplicate() || fault.is_in_doubt()) => {}
                 settled => break settled,
             }
+            tries += 1;
         };
         submitted.map(|()| OpenedRun { id: run.id, resumed: false })
     }
