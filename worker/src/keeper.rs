@@ -107,7 +107,7 @@ impl Keeper {
 
     /// Takes those of these leases that are free. The answers are in their order.
     pub(crate) async fn take(self: &Arc<Self>, wanted: Vec<Hold>) -> Result<Vec<Taken>, PortError> {
-        let (asked, breaks) = (Instant::now(), self.breaks.load(Ordering::SeqCst));
+        let (asked, breaks) = (Instant::now(), self.breaks());
         let answers = self.leases.acquire_all(&wanted, self.ttl).await;
         self.trouble.hear(&answers);
         let taken = {
@@ -119,7 +119,7 @@ impl Keeper {
             };
             wanted.into_iter().zip(answers?).map(taken).collect()
         };
-        if self.breaks.load(Ordering::SeqCst) != breaks {
+        if self.breaks() != breaks {
             self.stay().await;
         }
         Ok(taken)
@@ -207,10 +207,8 @@ impl Keeper {
             }
         }
         // They were given up before they were taken once more.
-        if !late.is_empty()
-            && let Err(error) = self.leases.release_all(&late).await
-        {
-            tracing::debug!(%error, "leases could not be released; they end by themselves");
+        if !late.is_empty() {
+            self.give_up(&late).await;
         }
         lost
     }
@@ -269,6 +267,18 @@ impl Keeper {
         }
     }
 
+    /// What cannot be given up ends by itself.
+    async fn give_up(&self, holds: &[Hold]) {
+        match self.leases.release_all(holds).await {
+            // It does not pass by itself: a right that is missing, or a server that is no Redis.
+            Err(error @ PortError::Broken { .. }) => {
+                tracing::warn!(%error, "leases could not be released; they end by themselves");
+            }
+            Err(error) => tracing::debug!(%error, "leases could not be released; they end by themselves"),
+            Ok(_) => {}
+        }
+    }
+
     fn held(&self) -> MutexGuard<'_, Numbered> {
         lock(&self.held)
     }
@@ -295,12 +305,8 @@ impl Tenure {
 
     /// As the leases' service knows it.
     fn hold(&self) -> Hold {
-        self.hold_with(self.token())
-    }
-
-    fn hold_with(&self, token: u64) -> Hold {
         let Hold { key, holder } = &self.hold;
-        Hold { key: key.clone(), holder: Holder { token, ..*holder } }
+        Hold { key: key.clone(), holder: Holder { token: self.token(), ..*holder } }
     }
 
     fn renewed(&self) -> Instant {
@@ -337,7 +343,7 @@ impl Drop for HeldLease {
     }
 }
 
-/// Gives leases up. What cannot be given up ends by itself.
+/// Gives leases up.
 pub(crate) async fn release(mut leases: Vec<HeldLease>) {
     while let Some(first) = leases.first() {
         let keeper = Arc::clone(&first.keeper);
@@ -348,14 +354,7 @@ pub(crate) async fn release(mut leases: Vec<HeldLease>) {
         // Nobody must renew them after they are given up.
         drop(of_keeper);
         let holds: Vec<Hold> = tenures.iter().map(|tenure| tenure.hold()).collect();
-        match keeper.leases.release_all(&holds).await {
-            // It does not pass by itself: a right that is missing, or a server that is no Redis.
-            Err(error @ PortError::Broken { .. }) => {
-                tracing::warn!(%error, "leases could not be released; they end by themselves");
-            }
-            Err(error) => tracing::debug!(%error, "leases could not be released; they end by themselves"),
-            Ok(_) => {}
-        }
+        keeper.give_up(&holds).await;
     }
 }
 

@@ -57,11 +57,6 @@ impl Fault {
         self.code().as_deref() == Some("23505")
     }
 
-    /// Whether nobody knows if it was done.
-    pub(super) fn is_in_doubt(&self) -> bool {
-        matches!(self, Self::InDoubt(_))
-    }
-
     /// Whether the connection is gone.
     pub(super) fn is_connection_lost(&self) -> bool {
         match self {

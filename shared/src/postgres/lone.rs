@@ -7,8 +7,8 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::insert::{bind_jobs, job_columns, write_jobs};
-use super::numbers::{for_people, key_of};
-use super::runs::uuid_of;
+use super::numbers::key_of;
+use super::runs::bind_run;
 use super::submit::claim_keys;
 use crate::domain::{NewJob, NewRun};
 
@@ -66,17 +66,9 @@ pub(super) async fn submit(
     notes: &Value,
 ) -> sqlx::Result<()> {
     let half = |_| format!("{:016x}", Uuid::now_v7().as_u64_pair().0);
-    bind_jobs(sqlx::query(SUBMIT), jobs.iter())
+    let query = bind_jobs(sqlx::query(SUBMIT), jobs.iter())
         .bind(jobs.iter().map(half).collect::<Vec<_>>())
-        .bind(jobs.iter().map(|job| key_of(&run.tenant, &job.kind, &job.dedup_key)).collect::<Vec<_>>())
-        .bind(uuid_of(run.id))
-        .bind(&run.tenant)
-        .bind(&run.pipeline)
-        .bind(for_people(&run.input))
-        .bind(&run.idempotency_key)
-        .bind(run.settings.to_string())
-        .bind(notes.to_string())
-        .execute(connection)
-        .await?;
+        .bind(jobs.iter().map(|job| key_of(&run.tenant, &job.kind, &job.dedup_key)).collect::<Vec<_>>());
+    bind_run(query, run).bind(notes.to_string()).execute(connection).await?;
     Ok(())
 }

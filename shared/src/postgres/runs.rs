@@ -1,7 +1,9 @@
 //! Runs: opening, finding, sealing.
 
 use serde_json::Value;
-use sqlx::PgConnection;
+use sqlx::postgres::{PgArguments, Postgres};
+use sqlx::query::Query;
+use sqlx::{PgConnection, Row};
 use uuid::Uuid;
 
 use super::fault::{Fault, Result};
@@ -54,25 +56,34 @@ pub(super) async fn insert_run(
     notes: Option<&Value>,
     jobs: usize,
 ) -> Result<Option<(i64, Vec<i64>)>> {
-    let inserted = sqlx::query_as(
+    let query = sqlx::query(
         "WITH inserted AS (
            INSERT INTO runs (id, tenant, pipeline, input, idempotency_key, settings, notes, state)
            VALUES ($1, $2, $3, $4, $5, $6, coalesce($7, 'null'), ($7 IS NOT NULL)::int)
            ON CONFLICT (id) DO NOTHING RETURNING n
          )
          SELECT n, ARRAY(SELECT nextval('job_numbers') FROM generate_series(1, $8)) FROM inserted",
-    )
-    .bind(uuid_of(run.id))
-    .bind(&run.tenant)
-    .bind(&run.pipeline)
-    .bind(for_people(&run.input))
-    .bind(&run.idempotency_key)
-    .bind(run.settings.to_string())
-    .bind(notes.map(Value::to_string))
-    .bind(i32::try_from(jobs).unwrap_or(i32::MAX))
-    .fetch_optional(connection)
-    .await?;
-    Ok(inserted)
+    );
+    let inserted = bind_run(query, run)
+        .bind(notes.map(Value::to_string))
+        .bind(i32::try_from(jobs).unwrap_or(i32::MAX))
+        .fetch_optional(connection)
+        .await?;
+    inserted.map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).transpose()
+}
+
+/// What a run is opened with, as the next arguments.
+pub(super) fn bind_run<'q>(
+    query: Query<'q, Postgres, PgArguments>,
+    run: &NewRun,
+) -> Query<'q, Postgres, PgArguments> {
+    query
+        .bind(uuid_of(run.id))
+        .bind(&run.tenant)
+        .bind(&run.pipeline)
+        .bind(for_people(&run.input))
+        .bind(&run.idempotency_key)
+        .bind(run.settings.to_string())
 }
 
 /// The run's number.

@@ -37,19 +37,19 @@ impl PostgresLedger {
             return transact_repeatably!(self, connection => whole::submit_run(&mut connection, run, jobs, notes));
         }
         let mut tries = 1;
-        let submitted = loop {
-            let submit = perform!(self, connection => async {
+        loop {
+            let submitted = perform!(self, connection => async {
                 lone::submit(&mut connection, run, jobs, notes).await.map_err(in_doubt)
             });
-            match submit {
+            match submitted {
                 // It may be there, or be made at this moment by the server that lost its caller: who comes
                 // second waits for that one's end, fails, and finds it the next time.
-                Err(fault) if tries < ADD_TRIES && (fault.is_duplicate() || fault.is_in_doubt()) => {}
-                settled => break settled,
+                Err(Fault::InDoubt(_)) if tries < ADD_TRIES => {}
+                Err(fault) if tries < ADD_TRIES && fault.is_duplicate() => {}
+                other => return other.map(|()| OpenedRun { id: run.id, resumed: false }),
             }
             tries += 1;
-        };
-        submitted.map(|()| OpenedRun { id: run.id, resumed: false })
+        }
     }
 }
 

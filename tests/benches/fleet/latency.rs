@@ -135,14 +135,12 @@ async fn bare_waiting() -> f64 {
 /// on the line before, and is gone.
 async fn waiting(alone: bool) -> f64 {
     let rig = Rig::new().await;
-    let jobs = usize::try_from(JOBS).expect("few enough");
-    let all = WindowBounds { least: 2 * jobs, most: 2 * jobs };
-    let mut dispatcher = Some(rig.dispatcher(Work::Wait, if alone { all } else { WINDOW }));
-    let run = rig.submit(Work::Wait, JOBS).await;
-    if alone && let Some(dispatcher) = dispatcher.take() {
-        rig.line_is(Work::Wait, jobs).await;
-        dispatcher.end().await;
-    }
+    let (run, dispatcher) = if alone {
+        (rig.backlog(Work::Wait, JOBS).await, None)
+    } else {
+        let dispatcher = rig.dispatcher(Work::Wait, WINDOW);
+        (rig.submit(Work::Wait, JOBS).await, Some(dispatcher))
+    };
     let worker = rig.worker(Work::Wait, PLACES);
     let warm = wait_for(&rig, run, JOBS / 10).await;
     let started = Instant::now();

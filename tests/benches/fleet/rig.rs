@@ -186,6 +186,16 @@ impl Rig {
         run
     }
 
+    /// A run whose jobs are all on the line; the dispatcher that put them there is gone.
+    pub(crate) async fn backlog(&self, work: Work, jobs: u64) -> RunId {
+        let all = usize::try_from(jobs).expect("few enough");
+        let dispatcher = self.dispatcher(work, WindowBounds { least: 2 * all, most: 2 * all });
+        let run = self.submit(work, jobs).await;
+        self.line_is(work, all).await;
+        dispatcher.end().await;
+        run
+    }
+
     async fn open(&self) -> RunId {
         self.ledger.open_run(new_run(TENANT)).await.expect("a run").id
     }

@@ -68,11 +68,7 @@ async fn plain(part: Part) -> f64 {
 /// The whole backlog is on the line before the worker starts.
 async fn worker_path() -> f64 {
     let rig = Rig::new().await;
-    let jobs = usize::try_from(JOBS).expect("few enough");
-    let dispatcher = rig.dispatcher(Work::Noop, WindowBounds { least: 2 * jobs, most: 2 * jobs });
-    let run = rig.submit(Work::Noop, JOBS).await;
-    rig.line_is(Work::Noop, jobs).await;
-    dispatcher.end().await;
+    let run = rig.backlog(Work::Noop, JOBS).await;
     let (started, cpu) = (Instant::now(), Cpu::now());
     let worker = rig.worker(Work::Noop, CONCURRENCY);
     let row = rig.finished(Work::Noop, run).await;

@@ -62,6 +62,14 @@ struct Says {
     finishes: UnboundedSender<Finish>,
 }
 
+impl Says {
+    /// That every dispatch counts; with what is recorded.
+    fn current() -> (Arc<Self>, UnboundedReceiver<Finish>) {
+        let (finishes, outcomes) = unbounded_channel();
+        (Arc::new(Self { validity: Mutex::new(Validity::Current), finishes }), outcomes)
+    }
+}
+
 #[async_trait]
 impl FinishLedger for Says {
     async fn validity(&self, jobs: Vec<(JobId, u64)>, _: Duration) -> Result<Vec<Validity>, PortError> {
@@ -135,8 +143,7 @@ fn worker(ledger: Arc<Says>) -> Worker {
 
 /// What becomes of a job that waits so long for the only place, and is found so then.
 async fn after(wait: Duration, found: Validity) -> (Decision, u64) {
-    let (finishes, mut outcomes): (_, UnboundedReceiver<Finish>) = unbounded_channel();
-    let ledger = Arc::new(Says { validity: Mutex::new(Validity::Current), finishes });
+    let (ledger, mut outcomes) = Says::current();
     let (failed, _failures) = mpsc::channel(1);
     let attempts = Arc::new(worker(ledger.clone()).attempts(CancellationToken::new(), failed));
     let tasks = Tasks::default();
@@ -203,6 +210,13 @@ impl Member {
         let delivery = Delivery::new(envelope.encode(), redelivered, Box::new(Counted(Arc::clone(acks))));
         assert!(self.intake.take(delivery, self.flow.take().await).await);
     }
+
+    /// Its connection breaks.
+    async fn goes_on(&self) {
+        for keeper in self.attempts.keepers().iter().filter_map(Weak::upgrade) {
+            keeper.go_on().await;
+        }
+    }
 }
 
 /// What was seen of a job of which a second delivery comes in the middle of its call.
@@ -214,10 +228,9 @@ struct Seen {
 }
 
 async fn delivered_again(redelivered: bool, fence: u64, is_recorded: bool) -> Seen {
-    let (finishes, outcomes): (_, UnboundedReceiver<Finish>) = unbounded_channel();
+    let (ledger, outcomes) = Says::current();
     let _outcomes = is_recorded.then_some(outcomes);
     let (calls, acks) = (Arc::<AtomicU32>::default(), Arc::<AtomicU32>::default());
-    let ledger = Arc::new(Says { validity: Mutex::new(Validity::Current), finishes });
     let member =
         Member::new(&Worker { registry: Registry::default().with(Slow(calls.clone())), ..worker(ledger) });
     let first = envelope(Slow::NAME);
@@ -249,9 +262,8 @@ async fn who_loses_its_connection_does_not_call_anew() {
 /// Calls and acknowledgements of a job whose delivery goes to another worker in the middle of its call: so much
 /// later, and in the end. The first one says that it goes on, or it does not, for it is dead.
 async fn delivered_elsewhere(goes_on: bool) -> [(u32, u32); 3] {
-    let (finishes, mut outcomes): (_, UnboundedReceiver<Finish>) = unbounded_channel();
+    let (ledger, mut outcomes) = Says::current();
     let (calls, acks) = (Arc::<AtomicU32>::default(), Arc::<AtomicU32>::default());
-    let ledger = Arc::new(Says { validity: Mutex::new(Validity::Current), finishes });
     let recorded = ledger.clone();
     tokio::spawn(async move {
         while outcomes.recv().await.is_some() {
@@ -272,9 +284,7 @@ async fn delivered_elsewhere(goes_on: bool) -> [(u32, u32); 3] {
     second.take(&envelope, true, &acks).await;
     sleep(GRACE / 4).await;
     if goes_on {
-        for keeper in first.attempts.keepers().iter().filter_map(Weak::upgrade) {
-            keeper.go_on().await;
-        }
+        first.goes_on().await;
     }
     let mut seen = [(0, 0); 3];
     for (seen, wait) in seen.iter_mut().zip([GRACE / 2, CALL / 4, CALL]) {
@@ -293,8 +303,7 @@ async fn a_call_is_made_anew_by_another_worker_only_if_nobody_is_at_it() {
 
 #[tokio::test(start_paused = true)]
 async fn what_nobody_is_at_is_called_at_once_though_it_was_delivered_before() {
-    let (finishes, _outcomes): (_, UnboundedReceiver<Finish>) = unbounded_channel();
-    let ledger = Arc::new(Says { validity: Mutex::new(Validity::Current), finishes });
+    let (ledger, _outcomes) = Says::current();
     let calls = Arc::<AtomicU32>::default();
     let member =
         Member::new(&Worker { registry: Registry::default().with(Slow(calls.clone())), ..worker(ledger) });
@@ -308,8 +317,7 @@ async fn what_nobody_is_at_is_called_at_once_though_it_was_delivered_before() {
 async fn waits<Done: Future<Output = Option<Member>>>(
     then: impl FnOnce(Member, Arc<Fickle>) -> Done,
 ) -> (bool, Option<Decision>) {
-    let (finishes, mut outcomes): (_, UnboundedReceiver<Finish>) = unbounded_channel();
-    let ledger = Arc::new(Says { validity: Mutex::new(Validity::Current), finishes });
+    let (ledger, mut outcomes) = Says::current();
     let leases = Arc::new(Fickle::default());
     let worker = Worker { leases: leases.clone(), spare_leases: leases.clone(), ..worker(ledger) };
     let envelope = envelope(Echo::NAME);
@@ -342,9 +350,7 @@ async fn who_waits_for_another_worker_records_nothing() {
     assert!(matches!(waited, (true, None)), "{waited:?}");
     // The broker has taken it back, and hands it out again.
     let broken = waits(async |member: Member, _| {
-        for keeper in member.attempts.keepers().iter().filter_map(Weak::upgrade) {
-            keeper.go_on().await;
-        }
+        member.goes_on().await;
         sleep(2 * GRACE).await;
         Some(member)
     });
