@@ -1,11 +1,11 @@
-//! When the acknowledgements of one channel go, and who waits for them.
+//! When the acknowledgements of one channel go.
 
 use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::tags::{Ack, Tags};
+use super::tags::{Going, Tags};
 use crate::domain::PortError;
 
 /// For so long an acknowledgement waits until all deliveries before its own are settled. One command is for
@@ -20,8 +20,7 @@ pub(super) type Written = oneshot::Sender<Result<(), PortError>>;
 
 /// Acknowledgements that were asked for.
 pub(super) struct Acks {
-    tags: Tags,
-    waiting: Vec<(u64, Written)>,
+    tags: Tags<Written>,
     /// When they go at the latest, each in a command of its own.
     due: Option<Instant>,
     patience: Duration,
@@ -32,7 +31,7 @@ impl Acks {
     /// Of a consumer that may have so many deliveries unsettled.
     pub(super) fn new(prefetch: usize) -> Self {
         let most_waiting = prefetch / SHARE;
-        Self { tags: Tags::default(), waiting: Vec::new(), due: None, patience: PATIENCE, most_waiting }
+        Self { tags: Tags::new(), due: None, patience: PATIENCE, most_waiting }
     }
 
     /// A delivery that went back to its queue.
@@ -42,8 +41,7 @@ impl Acks {
 
     /// A delivery that is to be acknowledged.
     pub(super) fn add(&mut self, tag: u64, written: Written) {
-        self.tags.finished(tag);
-        self.waiting.push((tag, written));
+        self.tags.finished(tag, written);
     }
 
     /// From now on none waits for another.
@@ -57,27 +55,21 @@ impl Acks {
     }
 
     /// What goes now.
-    pub(super) fn next(&mut self) -> Vec<Ack> {
-        let mut acks: Vec<Ack> = self.tags.together().into_iter().collect();
+    pub(super) fn next(&mut self) -> Going<Written> {
+        let mut going = self.tags.together();
         if self.tags.unsent() > 0 {
             let now = Instant::now();
             let due = *self.due.get_or_insert(now + self.patience);
             if due <= now || self.tags.unsent() > self.most_waiting {
-                acks.extend(self.tags.singly());
+                let Going { acks, waiting } = self.tags.singly();
+                going.acks.extend(acks);
+                going.waiting.extend(waiting);
             }
         }
         if self.tags.unsent() == 0 {
             self.due = None;
         }
-        acks
-    }
-
-    /// Tells those whose acknowledgements have gone.
-    pub(super) fn answer(&mut self, answer: &Result<(), PortError>) {
-        let is_unsent = |(tag, _): &(u64, Written)| self.tags.is_unsent(*tag);
-        for (_, written) in self.waiting.extract_if(.., |waiting| !is_unsent(waiting)) {
-            let _ = written.send(answer.clone());
-        }
+        going
     }
 }
 
@@ -85,9 +77,8 @@ impl Acks {
 mod tests {
     use tokio::time::advance;
 
+    use super::super::tags::Ack;
     use super::*;
-
-    const GONE: Vec<Ack> = Vec::new();
 
     fn finish(acks: &mut Acks, tags: &[u64]) -> Vec<oneshot::Receiver<Result<(), PortError>>> {
         let add = |tag: &u64| {
@@ -98,6 +89,13 @@ mod tests {
         tags.iter().map(add).collect()
     }
 
+    /// What goes now; whoever waits for it is told.
+    fn send(acks: &mut Acks) -> Vec<Ack> {
+        let going = acks.next();
+        going.waiting.into_iter().for_each(|written| written.send(Ok(())).expect("somebody waits"));
+        going.acks
+    }
+
     fn single(tag: u64) -> Ack {
         Ack { tag, multiple: false }
     }
@@ -105,23 +103,20 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn one_above_a_gap_waits_a_while_for_it() {
         let mut acks = Acks::new(64);
-        let mut answers = finish(&mut acks, &[3, 2]);
-        assert_eq!(acks.next(), GONE);
+        let answers = finish(&mut acks, &[3, 2]);
+        assert_eq!(send(&mut acks), []);
         let late = finish(&mut acks, &[1]);
-        assert_eq!(acks.next(), [Ack { tag: 3, multiple: true }]);
+        assert_eq!(send(&mut acks), [Ack { tag: 3, multiple: true }]);
         assert_eq!(acks.due(), None);
-        acks.answer(&Ok(()));
-        for answer in answers.drain(..).chain(late) {
+        for answer in answers.into_iter().chain(late) {
             answer.await.unwrap().unwrap();
         }
         let mut answers = finish(&mut acks, &[6, 5]);
-        assert_eq!(acks.next(), GONE);
-        acks.answer(&Ok(()));
+        assert_eq!(send(&mut acks), []);
         assert!(answers[0].try_recv().is_err(), "it has not gone");
         advance(PATIENCE).await;
         assert!(acks.due() <= Some(Instant::now()));
-        assert_eq!(acks.next(), [single(5), single(6)]);
-        acks.answer(&Ok(()));
+        assert_eq!(send(&mut acks), [single(5), single(6)]);
         answers.remove(0).await.unwrap().unwrap();
     }
 
@@ -129,15 +124,15 @@ mod tests {
     async fn few_wait_and_none_in_a_hurry() {
         let mut acks = Acks::new(16);
         let _answers = finish(&mut acks, &[2, 3]);
-        assert_eq!(acks.next(), GONE);
+        assert_eq!(send(&mut acks), []);
         let _more = finish(&mut acks, &[4]);
-        assert_eq!(acks.next(), [single(2), single(3), single(4)]);
+        assert_eq!(send(&mut acks), [single(2), single(3), single(4)]);
         let _more = finish(&mut acks, &[6]);
-        assert_eq!(acks.next(), GONE);
+        assert_eq!(send(&mut acks), []);
         acks.hurry();
-        assert_eq!(acks.next(), [single(6)]);
+        assert_eq!(send(&mut acks), [single(6)]);
         let mut acks = Acks::new(7);
         let _answers = finish(&mut acks, &[2]);
-        assert_eq!(acks.next(), [single(2)]);
+        assert_eq!(send(&mut acks), [single(2)]);
     }
 }

@@ -13,6 +13,9 @@ use super::options::RabbitOptions;
 use super::supervisor::Supervisor;
 use crate::domain::PortError;
 
+/// How often the state of a connection or a channel is looked at: not every end comes with an event.
+pub(super) const LOOK: Duration = Duration::from_millis(250);
+
 /// A connection that is made anew whenever it breaks. Dropped, it closes.
 pub(super) struct Link {
     state: watch::Receiver<State>,
@@ -116,7 +119,18 @@ impl Link {
         let _ = state.wait_for(other).await;
     }
 
-    /// Resolves when a connection has broken since the last call. For one caller.
+    /// A channel has ended, and nobody here closed it. Alone, or with its connection: of that one the supervisor tells.
+    pub(super) fn lost_channel(&self, live: &Live) {
+        if live.connection.status().connected() {
+            tracing::warn!(
+                "RabbitMQ closed a channel and delivers again what it had handed out there; it does so when one of \
+                 these is held for longer than its consumer_timeout"
+            );
+            self.broke.notify_one();
+        }
+    }
+
+    /// Resolves when a connection, or one of its channels alone, has broken since the last call. For one caller.
     pub(super) async fn broke(&self) {
         self.broke.notified().await;
     }

@@ -10,14 +10,14 @@ use lapin::options::{
 };
 use lapin::types::FieldTable;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, interval, sleep_until};
 
 use super::acks::{Acks, Written};
 use super::error::{Failure, answered, unavailable};
 use super::held::Holding;
-use super::link::{Link, Live};
+use super::link::{LOOK, Link, Live};
 use super::loan::Loans;
-use super::tags::Ack;
+use super::tags::{Ack, Going};
 use crate::domain::PortError;
 
 /// How many settlements are gathered at most before they are sent.
@@ -80,15 +80,27 @@ pub(super) struct Settler {
 impl Settler {
     pub(super) async fn run(mut self) {
         let mut batch = Vec::with_capacity(BATCH);
+        let mut look = interval(LOOK);
+        let mut is_open = true;
         loop {
             let due = self.acks.due();
             tokio::select! {
                 biased;
+                _ = look.tick(), if is_open => {
+                    is_open = self.channel.status().connected();
+                    if !is_open {
+                        self.link.lost_channel(&self.live);
+                    }
+                    continue;
+                }
                 came = self.commands.recv_many(&mut batch, BATCH) => if came == 0 { return },
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
             }
             if let Some(consumer) = self.settle(batch.drain(..)).await {
-                self.close(consumer).await;
+                if is_open {
+                    self.close(consumer).await;
+                }
+                return;
             }
         }
     }
@@ -132,7 +144,7 @@ impl Settler {
     /// no task is spawned for each, as the deliveries' own ackers do. Tags are never mixed up, for
     /// a channel here lives on one connection only.
     async fn acknowledge(&mut self) {
-        let acks = self.acks.next();
+        let Going { acks, waiting } = self.acks.next();
         if acks.is_empty() {
             return;
         }
@@ -141,7 +153,9 @@ impl Settler {
         });
         // Frames leave in order, so one that failed says nothing good of any other: all answer alike.
         let answer = self.written(join_all(sending)).await;
-        self.acks.answer(&answer);
+        for written in waiting {
+            let _ = written.send(answer.clone());
+        }
     }
 
     async fn written(&self, frames: impl Future<Output = Vec<lapin::Result<()>>>) -> Result<(), PortError> {
@@ -158,14 +172,14 @@ impl Settler {
     /// channel closes.
     async fn close(&mut self, mut consumer: lapin::Consumer) {
         if !self.channel.status().connected() {
-            return self.commands.close();
+            return self.link.lost_channel(&self.live);
         }
         self.acks.hurry();
         let patience = self.link.patience;
         let cancel = self.channel.basic_cancel(consumer.tag(), BasicCancelOptions::default());
         if let Err(failure @ Failure::Silent) = answered(patience, cancel).await {
             self.link.failed(&self.live, &failure, "cancelling a consumer");
-            return self.commands.close();
+            return;
         }
         // What comes before the cancel's answer is in the buffer by now.
         let mut buffered = Vec::new();

@@ -12,12 +12,9 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::error::reply_code;
-use super::link::{Live, State, close};
+use super::link::{LOOK, Live, State, close};
 use super::options::RabbitOptions;
 use crate::tls::trouble;
-
-/// How often the connection's state is looked at, beside the events it sends.
-const LOOK: Duration = Duration::from_millis(250);
 
 /// A connection that lived this long was a good one: the next wait is short again.
 const LIVED: Duration = Duration::from_secs(10);

@@ -1,4 +1,4 @@
-//! A worker whose connection breaks in the middle of its calls makes none of them again.
+//! A worker whose connection or channel breaks in the middle of its calls makes none of them again.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,12 +11,12 @@ use fleetline_shared::rabbitmq::RabbitBroker;
 use fleetline_tests::chaos::proxy::{Link, Proxy};
 use fleetline_tests::conformance::ledger::Subject;
 use fleetline_tests::conformance::ledger::prelude::{KIND, TENANT, add, job, open, rows, take};
-use fleetline_tests::services::Vhost;
+use fleetline_tests::services::{PrivateServers, Vhost};
 use fleetline_worker::{Worker, WorkerError, WorkerOptions};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::sync::{Semaphore, mpsc};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -92,8 +92,7 @@ struct Site {
 
 impl Site {
     /// With jobs on the line.
-    async fn new() -> (Self, Subject, RunId) {
-        let vhost = Vhost::new().await;
+    async fn new(vhost: Vhost) -> (Self, Subject, RunId) {
         let (credentials, place) = vhost.url.rsplit_once('@').expect("a user");
         let (server, name) = place.split_once('/').expect("a virtual host");
         let proxy = Proxy::start(server).await;
@@ -124,9 +123,19 @@ impl Site {
 
 type Working = JoinHandle<Result<(), WorkerError>>;
 
-/// Cuts the connection of a worker that calls. What it had goes to itself, when it is back, or to another worker.
-async fn calls_outlive_their_connection(another: bool) {
-    let (site, ledger, run) = Site::new().await;
+/// How a worker that calls loses what it was handed, and to whom.
+#[derive(Clone, Copy, PartialEq)]
+enum Loss {
+    /// Its connection breaks: to itself, when it is back.
+    Connection,
+    /// The same: to another worker.
+    ConnectionToAnother,
+    /// The broker closes its channel alone: to another worker.
+    ChannelToAnother,
+}
+
+async fn calls_outlive(loss: Loss, vhost: Vhost) {
+    let (site, ledger, run) = Site::new(vhost).await;
     let ((begun, mut calls), may_end) = (mpsc::unbounded_channel(), Arc::new(Semaphore::new(0)));
     let work = || Work { begun: begun.clone(), may_end: may_end.clone() };
     let drain = CancellationToken::new();
@@ -135,18 +144,20 @@ async fn calls_outlive_their_connection(another: bool) {
         for _ in 0..JOBS {
             calls.recv().await.expect("a call");
         }
-        if another {
-            working.push(site.start(work(), &site.looking, &drain));
-            until(&site.looking, |_, consumers| consumers > 1).await;
-            site.proxy.set(Link::Cut);
-            until(&site.looking, |depth, _| depth.unsettled == JOBS as usize).await;
-            // It has had time to take them over.
-            sleep(Duration::from_secs(3)).await;
-        } else {
+        if loss == Loss::Connection {
             site.proxy.set(Link::Cut);
             until(&site.looking, |depth, _| depth.ready == JOBS as usize).await;
             site.proxy.set(Link::PASS);
             until(&site.looking, |depth, consumers| depth.ready == 0 && consumers > 0).await;
+        } else {
+            working.push(site.start(work(), &site.looking, &drain));
+            until(&site.looking, |_, consumers| consumers > 1).await;
+            if loss == Loss::ConnectionToAnother {
+                site.proxy.set(Link::Cut);
+            }
+            until(&site.looking, |depth, _| depth.unsettled == JOBS as usize).await;
+            // It has had time to take them over.
+            sleep(Duration::from_secs(3)).await;
         }
         may_end.add_permits(2 * JOBS as usize);
         loop {
@@ -173,10 +184,22 @@ async fn calls_outlive_their_connection(another: bool) {
 
 #[tokio::test]
 async fn calls_outlive_a_connection_that_comes_back() {
-    calls_outlive_their_connection(false).await;
+    calls_outlive(Loss::Connection, Vhost::new().await).await;
 }
 
 #[tokio::test]
 async fn calls_outlive_a_connection_whose_deliveries_go_to_another_worker() {
-    calls_outlive_their_connection(true).await;
+    calls_outlive(Loss::ConnectionToAnother, Vhost::new().await).await;
+}
+
+#[tokio::test]
+async fn calls_outlive_a_channel_that_the_broker_closes() {
+    let impatient = || {
+        let servers = PrivateServers::start_with("consumer_timeout = 2000");
+        servers.rabbitmqctl(&["eval", "application:set_env(rabbit, channel_tick_interval, 500)."]);
+        servers
+    };
+    let servers = spawn_blocking(impatient).await.expect("no panic");
+    let vhost = Vhost::on(&servers.urls.rabbitmq, &servers.urls.management).await;
+    calls_outlive(Loss::ChannelToAnother, vhost).await;
 }
