@@ -150,7 +150,7 @@ impl App {
             concurrency: config.worker.concurrency,
             grace: config.worker.grace,
             lease_ttl: config.leases.ttl,
-            renew_after: config.dispatch.stale_after.saturating_sub(config.jobs.timeout) / 10,
+            renew_after: config.dispatch.stale_after.saturating_sub(config.longest_attempt().1) / 10,
             hold: config.upstreams.values().map(|upstream| upstream.hold).max().unwrap_or_default(),
             patience: config.worker.ledger_patience,
             alone: true,

@@ -58,10 +58,12 @@ fn times(config: &Config, found: &mut Found) {
         ["jobs.deadline", "jobs.timeout"],
         || format!("the deadline is shorter than one attempt may take, {}", show(jobs.timeout)),
     );
-    found.when(dispatch.stale_after <= jobs.timeout, ["dispatch.stale_after", "jobs.timeout"], || {
+    let (key, attempt) = config.longest_attempt();
+    found.when(dispatch.stale_after <= attempt, ["dispatch.stale_after", key.as_str()], || {
         format!(
-            "a running job would count as lost: stale_after must be longer than the timeout, {}",
-            show(jobs.timeout)
+            "a running job would count as lost, and be paid for again: stale_after must be longer than an attempt \
+             may take, {}",
+            show(attempt)
         )
     });
 }

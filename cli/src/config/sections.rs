@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use fleetline_worker::kinds::longest_attempt;
 use serde::Deserialize;
 
 use super::fleet::{Postgres, RabbitMq, Redis, Serve};
@@ -57,6 +58,18 @@ impl Config {
             AnalyserChoice::Auto if self.openai.is_configured() => Analyser::OpenAi,
             AnalyserChoice::Auto | AnalyserChoice::Builtin => Analyser::Builtin,
         }
+    }
+
+    /// How long an attempt of any kind may take, and the setting that says so.
+    pub fn longest_attempt(&self) -> (String, Duration) {
+        let jobs = self.jobs.timeout;
+        let openai = self.openai.is_configured().then(|| ("openai.timeout".to_owned(), self.openai.timeout));
+        let apis = self.upstreams.iter().filter(|(_, upstream)| upstream.base_url.is_some());
+        let apis = apis.map(|(name, upstream)| (format!("upstreams.{name}.timeout"), upstream.timeout));
+        let calls =
+            openai.into_iter().chain(apis).map(|(key, call)| (key, longest_attempt(jobs, Some(call))));
+        let longest = calls.filter(|(_, attempt)| *attempt > jobs).max_by_key(|(_, attempt)| *attempt);
+        longest.unwrap_or_else(|| ("jobs.timeout".to_owned(), jobs))
     }
 }
 

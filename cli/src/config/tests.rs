@@ -303,6 +303,11 @@ fn each_contradiction() {
         ("[jobs]\nbackoff_base = '1m'\nbackoff_cap = '1s'", "jobs.backoff_base, jobs.backoff_cap"),
         ("[jobs]\ndeadline = '1m'", "jobs.deadline, jobs.timeout"),
         ("[dispatch]\nstale_after = '2m'", "dispatch.stale_after, jobs.timeout"),
+        ("[openai]\napi_key = 'k'\ntimeout = '10m'", "dispatch.stale_after, openai.timeout"),
+        (
+            "[upstreams.jira]\nbase_url = 'http://a'\ntimeout = '30m'",
+            "dispatch.stale_after, upstreams.jira.timeout",
+        ),
         ("[openai]\napi_key = 'k'\napi_key_file = 'f'", "openai.api_key, openai.api_key_file"),
         ("[openai]\nbase_url = 'http://a'\napi_version = 'v'", "openai.api_version, openai.deployment"),
         ("[openai]\ndeployment = 'd'\napi_version = 'v'", "openai.deployment, openai.base_url"),

@@ -73,9 +73,6 @@ impl Kinds {
     }
 }
 
-/// Room for parsing and checking an answer after the call.
-const AROUND_THE_CALL: Duration = Duration::from_secs(10);
-
 /// The model of the analyser that args name; the rest of them is only skipped.
 fn model_of(args: &RawValue) -> Option<String> {
     #[derive(Deserialize)]
@@ -85,10 +82,14 @@ fn model_of(args: &RawValue) -> Option<String> {
     serde_json::from_str::<Named>(args.get()).ok()?.analyser.model
 }
 
-/// An attempt outlives its call, so that a slow call is told by its own error.
+/// How long an attempt with this timeout may last: it outlives its call, so that a slow call is told by its own
+/// error, and there is room to parse and check the answer.
+pub fn longest_attempt(timeout: Duration, longest_call: Option<Duration>) -> Duration {
+    longest_call.map_or(timeout, |call| timeout.max(call + call / 10 + Duration::from_secs(1)))
+}
+
 fn lasting(policy: KindPolicy, longest_call: Option<Duration>) -> KindPolicy {
-    let timeout = longest_call.map_or(policy.timeout, |call| policy.timeout.max(call + AROUND_THE_CALL));
-    KindPolicy { timeout, ..policy }
+    KindPolicy { timeout: longest_attempt(policy.timeout, longest_call), ..policy }
 }
 
 #[cfg(test)]
