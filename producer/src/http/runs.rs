@@ -1,5 +1,7 @@
 //! `/v1/runs`: looking at runs, and cancelling them.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::State;
 use fleetline_shared::domain::RunId;
@@ -131,6 +133,12 @@ pub(super) async fn cancel_run(
     Id(id): Id<RunId>,
 ) -> Result<Json<CancelledView>, Problem> {
     app.run_of(&tenant, id).await?;
-    let cancelled = app.ledger.cancel(&tenant, CancelJobs::Run(id)).await?;
+    // A long one outlives its client's patience.
+    let ledger = Arc::clone(&app.ledger);
+    let cancelling = app.submissions.spawn(async move { ledger.cancel(&tenant, CancelJobs::Run(id)).await });
+    let cancelled = cancelling.await.map_err(|error| {
+        tracing::error!(%error, "a cancellation stopped");
+        Problem::internal()
+    })??;
     Ok(Json(cancelled.into()))
 }

@@ -393,6 +393,13 @@ pub struct Cancelled {
     pub under_way: u64,
 }
 
+impl std::ops::AddAssign for Cancelled {
+    fn add_assign(&mut self, more: Self) {
+        self.cancelled += more.cancelled;
+        self.under_way += more.under_way;
+    }
+}
+
 /// Dead jobs sent again.
 #[async_trait]
 pub trait RedriveLedger: Send + Sync {

@@ -18,29 +18,54 @@ use crate::ports::{
 impl PostgresLedger {
     async fn cancel_run(&self, tenant: &str, id: RunId) -> Result<Cancelled> {
         let run = transact!(self, connection => cancel::mark_run(&mut connection, tenant, id))?;
-        let mut sum = Cancelled::default();
-        for state in cancel::STEPS {
-            let mut after = 0;
-            loop {
-                let jobs = perform!(self, connection => cancel::round(&mut connection, run, after, state))?;
-                let Some(last) = jobs.last() else { break };
-                after = *last;
-                let ended =
-                    transact!(self, connection => cancel::cancel_jobs(&mut connection, &jobs, state))?;
-                sum.cancelled += ended.cancelled;
-                sum.under_way += ended.under_way;
+        self.cancel_jobs_of(run).await
+    }
+
+    /// Goes on with what was begun by somebody who died.
+    pub(super) async fn go_on_cancelling(&self) -> Result<()> {
+        for run in perform!(self, connection => cancel::left(&mut connection))? {
+            let Cancelled { cancelled, under_way } = self.cancel_jobs_of(run).await?;
+            tracing::warn!(run, cancelled, under_way, "a cancellation that somebody left is done");
+        }
+        Ok(())
+    }
+
+    /// The attached first: none of them is to become ready only to be cancelled next. Then all, until none is left:
+    /// a job may be handed out or come back at the moment when it is looked for in its other state.
+    async fn cancel_jobs_of(&self, run: i64) -> Result<Cancelled> {
+        let mut sum = self.cancel_once(run, &[cancel::ATTACHED]).await?;
+        loop {
+            let ended = self.cancel_once(run, &cancel::LIVE).await?;
+            if ended == Cancelled::default() {
+                break;
+            }
+            sum += ended;
+        }
+        perform!(self, connection => cancel::unmark_run(&mut connection, run))?;
+        Ok(sum)
+    }
+
+    /// Every job of the run that is seen in one of these states.
+    async fn cancel_once(&self, run: i64, states: &[i16]) -> Result<Cancelled> {
+        let (mut sum, mut after) = (Cancelled::default(), 0);
+        loop {
+            let jobs = perform!(self, connection => cancel::round(&mut connection, run, after, states))?;
+            let Some(last) = jobs.last() else { return Ok(sum) };
+            after = *last;
+            for state in states {
+                sum += transact!(self, connection => cancel::cancel_jobs(&mut connection, &jobs, *state))?;
             }
         }
-        Ok(sum)
     }
 
     async fn cancel_job(&self, tenant: &str, id: crate::domain::JobId) -> Result<Cancelled> {
         let n = perform!(self, connection => cancel::find_job(&mut connection, tenant, id))?;
-        // In whichever state it is by then.
-        for state in cancel::STEPS {
-            let ended = transact!(self, connection => cancel::cancel_jobs(&mut connection, &[n], state))?;
-            if ended != Cancelled::default() {
-                return Ok(ended);
+        while perform!(self, connection => cancel::is_live(&mut connection, n))? {
+            for state in cancel::LIVE {
+                let ended = transact!(self, connection => cancel::cancel_jobs(&mut connection, &[n], state))?;
+                if ended != Cancelled::default() {
+                    return Ok(ended);
+                }
             }
         }
         Ok(Cancelled::default())
@@ -64,11 +89,17 @@ impl RedriveLedger for PostgresLedger {
     async fn redrive(&self, which: DeadJobs, into: NewRun) -> std::result::Result<u64, PortError> {
         let mut count = transact!(self, connection => redrive::redrive(&mut connection, &which, &into));
         if let Err(Fault::InDoubt(_)) = count {
-            count = match perform!(self, connection => redrive::redriven(&mut connection, &into)) {
+            let redriven = perform!(self, connection => redrive::redriven(&mut connection, &into));
+            count = match redriven {
                 Ok(Some(jobs)) => Ok(jobs),
                 Ok(None) => transact!(self, connection => redrive::redrive(&mut connection, &which, &into)),
                 Err(fault) => Err(fault),
             };
+            // The first one was committed while this one waited for it: nothing was left.
+            if matches!(count, Ok(0)) {
+                count = perform!(self, connection => redrive::redriven(&mut connection, &into))
+                    .map(Option::unwrap_or_default);
+            }
         }
         self.changes.raise();
         count.map_err(Fault::in_words)

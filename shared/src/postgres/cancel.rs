@@ -1,7 +1,7 @@
 //! Cancelling: what waits ends at once, what is handed out ends with its attempt.
 //!
 //! A run is cancelled in several transactions, so that a long one blocks nobody: first it is
-//! marked, and takes no more jobs; then its jobs end, in rounds.
+//! marked, and takes no more jobs; then its jobs end, in rounds. Where nobody is left to end them, a sweep does.
 
 use sqlx::{PgConnection, Row};
 
@@ -30,10 +30,16 @@ pub(super) async fn find_job(connection: &mut PgConnection, tenant: &str, id: Jo
     .ok_or(Fault::NoJob(id))
 }
 
+pub(super) async fn is_live(connection: &mut PgConnection, n: i64) -> Result<bool> {
+    let found = sqlx::query_scalar("SELECT EXISTS (SELECT FROM queue WHERE n = $1)").bind(n);
+    Ok(found.fetch_one(connection).await?)
+}
+
 /// The run's number, if it is the tenant's. From then on it takes no jobs.
 pub(super) async fn mark_run(connection: &mut PgConnection, tenant: &str, id: RunId) -> Result<i64> {
     sqlx::query_scalar(
-        "UPDATE runs SET cancelled_at = coalesce(cancelled_at, now()), state = greatest(state, 1::smallint)
+        "UPDATE runs SET cancelled_at = coalesce(cancelled_at, now()), state = greatest(state, 1::smallint),
+           cancelling = true
          WHERE id = $1 AND tenant = $2 RETURNING n",
     )
     .bind(runs::uuid_of(id))
@@ -43,25 +49,39 @@ pub(super) async fn mark_run(connection: &mut PgConnection, tenant: &str, id: Ru
     .ok_or(Fault::NoRun(id))
 }
 
-/// What a round is about. The attached first: none of them is to become ready only to be cancelled
-/// next. Those under way last, and then once more those that came back meanwhile.
-pub(super) const STEPS: [i16; 4] = [2, 0, 1, 0];
+/// Its jobs have ended, or end with their attempts.
+pub(super) async fn unmark_run(connection: &mut PgConnection, run: i64) -> Result<()> {
+    sqlx::query("UPDATE runs SET cancelling = false WHERE n = $1").bind(run).execute(connection).await?;
+    Ok(())
+}
 
-/// Live jobs of the run in one state, from a number on. Said in pairs, for which only the index
+/// Runs that somebody has begun to cancel, and should be done with. Two at the same run do no harm.
+pub(super) const LEFT: &str =
+    "SELECT n FROM runs WHERE cancelling AND cancelled_at < now() - interval '1 minute' ORDER BY n LIMIT 100";
+
+pub(super) async fn left(connection: &mut PgConnection) -> Result<Vec<i64>> {
+    Ok(sqlx::query_scalar(LEFT).fetch_all(connection).await?)
+}
+
+pub(super) const ATTACHED: i16 = 2;
+/// The states of live jobs: attached, ready, under way.
+pub(super) const LIVE: [i16; 3] = [ATTACHED, 0, 1];
+
+/// Live jobs of the run in these states, from a number on. Said in pairs, for which only the index
 /// `jobs_run` will do: with an equal sign the planner may walk all jobs in order of their numbers.
 pub(super) const OF_RUN: &str = "
     SELECT j.n FROM jobs j,
-      LATERAL (SELECT 1 FROM queue WHERE n = j.n AND state = $3 AND NOT withdrawn OFFSET 0) q
+      LATERAL (SELECT 1 FROM queue WHERE n = j.n AND state = ANY($3) AND NOT withdrawn OFFSET 0) q
     WHERE (j.run, j.n) > ($1, $2) AND j.run <= $1 ORDER BY j.run, j.n LIMIT $4";
 
 pub(super) async fn round(
     connection: &mut PgConnection,
     run: i64,
     after: i64,
-    state: i16,
+    states: &[i16],
 ) -> Result<Vec<i64>> {
     let rows =
-        sqlx::query(OF_RUN).bind(run).bind(after).bind(state).bind(ROUND).fetch_all(connection).await?;
+        sqlx::query(OF_RUN).bind(run).bind(after).bind(states).bind(ROUND).fetch_all(connection).await?;
     rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
 }
 

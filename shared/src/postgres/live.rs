@@ -52,6 +52,8 @@ pub(super) const HOLD: &str = "
 pub(super) async fn hold(connection: &mut PgConnection, jobs: &[i64], states: &[i16]) -> Result<Vec<Live>> {
     let mut jobs = jobs.to_vec();
     jobs.sort_unstable();
+    // Two takings of one dispatch may have found the same job.
+    jobs.dedup();
     let rows = sqlx::query(HOLD).bind(jobs).bind(states).fetch_all(connection).await?;
     rows.iter().map(read).collect()
 }

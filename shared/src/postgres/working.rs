@@ -126,6 +126,9 @@ impl DispatchLedger for PostgresLedger {
         let age = to_ms(older_than);
         let swept = transact!(self, connection => sweep::sweep(&mut connection, scope, age, max_losses));
         let swept = swept.map_err(Fault::in_words)?;
+        if scope == Scope::All {
+            self.go_on_cancelling().await.map_err(Fault::in_words)?;
+        }
         self.changes.raise();
         Ok(swept)
     }

@@ -128,6 +128,16 @@ pub async fn a_passed_deadline_kills(ledger: &Subject) {
     assert_eq!(run_state(ledger, run).await, RunState::Finished);
 }
 
+/// Whatever else there is to hand out beside it.
+pub async fn a_passed_deadline_kills_beside_another_run(ledger: &Subject) {
+    let late = NewJob { deadline: Some(Duration::ZERO), ..job(1, "a") };
+    let run = run_of(ledger, vec![late]).await;
+    run_of(ledger, vec![job(1, "b")]).await;
+    assert_eq!(take(ledger, 10).await.len(), 1);
+    assert_eq!(states(ledger, run).await, [JobState::Dead]);
+    check_counters(ledger).await;
+}
+
 /// A twin without that deadline goes on with it.
 pub async fn an_expired_job_leaves_its_place(ledger: &Subject) {
     let late = NewJob { deadline: Some(Duration::ZERO), ..job(1, "same") };

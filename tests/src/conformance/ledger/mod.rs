@@ -60,7 +60,7 @@ macro_rules! ledger_conformance {
             dispatch: [
                 a_message_says_all_a_worker_needs, each_dispatch_raises_the_fence, a_job_is_given_once,
                 priority_goes_first_then_order, paused_upstreams_stay, no_more_than_asked_for,
-                a_passed_deadline_kills, an_expired_job_leaves_its_place,
+                a_passed_deadline_kills, a_passed_deadline_kills_beside_another_run, an_expired_job_leaves_its_place,
             ];
             waiting: [
                 a_job_that_waits_is_not_given, a_short_wait_ends, the_soonest_is_next,

@@ -3,6 +3,7 @@
 mod conformance;
 mod crowds;
 mod faults;
+mod left_cancels;
 mod many_tenants;
 mod migrations;
 mod outbox;
