@@ -7,7 +7,7 @@ use fleetline_producer::dispatcher::{DispatchOptions, Dispatcher, WindowBounds};
 use fleetline_producer::insight::FleetPorts;
 use fleetline_producer::relay::Relay;
 use fleetline_producer::sweeper::{self, SweepOptions};
-use fleetline_shared::ports::{DispatchLedger, Quotas, Scope};
+use fleetline_shared::ports::{DispatchLedger, Scope};
 use fleetline_shared::postgres::PostgresLedger;
 use fleetline_shared::rabbitmq::RabbitBroker;
 use fleetline_shared::rules::Backoff;
@@ -20,7 +20,7 @@ use crate::app::App;
 use crate::args::ServeArgs;
 use crate::engine::detours;
 use crate::exit::{CliError, INTERRUPTED};
-use crate::fleet::{self, Role};
+use crate::fleet::{self, OnRedis, Role};
 use crate::signals::Signals;
 use crate::watched::Watched;
 
@@ -39,7 +39,7 @@ pub(super) async fn serve(app: &App, args: ServeArgs) -> Result<(), CliError> {
     let drain = CancellationToken::new();
     let on_redis = fleet::on_redis(app, &fleet::redis(app)?)?;
     watched.fleet(&on_redis.fleet_quotas, ledger.clone());
-    let mut parts = start(app, &ledger, &broker, &on_redis.quotas, &drain, &mut watched);
+    let mut parts = start(app, &ledger, &broker, &on_redis, &drain, &mut watched);
     watched.start(app, drain.clone());
     let shared =
         FleetPorts { quotas: on_redis.fleet_quotas, broker: broker.clone(), leases: on_redis.leases };
@@ -96,7 +96,7 @@ fn start(
     app: &App,
     ledger: &Arc<PostgresLedger>,
     broker: &Arc<RabbitBroker>,
-    quotas: &Arc<dyn Quotas>,
+    on_redis: &OnRedis,
     drain: &CancellationToken,
     watched: &mut Watched,
 ) -> JoinSet<()> {
@@ -107,7 +107,7 @@ fn start(
         ledger: Arc::clone(&lines),
         finishes: ledger.clone(),
         broker: watched.broker(broker.clone()),
-        quotas: Arc::clone(quotas),
+        quotas: Arc::clone(&on_redis.quotas),
         kinds: app.registry().names().map(ToOwned::to_owned).collect(),
         options: DispatchOptions {
             scope: Scope::All,
@@ -135,7 +135,13 @@ fn start(
     };
     parts.spawn(relay.run(drain.clone()));
     let backoff = Backoff { base: config.jobs.backoff_base, cap: config.jobs.backoff_cap };
-    parts.spawn(record_crash_loops(broker.clone(), ledger.clone(), backoff, drain.clone()));
+    parts.spawn(record_crash_loops(
+        broker.clone(),
+        ledger.clone(),
+        Arc::clone(&on_redis.leases),
+        backoff,
+        drain.clone(),
+    ));
     parts.spawn(fleet::amqp_intake(app, ledger, broker).run(drain.clone()));
     parts
 }

@@ -1,36 +1,46 @@
 //! Jobs whose messages came back too often: they take their workers down.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use fleetline_shared::domain::{Envelope, FailureClass, Outcome, PortError, Usage};
-use fleetline_shared::ports::{Finish, FinishLedger};
+use fleetline_shared::ports::{Finish, FinishLedger, Leases, lease_key};
 use fleetline_shared::rabbitmq::topology::CRASHED_QUEUE;
 use fleetline_shared::rabbitmq::{IntakeDelivery, RabbitBroker};
 use fleetline_shared::rules::{Backoff, Standing, decide};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::{each_delivery, patiently};
 
 /// Messages handled at the same time.
 const PREFETCH: usize = 20;
+/// Until the next look whether somebody is at a job's call still.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Records each as a failed attempt, until `drain` is cancelled; the last attempt ends in a crash loop.
 /// Several may run.
 ///
 /// Not dead at once: a worker that dies takes down all that it was working on, so jobs that were beside
 /// the bad one come here with it. They come back at different times, and then they succeed.
+///
+/// Nor while a worker holds the lease of that very dispatch: the message may have come back because connections broke, and
+/// what is recorded here would throw the result of the call away. Without the leases' service nobody knows, and
+/// it waits.
 pub async fn record_crash_loops(
     broker: Arc<RabbitBroker>,
     ledger: Arc<dyn FinishLedger>,
+    leases: Arc<dyn Leases>,
     backoff: Backoff,
     drain: CancellationToken,
 ) {
-    let record = |delivery| record(&*ledger, &backoff, delivery, &drain);
+    let record = |delivery| record(&*ledger, &*leases, &backoff, delivery, &drain);
     each_delivery(&broker, CRASHED_QUEUE, PREFETCH, &drain, record).await;
 }
 
 async fn record(
     ledger: &dyn FinishLedger,
+    leases: &dyn Leases,
     backoff: &Backoff,
     delivery: IntakeDelivery,
     drain: &CancellationToken,
@@ -39,6 +49,9 @@ async fn record(
         Ok(envelope) => envelope,
         Err(error) => return delivery.reject(error.to_string()).await,
     };
+    if drain.run_until_cancelled(call_ended(leases, &envelope)).await.is_none() {
+        return Ok(());
+    }
     let why = delivery.death_reason.clone().unwrap_or_else(|| "unknown".to_owned());
     let outcome = Outcome::Failed {
         class: FailureClass::Crash,
@@ -57,5 +70,21 @@ async fn record(
         Some(Ok(_)) => delivery.ack().await,
         Some(Err(error)) => delivery.reject(error.to_string()).await,
         None => Ok(()),
+    }
+}
+
+/// Resolves when nobody is at the call of this dispatch, as far as leases tell.
+async fn call_ended(leases: &dyn Leases, envelope: &Envelope) {
+    let Envelope { tenant, kind, dedup_key, job_id, fence, .. } = envelope;
+    let key = lease_key(tenant, kind, dedup_key);
+    loop {
+        match leases.holder(&key).await {
+            Ok(Some(held)) if (held.holder.job, held.holder.fence) == (*job_id, *fence) => {}
+            Ok(_) => return,
+            Err(error) => {
+                tracing::warn!(job = %job_id, %error, "nobody knows whether a job's call is under way");
+            }
+        }
+        sleep(LOOK).await;
     }
 }

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use fleetline_shared::domain::{PortError, Registry};
+use fleetline_shared::domain::{PortError, Registry, RunId};
 use fleetline_shared::ports::Ledger;
 use fleetline_shared::rabbitmq::topology::SUBMIT_QUEUE;
 use fleetline_shared::rabbitmq::{IntakeDelivery, Outgoing, RabbitBroker};
@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{each_delivery, patiently};
-use crate::intake::{JobLimits, JobProblem, Rejected, Unreadable, read_requests, submit_jobs};
+use crate::intake::{JobLimits, JobProblem, NewJobs, Rejected, Unreadable, read_requests, submit_jobs};
 
 /// Problems that are named in the reason of a dead letter.
 const NAMED_PROBLEMS: usize = 5;
@@ -51,7 +51,9 @@ impl AmqpIntake {
     /// Accepts or refuses a message, answers if an answer is wanted, settles: in this order, so that
     /// a crash in between repeats the answer and not the jobs.
     async fn handle(&self, delivery: IntakeDelivery, drain: &CancellationToken) -> Result<(), PortError> {
-        let verdict = match patiently(drain, || self.accept(&delivery)).await {
+        // A try whose answer was lost and the next one are the same run.
+        let id = RunId::new();
+        let verdict = match patiently(drain, || self.accept(&delivery, id)).await {
             Some(Ok(verdict)) => verdict,
             Some(Err(error)) => Err(Refusal { reason: error.to_string(), problems: Vec::new() }),
             None => return Ok(()),
@@ -70,14 +72,18 @@ impl AmqpIntake {
         }
     }
 
-    async fn accept(&self, delivery: &IntakeDelivery) -> Result<Result<Value, Refusal>, PortError> {
+    async fn accept(
+        &self,
+        delivery: &IntakeDelivery,
+        id: RunId,
+    ) -> Result<Result<Value, Refusal>, PortError> {
         let requests = match read_requests(&delivery.body, &self.limits) {
             Ok(requests) => requests,
             Err(unreadable) => return Ok(Err(refusal_of(unreadable))),
         };
-        let key = delivery.message_id.as_ref().map(|id| format!("amqp {id}"));
-        let submitted =
-            submit_jobs(&*self.ledger, &self.kinds, &self.limits, &self.tenant, &requests, key).await;
+        let idempotency_key = delivery.message_id.as_ref().map(|id| format!("amqp {id}"));
+        let new = NewJobs { id, tenant: &self.tenant, idempotency_key };
+        let submitted = submit_jobs(&*self.ledger, &self.kinds, &self.limits, new, &requests).await;
         match submitted {
             Ok(accepted) => Ok(Ok(json!(accepted))),
             Err(Rejected::Ledger(error)) => Err(error),

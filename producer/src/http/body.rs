@@ -57,9 +57,9 @@ pub(super) async fn read_json(
 ) -> Result<Vec<u8>, Problem> {
     check_type(headers, "application/json")?;
     check_encoding(headers)?;
-    check_length(headers, options.json_bytes as u64)?;
+    check_length(headers, options.jobs.bytes as u64)?;
     let limit = options.body_timeout;
-    timeout(limit, read_all(body, options.json_bytes))
+    timeout(limit, read_all(body, options.jobs.bytes))
         .await
         .unwrap_or_else(|_| Err(Problem::too_slow(format!("the body did not come within {limit:?}"))))
 }

@@ -1,13 +1,15 @@
 //! Who calls: tenant and role, from the API key.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::extract::FromRequestParts;
 use axum::http::HeaderMap;
-use axum::http::header::AUTHORIZATION;
+use axum::http::header::{AUTHORIZATION, HOST, ORIGIN};
 use axum::http::request::Parts;
+use axum::http::uri::Authority;
 use fleetline_shared::ports::{ApiKey, KeyLedger, Role};
 
 use super::keys::{hash, is_well_formed};
@@ -51,7 +53,8 @@ impl App {
     /// The tenant of whoever calls, if their role allows what they want.
     pub(super) async fn tenant(&self, headers: &HeaderMap, needed: Role) -> Result<String, Problem> {
         let keys = match &self.callers {
-            Callers::All(tenant) => return Ok(tenant.clone()),
+            Callers::All(tenant) if is_local(headers) => return Ok(tenant.clone()),
+            Callers::All(_) => return Err(Problem::not_local()),
             Callers::WithKeys(keys) => keys,
         };
         let key = key_in(headers).ok_or_else(|| {
@@ -65,6 +68,25 @@ impl App {
         }
         Ok(known.tenant)
     }
+}
+
+/// A page of any site may make a browser send requests to loopback addresses; then it says whose page it is. One
+/// whose name was made to point here asks for that name.
+fn is_local(headers: &HeaderMap) -> bool {
+    let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or_default());
+    let origin = text(ORIGIN)
+        .is_none_or(|origin| origin.split_once("://").is_some_and(|(_, authority)| is_loopback(authority)));
+    origin && text(HOST).is_none_or(is_loopback)
+}
+
+fn is_loopback(authority: &str) -> bool {
+    let host = authority.parse::<Authority>().ok().map(|authority| authority.host().to_ascii_lowercase());
+    host.is_some_and(|host| {
+        let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+        host == "localhost"
+            || host.ends_with(".localhost")
+            || address.is_ok_and(|address| address.is_loopback())
+    })
 }
 
 fn key_in(headers: &HeaderMap) -> Option<&str> {
@@ -127,5 +149,33 @@ impl Keys {
             seen.clear();
         }
         seen.insert(hash, Seen { at: Instant::now(), key });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_let_in_without_a_key() {
+        let table = [
+            (None, Some("127.0.0.1:8080"), true),
+            (None, Some("localhost:8080"), true),
+            (None, Some("[::1]:8080"), true),
+            (None, None, true),
+            (Some("http://localhost:3000"), Some("127.0.0.1:8080"), true),
+            (Some("http://app.localhost"), Some("127.0.0.1:8080"), true),
+            (Some("https://evil.example"), Some("127.0.0.1:8080"), false),
+            (Some("https://localhost.evil.example"), Some("127.0.0.1:8080"), false),
+            (Some("null"), Some("127.0.0.1:8080"), false),
+            (None, Some("evil.example:8080"), false),
+            (None, Some("127.0.0.1.evil.example"), false),
+            (None, Some("192.168.0.7:8080"), false),
+        ];
+        for (origin, host, expected) in table {
+            let named = [(ORIGIN, origin), (HOST, host)].into_iter();
+            let given = named.filter_map(|(name, value)| Some((name, value?.parse().unwrap())));
+            assert_eq!(is_local(&given.collect()), expected, "{origin:?} {host:?}");
+        }
     }
 }

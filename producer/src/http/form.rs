@@ -37,7 +37,7 @@ pub(super) async fn from_form(
         }
         allowance.file_begins(app.options.upload_bytes);
         let (sender, reader) = feed();
-        let submitting = start(app, file(field.file_name()), reader);
+        let submitting = start(app, file(field.file_name()), reader)?;
         let chunks = field.map_err(|error| bad_form(&error));
         let fed = match feed_all(app, chunks, &sender).await {
             Ok(true) => {

@@ -6,7 +6,7 @@ use axum::extract::State;
 use axum::http::header::LOCATION;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
-use fleetline_shared::domain::JobId;
+use fleetline_shared::domain::{JobId, RunId};
 use fleetline_shared::ports::{CancelJobs, JobFilter, JobRow, Page};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -17,7 +17,7 @@ use super::caller::{Reader, Submitter};
 use super::params::{Id, IdempotencyKey};
 use super::problem::{Problem, ProblemBody};
 use super::views::{CancelledView, JobView};
-use crate::intake::{Accepted, JobRequest, read_requests, submit_jobs};
+use crate::intake::{Accepted, JobRequest, NewJobs, read_requests, submit_jobs};
 use crate::rows::result_row;
 
 /// For the document: what `read_requests` reads.
@@ -57,7 +57,8 @@ pub(super) async fn create_jobs(
     let body = read_json(&headers, body, &app.options).await?;
     let requests = read_requests(&body, &app.options.jobs)?;
     drop(body);
-    let accepted = submit_jobs(&*app.ledger, &app.kinds, &app.options.jobs, &tenant, &requests, key).await?;
+    let new = NewJobs { id: RunId::new(), tenant: &tenant, idempotency_key: key };
+    let accepted = submit_jobs(&*app.ledger, &app.kinds, &app.options.jobs, new, &requests).await?;
     let location = format!("/v1/runs/{}", accepted.run_id);
     Ok((StatusCode::ACCEPTED, [(LOCATION, location)], Json(accepted)))
 }

@@ -35,6 +35,7 @@ use axum::middleware::from_fn;
 use fleetline_shared::domain::Registry;
 use fleetline_shared::ports::Ledger;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use utoipa_axum::router::OpenApiRouter;
@@ -74,6 +75,8 @@ struct App {
     callers: Callers,
     options: HttpOptions,
     submissions: Submissions,
+    /// A place for each file that is taken.
+    uploads: Arc<Semaphore>,
     shutdown: CancellationToken,
     openapi: Bytes,
 }
@@ -137,6 +140,7 @@ fn router(parts: HttpParts, submissions: Submissions, shutdown: CancellationToke
         pipelines: Arc::new(parts.pipelines),
         insight: parts.insight,
         callers,
+        uploads: Arc::new(Semaphore::new(parts.options.uploads)),
         options: parts.options,
         submissions,
         shutdown,

@@ -21,8 +21,8 @@ pub enum Access {
 pub struct HttpOptions {
     /// Limits of a request for jobs.
     pub jobs: JobLimits,
-    /// Bytes of a body of `POST /v1/jobs`.
-    pub json_bytes: usize,
+    /// Files that are taken at the same time: each has a thread, and most a copy on the disk.
+    pub uploads: usize,
     /// Bytes of an uploaded file.
     pub upload_bytes: u64,
     /// A request's head must have come within this time.
@@ -49,7 +49,7 @@ impl Default for HttpOptions {
     fn default() -> Self {
         Self {
             jobs: JobLimits::default(),
-            json_bytes: 16 << 20,
+            uploads: 64,
             upload_bytes: 1 << 30,
             header_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(75),

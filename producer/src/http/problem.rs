@@ -88,6 +88,12 @@ impl Problem {
         Self::new(StatusCode::FORBIDDEN, kind!("forbidden"), "The API key may not do this", detail)
     }
 
+    pub(super) fn not_local() -> Self {
+        let detail = "without API keys only programs and pages of this machine are served, under the name localhost, \
+                      127.0.0.1 or [::1]";
+        Self::new(StatusCode::FORBIDDEN, kind!("forbidden"), "Not from this machine", detail)
+    }
+
     /// What is not there, or is somebody else's: the answer does not tell which.
     pub(super) fn not_found(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, kind!("not-found"), "Not found", detail)

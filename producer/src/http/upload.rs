@@ -90,7 +90,7 @@ pub(super) async fn create_run(
     } else {
         let chunks = chunks_of(request.into_body(), app.options.body_timeout).map_err(Problem::from);
         let (sender, reader) = feed();
-        let submitting = start(&app, file(None), reader);
+        let submitting = start(&app, file(None), reader)?;
         let fed = feed_all(&app, chunks, &sender).await;
         finish(fed.map(drop), sender, submitting).await?
     };
@@ -118,9 +118,17 @@ pub(super) type Submitting = tokio::task::JoinHandle<Result<FileAccepted, FileRe
 
 /// In a task of its own: the handler is dropped when its client leaves, and what is in the ledger
 /// by then must still be cleared away.
-pub(super) fn start(app: &App, request: FileRequest, body: FeedReader<Bytes>) -> Submitting {
+pub(super) fn start(app: &App, request: FileRequest, body: FeedReader<Bytes>) -> Result<Submitting, Problem> {
+    let place = Arc::clone(&app.uploads).try_acquire_owned().map_err(|_| {
+        Problem::unavailable(format!("{} files are being taken already: send it later", app.options.uploads))
+    })?;
     let (ledger, pipelines) = (Arc::clone(&app.ledger), Arc::clone(&app.pipelines));
-    app.submissions.spawn(submit_file(ledger, pipelines, app.submissions.clone(), request, body))
+    let submitting = submit_file(ledger, pipelines, app.submissions.clone(), request, body);
+    Ok(app.submissions.spawn(async move {
+        let submitted = submitting.await;
+        drop(place);
+        submitted
+    }))
 }
 
 /// Hands all chunks on, no faster than they are taken, until the server ends; whether all of them were.

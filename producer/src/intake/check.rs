@@ -6,14 +6,15 @@ use fleetline_shared::domain::{Appraisal, NewJob, Registry, Source};
 use fleetline_shared::rules::dedup_key;
 use serde_json::value::RawValue;
 
-use super::requests::{JobLimits, JobProblem, JobRequest, JobRequests};
+use super::problems::{JobProblem, Problems, short};
+use super::requests::{JobLimits, JobRequest, JobRequests};
 
 /// Characters of a dedup key that a caller names.
 const LONGEST_KEY: usize = 512;
 /// Bytes of a source that a caller names.
 const LONGEST_SOURCE: usize = 4096;
 
-/// All jobs, or every problem of every request, those that were found in reading them included.
+/// All jobs, or what is wrong with the requests: the first problems of all, those that were found in reading them included.
 pub(super) fn check_all(
     requests: &JobRequests,
     kinds: &Registry,
@@ -23,19 +24,18 @@ pub(super) fn check_all(
     let mut jobs = Vec::with_capacity(requests.read.len());
     for (index, request) in &requests.read {
         let index = *index;
-        let before = problems.len();
+        let before = problems.count();
         check_fields(index, request, limits, &mut problems);
         match appraise(request, kinds, limits) {
-            Ok(appraisal) if problems.len() == before => jobs.push(job(index, request, limits, appraisal)),
+            Ok(appraisal) if problems.count() == before => jobs.push(job(index, request, limits, appraisal)),
             Ok(_) => {}
             Err((field, detail)) => problems.push(JobProblem::new(index, field, detail)),
         }
     }
-    problems.sort_by_key(|problem| problem.index);
-    if problems.is_empty() { Ok(jobs) } else { Err(problems) }
+    if problems.count() == 0 { Ok(jobs) } else { Err(problems.told()) }
 }
 
-fn check_fields(index: usize, request: &JobRequest, limits: &JobLimits, problems: &mut Vec<JobProblem>) {
+fn check_fields(index: usize, request: &JobRequest, limits: &JobLimits, problems: &mut Problems) {
     let mut wrong = |field: &str, detail: String| problems.push(JobProblem::new(index, field, detail));
     if let Some(key) = &request.dedup_key
         && !(1..=LONGEST_KEY).contains(&key.chars().count())
@@ -77,7 +77,7 @@ type Refusal = (&'static str, String);
 fn appraise(request: &JobRequest, kinds: &Registry, limits: &JobLimits) -> Result<Appraisal, Refusal> {
     let kind = kinds.get(&request.kind).ok_or_else(|| {
         let names: Vec<_> = kinds.names().collect();
-        ("kind", format!("there is no kind `{}`; there are {}", short(&request.kind), names.join(", ")))
+        ("kind", format!("there is no kind `{}`; there are {}", short(&request.kind, 100), names.join(", ")))
     })?;
     let bytes = request.args.get().len();
     if bytes > limits.args_bytes {
@@ -88,11 +88,6 @@ fn appraise(request: &JobRequest, kinds: &Registry, limits: &JobLimits) -> Resul
         return Err(("args", format!("nest deeper than {} levels", limits.args_depth)));
     }
     kind.appraise(&request.args).map_err(|what| ("args", what))
-}
-
-/// A name of the caller's in a message of ours.
-fn short(name: &str) -> String {
-    name.chars().take(100).collect()
 }
 
 /// How deep JSON nests, without recursion.

@@ -8,12 +8,24 @@ use serde_json::json;
 use utoipa::ToSchema;
 
 use super::check::check_all;
-use super::requests::{JobLimits, JobProblem, JobRequests};
+use super::problems::JobProblem;
+use super::requests::{JobLimits, JobRequests};
 
 /// Name of the pipeline that these runs have.
 pub const PIPELINE: &str = "jobs";
 /// Where a run's settings hold the hash of what was submitted.
 pub(super) const CONTENT: &str = "content";
+
+/// What a request's run will be.
+#[derive(Clone, Debug)]
+pub struct NewJobs<'a> {
+    /// Its id, if it is not one that there is already.
+    pub id: RunId,
+    /// Whose it will be.
+    pub tenant: &'a str,
+    /// The same key is the same run.
+    pub idempotency_key: Option<String>,
+}
 
 /// A request that was accepted: its jobs will reach a terminal state each.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -59,19 +71,20 @@ impl From<PortError> for Rejected {
 
 /// Checks all requests, then accepts all of them as one run.
 ///
-/// With an idempotency key the same requests again are the same run, also after its end.
+/// With an idempotency key the same requests again are the same run, also after its end. Without one, whoever
+/// tries again after a fault gives the same `id`.
 pub async fn submit_jobs(
     ledger: &dyn Ledger,
     kinds: &Registry,
     limits: &JobLimits,
-    tenant: &str,
+    new: NewJobs<'_>,
     requests: &JobRequests,
-    idempotency_key: Option<String>,
 ) -> Result<Accepted, Rejected> {
+    let NewJobs { id, tenant, idempotency_key } = new;
     let jobs = check_all(requests, kinds, limits).map_err(Rejected::Invalid)?;
     let content = content_hash(requests)?;
     let run = NewRun {
-        id: RunId::new(),
+        id,
         tenant: tenant.to_owned(),
         pipeline: PIPELINE.to_owned(),
         input: input_name(&jobs),

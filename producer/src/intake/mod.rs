@@ -8,11 +8,14 @@
 mod check;
 pub mod files;
 pub mod jobs;
+mod problems;
 pub mod requests;
+mod shape;
 
 pub use files::{
     FileAccepted, FileFault, FilePipeline, FileRejected, FileRequest, Left, Pipelines, Submissions,
     submit_file,
 };
-pub use jobs::{Accepted, AcceptedJob, Rejected, submit_jobs};
-pub use requests::{JobLimits, JobProblem, JobRequest, JobRequests, Unreadable, read_requests};
+pub use jobs::{Accepted, AcceptedJob, NewJobs, Rejected, submit_jobs};
+pub use problems::JobProblem;
+pub use requests::{JobLimits, JobRequest, JobRequests, Unreadable, read_requests};

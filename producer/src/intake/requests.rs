@@ -9,9 +9,14 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
+use super::problems::{JobProblem, Problems};
+use super::shape::{FIELDS, Items, Named, read_items};
+
 /// What one request may ask for at most.
 #[derive(Clone, Copy, Debug)]
 pub struct JobLimits {
+    /// Bytes of one request.
+    pub bytes: usize,
     /// Jobs in one request; they share one transaction.
     pub jobs: usize,
     /// Bytes of one job's args.
@@ -29,6 +34,7 @@ pub struct JobLimits {
 impl Default for JobLimits {
     fn default() -> Self {
         Self {
+            bytes: 16 << 20,
             jobs: 1_000,
             args_bytes: 1 << 20,
             args_depth: 64,
@@ -85,26 +91,6 @@ pub struct JobRequest {
     pub source: Option<Source>,
 }
 
-/// What is wrong with one job of a request.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-#[schema(example = json!({
-    "index": 2, "field": "kind", "detail": "there is no kind `log.analyse`; there are log.analyze, node.extract"
-}))]
-pub struct JobProblem {
-    /// The job's number in the request, from 0.
-    pub index: usize,
-    /// The field; empty if it is about the job as a whole.
-    pub field: String,
-    /// What is wrong, and what would be right.
-    pub detail: String,
-}
-
-impl JobProblem {
-    pub(super) fn new(index: usize, field: &str, detail: impl Into<String>) -> Self {
-        Self { index, field: field.to_owned(), detail: detail.into() }
-    }
-}
-
 /// Why a text holds no requests.
 #[derive(Debug)]
 pub enum Unreadable {
@@ -127,23 +113,27 @@ pub struct JobRequests {
     /// Jobs with a kind and args, by their number in the request.
     pub(super) read: Vec<(usize, JobRequest)>,
     /// What could not be read.
-    pub(super) problems: Vec<JobProblem>,
+    pub(super) problems: Problems,
 }
 
 /// Reads one job, or an array of them.
 pub fn read_requests(body: &[u8], limits: &JobLimits) -> Result<JobRequests, Unreadable> {
-    let whole: &RawValue = serde_json::from_slice(body).map_err(|error| malformed(&error))?;
-    let items: Vec<&RawValue> = if whole.get().starts_with('[') {
-        serde_json::from_str(whole.get()).map_err(|error| malformed(&error))?
-    } else {
-        vec![whole]
-    };
-    if items.is_empty() || items.len() > limits.jobs {
-        let detail = format!("a request holds 1 to {} jobs; this one has {}", limits.jobs, items.len());
-        return Err(Unreadable::Invalid(vec![JobProblem::new(0, "", detail)]));
+    let unfit = |detail| Unreadable::Invalid(vec![JobProblem::new(0, "", detail)]);
+    if body.len() > limits.bytes {
+        let detail = format!("a request has {} bytes at most; this one has {}", limits.bytes, body.len());
+        return Err(unfit(detail));
     }
-    let mut problems = Vec::new();
-    let requests = items.iter().enumerate();
+    let whole: &RawValue = serde_json::from_slice(body).map_err(|error| malformed(&error))?;
+    let Items { kept, count } = if whole.get().starts_with('[') {
+        read_items(whole.get(), limits.jobs).map_err(|error| malformed(&error))?
+    } else {
+        Items { kept: vec![whole], count: 1 }
+    };
+    if !(1..=limits.jobs).contains(&count) {
+        return Err(unfit(format!("a request holds 1 to {} jobs; this one has {count}", limits.jobs)));
+    }
+    let mut problems = Problems::default();
+    let requests = kept.iter().enumerate();
     let read = requests.filter_map(|(index, item)| Some((index, read_one(index, item, &mut problems)?)));
     Ok(JobRequests { read: read.collect(), problems })
 }
@@ -155,8 +145,8 @@ fn malformed(error: &serde_json::Error) -> Unreadable {
     Unreadable::Malformed { line: error.line(), column: error.column(), what }
 }
 
-fn read_one(index: usize, item: &RawValue, problems: &mut Vec<JobProblem>) -> Option<JobRequest> {
-    let Ok(left) = serde_json::from_str::<BTreeMap<String, &RawValue>>(item.get()) else {
+fn read_one(index: usize, item: &RawValue, problems: &mut Problems) -> Option<JobRequest> {
+    let Ok(Named { known: left, unknown }) = serde_json::from_str(item.get()) else {
         problems.push(JobProblem::new(index, "", "a job is an object with at least `kind` and `args`"));
         return None;
     };
@@ -174,7 +164,10 @@ fn read_one(index: usize, item: &RawValue, problems: &mut Vec<JobProblem>) -> Op
         fresh_for_seconds: fields.optional("fresh_for_seconds"),
         source: fields.optional("source"),
     };
-    fields.refuse_the_rest();
+    for name in unknown {
+        let detail = format!("is no field of a job; there are {}", FIELDS.join(", "));
+        problems.push(JobProblem::new(index, &name, detail));
+    }
     can_be_checked.then_some(request)
 }
 
@@ -186,8 +179,8 @@ fn left_out(name: &str, value: &RawValue) -> bool {
 /// The fields of one job, read one by one so that each problem has a name.
 struct Fields<'a> {
     index: usize,
-    left: BTreeMap<String, &'a RawValue>,
-    problems: &'a mut Vec<JobProblem>,
+    left: BTreeMap<&'static str, &'a RawValue>,
+    problems: &'a mut Problems,
 }
 
 impl Fields<'_> {
@@ -210,13 +203,5 @@ impl Fields<'_> {
                 self.problems.push(JobProblem::new(self.index, name, what));
             })
             .ok()
-    }
-
-    fn refuse_the_rest(self) {
-        for name in self.left.keys() {
-            let detail = "is no field of a job; there are kind, args, dedup_key, priority, max_attempts, \
-                          deadline_seconds, fresh_for_seconds, source";
-            self.problems.push(JobProblem::new(self.index, name, detail));
-        }
     }
 }

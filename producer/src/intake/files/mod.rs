@@ -173,11 +173,15 @@ impl Submission {
             return self.seal_or_give_up(opened, end).await;
         };
         let opened = self.open().await?;
-        if opened.resumed && self.row(opened.id).await?.state != RunState::Open {
-            // All of it is in the ledger. Nobody reads the splitter's jobs any more, so it stops.
-            drop(inbox);
-            let _ = splitting.await;
-            return Ok(FileAccepted { run: self.row(opened.id).await?, repeated: true, problem: None });
+        if opened.resumed {
+            let run = self.row(opened.id).await?;
+            if run.state != RunState::Open {
+                // Nobody reads the splitter's jobs any more, so it stops.
+                drop(inbox);
+                let _ = splitting.await;
+                return Ok(as_before(run)?);
+            }
+            self.same_split(&run)?;
         }
         match self.add_all(opened, first, inbox, splitting).await {
             Ok(end) => self.seal_or_give_up(opened, end).await,
@@ -192,6 +196,19 @@ impl Submission {
             same_content(&*self.ledger, opened.id, &self.new_run.pipeline, content).await?;
         }
         Ok(opened)
+    }
+
+    /// Pieces have numbers, and those that are there already are passed over: of another split they would be
+    /// other pieces.
+    fn same_split(&self, run: &RunRow) -> Result<(), FileFault> {
+        if run.settings == self.new_run.settings {
+            return Ok(());
+        }
+        Err(FileFault::Conflict(format!(
+            "run {} was begun with other settings, under which the file has other pieces: cancel it, and use a new \
+             idempotency key",
+            run.id
+        )))
     }
 
     async fn add_all(
@@ -273,6 +290,20 @@ impl Submission {
         let gone = || PortError::Broken { port: "ledger", message: format!("run {id} is gone") };
         Ok(self.ledger.run(id).await?.ok_or_else(gone)?)
     }
+}
+
+/// What the first request with this key was told, or would have been.
+fn as_before(run: RunRow) -> Result<FileAccepted, FileFault> {
+    // Whoever reads a file to its end leaves notes.
+    if run.notes.is_null() {
+        return Err(FileFault::Conflict(format!(
+            "the idempotency key stands for run {}, which was cancelled or closed before all of the file was in it: \
+             use a new key",
+            run.id
+        )));
+    }
+    let problem = run.notes["error"].as_str().map(ToOwned::to_owned);
+    Ok(FileAccepted { run, repeated: true, problem })
 }
 
 async fn ended(splitting: Splitting) -> Result<SplitEnd, String> {

@@ -3,10 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use fleetline_shared::domain::{DeadReason, JobState, RunId, Weights};
-use fleetline_shared::ports::{DispatchAsk, JobFilter, JobRow, Page, RunRow, Scope};
+use fleetline_shared::domain::{DeadReason, Decision, Envelope, JobState, RunId, Usage, Weights};
+use fleetline_shared::ports::{
+    DispatchAsk, Finish, Finished, Holder, JobFilter, JobRow, Leases, Page, RunRow, Scope, lease_key,
+};
 use fleetline_shared::rabbitmq::Outgoing;
 use fleetline_shared::rabbitmq::topology::CRASHED_QUEUE;
+use fleetline_tests::conformance::ledger::prelude::done;
 use fleetline_tests::services::Database;
 use serde_json::json;
 use tokio::time::{sleep, timeout};
@@ -105,6 +108,13 @@ async fn what_the_ledger_cannot_hold_is_a_dead_letter() {
 /// Takes the job of a new run off the ledger, and leaves its message where the broker puts those that
 /// came back too often, as if so many attempts had failed before. Answers the run.
 async fn crashed(outside: &Outside, attempts: u16) -> RunId {
+    let (run, message) = crashing(outside, attempts).await;
+    found_by_the_recorder(outside, &message).await;
+    run
+}
+
+/// The run, and the message of its job.
+async fn crashing(outside: &Outside, attempts: u16) -> (RunId, Envelope) {
     outside.send(&log_job("poison").to_string(), "m1").await;
     let run = runs(outside, 1).await.remove(0).id;
     let ask = DispatchAsk {
@@ -119,9 +129,12 @@ async fn crashed(outside: &Outside, attempts: u16) -> RunId {
         taken = outside.ledger.dispatch(ask.clone()).await.unwrap();
     }
     taken[0].attempts = attempts;
-    let message = Outgoing::new("", CRASHED_QUEUE, "m1".into(), taken[0].encode());
+    (run, taken.remove(0))
+}
+
+async fn found_by_the_recorder(outside: &Outside, message: &Envelope) {
+    let message = Outgoing::new("", CRASHED_QUEUE, "m1".into(), message.encode());
     outside.broker.publisher().publish(vec![message]).await.remove(0).expect("the broker takes it");
-    run
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -150,6 +163,27 @@ async fn a_job_whose_workers_died_gets_another_chance() {
     };
     timeout(Duration::from_secs(30), back).await.expect("it is recorded in time");
     assert_eq!(jobs(&outside).await[0].attempts, 1);
+    outside.end().await;
+}
+
+/// Connections broke again and again, and the worker is at the call all the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_under_way_is_no_crash() {
+    let outside = Outside::new().await;
+    let (_, message) = crashing(&outside, 4).await;
+    let Envelope { tenant, kind, dedup_key, job_id: job, fence, .. } = &message;
+    let holder = Holder { job: *job, fence: *fence, token: 0, nonce: 1 };
+    let key = lease_key(tenant, kind, dedup_key);
+    outside.leases.acquire(&key, holder, Duration::from_mins(5)).await.unwrap();
+    found_by_the_recorder(&outside, &message).await;
+    // It looks each second.
+    sleep(Duration::from_secs(3)).await;
+    assert_eq!(jobs(&outside).await[0].state, JobState::Dispatched);
+    let usage = Usage::default();
+    let success = Finish { job: *job, fence: *fence, decision: Decision::Succeed(done("paid")), usage };
+    assert_eq!(outside.ledger.finish(vec![success]).await.unwrap(), [Finished::Recorded]);
+    outside.leases.release(&key, holder).await.unwrap();
+    assert_eq!(jobs(&outside).await[0].state, JobState::Succeeded);
     outside.end().await;
 }
 

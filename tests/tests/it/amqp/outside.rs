@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use fleetline_producer::amqp::{AmqpIntake, record_crash_loops};
 use fleetline_producer::intake::JobLimits;
 use fleetline_shared::domain::{JobId, KindPolicy, PortError, Registry};
-use fleetline_shared::embedded::SqliteLedger;
+use fleetline_shared::embedded::{MemoryLeases, SqliteLedger};
 use fleetline_shared::ports::{Finish, FinishLedger, Finished, Ledger, Validity};
 use fleetline_shared::rabbitmq::topology::{self, Management, REJECTED_QUEUE, SUBMIT_QUEUE, Topology};
 use fleetline_shared::rabbitmq::{IntakeDelivery, Outgoing, RabbitBroker, RabbitOptions};
@@ -28,6 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(super) struct Outside {
     pub(super) ledger: Arc<dyn Ledger>,
     pub(super) broker: Arc<RabbitBroker>,
+    pub(super) leases: Arc<MemoryLeases>,
     pub(super) url: String,
     vhost: Vhost,
     drain: CancellationToken,
@@ -83,9 +84,11 @@ impl Outside {
             prefetch: PREFETCH,
         };
         tokio::spawn(intake.run(drain.clone()));
-        let recording = record_crash_loops(broker.clone(), finishes, Backoff::default(), drain.clone());
+        let leases = Arc::new(MemoryLeases::new());
+        let backoff = Backoff::default();
+        let recording = record_crash_loops(broker.clone(), finishes, leases.clone(), backoff, drain.clone());
         let recording = tokio::spawn(recording);
-        Self { ledger, broker, url: vhost.url.clone(), vhost, drain, recording, _folder: folder }
+        Self { ledger, broker, leases, url: vhost.url.clone(), vhost, drain, recording, _folder: folder }
     }
 
     /// Publishes to the intake, with an id if there is one.

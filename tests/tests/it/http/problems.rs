@@ -43,7 +43,7 @@ async fn malformed_json_is_told_with_its_place() {
 
 #[tokio::test]
 async fn bodies_of_another_type_or_size() {
-    let site = Site::with(|parts| parts.options.json_bytes = 1_000).await;
+    let site = Site::with(|parts| parts.options.jobs.bytes = 1_000).await;
     problem(site.post("/v1/jobs").body("kind=test.echo"), 415).await;
     problem(site.post("/v1/jobs").header("content-type", "text/plain").body("{}"), 415).await;
     problem(site.post("/v1/jobs").header("content-encoding", "gzip").json(&json!([])), 415).await;

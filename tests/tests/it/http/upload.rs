@@ -1,5 +1,7 @@
 //! Files that become runs.
 
+use fleetline_shared::domain::{NewRun, RunId};
+use fleetline_shared::ports::{CancelJobs, CancelLedger, Page, QueryLedger, SubmitLedger};
 use serde_json::{Value, json};
 
 use super::fixture::{Site, problem};
@@ -141,4 +143,50 @@ async fn a_hundred_megabytes_with_flat_memory() {
         assert!(answer.starts_with("HTTP/1.1 202"), "{answer}");
         println!("{megabytes} MB, {n} items: {} KiB at most", resident());
     }
+}
+
+/// What a request with a key finds if an earlier one with it was cut off.
+#[tokio::test]
+async fn a_run_that_was_begun_is_gone_on_with_or_refused() {
+    let site = Site::start().await;
+    let send =
+        |key: &'static str| site.post("/v1/runs?pipeline=logs").header("idempotency-key", key).body(LOG);
+    let whole: Value = send("first").send().await.expect("an answer").json().await.expect("JSON");
+    let row = site.ledger.runs(None, Page::first(1)).await.expect("runs").remove(0);
+    let new_run = |key: &str, settings: &Value| NewRun {
+        id: RunId::new(),
+        tenant: row.tenant.clone(),
+        pipeline: row.pipeline.clone(),
+        input: row.input.clone(),
+        once: true,
+        idempotency_key: Some(key.to_owned()),
+        settings: settings.clone(),
+    };
+    let begun = site.ledger.open_run(new_run("begun", &row.settings)).await.expect("a run").id;
+    let again: Value = send("begun").send().await.expect("an answer").json().await.expect("JSON");
+    assert_eq!((&again["id"], &again["repeated"]), (&json!(begun), &json!(true)));
+    assert_eq!(again["counts"]["jobs"], whole["counts"]["jobs"]);
+
+    let mut other = row.settings.clone();
+    other["options"]["something"] = json!("else");
+    site.ledger.open_run(new_run("other", &other)).await.expect("a run");
+    let said = problem(send("other"), 409).await;
+    assert!(said["detail"].as_str().expect("a text").contains("other settings"), "{said}");
+
+    let cancelled = site.ledger.open_run(new_run("cancelled", &row.settings)).await.expect("a run").id;
+    site.ledger.cancel(&row.tenant, CancelJobs::Run(cancelled)).await.expect("cancelled");
+    let said = problem(send("cancelled"), 409).await;
+    assert!(said["detail"].as_str().expect("a text").contains("use a new key"), "{said}");
+}
+
+/// What was kept of a file that was not whole is told again.
+#[tokio::test]
+async fn a_repeated_request_hears_of_the_problem_again() {
+    let keep = fleetline_producer::discovery::OnMalformed::Keep;
+    let site = Site::with(|parts| parts.pipelines.discovery_options.on_malformed = keep).await;
+    let send = || site.post("/v1/runs?pipeline=discovery").header("idempotency-key", "k").body("<a><b/><c>");
+    let first: Value = send().send().await.expect("an answer").json().await.expect("JSON");
+    let again: Value = send().send().await.expect("an answer").json().await.expect("JSON");
+    assert!(first["problem"].is_string(), "{first}");
+    assert_eq!((&again["problem"], &again["repeated"]), (&first["problem"], &json!(true)));
 }

@@ -100,6 +100,21 @@ async fn what_is_read_whole_first_leaves_nothing_when_cut() {
 }
 
 #[tokio::test]
+async fn more_files_at_once_than_there_are_places_are_told_to_come_later() {
+    let site = Site::with(|parts| parts.options.uploads = 1).await;
+    let mut upload = Raw::open(&site).await;
+    let log = long_log();
+    upload.head(&site, "/v1/runs?pipeline=logs", log.len() * 2).await;
+    upload.send(log.as_bytes()).await;
+    run_when(&site, |run| run.counts.jobs > 0).await;
+    let said = problem(site.post("/v1/runs?pipeline=logs").body(LOG), 503).await;
+    assert!(said["detail"].as_str().expect("a text").contains("send it later"), "{said}");
+    upload.send(log.as_bytes()).await;
+    assert!(upload.answer().await.starts_with("HTTP/1.1 202"));
+    assert_eq!(site.post("/v1/runs?pipeline=logs").body(LOG).send().await.expect("an answer").status(), 202);
+}
+
+#[tokio::test]
 async fn a_file_over_the_limit_is_refused_before_it_comes() {
     let site = Site::with(|parts| parts.options.upload_bytes = 1_000).await;
     let mut upload = Raw::open(&site).await;
