@@ -26,7 +26,7 @@ show() {
   "$fleetline" "$@" -q
 }
 
-say "An XML order. First a look: which parts become jobs, and what would a model cost?"
+say "An XML order. First a look: which parts become jobs, how many calls and tokens would a model take?"
 prompt OPENAI_BASE_URL=http://localhost:11434/v1 fleetline run samples/airline-order.xml --dry-run
 OPENAI_BASE_URL=http://localhost:11434/v1 "$fleetline" run samples/airline-order.xml --dry-run 2>&1
 

@@ -22,7 +22,7 @@ pub struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
-  fleetline run order.xml --dry-run          show the jobs and their price, call nobody
+  fleetline run order.xml --dry-run          show the jobs, calls and tokens, call nobody
   fleetline run order.xml                    offline analysis, results in fleetline.db
   OPENAI_API_KEY=... fleetline run order.xml the same with a model
   fleetline run app.log --out results.jsonl  one analysis per distinct message
@@ -80,8 +80,10 @@ Ctrl-C ends the watching, not the run.")]
     /// Cancel a run, or one job of it
     #[command(after_help = "\
 Examples:
-  fleetline cancel latest --fleet
+  fleetline cancel 7f3a --fleet
   fleetline cancel latest --job 41e0
+
+`latest` is the newest run of `run.tenant`, whoever submitted it.
 
 What waits is cancelled at once, and what is handed out before its call or after a failed attempt. A
 call that is under way is paid for, so its result is kept. A cancelled run takes no more jobs.")]

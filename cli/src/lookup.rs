@@ -27,12 +27,18 @@ pub async fn find_run(app: &App, ledger: &dyn QueryLedger, text: &str) -> Result
     if let Ok(id) = text.parse() {
         return ledger.run(id).await?.ok_or_else(|| unknown(app, "run", text));
     }
-    let runs = ledger.runs(None, Page::first(SEARCHED_RUNS)).await?;
     if text == "latest" {
-        return runs.into_iter().next().ok_or_else(|| {
-            CliError::Failure(format!("there is no run yet: `{}` makes one", app.first_command()))
+        // Others' runs come and go in a fleet; this one may be cancelled by that name.
+        let own = ledger.runs(Some(app.tenant()), Page::first(1)).await?;
+        return own.into_iter().next().ok_or_else(|| {
+            let tenant = app.tenant();
+            CliError::Failure(format!(
+                "tenant `{tenant}` has no run yet: `{}` makes one; `run.tenant` says which tenant is meant",
+                app.first_command()
+            ))
         });
     }
+    let runs = ledger.runs(None, Page::first(SEARCHED_RUNS)).await?;
     only(app, "run", text, runs.into_iter().filter(|run| starts_with(&run.id.to_string(), text)).collect())
 }
 

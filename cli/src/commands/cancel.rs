@@ -8,6 +8,7 @@ use crate::backend::Backend;
 use crate::exit::CliError;
 use crate::lookup;
 use crate::present::write_text;
+use crate::ui::format::clean;
 
 /// Cancels a run or a job, and says what that ended.
 pub(super) async fn cancel(app: &App, args: CancelArgs) -> Result<(), CliError> {
@@ -29,5 +30,7 @@ pub(super) async fn cancel(app: &App, args: CancelArgs) -> Result<(), CliError> 
         0 => String::new(),
         n => format!("; {n} handed out end with their attempt"),
     };
-    write_text(&format!("{} cancelled{under_way}\n", ended.cancelled))
+    let what = if args.job.is_some() { "a job of " } else { "" };
+    let input = clean(&run.input);
+    write_text(&format!("{what}run {} of `{input}`: {} cancelled{under_way}\n", run.id, ended.cancelled))
 }

@@ -102,6 +102,9 @@ pub struct Serve {
     /// Longest silence of a client that sends.
     #[serde(deserialize_with = "text::duration")]
     pub read_timeout: Duration,
+    /// Files that HTTP takes at the same time.
+    #[serde(deserialize_with = "numbers::whole::<_, 1, 256, _>")]
+    pub max_uploads: usize,
     /// Messages taken from the AMQP intake at once.
     #[serde(deserialize_with = "numbers::whole::<_, 1, 10_000, _>")]
     pub intake_prefetch: usize,
