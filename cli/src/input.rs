@@ -4,8 +4,9 @@ use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, Cursor, Read};
 use std::os::fd::AsFd;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+
+use fleetline_producer::intake::files::FromStart;
 
 use crate::args::Pipeline;
 use crate::exit::CliError;
@@ -91,23 +92,9 @@ impl Input {
     pub fn reader(&self) -> io::Result<Box<dyn Read + Send>> {
         Ok(match &self.source {
             Source::File(path) => Box::new(File::open(path)?),
-            Source::Spooled(spool) => Box::new(FromStart { file: spool.try_clone()?, at: 0 }),
+            Source::Spooled(spool) => Box::new(FromStart::of(spool)?),
             Source::Once(file) => Box::new(Cursor::new(self.head.clone()).chain(file.try_clone()?)),
         })
-    }
-}
-
-/// Reads a file whose other handles share its place.
-struct FromStart {
-    file: File,
-    at: u64,
-}
-
-impl Read for FromStart {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.file.read_at(buffer, self.at)?;
-        self.at += count as u64;
-        Ok(count)
     }
 }
 

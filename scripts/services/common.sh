@@ -34,11 +34,16 @@ install_missing() {
   [ "$guarded" -eq 0 ] || "${as_root[@]}" rm -f "$guard"
 }
 
-# A port below the range that systems hand out to clients, on which nobody answers.
+# A port below the range that systems hand out to clients, on which nobody answers. It is set aside for an hour:
+# whoever starts at the same time must not choose it before its server answers.
 free_port() {
-  local port
+  local port aside
+  aside="${TMPDIR:-/tmp}/fleetline-ports-$(id -u)"
+  mkdir -p "$aside"
+  find "$aside" -mindepth 1 -maxdepth 1 -mmin +60 -exec rmdir {} + 2>/dev/null || true
   while :; do
     port=$((20000 + (RANDOM * 32768 + RANDOM) % 12000))
+    mkdir "$aside/$port" 2>/dev/null || continue
     (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || { echo "$port"; return; }
   done
 }

@@ -38,7 +38,7 @@ pub(crate) struct Flow {
 
 struct Hands {
     jobs: usize,
-    /// Of those: calling, or ready to as soon as there is a place, or waiting for another worker's call.
+    /// Of those: calling, or ready to as soon as there is a place.
     at_call: usize,
     /// Of those: asking for quota.
     asking: usize,
@@ -105,7 +105,14 @@ impl Flow {
 
     fn one_more(self: &Arc<Self>) -> Hand {
         self.hands().jobs += 1;
-        Hand { flow: Arc::clone(self), at_call: false, open: None, turnstile: None, place: None }
+        Hand {
+            flow: Arc::clone(self),
+            apart: false,
+            at_call: false,
+            open: None,
+            turnstile: None,
+            place: None,
+        }
     }
 
     /// How many jobs beyond `concurrency` may be in hand; never more than as many again.
@@ -144,6 +151,8 @@ impl Flow {
 /// A job in hand, until it is dropped, and its way through a call.
 pub(crate) struct Hand {
     flow: Arc<Flow>,
+    /// It waits for another worker's call, and is not counted.
+    apart: bool,
     at_call: bool,
     /// From the ask for quota until the outcome is recorded, which is when this is dropped.
     open: Option<OwnedSemaphorePermit>,
@@ -170,15 +179,20 @@ impl Drop for Asking<'_> {
 }
 
 impl Hand {
-    /// Waits for another worker's call: no sign that more jobs should be on their way here.
+    /// Waits for another worker's call, for nobody knows how long: another job may be taken in its place. How many
+    /// wait so, what a line hands to one worker at most bounds.
     pub(crate) fn wait_apart(&mut self) {
-        self.flow.looked_at().count_at_call(&mut self.at_call);
+        if !std::mem::replace(&mut self.apart, true) {
+            self.flow.looked_at().jobs -= 1;
+            self.flow.room.notify_one();
+        }
     }
 
     /// Waits until a place among the calls is free, or will be when quota is there.
     pub(crate) async fn begin_call(&mut self) {
         {
             let mut hands = self.flow.looked_at();
+            hands.jobs += usize::from(std::mem::take(&mut self.apart));
             hands.count_at_call(&mut self.at_call);
             self.flow.set_turnstile(&mut hands);
         }
@@ -220,7 +234,7 @@ impl Hand {
 impl Drop for Hand {
     fn drop(&mut self) {
         self.end_call();
-        self.flow.looked_at().jobs -= 1;
+        self.flow.looked_at().jobs -= usize::from(!self.apart);
         self.flow.room.notify_one();
     }
 }
@@ -312,20 +326,28 @@ mod tests {
         assert!(!can_begin(&mut flow.one_more()).await);
     }
 
-    /// Who waits for another worker is no reason to take more than can be called.
+    /// Or jobs that need nothing of what it waits for, the leases' service perhaps, would wait as well.
     #[tokio::test(start_paused = true)]
-    async fn who_waits_apart_has_nobody_behind_it() {
+    async fn who_waits_apart_keeps_nobody_from_its_call() {
         let flow = Arc::new(Flow::new(10));
         let mut waiting: Vec<Hand> = (0..10).map(|_| flow.one_more()).collect();
-        waiting.iter_mut().for_each(Hand::wait_apart);
-        sleep(Duration::from_mins(1)).await;
-        drop(flow.looked_at());
-        assert_eq!(flow.ahead(), 0);
         for hand in &mut waiting {
-            hand.begin_call().await;
+            hand.wait_apart();
+            hand.wait_apart();
+        }
+        sleep(Duration::from_mins(1)).await;
+        assert_eq!(flow.looked_at().jobs, 0);
+        assert_eq!(flow.ahead(), 0);
+        let taken: Vec<Hand> = [flow.take().await, flow.take().await].into();
+        drop(waiting.pop());
+        for hand in &mut waiting {
+            assert!(can_begin(hand).await);
             hand.end_call();
         }
+        assert_eq!(flow.hands().jobs, 11);
         assert_eq!(flow.hands().at_call, 0, "each was counted once");
+        drop((waiting, taken));
+        assert_eq!(flow.hands().jobs, 0);
     }
 
     #[tokio::test(start_paused = true)]

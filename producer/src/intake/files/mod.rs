@@ -22,6 +22,7 @@ use crate::submit::submit;
 pub use feed::{FeedReader, FeedSender, feed};
 pub use split::{FilePipeline, Pipelines};
 use split::{SplitEnd, start_splitting};
+pub use spool::FromStart;
 use spool::{Input, spool};
 pub use submissions::Submissions;
 

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
-use super::spool::Input;
+use super::spool::{FromStart, Input};
 use super::{FileRequest, Splitting};
 use crate::discovery::DiscoveryOptions;
 use crate::logs::LogOptions;
@@ -111,7 +111,7 @@ type Sink<'a> = &'a mut dyn FnMut(NewJob) -> ControlFlow<()>;
 
 fn document(pipelines: &Pipelines, name: &str, input: &Input, sink: Sink<'_>) -> Result<SplitEnd, String> {
     let open = || match input {
-        Input::Spooled { file, .. } => Ok(Box::new(file.reopen()?) as Box<dyn Read>),
+        Input::Spooled { file, .. } => Ok(Box::new(FromStart::of(file)?) as Box<dyn Read>),
         Input::Stream(_) => Err(std::io::Error::other("a document is read twice, so it must be spooled")),
     };
     let report = split_xml(open, name, &pipelines.discovery_options, &pipelines.discovery, sink);
@@ -124,7 +124,9 @@ fn document(pipelines: &Pipelines, name: &str, input: &Input, sink: Sink<'_>) ->
 fn log(pipelines: &Pipelines, name: &str, input: Input, sink: Sink<'_>) -> Result<SplitEnd, String> {
     let reader: Box<dyn Read> = match input {
         Input::Stream(stream) => stream,
-        Input::Spooled { file, .. } => Box::new(BufReader::new(file)),
+        Input::Spooled { file, .. } => {
+            Box::new(BufReader::new(FromStart::of(&file).map_err(|error| error.to_string())?))
+        }
     };
     let report = split_logs(reader, name, &pipelines.log_options, &pipelines.logs, sink);
     let mut report = report.map_err(|error| error.to_string())?;

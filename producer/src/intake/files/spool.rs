@@ -1,9 +1,11 @@
 //! Inputs that are kept in a temporary file, because they are read twice or must be known first.
 
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
-use tempfile::NamedTempFile;
+use tempfile::tempfile_in;
 use tokio::task::spawn_blocking;
 
 use super::FileFault;
@@ -15,8 +17,8 @@ const BUFFER: usize = 64 << 10;
 pub(super) enum Input {
     /// Once, as it comes.
     Stream(Box<dyn Read + Send>),
-    /// As often as needed. The file vanishes with this.
-    Spooled { file: NamedTempFile, content: String },
+    /// As often as needed. The file has no name: nothing of it stays, however this process ends.
+    Spooled { file: File, content: String },
 }
 
 impl Input {
@@ -36,7 +38,7 @@ pub(super) async fn spool(body: impl Read + Send + 'static, folder: PathBuf) -> 
 }
 
 fn copy(mut body: impl Read, folder: &std::path::Path) -> Result<Input, FileFault> {
-    let mut file = NamedTempFile::new_in(folder).map_err(FileFault::Spool)?;
+    let mut file = tempfile_in(folder).map_err(FileFault::Spool)?;
     let mut hasher = blake3::Hasher::new();
     let mut buffer = vec![0; BUFFER];
     loop {
@@ -49,6 +51,27 @@ fn copy(mut body: impl Read, folder: &std::path::Path) -> Result<Input, FileFaul
         hasher.update(&buffer[..count]);
         file.write_all(&buffer[..count]).map_err(FileFault::Spool)?;
     }
-    file.seek(SeekFrom::Start(0)).map_err(FileFault::Spool)?;
     Ok(Input::Spooled { file, content: hasher.finalize().to_hex().to_string() })
+}
+
+/// Reads a file from its beginning, whatever its other handles do.
+#[derive(Debug)]
+pub struct FromStart {
+    file: File,
+    at: u64,
+}
+
+impl FromStart {
+    /// A reader of its own.
+    pub fn of(file: &File) -> io::Result<Self> {
+        Ok(Self { file: file.try_clone()?, at: 0 })
+    }
+}
+
+impl Read for FromStart {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.file.read_at(buffer, self.at)?;
+        self.at += count as u64;
+        Ok(count)
+    }
 }
