@@ -24,9 +24,9 @@ const LOOK: Duration = Duration::from_secs(1);
 /// Not dead at once: a worker that dies takes down all that it was working on, so jobs that were beside
 /// the bad one come here with it. They come back at different times, and then they succeed.
 ///
-/// Nor while a worker holds the lease of that very dispatch: the message may have come back because connections broke, and
-/// what is recorded here would throw the result of the call away. Without the leases' service nobody knows, and
-/// it waits.
+/// Nor while a worker holds the lease of that very dispatch: the message may have come back because connections
+/// broke, and what is recorded here would throw the result of the call away. Without the leases' service nobody
+/// knows, and it waits.
 pub async fn record_crash_loops(
     broker: Arc<RabbitBroker>,
     ledger: Arc<dyn FinishLedger>,

@@ -14,7 +14,8 @@ const LONGEST_KEY: usize = 512;
 /// Bytes of a source that a caller names.
 const LONGEST_SOURCE: usize = 4096;
 
-/// All jobs, or what is wrong with the requests: the first problems of all, those that were found in reading them included.
+/// All jobs, or what is wrong with the requests: the first problems, those that were found in reading them
+/// included.
 pub(super) fn check_all(
     requests: &JobRequests,
     kinds: &Registry,

@@ -76,16 +76,16 @@ mod tests {
     #[test]
     fn what_is_told_is_bounded() {
         let mut problems = Problems::default();
-        for index in (0..1_000_000).rev() {
+        for index in (0..5_000).rev() {
             problems.push(JobProblem::new(index, &"f".repeat(200), "é".repeat(2_000)));
         }
-        assert_eq!(problems.count(), 1_000_000);
+        assert_eq!(problems.count(), 5_000);
         let told = problems.told();
         assert_eq!(told.len(), MOST_PROBLEMS + 1);
         assert!(told.is_sorted_by_key(|problem| problem.index));
         assert_eq!(told[0].field.chars().count(), LONGEST_FIELD + 3);
         assert_eq!(told[0].detail.chars().count(), LONGEST_DETAIL + 3);
-        assert_eq!(told[MOST_PROBLEMS].detail, "and 999900 more problems");
+        assert_eq!(told[MOST_PROBLEMS].detail, "and 4900 more problems");
     }
 
     #[test]
