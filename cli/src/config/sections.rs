@@ -68,8 +68,9 @@ impl Config {
         let apis = apis.map(|(name, upstream)| (format!("upstreams.{name}.timeout"), upstream.timeout));
         let calls =
             openai.into_iter().chain(apis).map(|(key, call)| (key, longest_attempt(jobs, Some(call))));
-        let longest = calls.filter(|(_, attempt)| *attempt > jobs).max_by_key(|(_, attempt)| *attempt);
-        longest.unwrap_or_else(|| ("jobs.timeout".to_owned(), jobs))
+        // Of equal ones the last.
+        let longest = calls.chain([("jobs.timeout".to_owned(), jobs)]).max_by_key(|(_, attempt)| *attempt);
+        longest.expect("there is one at least")
     }
 }
 

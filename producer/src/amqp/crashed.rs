@@ -49,8 +49,10 @@ async fn record(
         Ok(envelope) => envelope,
         Err(error) => return delivery.reject(error.to_string()).await,
     };
-    if drain.run_until_cancelled(call_ended(leases, &envelope)).await.is_none() {
-        return Ok(());
+    match call_ended(leases, &envelope, drain).await {
+        Some(Ok(())) => {}
+        Some(Err(error)) => return delivery.reject(error.to_string()).await,
+        None => return Ok(()),
     }
     let why = delivery.death_reason.clone().unwrap_or_else(|| "unknown".to_owned());
     let outcome = Outcome::Failed {
@@ -73,18 +75,19 @@ async fn record(
     }
 }
 
-/// Resolves when nobody is at the call of this dispatch, as far as leases tell.
-async fn call_ended(leases: &dyn Leases, envelope: &Envelope) {
+/// Resolves when nobody is at the call of this dispatch, as far as leases tell; `None`: the process drains before.
+async fn call_ended(
+    leases: &dyn Leases,
+    envelope: &Envelope,
+    drain: &CancellationToken,
+) -> Option<Result<(), PortError>> {
     let Envelope { tenant, kind, dedup_key, job_id, fence, .. } = envelope;
     let key = lease_key(tenant, kind, dedup_key);
     loop {
-        match leases.holder(&key).await {
+        match patiently(drain, || leases.holder(&key)).await? {
             Ok(Some(held)) if (held.holder.job, held.holder.fence) == (*job_id, *fence) => {}
-            Ok(_) => return,
-            Err(error) => {
-                tracing::warn!(job = %job_id, %error, "nobody knows whether a job's call is under way");
-            }
+            answer => return Some(answer.map(drop)),
         }
-        sleep(LOOK).await;
+        drain.run_until_cancelled(sleep(LOOK)).await?;
     }
 }

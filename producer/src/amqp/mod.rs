@@ -21,8 +21,8 @@ pub use intake::AmqpIntake;
 
 /// A consumer that is gone is started again after this time.
 const RECONSUME_PAUSE: Duration = Duration::from_millis(500);
-/// A ledger that is away is asked again after this time.
-const LEDGER_PAUSE: Duration = Duration::from_secs(1);
+/// A server that is away is asked again after this time.
+const ASK_PAUSE: Duration = Duration::from_secs(1);
 
 /// Hands every delivery of a queue to `handle`, `prefetch` at the same time, until `drain` is
 /// cancelled; then waits for those that are being handled. A consumer that is gone is started again.
@@ -83,7 +83,7 @@ fn report(queue: &str, handled: Result<(), PortError>) {
     }
 }
 
-/// What the ledger answers, however long it is away; `None`: the process drains before. A message that is
+/// What a server answers, however long it is away; `None`: the process drains before. A message that is
 /// given back meanwhile would only come again at once, and count as failed.
 async fn patiently<T, F>(drain: &CancellationToken, ask: impl Fn() -> F) -> Option<Result<T, PortError>>
 where
@@ -92,13 +92,13 @@ where
     loop {
         match ask().await {
             Err(error @ (PortError::Unavailable { .. } | PortError::Broken { .. })) => {
-                tracing::warn!(%error, "a message waits for the ledger");
+                tracing::warn!(%error, "a message waits until it is answered");
             }
             // What is invalid now is so for ever.
             answer => return Some(answer),
         }
         tokio::select! {
-            () = sleep(LEDGER_PAUSE) => {}
+            () = sleep(ASK_PAUSE) => {}
             () = drain.cancelled() => return None,
         }
     }

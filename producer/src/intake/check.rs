@@ -6,7 +6,7 @@ use fleetline_shared::domain::{Appraisal, NewJob, Registry, Source};
 use fleetline_shared::rules::dedup_key;
 use serde_json::value::RawValue;
 
-use super::problems::{JobProblem, Problems, short};
+use super::problems::{JobProblem, LONGEST_NAME, Problems, short};
 use super::requests::{JobLimits, JobRequest, JobRequests};
 
 /// Characters of a dedup key that a caller names.
@@ -78,7 +78,8 @@ type Refusal = (&'static str, String);
 fn appraise(request: &JobRequest, kinds: &Registry, limits: &JobLimits) -> Result<Appraisal, Refusal> {
     let kind = kinds.get(&request.kind).ok_or_else(|| {
         let names: Vec<_> = kinds.names().collect();
-        ("kind", format!("there is no kind `{}`; there are {}", short(&request.kind, 100), names.join(", ")))
+        let wanted = short(&request.kind, LONGEST_NAME);
+        ("kind", format!("there is no kind `{wanted}`; there are {}", names.join(", ")))
     })?;
     let bytes = request.args.get().len();
     if bytes > limits.args_bytes {

@@ -5,8 +5,8 @@ use utoipa::ToSchema;
 
 /// Problems of one request that are told at most.
 pub(super) const MOST_PROBLEMS: usize = 100;
-/// Characters of a field's name.
-const LONGEST_FIELD: usize = 100;
+/// Characters of the name of a field or a kind.
+pub(super) const LONGEST_NAME: usize = 100;
 /// Characters of what is wrong with it: it may have the caller's own text in it.
 const LONGEST_DETAIL: usize = 1_000;
 
@@ -26,7 +26,7 @@ pub struct JobProblem {
 
 impl JobProblem {
     pub(super) fn new(index: usize, field: &str, detail: impl Into<String>) -> Self {
-        Self { index, field: short(field, LONGEST_FIELD), detail: short(&detail.into(), LONGEST_DETAIL) }
+        Self { index, field: short(field, LONGEST_NAME), detail: short(&detail.into(), LONGEST_DETAIL) }
     }
 }
 
@@ -83,7 +83,7 @@ mod tests {
         let told = problems.told();
         assert_eq!(told.len(), MOST_PROBLEMS + 1);
         assert!(told.is_sorted_by_key(|problem| problem.index));
-        assert_eq!(told[0].field.chars().count(), LONGEST_FIELD + 3);
+        assert_eq!(told[0].field.chars().count(), LONGEST_NAME + 3);
         assert_eq!(told[0].detail.chars().count(), LONGEST_DETAIL + 3);
         assert_eq!(told[MOST_PROBLEMS].detail, "and 4900 more problems");
     }

@@ -139,10 +139,12 @@ pub fn read_requests(body: &[u8], limits: &JobLimits) -> Result<JobRequests, Unr
 }
 
 fn malformed(error: &serde_json::Error) -> Unreadable {
-    // "expected value at line 1 column 2": the place has fields of its own.
-    let text = error.to_string();
-    let what = text.split(" at line ").next().unwrap_or_default().to_owned();
-    Unreadable::Malformed { line: error.line(), column: error.column(), what }
+    Unreadable::Malformed { line: error.line(), column: error.column(), what: what_is_wrong(error) }
+}
+
+/// Of "expected value at line 1 column 2" what is before the place, which has fields of its own or says nothing.
+fn what_is_wrong(error: &serde_json::Error) -> String {
+    error.to_string().split(" at line ").next().unwrap_or_default().to_owned()
 }
 
 fn read_one(index: usize, item: &RawValue, problems: &mut Problems) -> Option<JobRequest> {
@@ -197,11 +199,7 @@ impl Fields<'_> {
             return None;
         }
         serde_json::from_str(value.get())
-            .map_err(|error| {
-                let text = error.to_string();
-                let what = text.split(" at line ").next().unwrap_or_default().to_owned();
-                self.problems.push(JobProblem::new(self.index, name, what));
-            })
+            .map_err(|error| self.problems.push(JobProblem::new(self.index, name, what_is_wrong(&error))))
             .ok()
     }
 }

@@ -56,7 +56,7 @@ pub(super) async fn unmark_run(connection: &mut PgConnection, run: i64) -> Resul
 }
 
 /// Runs that somebody has begun to cancel, and should be done with. Two at the same run do no harm.
-pub(super) const LEFT: &str =
+const LEFT: &str =
     "SELECT n FROM runs WHERE cancelling AND cancelled_at < now() - interval '1 minute' ORDER BY n LIMIT 100";
 
 pub(super) async fn left(connection: &mut PgConnection) -> Result<Vec<i64>> {
