@@ -63,6 +63,15 @@ pub(crate) struct Attempts {
     pub(crate) failed: mpsc::Sender<PortError>,
 }
 
+/// A call that is to be made.
+#[derive(Clone, Copy)]
+struct Wish<'a> {
+    kind: &'a Arc<dyn DynKind>,
+    args: &'a RawValue,
+    context: &'a CallContext,
+    terms: &'a Terms,
+}
+
 impl Attempts {
     /// Makes the job's call, and has the outcome recorded.
     pub(crate) async fn work_on(&self, mut job: Job) {
@@ -96,90 +105,88 @@ impl Attempts {
         hand: &mut Hand,
         settling: &mut Settling,
     ) -> Result<Outcome, PortError> {
-        let checked = Instant::now();
-        let fetched = match &envelope.args {
-            Some(_) => None,
+        let mut checked = Instant::now();
+        let args = match envelope.args.take() {
+            Some(args) => Some(args),
             None => self.committer.args(envelope.job_id).await?,
         };
+        // A job without args cannot be: the ledger has just said that it knows it.
+        let Some(args) = args else { return Ok(Outcome::Superseded) };
         hand.begin_call().await;
-        if checked.elapsed() > self.renew_after
-            && let Some(over) = self.check_again(envelope).await?
-        {
+        if let Some(over) = self.check_again(envelope, &mut checked).await? {
             return Ok(over);
         }
-        // A job without args cannot be: the ledger has just said that it knows it.
-        let Some(args) = envelope.args.as_ref().or(fetched.as_ref()) else {
-            return Ok(Outcome::Superseded);
-        };
         kill_point::swallow(args.get());
-        Ok(self.admit_and_call(envelope, args, kind, context, hand, settling).await)
+        let usual = Terms::default();
+        let terms = envelope.upstream.as_ref().and_then(|name| self.terms.get(name)).unwrap_or(&usual);
+        let wish = Wish { kind, args: &args, context, terms };
+        let pass = match self.admit(envelope, &wish, hand).await {
+            Ok(pass) => pass,
+            Err(outcome) => return Ok(outcome),
+        };
+        // Quota and a place may have been long in coming, too.
+        if let Some(over) = self.check_again(envelope, &mut checked).await.transpose() {
+            pass.give_back();
+            return over;
+        }
+        Ok(match (perform(&wish, pass, hand, settling).await, &self.others) {
+            (Called::Error(JobError::NotHere(why)), Some(others)) => {
+                others.take_over(&why, envelope.deadline())
+            }
+            (called, _) => called.outcome(),
+        })
     }
 
-    /// After a long wait for a place among the calls, as before it: what ends the attempt, if anything.
-    async fn check_again(&self, envelope: &mut Envelope) -> Result<Option<Outcome>, PortError> {
+    /// After a long wait, as before it: what ends the attempt, if anything. Unchecked, a job could count as lost
+    /// while its call is under way.
+    async fn check_again(
+        &self,
+        envelope: &mut Envelope,
+        checked: &mut Instant,
+    ) -> Result<Option<Outcome>, PortError> {
+        if checked.elapsed() <= self.renew_after {
+            return Ok(None);
+        }
+        *checked = Instant::now();
         let dispatch = vec![(envelope.job_id, envelope.fence)];
         let answers = self.committer.validity(dispatch, self.renew_after).await?;
         Ok(over(answers.first().copied().unwrap_or(Validity::Stale), envelope))
     }
 
-    async fn admit_and_call(
+    /// Sets quota and a place aside for the call. An error is what ends the attempt without it.
+    async fn admit<'a>(
         &self,
         envelope: &Envelope,
-        args: &RawValue,
-        kind: &Arc<dyn DynKind>,
-        context: &CallContext,
+        wish: &Wish<'a>,
         hand: &mut Hand,
-        settling: &mut Settling,
-    ) -> Outcome {
-        let limit = kind.policy().timeout;
-        let usual = Terms::default();
-        let terms = envelope.upstream.as_ref().and_then(|name| self.terms.get(name)).unwrap_or(&usual);
+    ) -> Result<Pass<'a>, Outcome> {
+        let Wish { kind, args, context, terms } = *wish;
         let permission = Permission {
             envelope,
             model: envelope.upstream.as_ref().and_then(|_| kind.model(args)),
             terms,
             hold: self.hold,
-            slot_ttl: limit + self.hold,
+            slot_ttl: kind.policy().timeout + self.hold,
         };
         let answer = Pass::get(&self.quotas, permission, hand).await;
         // Who calls nobody asks nobody, and a refusal may be without Redis.
         if envelope.upstream.is_some() && !matches!(answer, Ok(Gate::Closed { .. })) {
             self.trouble.hear(&answer);
         }
-        let pass = match answer {
-            Ok(Gate::Open(pass)) => pass,
+        Err(match answer {
+            Ok(Gate::Open(pass)) => return Ok(pass),
             Ok(Gate::Closed { wait, lack: Lack::Breaker, why }) => {
                 let upstream = envelope.upstream.as_deref().unwrap_or_default();
                 let barred = Barred { kind, args, context, upstream, why: &why, wait };
-                return barred.outcome(terms.on_open).await;
+                barred.outcome(terms.on_open).await
             }
-            Ok(Gate::Closed { wait, why, .. }) => return not_now(wait, &why),
+            Ok(Gate::Closed { wait, why, .. }) => not_now(wait, &why),
             // Quota that cannot be counted is not spent.
             Err(error @ PortError::Invalid { .. }) => {
-                return Outcome::Failed { class: FailureClass::Permanent, error: error.to_string() };
+                Outcome::Failed { class: FailureClass::Permanent, error: error.to_string() }
             }
-            Err(error) => return not_now(PORT_PAUSE, &error.to_string()),
-        };
-        kill_point::reach("quota.admitted");
-        let begun = Instant::now();
-        let context = &context.clone().with_slot_end(pass.ends());
-        let called = call(kind.perform(args, context), limit).await;
-        kill_point::reach("call.returned");
-        hand.end_call();
-        if called.is_put_off(context) {
-            pass.give_back();
-        } else {
-            let verdict = called.verdict(context);
-            let (took, feedback) = (begun.elapsed(), called.feedback(context));
-            let told = Told { verdict, took, feedback, is_refusal: context.is_refused() };
-            *settling = pass.settle(context.usage(), told);
-        }
-        match (called, &self.others) {
-            (Called::Error(JobError::NotHere(why)), Some(others)) => {
-                others.take_over(&why, envelope.deadline())
-            }
-            (called, _) => called.outcome(),
-        }
+            Err(error) => not_now(PORT_PAUSE, &error.to_string()),
+        })
     }
 
     /// Who keeps the leases.
@@ -200,6 +207,26 @@ impl Attempts {
         let _ = self.failed.try_send(error);
         release(jobs.into_iter().filter_map(|job| job.lease).collect()).await;
     }
+}
+
+/// Makes the call, and begins to settle its quota.
+async fn perform(wish: &Wish<'_>, pass: Pass<'_>, hand: &mut Hand, settling: &mut Settling) -> Called {
+    let Wish { kind, args, context, .. } = *wish;
+    kill_point::reach("quota.admitted");
+    let begun = Instant::now();
+    let context = &context.clone().with_slot_end(pass.ends());
+    let called = call(kind.perform(args, context), kind.policy().timeout).await;
+    kill_point::reach("call.returned");
+    hand.end_call();
+    if called.is_put_off(context) {
+        pass.give_back();
+    } else {
+        let verdict = called.verdict(context);
+        let (took, feedback) = (begun.elapsed(), called.feedback(context));
+        let told = Told { verdict, took, feedback, is_refusal: context.is_refused() };
+        *settling = pass.settle(context.usage(), told);
+    }
+    called
 }
 
 #[cfg(test)]

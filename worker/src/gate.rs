@@ -16,9 +16,9 @@ use crate::flow::Hand;
 const TRIES: u32 = 5;
 
 /// A wish to call.
-pub(crate) struct Permission<'a> {
+pub(crate) struct Permission<'e, 'a> {
     /// The job, which says whom it calls.
-    pub(crate) envelope: &'a Envelope,
+    pub(crate) envelope: &'e Envelope,
     /// With which of the upstream's models.
     pub(crate) model: Option<String>,
     /// What is settled about the upstream's calls.
@@ -71,7 +71,7 @@ impl<'a> Pass<'a> {
     /// at most.
     pub(crate) async fn get(
         quotas: &Arc<dyn Quotas>,
-        permission: Permission<'a>,
+        permission: Permission<'_, 'a>,
         hand: &mut Hand,
     ) -> Result<Gate<'a>, PortError> {
         let Permission { envelope, model, terms, hold, slot_ttl } = permission;

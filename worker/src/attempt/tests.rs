@@ -10,7 +10,8 @@ use fleetline_shared::domain::{
 };
 use fleetline_shared::embedded::{MemoryBroker, MemoryLeases, MemoryQuotas};
 use fleetline_shared::ports::{
-    Delivery, Finish, FinishLedger, Finished, Holder, Leases, Settle, Settlement, lease_key,
+    Admission, Ask, CallEnd, Delivery, Finish, FinishLedger, Finished, Holder, Leases, Reservation, Settle,
+    Settlement, SlotTime, Turn, UpstreamReport, lease_key,
 };
 use serde_json::Value;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -141,11 +142,52 @@ fn worker(ledger: Arc<Says>) -> Worker {
     }
 }
 
-/// What becomes of a job that waits so long for the only place, and is found so then.
-async fn after(wait: Duration, found: Validity) -> (Decision, u64) {
+/// Quotas that give their answers so late.
+struct Late(Duration, MemoryQuotas);
+
+#[async_trait]
+impl Quotas for Late {
+    async fn admit(&self, ask: Ask) -> Result<Admission, PortError> {
+        sleep(self.0).await;
+        self.1.admit(ask).await
+    }
+
+    async fn turn(&self, reservation: &Reservation, slot: SlotTime) -> Turn {
+        self.1.turn(reservation, slot).await
+    }
+
+    fn give_back(&self, reservation: Reservation) {
+        self.1.give_back(reservation);
+    }
+
+    async fn settle(&self, reservation: Reservation, end: CallEnd) -> Result<(), PortError> {
+        self.1.settle(reservation, end).await
+    }
+
+    async fn pause(&self, upstream: &str, wait: Duration, why: &str) -> Result<(), PortError> {
+        self.1.pause(upstream, wait, why).await
+    }
+
+    async fn report(&self) -> Result<Vec<UpstreamReport>, PortError> {
+        self.1.report().await
+    }
+}
+
+/// What a job waits for before its call.
+#[derive(Clone, Copy, Debug)]
+enum WaitsFor {
+    Place,
+    Quota,
+}
+
+/// What becomes of a job that waits so long for the only place or for quota, and is found so then.
+async fn after(waits_for: WaitsFor, wait: Duration, found: Validity) -> (Decision, u64) {
     let (ledger, mut outcomes) = Says::current();
     let (failed, _failures) = mpsc::channel(1);
-    let attempts = Arc::new(worker(ledger.clone()).attempts(CancellationToken::new(), failed));
+    let late = if matches!(waits_for, WaitsFor::Quota) { wait } else { Duration::ZERO };
+    let quotas = Arc::new(Late(late, MemoryQuotas::new(BTreeMap::new())));
+    let worker = Worker { quotas, ..worker(ledger.clone()) };
+    let attempts = Arc::new(worker.attempts(CancellationToken::new(), failed));
     let tasks = Tasks::default();
     let intake = Intake::start(&attempts, &tasks);
     let flow = Arc::new(Flow::new(1));
@@ -154,28 +196,39 @@ async fn after(wait: Duration, found: Validity) -> (Decision, u64) {
     sleep(RENEW_AFTER).await;
     let waiting = flow.take().await;
     calling.begin_call().await;
-    let delivery = Delivery::new(envelope(Echo::NAME).encode(), false, Box::new(Counted(Arc::default())));
+    let job = Envelope { upstream: Some("api".into()), ..envelope(Echo::NAME) };
+    let delivery = Delivery::new(job.encode(), false, Box::new(Counted(Arc::default())));
     assert!(intake.take(delivery, waiting).await);
-    // It is there before time goes on.
-    sleep(wait).await;
-    *ledger.validity.lock().unwrap() = found;
-    drop(calling);
+    if matches!(waits_for, WaitsFor::Quota) {
+        drop(calling);
+        sleep(wait / 2).await;
+        *ledger.validity.lock().unwrap() = found;
+    } else {
+        // It is there before time goes on.
+        sleep(wait).await;
+        *ledger.validity.lock().unwrap() = found;
+        drop(calling);
+    }
     let Finish { decision, usage, .. } = outcomes.recv().await.expect("an outcome");
     (decision, usage.calls)
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_call_is_made_for_what_is_over_when_its_place_is_free() {
+async fn no_call_is_made_for_what_is_over_when_it_could_begin() {
     let (short, long) = (RENEW_AFTER / 2, RENEW_AFTER * 2);
-    for (wait, found, calls) in [
-        (long, Validity::Withdrawn, 0),
-        (long, Validity::Expired, 0),
-        (long, Validity::Stale, 0),
-        (long, Validity::Current, 1),
-        (short, Validity::Withdrawn, 1),
+    for (waits_for, wait, found, calls) in [
+        (WaitsFor::Place, long, Validity::Withdrawn, 0),
+        (WaitsFor::Place, long, Validity::Expired, 0),
+        (WaitsFor::Place, long, Validity::Stale, 0),
+        (WaitsFor::Place, long, Validity::Current, 1),
+        (WaitsFor::Place, short, Validity::Withdrawn, 1),
+        (WaitsFor::Quota, long, Validity::Stale, 0),
+        (WaitsFor::Quota, long, Validity::Current, 1),
+        (WaitsFor::Quota, short, Validity::Stale, 1),
     ] {
-        let (decision, made) = after(wait, found).await;
-        assert_eq!(made, calls, "{wait:?}, {found:?}: {decision:?}");
+        let case = format!("{wait:?} for {waits_for:?}, {found:?}");
+        let (decision, made) = after(waits_for, wait, found).await;
+        assert_eq!(made, calls, "{case}: {decision:?}");
         let is_so = match (calls, found) {
             (0, Validity::Withdrawn) => matches!(decision, Decision::Cancel),
             (0, Validity::Expired) => {
@@ -184,7 +237,7 @@ async fn no_call_is_made_for_what_is_over_when_its_place_is_free() {
             (0, _) => matches!(decision, Decision::Ignore),
             _ => matches!(decision, Decision::Succeed(_)),
         };
-        assert!(is_so, "{wait:?}, {found:?}: {decision:?}");
+        assert!(is_so, "{case}: {decision:?}");
     }
 }
 
