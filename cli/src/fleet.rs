@@ -227,8 +227,10 @@ pub fn http_parts(app: &App, ledger: &Arc<PostgresLedger>, fleet: FleetPorts) ->
         options: HttpOptions {
             jobs: job_limits(app),
             upload_bytes: config.max_body_mb << 20,
+            page_bytes: config.max_page_mb << 20,
             uploads: config.max_uploads,
             body_timeout: config.read_timeout,
+            write_timeout: config.write_timeout,
             grace,
             clearing,
             ..HttpOptions::default()

@@ -90,6 +90,9 @@ pub struct Serve {
     /// Largest file, in MiB.
     #[serde(deserialize_with = "numbers::whole::<_, 1, 1_000_000, _>")]
     pub max_body_mb: u64,
+    /// Length of a page of results or facts, in MiB.
+    #[serde(deserialize_with = "numbers::whole::<_, 1, 1_000, _>")]
+    pub max_page_mb: usize,
     /// Jobs of one request.
     #[serde(deserialize_with = "numbers::whole::<_, 1, 1_000_000, _>")]
     pub max_jobs: usize,
@@ -102,6 +105,9 @@ pub struct Serve {
     /// Longest silence of a client that sends.
     #[serde(deserialize_with = "text::duration")]
     pub read_timeout: Duration,
+    /// Longest time for which a client takes nothing of its answer.
+    #[serde(deserialize_with = "text::duration")]
+    pub write_timeout: Duration,
     /// Files that HTTP takes at the same time.
     #[serde(deserialize_with = "numbers::whole::<_, 1, 256, _>")]
     pub max_uploads: usize,

@@ -1,6 +1,6 @@
-//! Connections that end if their client is too slow to ask.
+//! Connections that end if their client is too slow to ask, or takes nothing of its answer.
 //!
-//! While a request is worked on, or its answer sent, only the handlers watch the time.
+//! While a request is worked on only the handlers watch the time.
 
 use std::io::{self, ErrorKind, IoSlice};
 use std::mem::MaybeUninit;
@@ -30,15 +30,23 @@ const LINGER_BYTES: usize = 64 << 20;
 /// A listener whose connections have their time limited.
 pub(super) struct Guarded {
     listener: TcpListener,
-    head: Duration,
-    idle: Duration,
+    times: Times,
+}
+
+/// How long a connection waits for its client.
+#[derive(Clone, Copy)]
+pub(super) struct Times {
+    /// For a request's head from its first byte on, and for the first one after the connection.
+    pub(super) head: Duration,
+    /// Between two requests.
+    pub(super) idle: Duration,
+    /// Until the client takes something of an answer.
+    pub(super) write: Duration,
 }
 
 impl Guarded {
-    /// `head`: time for a request's head from its first byte on, and for the first one after the
-    /// connection. `idle`: time between two requests.
-    pub(super) fn new(listener: TcpListener, head: Duration, idle: Duration) -> Self {
-        Self { listener, head, idle }
+    pub(super) fn new(listener: TcpListener, times: Times) -> Self {
+        Self { listener, times }
     }
 }
 
@@ -56,9 +64,9 @@ impl Listener for Guarded {
             ended: 0,
             waits: Waits::ForHead,
             lingers: None,
-            timer: Box::pin(sleep_until(Instant::now() + self.head)),
-            head: self.head,
-            idle: self.idle,
+            timer: Box::pin(sleep_until(Instant::now() + self.times.head)),
+            stalled: None,
+            times: self.times,
         };
         (guarded, address)
     }
@@ -87,14 +95,30 @@ pub(super) struct GuardedStream {
     /// At the end: bytes that may still come.
     lingers: Option<usize>,
     timer: Pin<Box<Sleep>>,
-    head: Duration,
-    idle: Duration,
+    /// Until when the client may take nothing of what is written; `None`: it took the last of it.
+    stalled: Option<Pin<Box<Sleep>>>,
+    times: Times,
 }
 
 impl GuardedStream {
     fn wait(&mut self, waits: Waits, time: Duration) {
         self.waits = waits;
         self.timer.as_mut().reset(Instant::now() + time);
+    }
+
+    /// The same for what was written, unless that takes too long.
+    fn unless_stalled(
+        &mut self,
+        written: Poll<io::Result<usize>>,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        if written.is_ready() {
+            self.stalled = None;
+            return written;
+        }
+        let write = self.times.write;
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + write)));
+        stalled.as_mut().poll(context).map(|()| Err(ErrorKind::TimedOut.into()))
     }
 
     /// Discards what comes, until the other side is done too or it is enough.
@@ -126,7 +150,7 @@ impl AsyncRead for GuardedStream {
         let ended = self.exchanges.ended.load(Ordering::Acquire);
         if self.ended != ended {
             self.ended = ended;
-            let idle = self.idle;
+            let idle = self.times.idle;
             self.wait(Waits::Idle, idle);
         }
         if self.timer.as_mut().poll(context).is_ready() {
@@ -134,7 +158,7 @@ impl AsyncRead for GuardedStream {
         }
         ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
         if self.waits == Waits::Idle {
-            let head = self.head;
+            let head = self.times.head;
             self.wait(Waits::ForHead, head);
         }
         Poll::Ready(Ok(()))
@@ -147,7 +171,8 @@ impl AsyncWrite for GuardedStream {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.unless_stalled(written, context)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -174,7 +199,8 @@ impl AsyncWrite for GuardedStream {
         context: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        self.unless_stalled(written, context)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -44,7 +44,7 @@ use utoipa_axum::routes;
 use crate::insight::Insight;
 use crate::intake::{Pipelines, Submissions};
 use caller::{Callers, Keys};
-use connection::{Connection, Guarded};
+use connection::{Connection, Guarded, Times};
 use problem::Problem;
 
 pub use options::{Access, HttpOptions};
@@ -96,9 +96,10 @@ pub async fn serve(listener: TcpListener, parts: HttpParts, shutdown: Cancellati
              with `fleetline keys create`",
         ));
     }
-    let HttpOptions { grace, clearing, .. } = parts.options;
+    let HttpOptions { grace, clearing, header_timeout, idle_timeout, write_timeout, .. } = parts.options;
     let submissions = Submissions::default();
-    let listener = Guarded::new(listener, parts.options.header_timeout, parts.options.idle_timeout);
+    let times = Times { head: header_timeout, idle: idle_timeout, write: write_timeout };
+    let listener = Guarded::new(listener, times);
     let app = router(parts, submissions.clone(), shutdown.clone())
         .into_make_service_with_connect_info::<Connection>();
     let serving = tokio::spawn(

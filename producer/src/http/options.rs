@@ -25,12 +25,16 @@ pub struct HttpOptions {
     pub uploads: usize,
     /// Bytes of an uploaded file.
     pub upload_bytes: u64,
+    /// A page of results or facts ends with the jobs that make it as long.
+    pub page_bytes: usize,
     /// A request's head must have come within this time.
     pub header_timeout: Duration,
     /// A connection on which nothing is asked for this long is closed.
     pub idle_timeout: Duration,
     /// A JSON body must have come within this time; of a file, the next bytes.
     pub body_timeout: Duration,
+    /// A client that takes nothing of its answer for this long is cut off.
+    pub write_timeout: Duration,
     /// How long a key's standing is remembered: so long a revoked key may still work.
     pub key_cache: Duration,
     /// The longest time between two looks at a run that somebody watches.
@@ -51,9 +55,11 @@ impl Default for HttpOptions {
             jobs: JobLimits::default(),
             uploads: 64,
             upload_bytes: 1 << 30,
+            page_bytes: 16 << 20,
             header_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(75),
             body_timeout: Duration::from_secs(30),
+            write_timeout: Duration::from_mins(1),
             key_cache: Duration::from_secs(5),
             events_poll: Duration::from_secs(1),
             events_spacing: Duration::from_millis(250),

@@ -11,10 +11,11 @@ use fleetline_shared::ports::{JobFilter, JobRow, Page};
 use futures_util::stream::try_unfold;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use serde_json::value::{RawValue, to_raw_value};
 use utoipa::IntoParams;
 
 use super::caller::Reader;
-use super::cursor::{next, page};
+use super::cursor::page;
 use super::params::{Id, Params};
 use super::problem::{Problem, ProblemBody};
 use super::views::{PageView, job_state};
@@ -24,8 +25,8 @@ use crate::rows::{ResultRow, fact_rows, result_row, type_of};
 const NDJSON: &str = "application/x-ndjson";
 /// Jobs in one page: results may be large.
 const ROWS: (usize, usize) = (50, 200);
-/// Jobs read at once for a stream.
-const STREAM_PAGE: usize = 32;
+/// Jobs read at once.
+const READ_AT_ONCE: usize = 32;
 
 /// Which results to list.
 #[derive(Deserialize, IntoParams)]
@@ -131,13 +132,37 @@ async fn answer<T: Serialize + 'static>(
         app.run_of(tenant, run).await?;
     }
     if wants_lines(headers) {
-        let page = Page { limit: STREAM_PAGE, ..page };
+        let page = Page { limit: READ_AT_ONCE, ..page };
         return Ok(([(CONTENT_TYPE, NDJSON)], stream(app, filter, page, rows)).into_response());
     }
-    let jobs = app.ledger.jobs(filter, page).await?;
-    let next = next(page, jobs.len(), jobs.last().map(|job| job.position));
-    let items: Vec<T> = jobs.into_iter().flat_map(|job| rows(&app.kinds, job)).collect();
-    Ok(Json(PageView { items, next }).into_response())
+    Ok(Json(read_page(&app, &filter, page, rows).await?).into_response())
+}
+
+/// Reads a few jobs at a time until there are enough, or their rows are as long as a page may be.
+async fn read_page<T: Serialize>(
+    app: &App,
+    filter: &JobFilter,
+    page: Page,
+    rows: impl Fn(&Registry, JobRow) -> Vec<T>,
+) -> Result<PageView<Box<RawValue>>, PortError> {
+    let (mut items, mut bytes) = (Vec::new(), 0);
+    let Page { mut after, limit: mut left } = page;
+    loop {
+        let part = Page { after, limit: left.min(READ_AT_ONCE) };
+        let jobs = app.ledger.jobs(filter.clone(), part).await?;
+        let is_last = jobs.len() < part.limit;
+        left -= jobs.len();
+        after = jobs.last().map_or(after, |job| job.position);
+        for row in jobs.into_iter().flat_map(|job| rows(&app.kinds, job)) {
+            let row = to_raw_value(&row).expect("rows are plain JSON");
+            bytes += row.get().len();
+            items.push(row);
+        }
+        if is_last || left == 0 || bytes >= app.options.page_bytes {
+            let next = (!is_last).then(|| after.to_string());
+            return Ok(PageView { items, next });
+        }
+    }
 }
 
 fn wants_lines(headers: &HeaderMap) -> bool {

@@ -36,6 +36,16 @@ impl Raw {
         self.0.shutdown().await.expect("the connection works");
     }
 
+    /// Sends on until the other side has closed the connection.
+    async fn is_left(&mut self) {
+        let left = async {
+            while self.0.write_all(b" ").await.is_ok() {
+                sleep(SHORT).await;
+            }
+        };
+        timeout(Duration::from_secs(20), left).await.expect("it is left");
+    }
+
     /// All that comes until the other side closes.
     pub(super) async fn answer(&mut self) -> String {
         let mut all = Vec::new();
@@ -130,10 +140,16 @@ async fn a_client_that_never_stops_sending_is_left() {
     upload.send(b"POST /v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n[").await;
     let answer = upload.answer().await;
     assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
-    let left = async {
-        while upload.0.write_all(b" ").await.is_ok() {
-            sleep(SHORT).await;
-        }
-    };
-    timeout(Duration::from_secs(20), left).await.expect("it is left");
+    upload.is_left().await;
+}
+
+#[tokio::test]
+async fn a_client_that_takes_nothing_is_left() {
+    let site = Site::with(|parts| parts.options.write_timeout = SHORT).await;
+    let mut deaf = Raw::open(&site).await;
+    // Far more answers than the sockets' buffers hold.
+    for _ in 0..2_000 {
+        deaf.send(b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    }
+    deaf.is_left().await;
 }

@@ -67,6 +67,21 @@ async fn thousands_of_rows_are_the_same_both_ways() {
     assert_eq!((&jobs[0]["job_id"], &jobs[0]["attempts"]), (&streamed[0]["job_id"], &json!(1)));
 }
 
+/// Or who asks for two hundred large results takes the memory of all others.
+#[tokio::test]
+async fn a_page_of_large_results_has_fewer_jobs() {
+    let site = Site::with(|parts| parts.options.page_bytes = 2_000_000).await;
+    let job =
+        |n| json!({ "kind": "test.echo", "args": { "n": n, "output": { "large": "x".repeat(50_000) } } });
+    let run = run_of(&site.submit(&(0..100).map(job).collect()).await);
+    assert_eq!(site.work(100).await, 100);
+    let path = format!("/v1/runs/{run}/results");
+    let first = site.json(&format!("{path}?limit=100")).await;
+    let jobs = first["items"].as_array().expect("a list").len();
+    assert!((40..100).contains(&jobs), "{jobs}");
+    assert_eq!(pages(&site, &path, 100).await, lines(&site, &path).await);
+}
+
 #[tokio::test]
 async fn lines_come_to_those_who_accept_them() {
     let site = Site::start().await;
