@@ -101,7 +101,8 @@ impl Way {
         self.begin(ready);
     }
 
-    /// After a while these insist on their leases, and wait on if their holders have said that they go on.
+    /// After a while these try again. Those that the broker took back from another insist on their leases then, and
+    /// wait on if their holders have said that they go on.
     fn lead_later(self, mut jobs: Vec<Job>) {
         for job in &mut jobs {
             job.hand.wait_apart();
@@ -113,7 +114,7 @@ impl Way {
                 () = self.closed.cancelled() => return,
             }
             for job in &mut jobs {
-                job.insists = true;
+                job.insists = job.delivery.redelivered;
             }
             self.lead(jobs).await;
         });
@@ -135,7 +136,7 @@ impl Way {
 #[derive(Default)]
 struct Leased {
     leased: Vec<Job>,
-    /// Those of which an earlier delivery of the same dispatch has the lease, or may have it.
+    /// Those of which another delivery of the same dispatch has the lease, or may have it.
     waiting: Vec<Job>,
 }
 
@@ -186,7 +187,7 @@ impl Attempts {
             Err(error) => {
                 // Whoever is at a call already would find its dispatch over.
                 let (waiting, others): (Vec<_>, Vec<_>) =
-                    jobs.into_iter().partition(|job| job.delivery.redelivered);
+                    jobs.into_iter().partition(|job| job.delivery.redelivered || job.envelope.again);
                 for job in others {
                     self.record(job.end_early(not_now(PORT_PAUSE, &error.to_string())));
                 }

@@ -313,6 +313,7 @@ mod tests {
             dedup_key: DedupKey::from_bytes([0; 32]),
             upstream: Some("api".into()),
             estimate: Estimate::default(),
+            again: false,
             args: None,
         }
     }

@@ -184,7 +184,7 @@ impl Burst {
 
     /// Returns the others. The next dispatch raises the fence.
     async fn give_back_what_is_not_there(&self, failed: Vec<Outstanding>) -> Vec<Outstanding> {
-        let (rest, sure): (Vec<_>, Vec<_>) = failed.into_iter().partition(|job| job.may_be_there);
+        let (rest, sure): (Vec<_>, Vec<_>) = failed.into_iter().partition(|job| job.envelope.again);
         if !sure.is_empty() {
             say("jobs could not be published; they go back", &sure);
             if let Err(error) = self.finishes.finish(sure.iter().map(Outstanding::put_back).collect()).await {
@@ -202,16 +202,15 @@ fn say(what: &str, jobs: &[Outstanding]) {
 
 /// A job whose message the broker has not confirmed.
 struct Outstanding {
+    /// `again`: one of the messages so far may have arrived.
     envelope: Envelope,
     /// Why it failed last.
     error: Option<PortError>,
-    /// One of the messages so far may have arrived.
-    may_be_there: bool,
 }
 
 impl Outstanding {
     fn new(envelope: Envelope) -> Self {
-        Self { envelope, error: None, may_be_there: false }
+        Self { envelope, error: None }
     }
 
     fn message(&self) -> Message {
@@ -222,7 +221,7 @@ impl Outstanding {
     /// After another try, if it failed.
     fn after(mut self, answer: Result<(), Unpublished>) -> Option<Self> {
         let failed = answer.err()?;
-        self.may_be_there |= failed.may_be_there;
+        self.envelope.again |= failed.may_be_there;
         self.error = Some(failed.error);
         Some(self)
     }

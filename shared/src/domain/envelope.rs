@@ -41,6 +41,9 @@ pub struct Envelope {
     /// What the call will probably use.
     #[serde(default)]
     pub estimate: Estimate,
+    /// A message of this dispatch was published before: it may be on the line too, or at its call.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub again: bool,
     /// The kind's args; `None`: too large to travel, the worker reads them from the ledger.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub args: Option<Box<RawValue>>,
@@ -117,6 +120,7 @@ mod tests {
             dedup_key: DedupKey::from_bytes([7; 32]),
             upstream: Some("openai".into()),
             estimate: Estimate { input_tokens: 10, output_tokens: 20 },
+            again: true,
             args: RawValue::from_string(r#"{"a":1}"#.into()).ok(),
         }
     }

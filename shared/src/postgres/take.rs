@@ -163,6 +163,7 @@ fn read_envelope(row: &PgRow, kind: &str, lane: &LaneOfRun) -> Result<Envelope> 
         dedup_key: DedupKey::from_bytes(key),
         upstream: (!lane.lane.upstream.is_empty()).then(|| lane.lane.upstream.clone()),
         estimate: Estimate { input_tokens: number(9)?, output_tokens: number(10)? },
+        again: false,
         args: Some(
             RawValue::from_string(row.try_get(11)?)
                 .map_err(|error| Fault::Database(sqlx::Error::Decode(error.into())))?,

@@ -116,6 +116,7 @@ fn envelope(kind: &str) -> Envelope {
         dedup_key: DedupKey::from_bytes([0; 32]),
         upstream: None,
         estimate: Estimate::default(),
+        again: false,
         args: Some(RawValue::from_string("1".into()).unwrap()),
     }
 }
@@ -365,6 +366,42 @@ async fn what_nobody_is_at_is_called_at_once_though_it_was_delivered_before() {
     assert_eq!(calls.load(Ordering::Relaxed), 1);
 }
 
+/// Another delivery of the same dispatch, whose worker goes on, has the lease for an hour.
+async fn another_has(leases: &Fickle, Envelope { tenant, kind, dedup_key, job_id, .. }: &Envelope) {
+    let holder = Holder { job: *job_id, fence: 1, token: u64::MAX, nonce: 1 };
+    let key = lease_key(tenant, kind, dedup_key);
+    leases.acquire(&key, holder, Duration::from_hours(1)).await.unwrap();
+}
+
+/// Of a message that comes while the leases are away, and then they are back: what was recorded at both times, and how
+/// often it was acknowledged.
+async fn comes_without_leases(again: bool) -> ([usize; 2], u32) {
+    let (ledger, outcomes) = Says::current();
+    let leases = Arc::new(Fickle::default());
+    let envelope = Envelope { again, ..envelope(Echo::NAME) };
+    another_has(&leases, &envelope).await;
+    let member =
+        Member::new(&Worker { leases: leases.clone(), spare_leases: leases.clone(), ..worker(ledger) });
+    let acks = Arc::default();
+    let mut recorded = [0; 2];
+    for (recorded, is_away) in recorded.iter_mut().zip([true, false]) {
+        leases.is_away.store(is_away, Ordering::Relaxed);
+        if is_away {
+            member.take(&envelope, false, &acks).await;
+        }
+        sleep(10 * GRACE).await;
+        *recorded = outcomes.len();
+    }
+    (recorded, acks.load(Ordering::Relaxed))
+}
+
+/// That one's outcome would be refused, and its call paid for in vain.
+#[tokio::test(start_paused = true)]
+async fn what_is_published_twice_does_not_end_the_others_dispatch() {
+    assert_eq!(comes_without_leases(true).await, ([0, 0], 1));
+    assert_eq!(comes_without_leases(false).await, ([1, 1], 1));
+}
+
 /// A job whose lease another worker has for an hour, which goes on; its delivery comes here. Says whether the delivery
 /// is still kept when that was done to the worker that waits, and what it recorded.
 async fn waits<Done: Future<Output = Option<Member>>>(
@@ -374,10 +411,7 @@ async fn waits<Done: Future<Output = Option<Member>>>(
     let leases = Arc::new(Fickle::default());
     let worker = Worker { leases: leases.clone(), spare_leases: leases.clone(), ..worker(ledger) };
     let envelope = envelope(Echo::NAME);
-    let Envelope { tenant, kind, dedup_key, job_id, .. } = &envelope;
-    let holder = Holder { job: *job_id, fence: 1, token: u64::MAX, nonce: 1 };
-    let key = lease_key(tenant, kind, dedup_key);
-    leases.acquire(&key, holder, Duration::from_hours(1)).await.unwrap();
+    another_has(&leases, &envelope).await;
     let member = Member::new(&worker);
     let acks = Arc::default();
     member.take(&envelope, true, &acks).await;

@@ -147,6 +147,7 @@ fn read_envelope(row: &rusqlite::Row<'_>, now: i64) -> rusqlite::Result<Envelope
             input_tokens: row.get::<_, i64>(10)?.cast_unsigned(),
             output_tokens: row.get::<_, i64>(11)?.cast_unsigned(),
         },
+        again: false,
         args: Some(args),
     })
 }

@@ -260,8 +260,13 @@ async fn only_what_is_surely_not_on_its_line_goes_back() {
     let broker = Arc::new(Vague { broker, refused, uncertain });
     let came = || broker.refused.lock().unwrap().len() + broker.uncertain.lock().unwrap().len();
     let running = Rig { broker: broker.clone(), ..rig }.start(&[KIND]);
-    Pace::REAL.becomes(true, async || came() >= 10).await;
+    Pace::REAL.becomes(true, async || came() >= 20).await;
     let _folder = running.stop().await;
+    let said_again = |envelopes: &Mutex<Vec<Envelope>>| {
+        envelopes.lock().unwrap().iter().take(10).map(|envelope| envelope.again).collect::<Vec<_>>()
+    };
+    assert_eq!(said_again(&broker.uncertain), [[false; 5], [true; 5]].concat());
+    assert_eq!(said_again(&broker.refused), [false; 10]);
     let standing = async |envelopes: &Mutex<Vec<Envelope>>| {
         let dispatches: BTreeSet<_> =
             envelopes.lock().unwrap().iter().map(|envelope| (envelope.job_id, envelope.fence)).collect();
