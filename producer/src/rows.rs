@@ -4,6 +4,7 @@
 use fleetline_shared::domain::{DedupKey, JobId, JobState, Registry, RunId, Source, Usage};
 use fleetline_shared::ports::JobRow;
 use serde::Serialize;
+use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
@@ -37,7 +38,7 @@ pub struct ResultRow {
     pub source: Source,
     /// The result, its facts included: whatever JSON its kind gives; null without one.
     #[schema(value_type = Value)]
-    pub output: Option<Value>,
+    pub output: Option<Box<RawValue>>,
     /// What the job's own attempts used.
     #[schema(value_type = Object, example = json!({ "calls": 1, "input_tokens": 812, "output_tokens": 164 }))]
     pub usage: Usage,
@@ -58,18 +59,7 @@ pub fn facts_of(registry: &Registry, job: &JobRow) -> Vec<Value> {
 
 /// The row of a job.
 pub fn result_row(registry: &Registry, job: JobRow) -> ResultRow {
-    let facts = facts_of(registry, &job);
-    let mut output = job.output;
-    if let Some(output) = &mut output {
-        if let Some(kind) = registry.get(&job.kind) {
-            kind.locate(output, &job.source);
-        }
-        if let Value::Object(fields) = output
-            && !facts.is_empty()
-        {
-            fields.insert("facts".into(), json!(facts));
-        }
-    }
+    let output = completed(registry, &job).or(job.output);
     ResultRow {
         job_id: job.job_id,
         run_id: job.run_id,
@@ -87,16 +77,33 @@ pub fn result_row(registry: &Registry, job: JobRow) -> ResultRow {
     }
 }
 
-/// A job's facts as rows; a result without facts is one itself, under `value` if it is no object.
+/// The output with what depends on the job's place. `None`: it stays as its kind wrote it, to the last digit.
+fn completed(registry: &Registry, job: &JobRow) -> Option<Box<RawValue>> {
+    let stored = job.output_value()?;
+    let mut output = stored.clone();
+    if let Some(kind) = registry.get(&job.kind) {
+        kind.locate(&mut output, &job.source);
+    }
+    let facts = facts_of(registry, job);
+    if let Value::Object(fields) = &mut output
+        && !facts.is_empty()
+    {
+        fields.insert("facts".into(), json!(facts));
+    }
+    (output != stored).then(|| to_raw_value(&output).expect("a value is JSON"))
+}
+
+/// A job's facts as rows; a result without facts is one itself, under `value` if it is no object. What no value can
+/// hold is there as its text.
 pub fn fact_rows(registry: &Registry, job: &JobRow) -> Vec<Value> {
     let facts = facts_of(registry, job);
     if !facts.is_empty() {
         return facts;
     }
-    let mut output = match job.output.clone() {
+    let Some(text) = &job.output else { return Vec::new() };
+    let mut output = match job.output_value() {
         Some(Value::Object(output)) => output,
-        Some(value) => Map::from_iter([("value".to_owned(), value)]),
-        None => return Vec::new(),
+        value => Map::from_iter([("value".to_owned(), value.unwrap_or_else(|| text.get().into()))]),
     };
     output.insert("place".into(), json!(place(&job.source)));
     output.insert("occurrences".into(), json!(job.occurrences));

@@ -346,8 +346,8 @@ pub struct JobRow {
     pub model: Option<String>,
     /// Where in the input it came from.
     pub source: Source,
-    /// The result, as stored.
-    pub output: Option<Value>,
+    /// The result, as stored: it may have numbers and levels that no [`Value`] can hold.
+    pub output: Option<Box<RawValue>>,
     /// The result's facts, as stored.
     #[serde(skip)]
     pub facts: Vec<Value>,
@@ -361,6 +361,13 @@ pub struct JobRow {
     /// Class of reason, if it is dead.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dead_reason: Option<DeadReason>,
+}
+
+impl JobRow {
+    /// The result as a value. `None`: there is none, or no value can hold it.
+    pub fn output_value(&self) -> Option<Value> {
+        serde_json::from_str(self.output.as_ref()?.get()).ok()
+    }
 }
 
 /// Work that is not wanted any more.

@@ -1,6 +1,7 @@
 //! What people and reports read.
 
 use serde_json::Value;
+use serde_json::value::RawValue;
 use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, PgConnection, Row};
 use uuid::Uuid;
@@ -179,7 +180,7 @@ fn read_job(row: &PgRow) -> Result<JobRow> {
         analyser: row.try_get("analyser")?,
         model: row.try_get("model")?,
         source: json(row.try_get("source")?)?,
-        output: row.try_get::<Option<&str>, _>("output")?.map(json).transpose()?,
+        output: row.try_get::<Option<String>, _>("output")?.map(raw).transpose()?,
         facts: Vec::new(),
         usage: Usage {
             calls: count("calls")?,
@@ -190,6 +191,10 @@ fn read_job(row: &PgRow) -> Result<JobRow> {
         error: row.try_get("error")?,
         dead_reason: row.try_get::<Option<i16>, _>("dead_reason")?.and_then(dead_reason),
     })
+}
+
+fn raw(text: String) -> Result<Box<RawValue>> {
+    RawValue::from_string(text).map_err(|error| Fault::Database(sqlx::Error::Decode(error.into())))
 }
 
 pub(super) fn json<T: serde::de::DeserializeOwned>(text: &str) -> Result<T> {

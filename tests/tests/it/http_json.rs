@@ -155,7 +155,7 @@ async fn each_upstream_has_its_own_quota() {
         .until(run, |rows| rows.iter().skip(1).step_by(2).all(|row| row.state == JobState::Succeeded))
         .await;
     for (number, row) in rows.iter().skip(1).step_by(2).enumerate() {
-        assert_eq!(row.output.as_ref().expect("an answer")["echo"]["number"], number);
+        assert_eq!(row.output_value().expect("an answer")["echo"]["number"], number);
     }
     assert!(jira.ledger().await.len() <= 2);
     assert_eq!(datadog.ledger().await.len(), 4);

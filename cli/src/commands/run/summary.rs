@@ -46,8 +46,8 @@ pub(super) async fn tables(
         ..JobFilter::default()
     };
     each_job(ledger, filter, |job| {
-        match &job.output {
-            Some(output) if output["error_type"].is_string() => add_analysis(&mut errors, &job, output),
+        match job.output_value() {
+            Some(output) if output["error_type"].is_string() => add_analysis(&mut errors, &job, &output),
             _ => add_facts(&mut nodes, registry, &job),
         }
         Ok(())

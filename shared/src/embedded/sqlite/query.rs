@@ -2,6 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, params, types::Type};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::codes::{dead_reason, job_code, job_state, run_state};
 use crate::domain::{DedupKey, JobId, RunCounts, RunId, Usage};
@@ -126,7 +127,7 @@ fn read_job(row: &Row<'_>) -> rusqlite::Result<JobRow> {
 
 fn read_result(connection: &Connection, row: &Row<'_>, job: &mut JobRow) -> rusqlite::Result<()> {
     let Some(result) = row.get::<_, Option<i64>>(18)? else { return Ok(()) };
-    job.output = Some(json(row, 19)?);
+    job.output = Some(RawValue::from_string(row.get(19)?).map_err(|error| bad_json(19, error))?);
     let mut facts = connection.prepare_cached("SELECT data FROM facts WHERE result = ?1 ORDER BY n")?;
     let mut rows = facts.query([result])?;
     while let Some(row) = rows.next()? {

@@ -33,7 +33,7 @@ pub async fn an_older_fence_writes_nothing(ledger: &Subject) {
     let after = rows(ledger, run).await;
     assert_eq!((&after[0].usage, after[0].attempts), (&before[0].usage, before[0].attempts));
     record(ledger, &new, success("in time")).await;
-    assert_eq!(rows(ledger, run).await[0].output, Some(json!("in time")));
+    assert_eq!(rows(ledger, run).await[0].output_value(), Some(json!("in time")));
 }
 
 /// Each finish has its own, and one that is stale spoils no other.
@@ -63,13 +63,13 @@ pub async fn a_job_finishes_once_in_a_batch(ledger: &Subject) {
     assert_eq!(ledger.finish(twice).await.unwrap(), [Finished::Recorded, Finished::Stale]);
     check_counters(ledger).await;
     let row = rows(ledger, run).await.remove(0);
-    assert_eq!((row.output, row.usage), (Some(json!("one")), ONE_CALL));
+    assert_eq!((row.output_value(), row.usage), (Some(json!("one")), ONE_CALL));
 }
 
 /// As they were given, facts in their order.
 pub async fn success_stores_result_and_facts(ledger: &Subject) {
-    let run = run_of(ledger, jobs("a", 1, 2)).await;
-    let taken = take(ledger, 2).await;
+    let run = run_of(ledger, jobs("a", 1, 3)).await;
+    let taken = take(ledger, 3).await;
     let mut full = done("");
     full.output = raw(r#"{"title":"ü \" 🚂","n":1.5,"list":[null,true]}"#);
     full.facts = (0..20).map(|n| json!({"fact": n})).collect();
@@ -79,14 +79,24 @@ pub async fn success_stores_result_and_facts(ledger: &Subject) {
     bare.analyser = String::new();
     bare.model = None;
     record(ledger, &taken[1], Decision::Succeed(bare)).await;
+    let mut odd = done("");
+    let text = format!(
+        r#"{{"far":1e999,"long":0.12345678901234567890,"deep":{}1{}}}"#,
+        "[".repeat(300),
+        "]".repeat(300)
+    );
+    odd.output = raw(&text);
+    record(ledger, &taken[2], Decision::Succeed(odd)).await;
 
     let rows = rows(ledger, run).await;
-    assert_eq!(rows[0].output, Some(json!({"title": "ü \" 🚂", "n": 1.5, "list": [null, true]})));
+    assert_eq!(rows[2].output.as_ref().expect("an output").get(), text);
+    assert_eq!(rows[2].output_value(), None, "no value holds it");
+    assert_eq!(rows[0].output_value(), Some(json!({"title": "ü \" 🚂", "n": 1.5, "list": [null, true]})));
     assert_eq!(rows[0].facts, facts);
     assert_eq!((rows[0].analyser.as_deref(), rows[0].model.as_deref()), (Some("tester"), Some("m1")));
     assert_eq!((rows[0].reused, rows[0].result_of), (false, None));
     assert_eq!((rows[0].attempts, rows[0].usage), (1, ONE_CALL));
-    assert_eq!((rows[1].output.clone(), rows[1].model.as_deref()), (Some(json!("bare")), None));
+    assert_eq!((rows[1].output_value(), rows[1].model.as_deref()), (Some(json!("bare")), None));
     assert!(rows[1].facts.is_empty());
 }
 

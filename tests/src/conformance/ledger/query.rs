@@ -70,10 +70,10 @@ pub async fn results_are_read_when_asked_for(ledger: &Subject) {
     record(ledger, &envelope, fleetline_shared::domain::Decision::Succeed(result)).await;
     let filter = JobFilter { run: Some(run), ..JobFilter::default() };
     let bare = list(ledger, filter.clone()).await.remove(0);
-    assert_eq!((bare.output, bare.facts.len()), (None, 0));
+    assert_eq!((bare.output_value(), bare.facts.len()), (None, 0));
     assert_eq!(bare.analyser.as_deref(), Some("tester"));
     let full = list(ledger, JobFilter { with_results: true, ..filter }).await.remove(0);
-    assert_eq!((full.output, full.facts), (Some(json!("out")), vec![json!(1)]));
+    assert_eq!((full.output_value(), full.facts), (Some(json!("out")), vec![json!(1)]));
 }
 
 /// And no more come than asked for.

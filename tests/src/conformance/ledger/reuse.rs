@@ -27,7 +27,7 @@ pub async fn a_fresh_result_is_reused_at_once(ledger: &Subject) {
     let row = rows(ledger, second).await.remove(0);
     assert_eq!((row.state, row.reused), (JobState::Succeeded, true));
     assert_eq!(row.result_of, Some(maker.job_id));
-    assert_eq!(row.output, Some("paid for".into()));
+    assert_eq!(row.output_value(), Some("paid for".into()));
     assert_eq!(row.analyser.as_deref(), Some("tester"));
     assert_eq!((row.usage, row.attempts), (Usage::default(), 0));
 
@@ -64,8 +64,8 @@ pub async fn an_expired_result_is_paid_for_again(ledger: &Subject) {
 
     let made = rows(ledger, second).await;
     assert_eq!(made[1].result_of, Some(made[0].job_id));
-    assert_eq!(made[1].output, Some("new".into()));
-    assert_eq!(rows(ledger, first).await[0].output, Some("old".into()));
+    assert_eq!(made[1].output_value(), Some("new".into()));
+    assert_eq!(rows(ledger, first).await[0].output_value(), Some("old".into()));
     check_counters(ledger).await;
 }
 

@@ -36,7 +36,7 @@ pub async fn a_run_gets_the_twins_it_waits_for(ledger: &Subject) {
     record(ledger, &taken[0], success("for both")).await;
     assert_eq!(take_for(ledger, second, 10).await, [(first, 4)]);
     assert!(take_for(ledger, second, 10).await.is_empty());
-    assert_eq!(rows(ledger, second).await[1].output, Some("for both".into()));
+    assert_eq!(rows(ledger, second).await[1].output_value(), Some("for both".into()));
 }
 
 /// The process that had them may be gone for good.

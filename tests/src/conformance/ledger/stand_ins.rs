@@ -38,7 +38,7 @@ pub async fn an_old_result_is_given_where_one_will_do(ledger: &Subject) {
     record(ledger, &take_one(ledger).await, reuse()).await;
     for row in rows(ledger, second).await {
         assert_eq!((row.state, row.reused, row.result_of), (JobState::Succeeded, true, Some(maker)));
-        assert_eq!(row.output, Some("old".into()));
+        assert_eq!(row.output_value(), Some("old".into()));
         assert_eq!(row.attempts, 0);
         let said = row.error.expect("it is recorded as such");
         assert!(said.starts_with(WHY) && said.contains("last result") && said.ends_with(" s old"), "{said}");
@@ -48,7 +48,7 @@ pub async fn an_old_result_is_given_where_one_will_do(ledger: &Subject) {
     // It is no fresher for that.
     assert_eq!(add(ledger, second, vec![expiring(3)]).await, READY);
     record(ledger, &take_one(ledger).await, success("new")).await;
-    assert_eq!(rows(ledger, second).await[2].output, Some("new".into()));
+    assert_eq!(rows(ledger, second).await[2].output_value(), Some("new".into()));
 }
 
 /// The key's own, not another's.
@@ -58,10 +58,10 @@ pub async fn without_an_old_result_the_other_decision_stands(ledger: &Subject) {
     let run = run_of(ledger, vec![job(1, "same")]).await;
     record(ledger, &take_one(ledger).await, reuse()).await;
     let row = rows(ledger, run).await.remove(0);
-    assert_eq!((row.state, row.attempts, row.output), (JobState::Ready, 0, None));
+    assert_eq!((row.state, row.attempts, row.output_value()), (JobState::Ready, 0, None));
     record(ledger, &take_one(ledger).await, success("own")).await;
     let row = rows(ledger, run).await.remove(0);
-    assert_eq!((row.output, row.error), (Some("own".into()), None));
+    assert_eq!((row.output_value(), row.error), (Some("own".into()), None));
     check_counters(ledger).await;
 }
 
@@ -78,7 +78,7 @@ pub async fn a_stand_in_is_given_once_and_never_reused(ledger: &Subject) {
     record(ledger, &take_one(ledger).await, stand_in("lesser")).await;
     let lesser = rows(ledger, second).await;
     for row in &lesser {
-        assert_eq!((row.state, row.output.clone()), (JobState::Succeeded, Some("lesser".into())));
+        assert_eq!((row.state, row.output_value()), (JobState::Succeeded, Some("lesser".into())));
         assert_eq!(row.analyser.as_deref(), Some("offline"));
         assert_eq!(row.error.as_deref(), Some(WHY));
     }
@@ -88,7 +88,11 @@ pub async fn a_stand_in_is_given_once_and_never_reused(ledger: &Subject) {
     assert_eq!(add(ledger, second, vec![job(3, "same")]).await, READY, "it is not reused");
     record(ledger, &take_one(ledger).await, reuse()).await;
     let row = rows(ledger, second).await.remove(2);
-    assert_eq!((row.output, row.result_of), (Some("old".into()), Some(maker)), "it is not the last result");
+    assert_eq!(
+        (row.output_value(), row.result_of),
+        (Some("old".into()), Some(maker)),
+        "it is not the last result"
+    );
     check_counters(ledger).await;
 }
 

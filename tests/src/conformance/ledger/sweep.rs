@@ -57,7 +57,7 @@ pub async fn a_late_success_is_not_paid_for_twice(ledger: &Subject) {
     }
     assert!(take(ledger, 10).await.is_empty());
     for (n, row) in rows(ledger, run).await.into_iter().enumerate() {
-        assert_eq!((row.state, row.output), (JobState::Succeeded, Some(json!("late"))));
+        assert_eq!((row.state, row.output_value()), (JobState::Succeeded, Some(json!("late"))));
         let own = n < 2;
         assert_eq!((row.reused, row.attempts), (!own, u16::from(own)));
         assert_eq!(row.usage, if own { ONE_CALL } else { Usage::default() });

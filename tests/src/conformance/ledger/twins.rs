@@ -31,7 +31,7 @@ pub async fn a_duplicate_shares_the_result(ledger: &Subject) {
     for n in [1, 3, 4] {
         assert_eq!((rows[n].state, rows[n].reused), (JobState::Succeeded, true));
         assert_eq!(rows[n].result_of, Some(rows[0].job_id));
-        assert_eq!(rows[n].output, Some(json!("shared")));
+        assert_eq!(rows[n].output_value(), Some(json!("shared")));
         assert_eq!((rows[n].usage, rows[n].attempts), (Usage::default(), 0));
     }
     assert_eq!(rows[2].state, JobState::Dispatched);
@@ -113,5 +113,5 @@ pub async fn attached_jobs_follow_a_second_heir(ledger: &Subject) {
     assert_eq!(heir.run_id, second);
     assert_eq!(states(ledger, third).await, [JobState::Attached]);
     record(ledger, &heir, success("at last")).await;
-    assert_eq!(rows(ledger, third).await[0].output, Some(json!("at last")));
+    assert_eq!(rows(ledger, third).await[0].output_value(), Some(json!("at last")));
 }

@@ -25,6 +25,7 @@ use fleetline_tests::services::Database;
 use fleetline_worker::kinds::Kinds;
 use reqwest::{Client, Method, RequestBuilder, Response};
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -42,21 +43,25 @@ pub(super) struct EchoArgs {
     panic: bool,
     /// The whole output, in place of an object with `n`.
     output: Option<Value>,
+    /// The same as text.
+    text: Option<String>,
 }
 
 impl Kind for Echo {
     const NAME: &'static str = "test.echo";
     type Args = EchoArgs;
-    type Output = Value;
+    type Output = Box<RawValue>;
 
-    async fn perform(&self, args: EchoArgs, _: &CallContext) -> Result<Done<Value>, JobError> {
-        Ok(Done::new(args.output.unwrap_or_else(|| json!({ "n": args.n }))))
+    async fn perform(&self, args: EchoArgs, _: &CallContext) -> Result<Done<Box<RawValue>>, JobError> {
+        let text =
+            args.text.unwrap_or_else(|| args.output.unwrap_or_else(|| json!({ "n": args.n })).to_string());
+        Ok(Done::new(RawValue::from_string(text).expect("JSON")))
     }
 
     fn appraise(
         &self,
         args: &EchoArgs,
-        json: &serde_json::value::RawValue,
+        json: &RawValue,
     ) -> Result<fleetline_shared::domain::Appraisal, String> {
         assert!(!args.panic, "told to");
         fleetline_shared::domain::Appraisal::of_whole(Self::NAME, json)

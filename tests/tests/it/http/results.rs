@@ -114,6 +114,36 @@ async fn results_that_are_no_objects_are_facts_too() {
     assert_eq!(lines(&site, &format!("/v1/runs/{run}/facts")).await, expected);
 }
 
+/// An API may answer with numbers and levels that no value can hold. It is paid for, and spoils no other's row.
+#[tokio::test]
+async fn results_come_as_they_were_given() {
+    let site = Site::start().await;
+    let texts = [
+        r#"{"far":1e999,"id":12345678901234567890123}"#.to_owned(),
+        format!("{}1{}", "[".repeat(300), "]".repeat(300)),
+        r#"{"id":12345678901234567890123,"price":0.12345678901234567890}"#.to_owned(),
+        "1".to_owned(),
+    ];
+    let job = |(n, text)| json!({ "kind": "test.echo", "args": { "n": n, "text": text } });
+    let run = run_of(&site.submit(&texts.iter().enumerate().map(job).collect()).await);
+    site.work(10).await;
+    for accept in ["application/json", "application/x-ndjson"] {
+        let path = format!("/v1/runs/{run}/results");
+        let all = site.get(&path).header("accept", accept).send().await.expect("an answer").text().await;
+        let all = all.expect("a body");
+        for text in &texts {
+            assert!(all.contains(&format!(r#""output":{text},"#)), "{text} in {all}");
+        }
+    }
+    let facts = lines(&site, &format!("/v1/runs/{run}/facts")).await;
+    assert_eq!(facts[0]["value"], json!(texts[0]), "its text");
+    assert_eq!((facts.len(), &facts[3]["value"]), (4, &json!(1)));
+    let jobs = pages(&site, &format!("/v1/runs/{run}/jobs"), 10).await;
+    let job = jobs[0]["job_id"].as_str().expect("an id");
+    let view = site.get(&format!("/v1/jobs/{job}")).send().await.expect("an answer").text().await;
+    assert!(view.expect("a body").contains("1e999"));
+}
+
 #[tokio::test]
 async fn rows_are_those_of_the_command_line() {
     let site = Site::start().await;

@@ -58,7 +58,7 @@ async fn a_nul_in_an_answer_or_an_error_is_recorded() {
     assert_eq!(ledger.finish(group).await.unwrap(), [Finished::Recorded, Finished::Recorded]);
     let rows = rows(&ledger, run).await;
     for row in [&rows[0], &rows[2]] {
-        assert_eq!(row.output, Some(json!({"text": "a\0b"})));
+        assert_eq!(row.output_value(), Some(json!({"text": "a\0b"})));
         assert_eq!(row.facts, [json!({"text": "a\0b"})]);
         assert_eq!(row.analyser.as_deref(), Some("a\u{fffd}"));
         assert_eq!(row.model.as_deref(), Some("m\u{fffd}"));
