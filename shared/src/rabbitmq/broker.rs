@@ -1,6 +1,6 @@
 //! The port's adapter: what it does with a line, in the words of queues.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -33,6 +33,9 @@ pub struct RabbitBroker {
     pod: String,
     publisher: Publisher,
     link: Arc<Link>,
+    /// Of the queues that are no lines.
+    intakes: Mutex<HashMap<String, Arc<Link>>>,
+    options: RabbitOptions,
     held: Arc<Held>,
     /// Passive declares, one at a time.
     asking: Mutex<Option<(Live, Channel)>>,
@@ -57,6 +60,8 @@ impl RabbitBroker {
             pod: options.pod.clone(),
             publisher: Publisher::start(options)?,
             link: Arc::new(Link::start(options, "consume")?),
+            intakes: Mutex::default(),
+            options: options.clone(),
             held: Arc::default(),
             asking: Mutex::default(),
             consumers: Mutex::new(Consumers { open, closed }),
@@ -76,12 +81,24 @@ impl RabbitBroker {
         self.publisher.clone()
     }
 
-    /// Consumes from a queue that is no line, such as [`super::topology::SUBMIT_QUEUE`]; declares it
-    /// if it is missing.
+    /// Consumes from a queue that is no line, such as [`super::topology::SUBMIT_QUEUE`], over a connection
+    /// of its own; declares it if it is missing.
     pub async fn intake(&self, queue: &str, prefetch: usize) -> Result<IntakeConsumer, PortError> {
         let short_name = queue.strip_prefix("fleetline.").unwrap_or(queue);
-        let consumer = self.consumer(&Queue::named(queue), short_name, prefetch).await?;
-        Ok(IntakeConsumer { consumer, origin: self.origin(queue.to_owned()) })
+        let link = self.intake_link(queue, short_name).await?;
+        let prefetch = IntakeConsumer::prefetch(&link, prefetch);
+        let consumer = self.consumer(&link, &Queue::named(queue), short_name, prefetch).await?;
+        Ok(IntakeConsumer::new(consumer, self.origin(queue.to_owned()), link))
+    }
+
+    async fn intake_link(&self, queue: &str, short_name: &str) -> Result<Arc<Link>, PortError> {
+        let mut intakes = self.intakes.lock().await;
+        if let Some(link) = intakes.get(queue) {
+            return Ok(Arc::clone(link));
+        }
+        let link = Arc::new(Link::start(&self.options, &format!("consume {short_name}"))?);
+        intakes.insert(queue.to_owned(), Arc::clone(&link));
+        Ok(link)
     }
 
     /// Closes in good order. Settle and drop all consumers first: this waits for their
@@ -92,6 +109,9 @@ impl RabbitBroker {
         consumers.open = open;
         let _ = timeout(self.link.patience, consumers.closed.recv()).await;
         self.link.close().await;
+        for link in self.intakes.lock().await.values() {
+            link.close().await;
+        }
         self.publisher.link().close().await;
     }
 
@@ -99,10 +119,16 @@ impl RabbitBroker {
         Arc::new(Origin { queue, publisher: self.publisher() })
     }
 
-    async fn consumer(&self, queue: &Queue, kind: &str, prefetch: usize) -> Result<Consumer, PortError> {
+    async fn consumer(
+        &self,
+        link: &Arc<Link>,
+        queue: &Queue,
+        kind: &str,
+        prefetch: usize,
+    ) -> Result<Consumer, PortError> {
         let open = self.consumers.lock().await.open.clone();
         let wish = Wish { queue, tag: format!("{}.{kind}", self.pod), prefetch, open };
-        Consumer::start(&self.link, &self.held, wish).await
+        Consumer::start(link, &self.held, wish).await
     }
 
     /// Declares the lines of what was returned. True if one of them was.
@@ -169,7 +195,7 @@ impl Broker for RabbitBroker {
 
     async fn consume(&self, line: &str, prefetch: usize) -> Result<Box<dyn Deliveries>, PortError> {
         let queue = Queue::of_line(line);
-        let consumer = self.consumer(&queue, line, prefetch).await?;
+        let consumer = self.consumer(&self.link, &queue, line, prefetch).await?;
         Ok(Box::new(LineConsumer { consumer, origin: self.origin(queue.name) }))
     }
 

@@ -1,28 +1,56 @@
 //! Messages from a named queue with all that is on their envelope.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use lapin::message::Delivery;
 use lapin::types::{AMQPValue, FieldTable};
+use tokio::time::{Instant, timeout_at};
 
 use super::consumer::Consumer;
+use super::link::Link;
 use super::rejection::{Origin, Rejection};
 use super::settle::Unsettled;
 use crate::domain::PortError;
 
+/// So long deliveries come one by one after one that could not be read.
+const CAREFUL: Duration = Duration::from_secs(10);
+
 /// A consumer of one queue, for what is no line: the intake, the dead letters of crash loops.
+///
+/// A message of which the client library cannot read the properties ends the connection: it comes again with all
+/// that was handed over beside it, until it reaches the delivery limit. So that it does not take the others with
+/// it, each such queue has a connection of its own, and after such an end its deliveries come one by one for a while.
 pub struct IntakeConsumer {
-    pub(super) consumer: Consumer,
-    pub(super) origin: Arc<Origin>,
+    consumer: Consumer,
+    origin: Arc<Origin>,
+    link: Arc<Link>,
+    careful_until: Option<Instant>,
 }
 
 impl IntakeConsumer {
+    /// How many of the deliveries that are asked for may be handed over.
+    pub(super) fn prefetch(link: &Link, wanted: usize) -> usize {
+        if link.met_the_unreadable() { wanted.min(1) } else { wanted }
+    }
+
+    pub(super) fn new(consumer: Consumer, origin: Arc<Origin>, link: Arc<Link>) -> Self {
+        let careful_until = link.met_the_unreadable().then(|| Instant::now() + CAREFUL);
+        Self { consumer, origin, link, careful_until }
+    }
+
     /// The next delivery. `None` or an error: this consumer is gone, start another. The future may
     /// be dropped and nothing is lost.
     pub async fn next(&mut self) -> Option<Result<IntakeDelivery, PortError>> {
-        let next = self.consumer.next().await?;
+        let next = match self.careful_until {
+            None => self.consumer.next().await,
+            Some(until) => timeout_at(until, self.consumer.next()).await.unwrap_or_else(|_| {
+                self.link.reads_on();
+                None
+            }),
+        };
         Some(
-            next.map(|(delivery, unsettled)| {
+            next?.map(|(delivery, unsettled)| {
                 IntakeDelivery::new(delivery, unsettled, Arc::clone(&self.origin))
             }),
         )

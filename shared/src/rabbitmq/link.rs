@@ -1,6 +1,7 @@
 //! One connection to the broker, as those see it who use it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use lapin::{Channel, Connection};
@@ -21,6 +22,7 @@ pub(super) struct Link {
     state: watch::Receiver<State>,
     condemned: watch::Sender<u64>,
     broke: Arc<Notify>,
+    unreadable: Arc<AtomicBool>,
     supervisor: AbortHandle,
     pub(super) patience: Duration,
 }
@@ -45,7 +47,7 @@ impl Link {
     pub(super) fn start(options: &RabbitOptions, purpose: &str) -> Result<Self, PortError> {
         let (state, watched) = watch::channel(State::Down { why: "not connected yet".to_owned() });
         let (condemned, to_condemn) = watch::channel(0);
-        let broke = Arc::<Notify>::default();
+        let (broke, unreadable) = (Arc::<Notify>::default(), Arc::<AtomicBool>::default());
         let supervisor = Supervisor {
             uri: options.uri()?,
             name: format!("{} {purpose}", options.connection_name),
@@ -54,9 +56,11 @@ impl Link {
             state,
             condemned: to_condemn,
             broke: Arc::clone(&broke),
+            unreadable: Arc::clone(&unreadable),
         };
         let supervisor = tokio::spawn(supervisor.run()).abort_handle();
-        Ok(Self { state: watched, condemned, broke, supervisor, patience: options.connect_timeout })
+        let patience = options.connect_timeout;
+        Ok(Self { state: watched, condemned, broke, unreadable, supervisor, patience })
     }
 
     /// The connection, as soon as there is one; an error at `deadline` if there is none by then.
@@ -133,6 +137,16 @@ impl Link {
     /// Resolves when a connection, or one of its channels alone, has broken since the last call. For one caller.
     pub(super) async fn broke(&self) {
         self.broke.notified().await;
+    }
+
+    /// Whether the last connection broke because it brought something that cannot be read.
+    pub(super) fn met_the_unreadable(&self) -> bool {
+        self.unreadable.load(Ordering::SeqCst)
+    }
+
+    /// It is past.
+    pub(super) fn reads_on(&self) {
+        self.unreadable.store(false, Ordering::SeqCst);
     }
 
     /// Closes in good order; gives up after a while.

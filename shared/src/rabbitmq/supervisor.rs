@@ -2,12 +2,13 @@
 //! and with two channels it can stall for ever.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::{Stream, StreamExt};
 use lapin::types::LongString;
 use lapin::uri::{AMQPScheme, AMQPUri};
-use lapin::{Connection, ConnectionProperties, DefaultConnectionBuilder, Event};
+use lapin::{Connection, ConnectionProperties, DefaultConnectionBuilder, ErrorKind, Event};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -29,6 +30,14 @@ pub(super) struct Supervisor {
     pub(super) condemned: watch::Receiver<u64>,
     /// Told of each connection that breaks.
     pub(super) broke: Arc<Notify>,
+    /// Whether the last one broke because it brought something that cannot be read.
+    pub(super) unreadable: Arc<AtomicBool>,
+}
+
+/// Why a connection ended.
+struct End {
+    why: String,
+    unreadable: bool,
 }
 
 impl Supervisor {
@@ -41,11 +50,14 @@ impl Supervisor {
                 Ok(connection) => {
                     number += 1;
                     let since = Instant::now();
-                    let why = self.hold(number, connection).await;
+                    let End { why, unreadable } = self.hold(number, connection).await;
                     tracing::warn!(connection = self.name, why, "lost the connection to RabbitMQ");
+                    self.unreadable.store(unreadable, Ordering::SeqCst);
                     self.state.send_replace(State::Down { why });
                     self.broke.notify_one();
-                    failures = if since.elapsed() < LIVED { failures + 1 } else { 1 };
+                    // What cannot be read is no sign that the broker has too much to do, and the sooner it has
+                    // reached its delivery limit the better.
+                    failures = if unreadable || since.elapsed() >= LIVED { 1 } else { failures + 1 };
                 }
                 Err(why) => {
                     tracing::warn!(connection = self.name, why, "no connection to RabbitMQ");
@@ -89,30 +101,33 @@ impl Supervisor {
     }
 
     /// Lends the connection out for as long as it lives. Says why it ended.
-    async fn hold(&mut self, number: u64, connection: Connection) -> String {
+    async fn hold(&mut self, number: u64, connection: Connection) -> End {
         let live = Live { number, connection: Arc::new(connection) };
         let events = live.connection.events_listener();
         tracing::info!(connection = self.name, place = self.place, "connected to RabbitMQ");
         self.state.send_replace(State::Up(live.clone()));
-        let why = tokio::select! {
-            why = broken(&live, events) => why,
+        let End { why, unreadable } = tokio::select! {
+            end = broken(&live, events) => end,
             Ok(_) = self.condemned.wait_for(|condemned| *condemned >= number) => {
-                "the broker did not answer in time".to_owned()
+                End { why: "the broker did not answer in time".to_owned(), unreadable: false }
             }
         };
         // It may hang on a dead peer: nobody waits for it.
         tokio::spawn(async move { close(&live.connection).await });
-        format!("{}: {why}", self.place)
+        End { why: format!("{}: {why}", self.place), unreadable }
     }
 }
 
 /// Resolves with the reason once the connection is broken.
-async fn broken(live: &Live, events: impl Stream<Item = Event>) -> String {
+async fn broken(live: &Live, events: impl Stream<Item = Event>) -> End {
     let mut events = std::pin::pin!(events);
-    let mut why = String::from("the connection ended");
+    let mut end = End { why: "the connection ended".to_owned(), unreadable: false };
     while live.connection.status().connected() {
         match timeout(LOOK, events.next()).await {
-            Ok(Some(Event::Error(error))) => why = error.to_string(),
+            Ok(Some(Event::Error(error))) => {
+                end.why = error.to_string();
+                end.unreadable |= matches!(error.kind(), ErrorKind::ParsingError(_));
+            }
             Ok(Some(Event::ConnectionBlocked(reason))) => {
                 tracing::warn!(reason, "RabbitMQ has a memory or disk alarm and takes no messages");
             }
@@ -121,7 +136,7 @@ async fn broken(live: &Live, events: impl Stream<Item = Event>) -> String {
             Ok(None) => break,
         }
     }
-    why
+    end
 }
 
 /// Whoever waits for a connection learns that none will come.

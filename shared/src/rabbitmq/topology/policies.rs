@@ -9,6 +9,9 @@ use super::{CRASHED_KEY, DEAD_EXCHANGE, Queue, REJECTED_KEY};
 pub struct Limits {
     /// How often a message is handed over again before it is a dead letter. 5.
     pub delivery_limit: u32,
+    /// The same for submissions, behind which there is no job yet: who was told that one is confirmed counts on
+    /// it, so restarts of `serve` that it meets are no reason to give it up. 100.
+    pub submit_delivery_limit: u32,
     /// Most messages on one line; then publishes to it are refused. 1,000,000: far above the window
     /// that dispatchers keep there.
     pub line_length: u64,
@@ -20,7 +23,13 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { delivery_limit: 5, line_length: 1_000_000, submit_length: 1_000_000, rejected_length: 100_000 }
+        Self {
+            delivery_limit: 5,
+            submit_delivery_limit: 100,
+            line_length: 1_000_000,
+            submit_length: 1_000_000,
+            rejected_length: 100_000,
+        }
     }
 }
 
@@ -53,17 +62,11 @@ impl Limits {
         // Dead letters of crash loops are few, but none may be lost: at-least-once dead-lettering keeps
         // them in their line while this is full.
         const CRASHED_LENGTH: u64 = 1_000_000;
-        // No job is behind a submission yet, and who was told that it is confirmed counts on it: that `serve`
-        // was restarted often, while the ledger was away say, is no reason to give it up.
-        const RESTARTS: u64 = 1_000;
         let limit = u64::from(self.delivery_limit);
+        let submit = limit.max(u64::from(self.submit_delivery_limit));
         vec![
             policy(LINES, r"^fleetline\.jobs\.", keeping(limit, self.line_length, CRASHED_KEY)),
-            policy(
-                SUBMIT,
-                r"^fleetline\.submit$",
-                keeping(limit.max(RESTARTS), self.submit_length, REJECTED_KEY),
-            ),
+            policy(SUBMIT, r"^fleetline\.submit$", keeping(submit, self.submit_length, REJECTED_KEY)),
             policy(CRASHED, r"^fleetline\.dead\.crashed$", keeping(limit, CRASHED_LENGTH, REJECTED_KEY)),
             policy(
                 REJECTED,

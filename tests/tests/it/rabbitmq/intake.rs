@@ -1,12 +1,16 @@
 //! The intake, replies, and dead letters.
 
+use std::collections::BTreeSet;
+
 use fleetline_shared::ports::Broker;
 use fleetline_shared::rabbitmq::topology::{CRASHED_QUEUE, REJECTED_QUEUE, SUBMIT_QUEUE};
 use fleetline_shared::rabbitmq::{IntakeConsumer, IntakeDelivery, Outgoing};
 use fleetline_tests::conformance::Pace;
-use lapin::options::{BasicGetOptions, BasicPublishOptions, QueueDeclareOptions};
+use lapin::options::{BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
 use lapin::{BasicProperties, Connection, ConnectionProperties};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, copy};
+use tokio::net::{TcpListener, TcpStream};
 
 use super::world::{DELIVERY_LIMIT, World, line, message, reason};
 
@@ -82,6 +86,81 @@ async fn a_rejected_request_is_a_dead_letter_with_its_reason() {
     assert!(long.starts_with(&reason) && reason.len() > 4_000, "{} bytes", reason.len());
     letter.ack().await.unwrap();
     PACE.nothing(dead.next(), "the other was good").await;
+}
+
+/// What stands in for bytes that are no text.
+const NO_TEXT: &[u8] = b"!no text!";
+
+/// A way to the broker on which these bytes become such. Ends with the connection.
+async fn garbling(url: &str) -> String {
+    let to = url.split('@').next_back().and_then(|rest| rest.split('/').next()).expect("a host").to_owned();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let garbling = url.replacen(&to, &listener.local_addr().unwrap().to_string(), 1);
+    tokio::spawn(async move {
+        let (client, _) = listener.accept().await.unwrap();
+        let (mut from_client, mut to_client) = client.into_split();
+        let (mut from_broker, mut to_broker) = TcpStream::connect(to).await.unwrap().into_split();
+        tokio::spawn(async move { copy(&mut from_broker, &mut to_client).await });
+        let mut bytes = vec![0; 64 * 1024];
+        while let Ok(length @ 1..) = from_client.read(&mut bytes).await {
+            for place in 0..length.saturating_sub(NO_TEXT.len() - 1) {
+                if bytes[place..].starts_with(NO_TEXT) {
+                    bytes[place..place + NO_TEXT.len()].fill(0xff);
+                }
+            }
+            to_broker.write_all(&bytes[..length]).await.unwrap();
+        }
+    });
+    garbling
+}
+
+/// AMQP's short texts are UTF-8, but the broker takes others, and the client library ends the connection on them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_that_cannot_be_read_takes_no_other_with_it() {
+    const GOOD: usize = 20;
+    let world = World::new().await;
+    let broker = &world.broker;
+    let mut elsewhere = broker.consume(&line(0), 1).await.unwrap();
+    let url = garbling(&world.vhost().url).await;
+    let service = Connection::connect(&url, ConnectionProperties::default()).await.unwrap();
+    let channel = service.create_channel().await.unwrap();
+    channel.confirm_select(ConfirmSelectOptions::default()).await.unwrap();
+    for number in 0..=GOOD {
+        let text = if number == 1 { std::str::from_utf8(NO_TEXT).unwrap() } else { "text" };
+        let properties = BasicProperties::default().with_correlation_id(text.into());
+        let options = BasicPublishOptions::default();
+        let body = number.to_string();
+        let sent =
+            channel.basic_publish("".into(), SUBMIT_QUEUE.into(), options, body.as_bytes(), properties);
+        assert!(sent.await.unwrap().await.unwrap().is_ack());
+    }
+    let mut taken = BTreeSet::new();
+    while taken.len() < GOOD {
+        let Ok(mut intake) = broker.intake(SUBMIT_QUEUE, 10).await else { continue };
+        while taken.len() < GOOD
+            && let Some(Ok(request)) = PACE.soon(intake.next()).await
+        {
+            let body = request.body.clone();
+            if request.ack().await.is_ok() {
+                taken.insert(String::from_utf8(body).unwrap());
+            }
+        }
+    }
+    assert!(!taken.contains("1"));
+    // Which cannot be read there either.
+    let dead = async || {
+        let passive = QueueDeclareOptions { passive: true, ..Default::default() };
+        channel
+            .queue_declare(REJECTED_QUEUE.into(), passive, FieldTable::default())
+            .await
+            .unwrap()
+            .message_count()
+    };
+    PACE.becomes(1, dead).await;
+    broker.publish(vec![message(&line(0), 7)]).await.remove(0).unwrap();
+    let other = PACE.soon(elsewhere.next()).await.expect("its connection did not break").unwrap();
+    assert_eq!((other.body.as_slice(), other.redelivered), (&b"7"[..], false));
+    other.ack().await.unwrap();
 }
 
 #[tokio::test]

@@ -94,7 +94,7 @@ pub(super) fn management(vhost: &Vhost) -> Management {
 }
 
 pub(super) fn limits() -> Limits {
-    Limits { delivery_limit: DELIVERY_LIMIT, ..Limits::default() }
+    Limits { delivery_limit: DELIVERY_LIMIT, submit_delivery_limit: DELIVERY_LIMIT, ..Limits::default() }
 }
 
 pub(super) fn line(number: u32) -> String {
