@@ -38,6 +38,8 @@ pub(crate) struct Flow {
 
 struct Hands {
     jobs: usize,
+    /// Beside them: those that wait apart.
+    apart: usize,
     /// Of those: calling, or ready to as soon as there is a place.
     at_call: usize,
     /// Of those: asking for quota.
@@ -78,6 +80,7 @@ impl Flow {
             open: Arc::new(Semaphore::new(concurrency + 2 * (concurrency / 8))),
             hands: Mutex::new(Hands {
                 jobs: 0,
+                apart: 0,
                 at_call: 0,
                 asking: 0,
                 under_way: 0.0,
@@ -115,11 +118,13 @@ impl Flow {
         }
     }
 
-    /// How many jobs beyond `concurrency` may be in hand; never more than as many again.
+    /// How many jobs beyond `concurrency` are or may be in hand.
     pub(crate) fn ahead(&self) -> usize {
-        self.ahead_of(&self.hands())
+        let hands = self.hands();
+        self.ahead_of(&hands) + hands.apart
     }
 
+    /// Of those that do not wait apart; never more than `concurrency` again.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small and positive")]
     fn ahead_of(&self, hands: &Hands) -> usize {
         ((hands.under_way * SLACK).round() as usize).min(self.concurrency)
@@ -151,7 +156,7 @@ impl Flow {
 /// A job in hand, until it is dropped, and its way through a call.
 pub(crate) struct Hand {
     flow: Arc<Flow>,
-    /// It waits for another worker's call, and is not counted.
+    /// It waits for another worker's call, or for its leases.
     apart: bool,
     at_call: bool,
     /// From the ask for quota until the outcome is recorded, which is when this is dropped.
@@ -183,7 +188,9 @@ impl Hand {
     /// wait so, what a line hands to one worker at most bounds.
     pub(crate) fn wait_apart(&mut self) {
         if !std::mem::replace(&mut self.apart, true) {
-            self.flow.looked_at().jobs -= 1;
+            let mut hands = self.flow.looked_at();
+            hands.jobs -= 1;
+            hands.apart += 1;
             self.flow.room.notify_one();
         }
     }
@@ -192,7 +199,10 @@ impl Hand {
     pub(crate) async fn begin_call(&mut self) {
         {
             let mut hands = self.flow.looked_at();
-            hands.jobs += usize::from(std::mem::take(&mut self.apart));
+            if std::mem::take(&mut self.apart) {
+                hands.jobs += 1;
+                hands.apart -= 1;
+            }
             hands.count_at_call(&mut self.at_call);
             self.flow.set_turnstile(&mut hands);
         }
@@ -234,7 +244,14 @@ impl Hand {
 impl Drop for Hand {
     fn drop(&mut self) {
         self.end_call();
-        self.flow.looked_at().jobs -= usize::from(!self.apart);
+        {
+            let mut hands = self.flow.looked_at();
+            if self.apart {
+                hands.apart -= 1;
+            } else {
+                hands.jobs -= 1;
+            }
+        }
         self.flow.room.notify_one();
     }
 }
@@ -337,7 +354,7 @@ mod tests {
         }
         sleep(Duration::from_mins(1)).await;
         assert_eq!(flow.looked_at().jobs, 0);
-        assert_eq!(flow.ahead(), 0);
+        assert_eq!(flow.ahead(), 10, "what the broker may push does not end with them");
         let taken: Vec<Hand> = [flow.take().await, flow.take().await].into();
         drop(waiting.pop());
         for hand in &mut waiting {
@@ -347,7 +364,8 @@ mod tests {
         assert_eq!(flow.hands().jobs, 11);
         assert_eq!(flow.hands().at_call, 0, "each was counted once");
         drop((waiting, taken));
-        assert_eq!(flow.hands().jobs, 0);
+        let hands = flow.hands();
+        assert_eq!((hands.jobs, hands.apart), (0, 0));
     }
 
     #[tokio::test(start_paused = true)]

@@ -36,6 +36,7 @@ pub(crate) struct Intake {
     usual: Batcher<Job, ()>,
     /// Of jobs that go on while the fleet's leases are out of reach: they do not wait behind others.
     spare: Batcher<Job, ()>,
+    set: Arc<Mutex<JoinSet<()>>>,
 }
 
 impl Intake {
@@ -59,11 +60,12 @@ impl Intake {
             })
         };
         let (usual, spare) = (groups(&attempts.leases), groups(&attempts.spare_leases));
-        Self { attempts: Arc::clone(attempts), _open: closed.drop_guard(), usual, spare }
+        let set = Arc::clone(&tasks.0);
+        Self { attempts: Arc::clone(attempts), _open: closed.drop_guard(), usual, spare, set }
     }
 
     /// Takes a delivery for which there is room. `false`: the tasks are gone.
-    pub(crate) async fn take(&self, delivery: Delivery, hand: Hand) -> bool {
+    pub(crate) fn take(&self, delivery: Delivery, hand: Hand) -> bool {
         kill_point::reach("delivery.taken");
         let attempts = &self.attempts;
         match attempts.job_of(delivery, hand) {
@@ -72,10 +74,25 @@ impl Intake {
             }
             Ok(job) => self.spare.send(job, attempts.spare_leases.patience()),
             Err((delivery, reason)) => {
-                reject(delivery, reason).await;
+                self.reject(delivery, reason);
                 true
             }
         }
+    }
+
+    /// A broker that takes no messages at the moment takes no dead letters either: nothing else waits for that.
+    fn reject(&self, delivery: Delivery, reason: String) {
+        tracing::error!(reason, "a message goes to the dead letters");
+        let attempts = Arc::clone(&self.attempts);
+        let rejecting = async move {
+            tokio::select! {
+                rejected = delivery.reject(reason) => if let Err(error) = rejected {
+                    tracing::warn!(%error, "a message could not be rejected; it comes again");
+                },
+                () = attempts.stop.cancelled() => {}
+            }
+        };
+        lock(&self.set).spawn(rejecting);
     }
 }
 
@@ -256,12 +273,5 @@ impl Attempts {
             }
         }
         current
-    }
-}
-
-async fn reject(delivery: Delivery, reason: String) {
-    tracing::error!(reason, "a message goes to the dead letters");
-    if let Err(error) = delivery.reject(reason).await {
-        tracing::warn!(%error, "a message could not be rejected; it comes again");
     }
 }

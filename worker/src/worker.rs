@@ -140,7 +140,7 @@ impl Worker {
                 () = drain.cancelled() => return Ok(()),
                 next = next => next,
             };
-            if !intake.take(delivery, hand).await {
+            if !intake.take(delivery, hand) {
                 return Err(PortError::Broken { port: "worker", message: "the intake has stopped".into() });
             }
         }

@@ -203,7 +203,10 @@ impl Worker {
         let live = self.link.connection(deadline).await?;
         let opening = open(&live, self.link.patience);
         let Ok(opened) = timeout_at(deadline, opening).await else {
-            self.link.condemn(&live);
+            // Under an alarm another connection would be blocked as well.
+            if !live.connection.status().blocked() {
+                self.link.condemn(&live);
+            }
             return Err(unavailable(self.link.trouble()));
         };
         let channel = opened?;

@@ -28,7 +28,7 @@ pub(super) struct Rejection {
 
 impl Rejection {
     /// Publishes the dead letter. `Ok`: the broker has it, the delivery may be acknowledged.
-    pub(super) async fn publish(self, body: Vec<u8>, mut reason: String) -> Result<(), PortError> {
+    pub(super) async fn publish(&self, body: Vec<u8>, mut reason: String) -> Result<(), PortError> {
         let Self { origin, properties } = self;
         reason.truncate(reason.floor_char_boundary(REASON_MAX));
         let text = |text: &Option<ShortString>| text.as_ref().map(ToString::to_string);

@@ -46,6 +46,11 @@ impl Unsettled {
         Self { tag, commands, settled: false, _holding: holding }
     }
 
+    /// Its consumer is gone: the broker delivers it again.
+    pub(super) fn is_gone(&self) -> bool {
+        self.commands.is_closed()
+    }
+
     /// `Ok` once the acknowledgement is written to a live channel.
     pub(super) async fn ack(mut self) -> Result<(), PortError> {
         let (written, answer) = oneshot::channel();

@@ -199,7 +199,7 @@ async fn after(waits_for: WaitsFor, wait: Duration, found: Validity) -> (Decisio
     calling.begin_call().await;
     let job = Envelope { upstream: Some("api".into()), ..envelope(Echo::NAME) };
     let delivery = Delivery::new(job.encode(), false, Box::new(Counted(Arc::default())));
-    assert!(intake.take(delivery, waiting).await);
+    assert!(intake.take(delivery, waiting));
     if matches!(waits_for, WaitsFor::Quota) {
         drop(calling);
         sleep(wait / 2).await;
@@ -262,7 +262,7 @@ impl Member {
 
     async fn take(&self, envelope: &Envelope, redelivered: bool, acks: &Arc<AtomicU32>) {
         let delivery = Delivery::new(envelope.encode(), redelivered, Box::new(Counted(Arc::clone(acks))));
-        assert!(self.intake.take(delivery, self.flow.take().await).await);
+        assert!(self.intake.take(delivery, self.flow.take().await));
     }
 
     /// Its connection breaks.
@@ -400,6 +400,27 @@ async fn comes_without_leases(again: bool) -> ([usize; 2], u32) {
 async fn what_is_published_twice_does_not_end_the_others_dispatch() {
     assert_eq!(comes_without_leases(true).await, ([0, 0], 1));
     assert_eq!(comes_without_leases(false).await, ([1, 1], 1));
+}
+
+/// Its dead letter is never taken: the broker has an alarm.
+struct Blocked;
+
+#[async_trait]
+impl Settle for Blocked {
+    async fn settle(self: Box<Self>, _: Settlement) -> Result<(), PortError> {
+        std::future::pending().await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_cannot_be_rejected_holds_up_no_other() {
+    let (ledger, mut outcomes) = Says::current();
+    let member = Member::new(&worker(ledger));
+    let garbage = Delivery::new(b"garbage".to_vec(), false, Box::new(Blocked));
+    assert!(member.intake.take(garbage, member.flow.take().await));
+    member.take(&envelope(Echo::NAME), false, &Arc::default()).await;
+    let recorded = outcomes.recv().await.expect("an outcome");
+    assert!(matches!(recorded.decision, Decision::Succeed(_)), "{recorded:?}");
 }
 
 /// A job whose lease another worker has for an hour, which goes on; its delivery comes here. Says whether the delivery

@@ -65,12 +65,19 @@ async fn under_an_alarm_publishes_end_and_acks_flow(world: &World, servers: &Arc
     let was_not_sent = |answer: &Result<(), Unpublished>| answer.as_ref().is_err_and(|why| !why.may_be_there);
     assert!(answers.iter().flatten().all(was_not_sent), "{:?}", answers.first());
     first.ack().await.unwrap();
-    for _ in 1..20 {
+    for _ in 2..20 {
         PACE.soon(consumer.next()).await.unwrap().unwrap().ack().await.unwrap();
     }
+    // Given back it would come again at once, and count each time.
+    let unreadable = PACE.soon(consumer.next()).await.unwrap().unwrap();
+    let rejecting = tokio::spawn(unreadable.reject("unreadable".to_owned()));
     let depth = || async { broker.depth(&line(0)).await.unwrap() };
-    PACE.becomes(Depth { ready: 0, unsettled: 0 }, depth).await;
+    PACE.becomes(Depth { ready: 0, unsettled: 1 }, depth).await;
+    tokio::time::sleep(2 * CONFIRM_TIMEOUT).await;
+    assert!(!rejecting.is_finished(), "it is kept");
     ctl(servers, &["set_vm_memory_high_watermark", "0.4"]).await;
+    rejecting.await.unwrap().unwrap();
+    PACE.becomes(Depth { ready: 0, unsettled: 0 }, depth).await;
     drop(consumer);
     published(broker, &[9]).await;
     // What was given up on may land late; what nobody waited for any more was never sent.
