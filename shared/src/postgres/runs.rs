@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::fault::{Fault, Result};
 use super::numbers::{bounded, for_people};
 use crate::domain::{NewRun, RunId};
-use crate::ports::{OpenedRun, Seal};
+use crate::ports::OpenedRun;
 
 pub(super) fn uuid_of(run: RunId) -> Uuid {
     Uuid::from_bytes(*run.as_bytes())
@@ -96,48 +96,47 @@ pub(super) async fn find_run(connection: &mut PgConnection, id: RunId) -> Result
 }
 
 /// Whether the run finished with it.
-pub(super) async fn seal_run(connection: &mut PgConnection, id: RunId, seal: &Seal) -> Result<bool> {
+pub(super) async fn seal_run(connection: &mut PgConnection, id: RunId, notes: &Value) -> Result<bool> {
     let run = find_run(connection, id).await?;
-    if !seal.occurrences.is_empty() {
-        set_occurrences(connection, run, &seal.occurrences).await?;
-    }
     let finished = sqlx::query_scalar(
         "UPDATE runs SET notes = $2, state = greatest(state, 1::smallint) WHERE n = $1
          RETURNING state = 2 AND finished_at = now()",
     )
     .bind(run)
-    .bind(seal.notes.to_string())
+    .bind(notes.to_string())
     .fetch_one(connection)
     .await?;
     Ok(finished)
 }
 
-/// Set, not added: a resumed run counts its input anew.
-async fn set_occurrences(connection: &mut PgConnection, run: i64, occurrences: &[(u64, u64)]) -> Result<()> {
-    // The run first: nobody adds jobs between the sum and its use.
-    sqlx::query("SELECT 1 FROM runs WHERE n = $1 FOR NO KEY UPDATE")
-        .bind(run)
-        .execute(&mut *connection)
-        .await?;
+/// Set, not added: a resumed run counts its input anew. Its row gets what they differ by, last.
+pub(super) async fn set_occurrences(
+    connection: &mut PgConnection,
+    id: RunId,
+    occurrences: &[(u64, u64)],
+) -> Result<()> {
+    let run = find_run(connection, id).await?;
     let (seqs, counts): (Vec<i64>, Vec<i64>) =
         occurrences.iter().map(|(seq, count)| (seq.cast_signed(), bounded(*count))).unzip();
-    sqlx::query(
-        "UPDATE jobs j SET occurrences = found.count FROM (
-           SELECT l.n, o.count FROM unnest($2::bigint[], $3::bigint[]) o (seq, count),
-             LATERAL (SELECT n FROM jobs WHERE run = $1 AND seq = o.seq OFFSET 0) l OFFSET 0) found
-         WHERE j.n = ANY(ARRAY[found.n])",
+    let more: i64 = sqlx::query_scalar(
+        "WITH held AS MATERIALIZED (
+           SELECT j.n, j.occurrences AS before, o.count FROM unnest($2::bigint[], $3::bigint[]) o (seq, count),
+             LATERAL (SELECT n, occurrences FROM jobs WHERE run = $1 AND seq = o.seq FOR NO KEY UPDATE) j
+         ), set AS (
+           UPDATE jobs j SET occurrences = held.count FROM held
+           WHERE j.n = ANY(ARRAY[held.n]) AND held.count <> held.before
+         )
+         SELECT coalesce(sum(count - before), 0)::bigint FROM held",
     )
     .bind(run)
     .bind(seqs)
     .bind(counts)
-    .execute(&mut *connection)
+    .fetch_one(&mut *connection)
     .await?;
-    sqlx::query(
-        "UPDATE runs SET occurrences = (SELECT coalesce(sum(occurrences), 0) FROM jobs WHERE run = $1)
-         WHERE n = $1",
-    )
-    .bind(run)
-    .execute(connection)
-    .await?;
+    sqlx::query("UPDATE runs SET occurrences = occurrences + $2 WHERE n = $1")
+        .bind(run)
+        .bind(more)
+        .execute(connection)
+        .await?;
     Ok(())
 }

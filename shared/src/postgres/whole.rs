@@ -8,7 +8,7 @@ use super::lone;
 use super::runs::{insert_run, known_run, seal_run};
 use super::submit::{Ground, add_jobs};
 use crate::domain::{NewJob, NewRun};
-use crate::ports::{OpenedRun, Seal};
+use crate::ports::OpenedRun;
 
 /// In an open transaction. Repeated with the same id it gives the same answer.
 pub(super) async fn submit_run(
@@ -27,7 +27,7 @@ pub(super) async fn submit_run(
         add_jobs(connection, run.id, jobs, &ground).await?;
         if jobs.is_empty() {
             // Nothing else will show that it is finished.
-            seal_run(connection, run.id, &Seal { occurrences: Vec::new(), notes: notes.clone() }).await?;
+            seal_run(connection, run.id, notes).await?;
         }
     }
     // If it was there already its commit was in doubt, and all of it is there.

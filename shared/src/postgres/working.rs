@@ -13,6 +13,9 @@ use super::{PostgresLedger, dispatch, due, expire, lone, runs, submit, sweep, wh
 use crate::domain::{Envelope, NewJob, NewRun, PortError, RunId};
 use crate::ports::{Added, DispatchAsk, DispatchLedger, OpenedRun, Scope, Seal, SubmitLedger, Swept};
 
+/// Jobs whose occurrences are set in one transaction.
+const OCCURRENCES: usize = 5_000;
+
 /// Submissions of the same numbers at the same time: each finds the other's jobs known in the end.
 const ADD_TRIES: u32 = 8;
 
@@ -73,7 +76,16 @@ impl SubmitLedger for PostgresLedger {
     }
 
     async fn seal_run(&self, run: RunId, seal: Seal) -> std::result::Result<(), PortError> {
-        let sealed = transact_repeatably!(self, connection => runs::seal_run(&mut connection, run, &seal));
+        // A few at a time: whoever finishes a job of the run waits for its row meanwhile.
+        for some in seal.occurrences.chunks(OCCURRENCES) {
+            let set = transact_repeatably!(self, connection => {
+                runs::set_occurrences(&mut connection, run, some)
+            });
+            set.map_err(Fault::in_words)?;
+        }
+        let sealed = transact_repeatably!(self, connection => {
+            runs::seal_run(&mut connection, run, &seal.notes)
+        });
         if sealed.map_err(Fault::in_words)? {
             self.changes.raise();
         }
