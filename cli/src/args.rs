@@ -73,7 +73,7 @@ pub enum Command {
     #[command(after_help = "\
 Examples:
   fleetline watch
-  fleetline watch 0199aaaa --json | jq .counts
+  fleetline watch 0199aaaa --json | jq .run.counts
 
 Ctrl-C ends the watching, not the run.")]
     Watch(WatchArgs),

@@ -76,6 +76,11 @@ fn run(cli: Cli) -> Result<u8, CliError> {
         runtime()?.block_on(commands::simulate(*args))?;
         return Ok(exit::OK);
     }
+    if cli.global.db.is_some() && is_of_the_fleet(&cli.command) {
+        let why =
+            "--db names a local database, and this command works with the fleet's servers only: leave it out";
+        return Err(CliError::Usage(why.into()));
+    }
     let sources = ConfigSources::of_process(cli.global.config.clone(), overrides(&cli));
     let loaded = Config::load(&sources).map_err(|problems| CliError::Usage(problems.to_string()))?;
     let app = App::new(cli.global, loaded)?;
@@ -98,6 +103,7 @@ fn overrides(cli: &Cli) -> Vec<Override> {
         overrides.extend(value.map(|value| Override { flag, key, value }));
     };
     set("--db", "run.db", cli.global.db.as_ref().map(|db| db.display().to_string()));
+    set("--db", "run.fleet", cli.global.db.is_some().then(|| "false".into()));
     set("--fleet", "run.fleet", (cli.global.fleet || is_of_the_fleet(&cli.command)).then(|| "true".into()));
     let analyser = |analyser: Option<args::Analyser>| analyser.map(|analyser| analyser.as_str().into());
     let path = |path: &Option<std::path::PathBuf>| path.as_ref().map(|path| path.display().to_string());

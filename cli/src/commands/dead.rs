@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use fleetline_producer::rows::place;
 use fleetline_shared::domain::{JobId, JobState, NewRun, RunId};
-use fleetline_shared::ports::{DeadJobs, JobFilter, JobRow, QueryLedger};
+use fleetline_shared::ports::{DeadJobs, JobFilter, JobRow, Ledger, QueryLedger};
 use serde_json::json;
 
 use super::run::{Input, analysers, conclude, live};
@@ -110,18 +110,23 @@ async fn redrive(app: &App, jobs: &[String], run: Option<&str>, all: bool) -> Re
         analysers::of_dead(app, tenant, which).await?;
     }
     let backend = Backend::open(app).await?;
-    let mut worst = None;
+    // All before any is followed: whoever stops following has sent them.
+    let mut runs = Vec::new();
     for (tenant, which) in chosen {
-        let code = redrive_of(app, &backend, tenant, which).await?;
+        runs.extend(send_again(app, &*backend.ledger(), tenant, which).await?);
+    }
+    if runs.is_empty() {
+        write_text("nothing to redrive: no such job is dead, or all were sent again before\n")?;
+    }
+    let mut worst = OK;
+    for run in runs {
+        let code = follow(app, &backend, run).await?;
         worst = worst.max(code);
-        if code == Some(INTERRUPTED) {
+        if code == INTERRUPTED {
             break;
         }
     }
-    if worst.is_none() {
-        write_text("nothing to redrive: no such job is dead, or all were sent again before\n")?;
-    }
-    Ok(worst.unwrap_or(OK))
+    Ok(worst)
 }
 
 /// Whoever has dead jobs, as `dead list` shows them.
@@ -154,15 +159,13 @@ async fn by_tenant(
     Ok(ids.into_iter().map(|(tenant, ids)| (tenant, DeadJobs::Jobs(ids))).collect())
 }
 
-/// Sends a tenant's jobs again and follows them; `None`: there are none to be sent.
-async fn redrive_of(
+/// Sends a tenant's jobs again, in a run; `None`: there are none to be sent.
+async fn send_again(
     app: &App,
-    backend: &Backend,
+    ledger: &dyn Ledger,
     tenant: String,
     which: DeadJobs,
-) -> Result<Option<u8>, CliError> {
-    let started = Instant::now();
-    let ledger = backend.ledger();
+) -> Result<Option<RunId>, CliError> {
     let into = NewRun {
         id: RunId::new(),
         tenant,
@@ -178,8 +181,13 @@ async fn redrive_of(
         return Ok(None);
     }
     app.say(&format!("{redriven} jobs sent again as run {id}"));
-    let run = find_run(app, &*ledger, &id.to_string()).await?;
-    let ledger = RunLedger::new(app, ledger);
+    Ok(Some(id))
+}
+
+async fn follow(app: &App, backend: &Backend, run: RunId) -> Result<u8, CliError> {
+    let started = Instant::now();
+    let ledger = RunLedger::new(app, backend.ledger());
+    let run = find_run(app, &*ledger.query, &run.to_string()).await?;
     let ended = live::resume(app, backend, &ledger, &run).await?;
-    conclude(app, &*ledger.query, ended, Input::Once, None, started).await.map(Some)
+    conclude(app, &*ledger.query, ended, Input::Once, None, started).await
 }

@@ -141,7 +141,7 @@ fn state(of: &UpstreamView) -> (String, Tone) {
             (format!("paused {left}: {}", pause.why), Tone::Bad)
         }
         None if of.breaker.as_ref().is_some_and(|breaker| breaker.state != "closed") => breaker(of),
-        None if of.is_known => ("open".to_owned(), Tone::Good),
+        None if of.is_known => ("ok".to_owned(), Tone::Good),
         None => ("?".to_owned(), Tone::Dim),
     }
 }

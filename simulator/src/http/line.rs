@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use axum::extract::connect_info::Connected;
 use axum::serve::{IncomingStream, Listener};
+use futures_util::FutureExt;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
@@ -30,6 +31,9 @@ impl FaultyListener {
 
     /// The listener, once nothing speaks against it.
     async fn open(&mut self) -> io::Result<&TcpListener> {
+        if self.state.timeline.refuses(true).now_or_never().is_some() {
+            self.listener = None;
+        }
         self.state.timeline.refuses(false).await;
         match self.listener.take() {
             Some(listener) => Ok(self.listener.insert(listener)),

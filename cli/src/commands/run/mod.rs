@@ -14,7 +14,8 @@ mod unread;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use fleetline_shared::ports::{QueryLedger, RunRow};
+use fleetline_shared::domain::JobState;
+use fleetline_shared::ports::{JobFilter, Page, QueryLedger, RunRow};
 use serde_json::json;
 
 use crate::app::App;
@@ -129,18 +130,29 @@ pub async fn conclude(
         app.say(&left::in_words(app, &run, input));
     }
     if let Some(down) = down {
-        tell(&gave_up(app, &run, &down));
+        tell(&gave_up(app, &run, &down, last_error(ledger, &run).await?));
         return Ok(GAVE_UP);
     }
     Ok(exit_code(&run, interrupted, problem.is_some()))
 }
 
+/// Jobs among which one with an error is looked for.
+const SOME: usize = 100;
+
+/// Of a job that waits: it says more than that calls fail.
+async fn last_error(ledger: &dyn QueryLedger, run: &RunRow) -> Result<Option<String>, CliError> {
+    let waiting = JobFilter { run: Some(run.id), state: Some(JobState::Ready), ..JobFilter::default() };
+    let first = ledger.jobs(waiting, Page::first(SOME)).await?;
+    Ok(first.into_iter().find_map(|job| job.error))
+}
+
 /// What people need to know to go on.
-fn gave_up(app: &App, run: &RunRow, down: &[String]) -> String {
+fn gave_up(app: &App, run: &RunRow, down: &[String], error: Option<String>) -> String {
     let waited = app.config().run.give_up_after.unwrap_or_default();
     let left = run.counts.jobs - run.counts.terminal();
+    let why = error.map(|error| format!("  the last error: {error}\n")).unwrap_or_default();
     format!(
-        "error: gave up: {} fails, and nothing has succeeded for {}; {left} jobs are left, and kept\n  \
+        "error: gave up: {} fails, and nothing has succeeded for {}; {left} jobs are left, and kept\n{why}  \
          when it answers again: fleetline run --resume {}{}\n  \
          to wait for longer: run.give_up_after, \"never\" for as long as it takes\n",
         down.join(", "),

@@ -34,6 +34,19 @@ fn a_database_is_a_file() {
     assert_eq!(left.len(), 1, "nothing is left behind: {left:?}");
 }
 
+/// Or what is meant to stay here goes to the fleet, and is paid for there.
+#[test]
+fn who_names_a_database_means_it() {
+    let place = Place::new().env("FLEETLINE_RUN__FLEET", "true");
+    place.write("a.log", log_of(2));
+    place.run(&["run", "a.log", "--db", "own.db"]).exits(0);
+    assert!(place.path("own.db").exists());
+    place.run(&["status", "--db", "own.db"]).exits(0).prints(&["a.log", "finished"]);
+    for command in [&["submit", "a.log", "--db", "own.db"][..], &["work", "--db", "own.db"]] {
+        place.run(command).exits(2).says(&["--db", "leave it out"]);
+    }
+}
+
 #[test]
 fn after_a_run_the_file_alone_has_everything() {
     let place = Place::new();

@@ -98,6 +98,7 @@ fn a_run_gives_up_on_a_server_that_is_down() {
     let (_, command) = ended.stderr.split_once("fleetline run --resume ").expect("it says how to go on");
     let run = command.split_whitespace().next().expect("an id");
     assert!(ended.stderr.contains("openai fails"), "{ended:?}");
+    assert!(ended.stderr.contains("the last error: ") && ended.stderr.contains("503"), "{ended:?}");
     place.run(&["run", "--resume", run]).exits(0);
     let rows = place.run(&["results", run]).exits(0).rows();
     assert!(rows.len() > 3 && rows.iter().all(|row| row["state"] == "succeeded"), "{rows:?}");

@@ -58,6 +58,18 @@ async fn a_refusing_outage_closes_the_door() {
 }
 
 #[tokio::test]
+async fn the_door_can_be_closed_from_the_start() {
+    let outage = "0s.. outage refuse".parse().expect("a fault");
+    let simulator = Running::start(|options| options.faults = vec![outage]).await;
+    // What came before the listener was gone is reset.
+    simulator.chat().send().await.expect_err("no answer");
+    let error = simulator.chat().send().await.expect_err("no answer");
+    assert!(error.is_connect(), "{error:?}");
+    simulator.heals().await;
+    while simulator.chat().send().await.is_err() {}
+}
+
+#[tokio::test]
 async fn answers_that_are_none() {
     let simulator = Running::start(|_| ()).await;
     simulator.fails("0s.. reset").await;
