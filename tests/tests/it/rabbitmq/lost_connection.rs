@@ -149,6 +149,8 @@ async fn calls_outlive(loss: Loss, vhost: Vhost) {
             until(&site.looking, |depth, _| depth.ready == JOBS as usize).await;
             site.proxy.set(Link::PASS);
             until(&site.looking, |depth, consumers| depth.ready == 0 && consumers > 0).await;
+            // They are handed over; the worker must have come to know of them before its calls end.
+            sleep(Duration::from_secs(1)).await;
         } else {
             working.push(site.start(work(), &site.looking, &drain));
             until(&site.looking, |_, consumers| consumers > 1).await;
