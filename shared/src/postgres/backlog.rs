@@ -54,15 +54,15 @@ const STANDING: &str = "
       WHERE j.n = $1 AND j.id = $2
     ), before AS MATERIALIZED (
       SELECT count(*) AS ahead FROM job, queue a
-      WHERE job.state = 0 AND a.state = 0 AND a.kind = job.kind AND a.upstream = job.upstream AND a.run = job.run
-        AND a.run_at <= now()
+      WHERE job.state = 0 AND a.state = 0 AND a.kind = job.kind AND a.upstream = job.upstream AND a.tenant = job.tenant
+        AND a.run = job.run AND a.run_at <= now()
         AND (a.priority > job.priority
              OR (a.priority = job.priority AND (a.run_at, a.n) < (job.run_at, job.n)))
     ), others AS (
-      SELECT a.run, r.tenant, count(*) AS due FROM job, queue a, runs r
-      WHERE r.n = a.run AND job.state = 0 AND a.state = 0 AND a.kind = job.kind AND a.upstream = job.upstream AND a.run <> job.run
+      SELECT a.run, a.tenant, count(*) AS due FROM job, queue a
+      WHERE job.state = 0 AND a.state = 0 AND a.kind = job.kind AND a.upstream = job.upstream AND a.run <> job.run
         AND a.run_at <= now()
-      GROUP BY a.run, r.tenant
+      GROUP BY a.run, a.tenant
     ), rivals AS (
       SELECT others.tenant, sum(others.due)::bigint AS due FROM job, others
       WHERE others.tenant <> job.tenant GROUP BY others.tenant

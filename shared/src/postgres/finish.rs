@@ -220,7 +220,7 @@ async fn insert_follow_ups(
             continue;
         }
         let key: Uuid = super::numbers::key_of(tenant, &job.kind, &job.dedup_key);
-        births.push(Birth { n: *n, run: *run, key, job });
+        births.push(Birth { n: *n, run: *run, tenant, key, job });
     }
     let mut added = Added::default();
     if !births.is_empty() {

@@ -21,9 +21,10 @@ macro_rules! write_jobs {
       INSERT INTO endings (n, run, state, result, fence, calls, input_tokens, output_tokens, attempts)
       SELECT n, run, state, other, 0, 0, 0, 0, 0 FROM job WHERE state = 3
     ), queued AS (
-      INSERT INTO queue (n, id, run, key, deadline, fresh_ms, twin, elsewhere, state, priority, kind, upstream)
+      INSERT INTO queue (n, id, run, key, deadline, fresh_ms, twin, elsewhere, state, priority, kind, upstream,
+        tenant)
       SELECT n, id, run, key, now() + deadline_ms * interval '1 ms', fresh_ms, other, elsewhere, state, priority,
-        kind, upstream
+        kind, upstream, tenant
       FROM job WHERE state <> 3
     )"
     };
@@ -48,10 +49,11 @@ const INSERT: &str = concat!(
     WITH job AS MATERIALIZED (
       SELECT * FROM unnest(",
     job_columns!(),
-    ", $14::bigint[], $15::bigint[], $16::uuid[], $17::uuid[], $18::smallint[], $19::bigint[], $20::boolean[])
+    ", $14::bigint[], $15::bigint[], $16::uuid[], $17::uuid[], $18::smallint[], $19::bigint[], $20::boolean[],
+      $21::text[])
         j (",
     job_columns!(names),
-    ", n, run, id, key, state, other, elsewhere)
+    ", n, run, id, key, state, other, elsewhere, tenant)
     ), ",
     write_jobs!(),
     " SELECT 1 WHERE false"
@@ -71,6 +73,7 @@ pub(super) async fn insert(
         .bind(starts.iter().map(|start| start.state()).collect::<Vec<_>>())
         .bind(starts.iter().map(|start| other_of(*start)).collect::<Vec<_>>())
         .bind(starts.iter().map(elsewhere).collect::<Vec<_>>())
+        .bind(births.iter().map(|birth| birth.tenant).collect::<Vec<_>>())
         .execute(connection)
         .await?;
     Ok(())

@@ -1,7 +1,8 @@
 //! Lanes: one run's ready jobs of one kind and one upstream.
 //!
-//! They are found by probing the index `queue_ready` for its next distinct value, so the cost
-//! depends on the number of lanes and of jobs taken, never on the length of the backlog. Those whose jobs all wait
+//! They are found by probing the index `queue_ready` for its next distinct value: an upstream, its next tenant,
+//! the tenant's next run. So the cost depends on the lanes that are looked at and on the jobs taken, never on the
+//! length of the backlog nor on what waits for other upstreams. Lanes whose jobs all wait
 //! for a later time are passed over, so that they keep nobody from its turn. A turn
 //! belongs to a lane and not to a run: what runs compete for is an upstream's quota.
 
@@ -27,71 +28,89 @@ pub(super) struct LaneOfRun {
     pub(super) tenant: String,
 }
 
-/// Whether a lane of kind `$1` has a due job, by its upstream and run. Within a priority the first to become
-/// due is found by one probe, so what a lane has that is not due is not walked.
-macro_rules! is_due {
-    ($upstream:literal, $run:literal) => {
+/// The upstreams that have ready jobs of kind `$1`, in order of names, as `ups`.
+macro_rules! upstreams {
+    () => {
+        "ups AS (
+      (SELECT upstream FROM queue WHERE state = 0 AND kind = $1 ORDER BY upstream LIMIT 1)
+      UNION ALL
+      SELECT next.upstream FROM ups, LATERAL (
+        SELECT upstream FROM queue WHERE state = 0 AND kind = $1 AND upstream > ups.upstream
+        ORDER BY upstream LIMIT 1) next
+    )"
+    };
+}
+
+/// The runs behind one number up to another that have due jobs of kind `$1`, by their upstream and tenant, in
+/// order of numbers. Within a priority the first to become due is found by one probe, so what a lane has that is
+/// not due is not walked; a lower priority is looked at where the higher ones have nothing due.
+macro_rules! due_lanes {
+    ($upstream:literal, $tenant:literal, behind $behind:literal, to $to:literal) => {
         concat!(
-            "EXISTS (
-               WITH RECURSIVE level AS (
-                 (SELECT priority, run_at FROM queue
-                  WHERE state = 0 AND kind = $1 AND upstream = ",
+            "(WITH RECURSIVE level AS (
+        (SELECT run, priority, run_at FROM queue
+         WHERE state = 0 AND kind = $1 AND upstream = ",
             $upstream,
-            " AND run = ",
-            $run,
-            " ORDER BY priority DESC, run_at LIMIT 1)
-                 UNION ALL
-                 SELECT next.priority, next.run_at FROM level, LATERAL (
-                   SELECT priority, run_at FROM queue
-                   WHERE state = 0 AND kind = $1 AND upstream = ",
+            " AND tenant = ",
+            $tenant,
+            " AND run > ",
+            $behind,
+            " AND run <= ",
+            $to,
+            " ORDER BY run, priority DESC, run_at LIMIT 1)
+        UNION ALL
+        SELECT next.run, next.priority, next.run_at FROM level, LATERAL (
+          (SELECT run, priority, run_at FROM queue
+           WHERE state = 0 AND kind = $1 AND upstream = ",
             $upstream,
-            " AND run = ",
-            $run,
-            " AND priority < level.priority ORDER BY priority DESC, run_at LIMIT 1) next
-                 WHERE level.run_at > now()
-               )
-               SELECT 1 FROM level WHERE run_at <= now())"
+            " AND tenant = ",
+            $tenant,
+            " AND run = level.run AND priority < level.priority AND level.run_at > now()
+           ORDER BY priority DESC, run_at LIMIT 1)
+          UNION ALL
+          (SELECT run, priority, run_at FROM queue
+           WHERE state = 0 AND kind = $1 AND upstream = ",
+            $upstream,
+            " AND tenant = ",
+            $tenant,
+            " AND run > level.run AND run <= ",
+            $to,
+            " ORDER BY run, priority DESC, run_at LIMIT 1)
+          LIMIT 1) next
+      )
+      SELECT run FROM level WHERE run_at <= now())"
         )
     };
 }
 
-pub(super) use is_due;
+pub(super) use {due_lanes, upstreams};
 
 /// First the lanes behind `($2, $3)`, then the others, of those with a due job. An upstream to skip costs one
-/// probe, however many runs wait for it.
+/// probe, however many runs wait for it. Where unfinished runs are of several tenants, that alone
+/// is answered.
 pub(super) const LANES: &str = concat!(
-    "WITH RECURSIVE later AS (
-      (SELECT upstream, run, run_at FROM queue
-       WHERE state = 0 AND kind = $1 AND (upstream, run) > ($2, $3)
-       ORDER BY upstream, run, priority DESC, run_at LIMIT 1)
+    "WITH RECURSIVE ",
+    upstreams!(),
+    ", owner AS MATERIALIZED (
+      SELECT one AS tenant, one IS DISTINCT FROM other
+        AND EXISTS (SELECT 1 FROM ups WHERE upstream <> ALL($4)) AS several
+      FROM (SELECT (SELECT tenant FROM runs WHERE state < 2 ORDER BY tenant LIMIT 1) AS one,
+        (SELECT tenant FROM runs WHERE state < 2 ORDER BY tenant DESC LIMIT 1) AS other) t
+    ), span AS (
+      SELECT upstream, CASE WHEN upstream = $2 THEN $3 ELSE 0 END AS behind, 9223372036854775807 AS last
+      FROM ups WHERE upstream >= $2 AND upstream <> ALL($4)
       UNION ALL
-      SELECT next.upstream, next.run, next.run_at FROM later, LATERAL (
-        SELECT upstream, run, run_at FROM queue WHERE state = 0 AND kind = $1 AND (upstream, run) >
-          (later.upstream, CASE WHEN later.upstream = ANY($4) THEN 9223372036854775807 ELSE later.run END)
-        ORDER BY upstream, run, priority DESC, run_at LIMIT 1) next
-    ), earlier AS (
-      (SELECT upstream, run, run_at FROM queue
-       WHERE state = 0 AND kind = $1 AND (upstream, run) <= ($2, $3)
-       ORDER BY upstream, run, priority DESC, run_at LIMIT 1)
-      UNION ALL
-      SELECT next.upstream, next.run, next.run_at FROM earlier, LATERAL (
-        SELECT upstream, run, run_at FROM queue WHERE state = 0 AND kind = $1 AND (upstream, run) <= ($2, $3)
-          AND (upstream, run) >
-          (earlier.upstream, CASE WHEN earlier.upstream = ANY($4) THEN 9223372036854775807 ELSE earlier.run END)
-        ORDER BY upstream, run, priority DESC, run_at LIMIT 1) next
-    ), lane AS (
-      SELECT upstream, run FROM (SELECT * FROM later UNION ALL SELECT * FROM earlier) l
-      WHERE upstream <> ALL($4) AND (run_at <= now() OR ",
-    is_due!("l.upstream", "l.run"),
-    ") LIMIT $5
+      SELECT upstream, 0, CASE WHEN upstream = $2 THEN $3 ELSE 9223372036854775807 END
+      FROM ups WHERE upstream <= $2 AND upstream <> ALL($4)
     )
-    SELECT lane.upstream, lane.run, r.id, r.tenant,
-      (SELECT tenant FROM runs WHERE state < 2 ORDER BY tenant LIMIT 1) IS DISTINCT FROM
-        (SELECT tenant FROM runs WHERE state < 2 ORDER BY tenant DESC LIMIT 1) AS several
-    FROM lane, LATERAL (SELECT id, tenant FROM runs WHERE n = lane.run OFFSET 0) r"
+    SELECT owner.several, lane.upstream, lane.run, lane.id, owner.tenant FROM owner LEFT JOIN LATERAL (
+      SELECT span.upstream, due.run, r.id FROM span, LATERAL ",
+    due_lanes!("span.upstream", "owner.tenant", behind "span.behind", to "span.last"),
+    " due, LATERAL (SELECT id FROM runs WHERE n = due.run OFFSET 0) r
+      WHERE NOT owner.several LIMIT $5) lane ON true"
 );
 
-/// Lanes, and whether unfinished runs are of several tenants.
+/// Lanes; or that unfinished runs are of several tenants, and there are ready jobs.
 #[derive(Default)]
 pub(super) struct Lanes {
     pub(super) lanes: Vec<LaneOfRun>,
@@ -115,28 +134,26 @@ pub(super) async fn all_lanes(
         .bind(limit)
         .fetch_all(connection)
         .await?;
-    let several_tenants = rows.first().map_or(Ok(false), |row| row.try_get(4))?;
-    Ok(Lanes { lanes: rows.iter().map(read_lane).collect::<Result<_>>()?, several_tenants })
+    let several_tenants = rows.first().map_or(Ok(false), |row| row.try_get("several"))?;
+    let found = rows.iter().filter(|row| row.try_get::<Option<i64>, _>("run").is_ok_and(|run| run.is_some()));
+    Ok(Lanes { lanes: found.map(read_lane).collect::<Result<_>>()?, several_tenants })
 }
 
 fn read_lane(row: &PgRow) -> Result<LaneOfRun> {
     Ok(LaneOfRun {
-        lane: Lane { upstream: row.try_get(0)?, run: row.try_get(1)? },
-        run_id: RunId::from_bytes(row.try_get::<Uuid, _>(2)?.into_bytes()),
-        tenant: row.try_get(3)?,
+        lane: Lane { upstream: row.try_get("upstream")?, run: row.try_get("run")? },
+        run_id: RunId::from_bytes(row.try_get::<Uuid, _>("id")?.into_bytes()),
+        tenant: row.try_get("tenant")?,
     })
 }
 
-pub(super) const LANES_OF_RUN: &str = "
-    WITH RECURSIVE ups AS (
-      (SELECT upstream FROM queue WHERE state = 0 AND kind = $1 ORDER BY upstream LIMIT 1)
-      UNION ALL
-      SELECT next.upstream FROM ups, LATERAL (
-        SELECT upstream FROM queue WHERE state = 0 AND kind = $1 AND upstream > ups.upstream
-        ORDER BY upstream LIMIT 1) next
-    )
-    SELECT ups.upstream, r.n, r.id, r.tenant FROM ups JOIN runs r ON r.n = $2
-    WHERE ups.upstream <> ALL($3) ORDER BY ups.upstream";
+pub(super) const LANES_OF_RUN: &str = concat!(
+    "WITH RECURSIVE ",
+    upstreams!(),
+    "
+    SELECT ups.upstream, r.n AS run, r.id, r.tenant FROM ups JOIN runs r ON r.n = $2
+    WHERE ups.upstream <> ALL($3) ORDER BY ups.upstream"
+);
 
 /// The lanes of one run; some may be empty.
 pub(super) async fn lanes_of(

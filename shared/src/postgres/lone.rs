@@ -43,7 +43,7 @@ const SUBMIT: &str = concat!(
     ),
     "
     ), job AS MATERIALIZED (
-      SELECT birth.*, (half || to_hex(n | (-9223372036854775808)))::uuid AS id,
+      SELECT birth.*, $17::text AS tenant, (half || to_hex(n | (-9223372036854775808)))::uuid AS id,
         (CASE WHEN result IS NOT NULL THEN 3 WHEN live <> n THEN 2 ELSE 0 END)::smallint AS state,
         coalesce(result, nullif(live, n)) AS other,
         result IS NULL AND live <> n AND live_run IS DISTINCT FROM run AS elsewhere

@@ -37,7 +37,7 @@ pub(super) async fn redrive(connection: &mut PgConnection, which: &DeadJobs, int
         let births: Vec<Birth<'_>> = batch
             .iter()
             .zip(&jobs)
-            .map(|(Successor { n, key, .. }, job)| Birth { n: *n, run, key: *key, job })
+            .map(|(Successor { n, key, .. }, job)| Birth { n: *n, run, tenant: &into.tenant, key: *key, job })
             .collect();
         bear(connection, &births, &mut counters, &mut Added::default()).await?;
     }

@@ -74,6 +74,7 @@ pub(super) async fn add_jobs(
             births.push(Birth {
                 n: *n,
                 run: ground.run,
+                tenant: &ground.tenant,
                 key: key_of(&ground.tenant, &job.kind, &job.dedup_key),
                 job,
             });
@@ -95,6 +96,8 @@ pub(super) async fn add_jobs(
 pub(super) struct Birth<'a> {
     pub(super) n: i64,
     pub(super) run: i64,
+    /// The run's.
+    pub(super) tenant: &'a str,
     pub(super) key: Uuid,
     pub(super) job: &'a NewJob,
 }

@@ -25,7 +25,7 @@ impl Taken {
     }
 }
 
-/// `$2, $3`: the lanes; `$4`: jobs of one lane at most; `$5`: of all.
+/// `$2, $3, $4`: the lanes; `$5`: jobs of one lane at most; `$6`: of all.
 ///
 /// A lane's priorities are found by probing, highest first, for within one of them the due jobs are
 /// a range of the index. What another dispatcher holds at this moment is passed over.
@@ -36,30 +36,30 @@ impl Taken {
 pub(super) const TAKE: &str = "
     WITH RECURSIVE settings AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true)),
     lane AS MATERIALIZED (
-      SELECT turn, upstream, run FROM settings,
-        unnest($2::text[], $3::bigint[]) WITH ORDINALITY l (upstream, run, turn)
+      SELECT turn, upstream, tenant, run FROM settings,
+        unnest($2::text[], $3::text[], $4::bigint[]) WITH ORDINALITY l (upstream, tenant, run, turn)
     ), level AS (
-      SELECT lane.turn, lane.upstream, lane.run, p.priority FROM lane, LATERAL (
+      SELECT lane.turn, lane.upstream, lane.tenant, lane.run, p.priority FROM lane, LATERAL (
         SELECT priority FROM queue
-        WHERE state = 0 AND kind = $1 AND upstream = lane.upstream AND run = lane.run
+        WHERE state = 0 AND kind = $1 AND upstream = lane.upstream AND tenant = lane.tenant AND run = lane.run
         ORDER BY priority DESC LIMIT 1) p
       UNION ALL
-      SELECT level.turn, level.upstream, level.run, p.priority FROM level, LATERAL (
+      SELECT level.turn, level.upstream, level.tenant, level.run, p.priority FROM level, LATERAL (
         SELECT priority FROM queue
-        WHERE state = 0 AND kind = $1 AND upstream = level.upstream AND run = level.run
-          AND priority < level.priority
+        WHERE state = 0 AND kind = $1 AND upstream = level.upstream AND tenant = level.tenant
+          AND run = level.run AND priority < level.priority
         ORDER BY priority DESC LIMIT 1) p
     ), due AS MATERIALIZED (
       SELECT level.turn, q.n, q.priority, q.run_at, q.deadline FROM level, LATERAL (
         SELECT n, priority, run_at, deadline FROM queue
-        WHERE state = 0 AND kind = $1 AND upstream = level.upstream AND run = level.run
-          AND priority = level.priority AND run_at <= now()
-        ORDER BY run_at, n LIMIT $4 FOR UPDATE SKIP LOCKED) q
+        WHERE state = 0 AND kind = $1 AND upstream = level.upstream AND tenant = level.tenant
+          AND run = level.run AND priority = level.priority AND run_at <= now()
+        ORDER BY run_at, n LIMIT $5 FOR UPDATE SKIP LOCKED) q
     ), ranked AS (
       SELECT turn, n, deadline,
         row_number() OVER (PARTITION BY turn ORDER BY priority DESC, run_at, n) AS rank FROM due
     ), chosen AS MATERIALIZED (
-      SELECT turn, n, deadline, rank FROM ranked WHERE rank <= $4 ORDER BY rank, turn LIMIT $5
+      SELECT turn, n, deadline, rank FROM ranked WHERE rank <= $5 ORDER BY rank, turn LIMIT $6
     ), taken AS (
       UPDATE queue q SET state = 1, fence = q.fence + 1, dispatched_at = now()
       FROM chosen c, LATERAL (SELECT * FROM jobs WHERE n = c.n OFFSET 0) j
@@ -83,6 +83,7 @@ pub(super) async fn take(
     let rows = sqlx::query(TAKE)
         .bind(kind)
         .bind(lanes.iter().map(|lane| lane.lane.upstream.as_str()).collect::<Vec<_>>())
+        .bind(lanes.iter().map(|lane| lane.tenant.as_str()).collect::<Vec<_>>())
         .bind(lanes.iter().map(|lane| lane.lane.run).collect::<Vec<_>>())
         .bind(super::numbers::limit(share))
         .bind(super::numbers::limit(limit))

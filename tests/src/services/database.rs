@@ -55,10 +55,14 @@ fn url_of(server: &str, database: &str) -> String {
     format!("{server}/{database}")
 }
 
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 7] = [
     include_str!("../../../shared/migrations/0001_ledger.sql"),
     include_str!("../../../shared/migrations/0002_turns.sql"),
     include_str!("../../../shared/migrations/0003_line_clocks.sql"),
+    include_str!("../../../shared/migrations/0004_deadlines.sql"),
+    include_str!("../../../shared/migrations/0005_finished_when_opened.sql"),
+    include_str!("../../../shared/migrations/0006_cancels_go_on.sql"),
+    include_str!("../../../shared/migrations/0007_lanes_of_tenants.sql"),
 ];
 
 /// The migrated database, made by whichever test comes first. Its name tells the schema, so that a

@@ -6,7 +6,7 @@ use sqlx::{PgConnection, Row};
 use uuid::Uuid;
 
 use super::super::fault::Result;
-use super::super::lanes::{Lane, LaneOfRun, is_due};
+use super::super::lanes::{Lane, LaneOfRun, due_lanes};
 use super::super::numbers::limit;
 use crate::domain::{Estimate, RunId};
 use crate::ports::DispatchAsk;
@@ -62,30 +62,31 @@ pub(in crate::postgres) const LANES_OF_TENANTS: &str = concat!(
     "WITH RECURSIVE line AS MATERIALIZED (
       SELECT coalesce((SELECT clock FROM lines WHERE kind = $1 AND upstream = $2), 0) AS clock
     ), known AS (
-      (SELECT tenant FROM runs WHERE state < 2 ORDER BY tenant LIMIT 1)
+      (SELECT tenant FROM queue WHERE state = 0 AND kind = $1 AND upstream = $2 ORDER BY tenant LIMIT 1)
       UNION ALL
       SELECT next.tenant FROM known, LATERAL (
-        SELECT tenant FROM runs WHERE state < 2 AND tenant > known.tenant ORDER BY tenant LIMIT 1) next
+        SELECT tenant FROM queue WHERE state = 0 AND kind = $1 AND upstream = $2 AND tenant > known.tenant
+        ORDER BY tenant LIMIT 1) next
     ), clock AS MATERIALIZED (
       SELECT known.tenant, greatest(coalesce(t.clock, 0) - line.clock, 0) AS ahead, coalesce(t.run, 0) AS run
       FROM line, known LEFT JOIN LATERAL (
-        SELECT clock, run FROM turns WHERE kind = $1 AND upstream = $2 AND tenant = known.tenant) t ON true
+        SELECT clock, run FROM turns
+        WHERE kind = $1 AND upstream = $2 AND tenant = known.tenant COLLATE \"default\" OFFSET 0) t ON true
     ), first AS MATERIALIZED (
-      SELECT tenant, ahead, run FROM (SELECT * FROM clock ORDER BY ahead, tenant OFFSET 0) c WHERE EXISTS (
-        SELECT 1 FROM runs r WHERE r.tenant = c.tenant AND state < 2 AND ",
-    is_due!("$2", "r.n"),
-    " OFFSET 0)
+      SELECT tenant, ahead, run FROM (SELECT * FROM clock ORDER BY ahead, tenant OFFSET 0) c WHERE EXISTS ",
+    due_lanes!("$2", "c.tenant", behind "0", to "9223372036854775807"),
+    "
       LIMIT $4
     )
-    SELECT first.tenant, first.ahead, first.run, lane.n, lane.id FROM first, LATERAL (
-      (SELECT n, id FROM runs r WHERE r.tenant = first.tenant AND state < 2 AND n > first.run AND ",
-    is_due!("$2", "r.n"),
-    " ORDER BY n LIMIT $3)
+    SELECT first.tenant, first.ahead, first.run, due.run, r.id FROM first, LATERAL (
+      (SELECT run FROM ",
+    due_lanes!("$2", "first.tenant", behind "first.run", to "9223372036854775807"),
+    " behind LIMIT $3)
       UNION ALL
-      (SELECT n, id FROM runs r WHERE r.tenant = first.tenant AND state < 2 AND n <= first.run AND ",
-    is_due!("$2", "r.n"),
-    " ORDER BY n LIMIT $3)
-      LIMIT $3) lane"
+      (SELECT run FROM ",
+    due_lanes!("$2", "first.tenant", behind "0", to "first.run"),
+    " others LIMIT $3)
+      LIMIT $3) due, LATERAL (SELECT id FROM runs WHERE n = due.run OFFSET 0) r"
 );
 
 /// Up to so many tenants with lanes, those whose clocks are furthest back, in order of names, with the first of
@@ -148,24 +149,27 @@ async fn with_lanes(
     Ok(claimants)
 }
 
-/// `$3, $4`: runs, and how many jobs of each. As in [`TAKE`](super::super::take::TAKE), but they are
-/// only read.
+/// `$3, $4, $5`: tenants, runs, and how many jobs of each. As in [`TAKE`](super::super::take::TAKE), but they
+/// are only read.
 pub(in crate::postgres) const NEXT_JOBS: &str = "
     WITH RECURSIVE lane AS MATERIALIZED (
-      SELECT turn, run, share FROM unnest($3::bigint[], $4::bigint[]) WITH ORDINALITY l (run, share, turn)
+      SELECT turn, tenant, run, share
+      FROM unnest($3::text[], $4::bigint[], $5::bigint[]) WITH ORDINALITY l (tenant, run, share, turn)
     ), level AS (
-      SELECT lane.turn, lane.run, lane.share, p.priority FROM lane, LATERAL (
-        SELECT priority FROM queue WHERE state = 0 AND kind = $1 AND upstream = $2 AND run = lane.run
+      SELECT lane.turn, lane.tenant, lane.run, lane.share, p.priority FROM lane, LATERAL (
+        SELECT priority FROM queue
+        WHERE state = 0 AND kind = $1 AND upstream = $2 AND tenant = lane.tenant AND run = lane.run
         ORDER BY priority DESC LIMIT 1) p
       UNION ALL
-      SELECT level.turn, level.run, level.share, p.priority FROM level, LATERAL (
-        SELECT priority FROM queue WHERE state = 0 AND kind = $1 AND upstream = $2 AND run = level.run
+      SELECT level.turn, level.tenant, level.run, level.share, p.priority FROM level, LATERAL (
+        SELECT priority FROM queue
+        WHERE state = 0 AND kind = $1 AND upstream = $2 AND tenant = level.tenant AND run = level.run
           AND priority < level.priority
         ORDER BY priority DESC LIMIT 1) p
     ), due AS MATERIALIZED (
       SELECT level.turn, level.share, q.n, q.priority, q.run_at FROM level, LATERAL (
         SELECT n, priority, run_at FROM queue
-        WHERE state = 0 AND kind = $1 AND upstream = $2 AND run = level.run
+        WHERE state = 0 AND kind = $1 AND upstream = $2 AND tenant = level.tenant AND run = level.run
           AND priority = level.priority AND run_at <= now()
         ORDER BY run_at, n LIMIT level.share) q
     ), ranked AS MATERIALIZED (
@@ -186,11 +190,13 @@ async fn read_jobs(
         .enumerate()
         .flat_map(|(claimant, of)| (0..of.lanes.len()).map(move |lane| (claimant, lane)))
         .collect();
+    let tenants = places.iter().map(|(claimant, _)| claimants[*claimant].tenant.as_str());
     let runs = places.iter().map(|(claimant, lane)| claimants[*claimant].lanes[*lane].lane.run);
     let shares = places.iter().map(|(claimant, _)| limit(claimants[*claimant].share));
     let rows = sqlx::query(NEXT_JOBS)
         .bind(&ask.kind)
         .bind(upstream)
+        .bind(tenants.collect::<Vec<_>>())
         .bind(runs.collect::<Vec<_>>())
         .bind(shares.collect::<Vec<_>>())
         .fetch_all(connection)

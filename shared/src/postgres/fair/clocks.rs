@@ -3,24 +3,21 @@
 use sqlx::PgConnection;
 
 use super::super::fault::Result;
+use super::super::lanes::upstreams;
 use super::claims::Claimant;
 use crate::ports::DispatchAsk;
 
 /// Upstreams with ready jobs, each held until the transaction ends. All take them in order of names,
 /// so nobody waits in a circle. Nor does the commit wait for the disk, as any dispatch's.
-pub(in crate::postgres) const LOCK: &str = "
-    WITH RECURSIVE settings AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true)),
-    ups AS (
-      (SELECT upstream FROM queue WHERE state = 0 AND kind = $1 ORDER BY upstream LIMIT 1)
-      UNION ALL
-      SELECT next.upstream FROM ups, LATERAL (
-        SELECT upstream FROM queue WHERE state = 0 AND kind = $1 AND upstream > ups.upstream
-        ORDER BY upstream LIMIT 1) next
-    ), wanted AS MATERIALIZED (
+pub(in crate::postgres) const LOCK: &str = concat!(
+    "WITH RECURSIVE settings AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true)), ",
+    upstreams!(),
+    ", wanted AS MATERIALIZED (
       SELECT upstream FROM settings, ups WHERE upstream <> ALL($2) ORDER BY upstream
     )
     SELECT upstream FROM wanted, LATERAL (
-      SELECT pg_advisory_xact_lock(hashtextextended($1 || E'\n' || wanted.upstream, 0)) OFFSET 0) held";
+      SELECT pg_advisory_xact_lock(hashtextextended($1 || E'\\n' || wanted.upstream, 0)) OFFSET 0) held"
+);
 
 pub(super) async fn lock(connection: &mut PgConnection, ask: &DispatchAsk) -> Result<Vec<String>> {
     let upstreams = sqlx::query_scalar(LOCK).bind(&ask.kind).bind(&ask.skip_upstreams);

@@ -1,7 +1,11 @@
 //! Bringing a database up to date.
 
+use std::sync::Arc;
+
 use fleetline_shared::ports::{Page, QueryLedger};
 use fleetline_shared::postgres::{PostgresLedger, PostgresOptions, migrate, newest_schema, schema_version};
+use fleetline_tests::conformance::ledger::Subject;
+use fleetline_tests::conformance::ledger::prelude::{run_with, take, tokens_of};
 use fleetline_tests::services::{Database, shared};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tokio::task::JoinSet;
@@ -57,4 +61,28 @@ async fn a_lazy_ledger_waits_for_its_schema() {
     assert!(error.contains("fleetline migrate"), "{error}");
     migrate(&database.options()).await.unwrap();
     assert!(ledger.runs(None, Page::first(1)).await.unwrap().is_empty());
+}
+
+/// What waits when a release is rolled out is handed out by the new one, to its tenants.
+#[tokio::test]
+async fn a_backlog_is_brought_up_to_date() {
+    let database = Database::new().await;
+    let ledger: Subject = Arc::new(database.open().await);
+    for tenant in ["acme", "globex"] {
+        run_with(&ledger, tenant, 3, &[10]).await;
+    }
+    drop(ledger);
+    execute(
+        &database.url,
+        "DROP INDEX queue_ready;
+         ALTER TABLE queue DROP COLUMN tenant;
+         CREATE INDEX queue_ready ON queue (kind, upstream, run, priority DESC, run_at, n) WHERE state = 0;
+         DELETE FROM _sqlx_migrations WHERE version >= 7",
+    )
+    .await;
+    assert!(refusal(&database.options()).await.contains("schema version 6"));
+    migrate(&database.options()).await.unwrap();
+    let ledger: Subject = Arc::new(database.open().await);
+    let taken = take(&ledger, 10).await;
+    assert_eq!((tokens_of(&taken, "acme"), tokens_of(&taken, "globex")), (30, 30));
 }

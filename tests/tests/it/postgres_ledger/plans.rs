@@ -6,14 +6,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fleetline_shared::domain::{Decision, Done, Envelope, JobState, NewJob, Source};
-use fleetline_shared::ports::{CancelJobs, JobFilter, Page, Scope, Seal};
+use fleetline_shared::ports::{CancelJobs, DispatchAsk, JobFilter, Page, Scope, Seal};
 use fleetline_shared::postgres::PostgresOptions;
 use fleetline_tests::conformance::ledger::Subject;
 use fleetline_tests::conformance::ledger::prelude::{
-    HOUR, TENANT, add, die, finish_of, job, jobs, new_run, open, raw, retry, snooze, success, take,
+    HOUR, TENANT, add, ask, die, finish_of, job, jobs, new_run, open, raw, retry, snooze, success, take,
 };
 use serde_json::Value;
 use sqlx::{Connection, PgConnection};
+use tokio::task::JoinSet;
 
 use fleetline_tests::services::Database;
 
@@ -170,4 +171,60 @@ async fn steps_read_what_they_take_with_statistics() {
 #[tokio::test]
 async fn tenants_that_share_a_line_read_what_they_take() {
     reads_what_it_takes(false, "globex").await;
+}
+
+/// A run for each of so many jobs, as single requests make them.
+async fn single_jobs(ledger: &Subject, tenant: &'static str, upstream: &'static str, count: u64) {
+    let mut tasks = JoinSet::new();
+    for part in 0..4 {
+        let ledger = ledger.clone();
+        tasks.spawn(async move {
+            for n in (0..count).filter(|n| n % 4 == part) {
+                let job = NewJob { upstream: Some(upstream.into()), ..job(1, &format!("{upstream}-{n}")) };
+                ledger.submit_run(new_run(tenant), vec![job], Value::Null).await.unwrap();
+            }
+        });
+    }
+    tasks.join_all().await;
+}
+
+/// What one dispatch for an upstream reads, while so many runs of another tenant wait for another one, which may
+/// be closed.
+async fn read_beside(waiting: u64, skip: &[&str]) -> i64 {
+    const DISPATCHES: i64 = 5;
+    let database = Database::new().await;
+    let options = PostgresOptions { pool_size: 1, ..database.options() };
+    let ledger: Subject = Arc::new(fleetline_shared::postgres::PostgresLedger::open(&options).await.unwrap());
+    every_step(&ledger, "empty", "globex").await;
+    let options = PostgresOptions { application_name: "filler".into(), ..database.options() };
+    let filler: Subject = Arc::new(fleetline_shared::postgres::PostgresLedger::open(&options).await.unwrap());
+    // Of the dispatches before nothing is left to do.
+    while !take(&filler, 1_000).await.is_empty() {}
+    single_jobs(&filler, TENANT, "slow", waiting).await;
+    let run = open(&filler, "globex").await;
+    let quick = |job| NewJob { upstream: Some("quick".into()), ..job };
+    add(&filler, run, jobs("quick", 1, 100).into_iter().map(quick).collect()).await;
+    drop(filler);
+    let mut connection = PgConnection::connect(&database.url).await.unwrap();
+    sqlx::raw_sql("VACUUM").execute(&mut connection).await.unwrap();
+    gone(&mut connection, "filler").await;
+    sqlx::raw_sql("SELECT pg_stat_reset()").execute(&mut connection).await.unwrap();
+    for _ in 0..DISPATCHES {
+        let skip_upstreams = skip.iter().map(|name| (*name).to_owned()).collect();
+        let taken = ledger.dispatch(DispatchAsk { skip_upstreams, ..ask(Scope::All, 10) }).await.unwrap();
+        assert_eq!(taken.len(), 10);
+        assert!(taken.iter().any(|envelope| envelope.tenant == "globex"));
+    }
+    drop(ledger);
+    gone(&mut connection, "fleetline").await;
+    statistics(&mut connection).await.0 / DISPATCHES
+}
+
+/// A line's dispatch is dear by what waits in that line alone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn runs_that_wait_for_another_upstream_are_not_read() {
+    for skip in [[].as_slice(), &["slow"]] {
+        let (few, many) = (read_beside(50, skip).await, read_beside(2_000, skip).await);
+        assert!(many < few + 200, "skipping {skip:?}: {few} rows read beside 50 runs, {many} beside 2000");
+    }
 }
