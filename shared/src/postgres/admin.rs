@@ -53,16 +53,23 @@ impl PostgresLedger {
             let Some(last) = jobs.last() else { return Ok(sum) };
             after = *last;
             for state in states {
-                sum += transact!(self, connection => cancel::cancel_jobs(&mut connection, &jobs, *state))?;
+                sum += self.cancel_these(&jobs, *state).await?;
             }
         }
+    }
+
+    async fn cancel_these(&self, jobs: &[i64], state: i16) -> Result<Cancelled> {
+        let (cancelled, unshared) =
+            transact!(self, connection => cancel::cancel_jobs(&mut connection, jobs, state))?;
+        self.share_later(unshared);
+        Ok(cancelled)
     }
 
     async fn cancel_job(&self, tenant: &str, id: crate::domain::JobId) -> Result<Cancelled> {
         let n = perform!(self, connection => cancel::find_job(&mut connection, tenant, id))?;
         while perform!(self, connection => cancel::is_live(&mut connection, n))? {
             for state in cancel::LIVE {
-                let ended = transact!(self, connection => cancel::cancel_jobs(&mut connection, &[n], state))?;
+                let ended = self.cancel_these(&[n], state).await?;
                 if ended != Cancelled::default() {
                     return Ok(ended);
                 }
