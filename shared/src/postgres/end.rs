@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::codes::{CANCELLED, DEAD, SUCCEEDED, reason_code};
 use super::counters::Counters;
+use super::expire::too_late;
 use super::fault::Result;
 use super::live::Live;
 use super::twins::{Attached, Heir, Waiting, attached_to, promote};
@@ -50,7 +51,7 @@ impl End<'_> {
         }
     }
 
-    /// What those get that asked for the same thing. `None`: the oldest of them takes its place.
+    /// What those get that asked for the same thing. `None`: the oldest of them that is not too late takes its place.
     /// Where the request itself can never work they share its fate instead of paying for it again.
     pub(super) fn for_attached(&self, n: i64) -> Option<End<'static>> {
         match self {
@@ -92,6 +93,8 @@ pub(super) struct Inherited {
     pub(super) runs: HashMap<i64, i64>,
     /// Jobs to which more are attached than one step serves: the others are served [in rounds](shares).
     pub(super) unshared: Vec<i64>,
+    /// How many of those that waited were too late to take a place.
+    pub(super) expired: u64,
 }
 
 /// Ends ready and dispatched jobs whose rows of the queue are held, and the oldest of those that are attached to
@@ -127,9 +130,14 @@ pub(super) async fn end_jobs(
             let share = |one: Attached| Ending { job: one.as_live(job.key), end: end.clone() };
             inherited.runs.extend(waiting.first().map(|oldest| (job.n, oldest.run)));
             all.extend(waiting.into_iter().map(share));
-        } else if let Some(heir) = Heir::oldest_of(waiting) {
-            (change.live, change.waiting) = heir.place();
-            heirs.push(heir);
+        } else {
+            let (late, in_time): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|one| one.late);
+            inherited.expired += late.len() as u64;
+            all.extend(late.into_iter().map(|one| too_late(one.as_live(job.key))));
+            if let Some(heir) = Heir::oldest_of(in_time) {
+                (change.live, change.waiting) = heir.place();
+                heirs.push(heir);
+            }
         }
         keys.push(change);
         all.push(ending);

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::codes::{DEAD, SUCCEEDED, dead_reason};
 use super::counters::Counters;
 use super::end::{End, Ending, KeyChange, end_attached};
+use super::expire::too_late;
 use super::fault::{Fault, Result};
 use super::retry::{perform, transact_repeatably};
 use super::twins::{Attached, Heir, Waiting, attached_to, promote, reattach};
@@ -156,7 +157,7 @@ fn all_with<'a>(jobs: Vec<Attached>, key: Uuid, end: &End<'a>) -> Vec<Ending<'a>
 }
 
 /// They wait for the job that has taken the place, or get its result if it has one already. Where
-/// nobody has the place, because who had it has ended too, the oldest takes it.
+/// nobody has the place, because who had it has ended too, the oldest takes it. Those that are too late die.
 async fn pass_on(
     connection: &mut PgConnection,
     twin: i64,
@@ -165,20 +166,23 @@ async fn pass_on(
 ) -> Result<Round> {
     let place = hold_place(connection, key).await?;
     let Waiting { jobs, more } = attached_to_one(connection, twin).await?;
+    if let Place::Result(result) = place {
+        end_attached(connection, all_with(jobs, key, &End::Shared(result)), counters).await?;
+        return Ok(Round { more, news: false });
+    }
+    let (late, in_time): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|one| one.late);
+    let late = late.into_iter().map(|one| too_late(one.as_live(key))).collect();
+    end_attached(connection, late, counters).await?;
     let mut change = KeyChange { key, live: None, waiting: true, result: None };
     let mut news = false;
     match place {
-        _ if jobs.is_empty() => return Ok(Round { more, news }),
-        Place::Result(result) => {
-            end_attached(connection, all_with(jobs, key, &End::Shared(result)), counters).await?;
-            return Ok(Round { more, news });
-        }
+        _ if in_time.is_empty() => return Ok(Round { more, news }),
         Place::Live(n, run) => {
             change.live = Some((n, run));
-            reattach(connection, &[Heir { n, run, others: jobs }]).await?;
+            reattach(connection, &[Heir { n, run, others: in_time }]).await?;
         }
-        Place::Free => {
-            let Some(heir) = Heir::oldest_of(jobs) else { return Ok(Round { more, news }) };
+        _ => {
+            let Some(heir) = Heir::oldest_of(in_time) else { return Ok(Round { more, news }) };
             (change.live, change.waiting) = heir.place();
             promote(connection, &[heir]).await?;
             news = true;

@@ -71,6 +71,7 @@ pub(super) async fn sweep(
     requeue(connection, &back).await?;
     let mut counters = Counters::default();
     let inherited = end_jobs(connection, endings, &mut counters).await?;
+    swept.expired += inherited.expired;
     counters.apply(connection).await?;
     Ok((swept, inherited.unshared))
 }

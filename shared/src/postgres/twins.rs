@@ -14,6 +14,8 @@ use crate::domain::Usage;
 pub(super) struct Attached {
     pub(super) n: i64,
     pub(super) run: i64,
+    /// Its deadline has passed: it takes nobody's place.
+    pub(super) late: bool,
 }
 
 impl Attached {
@@ -51,13 +53,14 @@ pub(super) struct Waiting {
 /// never wait for each other. Said in pairs, for which only the index `queue_attached` will do. Those that
 /// have ended meanwhile, by a cancellation, are found and not held.
 pub(super) const ATTACHED_TO: &str = "
-    SELECT found.twin, q.n, q.run
+    SELECT found.twin, q.n, q.run, q.late
     FROM (SELECT of_twin.* FROM unnest($1::bigint[]) t (twin), LATERAL (
             SELECT twin, n FROM queue WHERE state = 2 AND (twin, n) > (t.twin, 0) AND twin <= t.twin
             ORDER BY twin, n LIMIT $2) of_twin
           ORDER BY of_twin.n) found
       LEFT JOIN LATERAL (
-        SELECT n, run FROM queue WHERE n = found.n AND state + 0 = 2 AND twin = found.twin FOR UPDATE) q ON true";
+        SELECT n, run, coalesce(deadline <= now(), false) AS late FROM queue
+        WHERE n = found.n AND state + 0 = 2 AND twin = found.twin FOR UPDATE) q ON true";
 
 /// What is attached to each of the jobs, as much as one step serves.
 pub(super) async fn attached_to(
@@ -78,7 +81,7 @@ pub(super) async fn attached_to(
         *number += 1;
         waiting.more = *number >= most;
         if let Some(n) = row.try_get(1)? {
-            waiting.jobs.push(Attached { n, run: row.try_get(2)? });
+            waiting.jobs.push(Attached { n, run: row.try_get(2)?, late: row.try_get(3)? });
         }
     }
     Ok(attached)
@@ -98,7 +101,7 @@ impl Heir {
         if jobs.is_empty() {
             return None;
         }
-        let Attached { n, run } = jobs.remove(0);
+        let Attached { n, run, .. } = jobs.remove(0);
         Some(Self { n, run, others: jobs })
     }
 

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use fleetline_shared::domain::{DeadReason, Envelope, JobState, RunId, RunState};
+use fleetline_shared::domain::{DeadReason, Envelope, JobState, NewJob, RunId, RunState};
 use fleetline_shared::ports::{Finish, FinishLedger, Finished, JobRow, Scope};
 use fleetline_shared::postgres::PostgresLedger;
 use fleetline_tests::conformance::ledger::Subject;
 use fleetline_tests::conformance::ledger::prelude::{
-    check_counters, die, finish_of, job, rows, run_of, run_row, run_state, success, take_one,
+    check_counters, die, finish_of, job, rows, run_of, run_row, run_state, states, success, take_one,
 };
 use fleetline_tests::services::Database;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
@@ -199,4 +199,22 @@ async fn an_heir_may_end_before_all_wait_for_it() {
     assert_eq!(run_state(&ledger, run).await, RunState::Finished);
     have_result_of(&rows(&ledger, run).await[2..], &heir);
     have_result_of(&rows(&ledger, other).await, &heir);
+}
+
+/// One that is in time is found in a later round.
+#[tokio::test]
+async fn thousands_that_are_too_late_die_together() {
+    let database = Database::new().await;
+    let ledger: Subject = Arc::new(database.open().await);
+    let mut looking = PgConnection::connect(&database.url).await.unwrap();
+    let late = |seq| NewJob { deadline: Some(Duration::ZERO), ..job(seq, "same") };
+    let run = run_of(&ledger, (1..=MANY).map(late).collect()).await;
+    let other = run_of(&ledger, vec![job(1, "same"), job(2, "same")]).await;
+    sweep(&ledger).await;
+    is_finished(&ledger, run).await;
+    unshared(&mut looking, 0).await;
+    assert_eq!(run_row(&ledger, run).await.counts.dead, MANY);
+    assert_eq!(states(&ledger, other).await, [JobState::Ready, JobState::Attached]);
+    finish(&ledger, finish_of(&take_one(&ledger).await, success("in time"))).await;
+    assert_eq!(states(&ledger, other).await, [JobState::Succeeded; 2]);
 }
