@@ -133,6 +133,7 @@ impl DispatchLedger for PostgresLedger {
         if scope == Scope::All {
             self.go_on_cancelling().await.map_err(Fault::in_words)?;
             self.go_on_sharing().await.map_err(Fault::in_words)?;
+            self.seal_left_redrives().await.map_err(Fault::in_words)?;
         }
         self.changes.raise();
         Ok(swept)
