@@ -104,7 +104,8 @@ pub trait DispatchLedger: Send + Sync {
     /// Puts jobs back that were dispatched, or checked by [`FinishLedger::validity`], more than
     /// `older_than` ago and never finished. Their outcome still counts until they are dispatched again.
     /// A job lost `max_losses` times is dead: it takes its process down. So is one that waits for its
-    /// dispatch, whatever for, while its deadline passes.
+    /// dispatch, whatever for, while its deadline passes. Who waits for a twin that ended without a result and
+    /// is too late itself dies with it: the oldest that is not takes the place.
     async fn sweep(&self, scope: Scope, older_than: Duration, max_losses: u16) -> Result<Swept, PortError>;
 
     /// Changes whenever jobs may have become ready or a run finished.

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::fault::{Fault, Result};
 use super::numbers::to_ms;
+use super::redrive::Round;
 use super::retry::{perform, transact};
 use super::{PostgresLedger, cancel, keys, outbox, redrive};
 use crate::domain::{NewRun, PortError, RunId};
@@ -14,6 +15,9 @@ use crate::ports::{
     ApiKey, CancelJobs, CancelLedger, Cancelled, DeadJobs, Event, KeyLedger, NewApiKey, OutboxLedger,
     RedriveLedger,
 };
+
+/// Commits in doubt that one redrive lives through.
+const REDRIVE_DOUBTS: u32 = 20;
 
 impl PostgresLedger {
     async fn cancel_run(&self, tenant: &str, id: RunId) -> Result<Cancelled> {
@@ -53,16 +57,23 @@ impl PostgresLedger {
             let Some(last) = jobs.last() else { return Ok(sum) };
             after = *last;
             for state in states {
-                sum += transact!(self, connection => cancel::cancel_jobs(&mut connection, &jobs, *state))?;
+                sum += self.cancel_these(&jobs, *state).await?;
             }
         }
+    }
+
+    async fn cancel_these(&self, jobs: &[i64], state: i16) -> Result<Cancelled> {
+        let (cancelled, unshared) =
+            transact!(self, connection => cancel::cancel_jobs(&mut connection, jobs, state))?;
+        self.share_later(unshared);
+        Ok(cancelled)
     }
 
     async fn cancel_job(&self, tenant: &str, id: crate::domain::JobId) -> Result<Cancelled> {
         let n = perform!(self, connection => cancel::find_job(&mut connection, tenant, id))?;
         while perform!(self, connection => cancel::is_live(&mut connection, n))? {
             for state in cancel::LIVE {
-                let ended = transact!(self, connection => cancel::cancel_jobs(&mut connection, &[n], state))?;
+                let ended = self.cancel_these(&[n], state).await?;
                 if ended != Cancelled::default() {
                     return Ok(ended);
                 }
@@ -84,23 +95,51 @@ impl CancelLedger for PostgresLedger {
     }
 }
 
+impl PostgresLedger {
+    /// A round after a commit in doubt goes on where the ledger says that it is.
+    async fn redrive_all(&self, which: &DeadJobs, into: &NewRun) -> Result<u64> {
+        let (mut is_ours, mut doubts) = (false, 0);
+        loop {
+            match transact!(self, connection => redrive::round(&mut connection, which, into)) {
+                Ok(Round::Full) => {
+                    is_ours = true;
+                    self.changes.raise();
+                }
+                Ok(Round::Last(jobs)) if jobs > 0 || !is_ours => return Ok(jobs),
+                Ok(Round::Known) if !is_ours => {
+                    return Err(Fault::Invalid(format!(
+                        "there is a run {} already: give the new one an id of its own",
+                        into.id
+                    )));
+                }
+                // A commit in doubt was the last, or a sweep has taken this redrive for left.
+                Ok(_) => match perform!(self, connection => redrive::redriven(&mut connection, into))? {
+                    (_, true) => {}
+                    (jobs, false) => return Ok(jobs),
+                },
+                Err(Fault::InDoubt(_)) if doubts < REDRIVE_DOUBTS => {
+                    is_ours = true;
+                    doubts += 1;
+                }
+                Err(fault) => return Err(fault),
+            }
+        }
+    }
+
+    /// Seals the runs of redrives whose process died.
+    pub(super) async fn seal_left_redrives(&self) -> Result<()> {
+        let left = transact!(self, connection => redrive::seal_left(&mut connection))?;
+        if left > 0 {
+            tracing::warn!(runs = left, "redrives were left half done: what they have not is still dead");
+        }
+        Ok(())
+    }
+}
+
 #[async_trait]
 impl RedriveLedger for PostgresLedger {
     async fn redrive(&self, which: DeadJobs, into: NewRun) -> std::result::Result<u64, PortError> {
-        let mut count = transact!(self, connection => redrive::redrive(&mut connection, &which, &into));
-        if let Err(Fault::InDoubt(_)) = count {
-            let redriven = perform!(self, connection => redrive::redriven(&mut connection, &into));
-            count = match redriven {
-                Ok(Some(jobs)) => Ok(jobs),
-                Ok(None) => transact!(self, connection => redrive::redrive(&mut connection, &which, &into)),
-                Err(fault) => Err(fault),
-            };
-            // The first one was committed while this one waited for it: nothing was left.
-            if matches!(count, Ok(0)) {
-                count = perform!(self, connection => redrive::redriven(&mut connection, &into))
-                    .map(Option::unwrap_or_default);
-            }
-        }
+        let count = self.redrive_all(&which, &into).await;
         self.changes.raise();
         count.map_err(Fault::in_words)
     }

@@ -85,15 +85,16 @@ pub(super) async fn round(
     rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
 }
 
-/// Cancels those of the jobs that are in this state, in a transaction.
+/// Cancels those of the jobs that are in this state, in a transaction. Also answers to which of them others are
+/// still attached: see [`Inherited`](super::end::Inherited).
 pub(super) async fn cancel_jobs(
     connection: &mut PgConnection,
     jobs: &[i64],
     state: i16,
-) -> Result<Cancelled> {
+) -> Result<(Cancelled, Vec<i64>)> {
     let held = hold(connection, jobs, &[state]).await?;
     if held.is_empty() {
-        return Ok(Cancelled::default());
+        return Ok((Cancelled::default(), Vec::new()));
     }
     let count = held.len() as u64;
     if state == 1 {
@@ -101,15 +102,16 @@ pub(super) async fn cancel_jobs(
             .bind(held.iter().map(|job| job.n).collect::<Vec<_>>())
             .execute(connection)
             .await?;
-        return Ok(Cancelled { cancelled: 0, under_way: count });
+        return Ok((Cancelled { cancelled: 0, under_way: count }, Vec::new()));
     }
     let mut counters = Counters::default();
     let endings = held.into_iter().map(|job| Ending { job, end: End::Cancelled }).collect();
-    if state == 2 {
+    let unshared = if state == 2 {
         end_attached(connection, endings, &mut counters).await?;
+        Vec::new()
     } else {
-        end_jobs(connection, endings, &mut counters).await?;
-    }
+        end_jobs(connection, endings, &mut counters).await?.unshared
+    };
     counters.apply(connection).await?;
-    Ok(Cancelled { cancelled: count, under_way: 0 })
+    Ok((Cancelled { cancelled: count, under_way: 0 }, unshared))
 }

@@ -7,10 +7,11 @@ use uuid::Uuid;
 
 use super::codes::{CANCELLED, DEAD, SUCCEEDED, reason_code};
 use super::counters::Counters;
+use super::expire::too_late;
 use super::fault::Result;
 use super::live::Live;
-use super::store;
-use super::twins::{Attached, Heir, attached_to, promote};
+use super::twins::{Attached, Heir, Waiting, attached_to, promote};
+use super::{shares, store};
 use crate::domain::{DeadReason, ErasedDone};
 
 /// How a job ends.
@@ -50,9 +51,9 @@ impl End<'_> {
         }
     }
 
-    /// What those get that asked for the same thing. `None`: the oldest of them takes its place.
+    /// What those get that asked for the same thing. `None`: the oldest of them that is not too late takes its place.
     /// Where the request itself can never work they share its fate instead of paying for it again.
-    fn for_attached(&self, n: i64) -> Option<End<'static>> {
+    pub(super) fn for_attached(&self, n: i64) -> Option<End<'static>> {
         match self {
             Self::Success(done) => Some(match &done.stand_in {
                 Some(why) => End::Lesser(n, why.clone()),
@@ -90,9 +91,13 @@ pub(super) struct Inherited {
     pub(super) any_ready: bool,
     /// By the number of a job that left its end to others: the run of the oldest of them.
     pub(super) runs: HashMap<i64, i64>,
+    /// Jobs to which more are attached than one step serves: the others are served [in rounds](shares).
+    pub(super) unshared: Vec<i64>,
+    /// How many of those that waited were too late to take a place.
+    pub(super) expired: u64,
 }
 
-/// Ends ready and dispatched jobs whose rows of the queue are held, and whatever is attached to
+/// Ends ready and dispatched jobs whose rows of the queue are held, and the oldest of those that are attached to
 /// them.
 pub(super) async fn end_jobs(
     connection: &mut PgConnection,
@@ -104,13 +109,17 @@ pub(super) async fn end_jobs(
         return Ok(inherited);
     }
     let waited_for = hold_keys(connection, &endings).await?;
-    let mut attached = attached_to(connection, waited_for).await?;
+    let mut attached = attached_to(connection, &waited_for).await?;
     let mut all = Vec::with_capacity(endings.len());
     let mut keys = Vec::with_capacity(endings.len());
     let mut heirs = Vec::new();
+    let mut unshared = Vec::new();
     for ending in endings {
         let job = &ending.job;
-        let mut waiting = attached.remove(&job.n).unwrap_or_default();
+        let Waiting { jobs: waiting, more } = attached.remove(&job.n).unwrap_or_default();
+        if more {
+            unshared.push((job.n, job.key));
+        }
         let mut change = KeyChange { key: job.key, live: None, waiting: false, result: None };
         if let End::Success(done) = ending.end
             && done.stand_in.is_none()
@@ -121,11 +130,14 @@ pub(super) async fn end_jobs(
             let share = |one: Attached| Ending { job: one.as_live(job.key), end: end.clone() };
             inherited.runs.extend(waiting.first().map(|oldest| (job.n, oldest.run)));
             all.extend(waiting.into_iter().map(share));
-        } else if !waiting.is_empty() {
-            let first = waiting.remove(0);
-            change.live = Some((first.n, first.run));
-            change.waiting = !waiting.is_empty();
-            heirs.push(Heir { n: first.n, run: first.run, others: waiting });
+        } else {
+            let (late, in_time): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|one| one.late);
+            inherited.expired += late.len() as u64;
+            all.extend(late.into_iter().map(|one| too_late(one.as_live(job.key))));
+            if let Some(heir) = Heir::oldest_of(in_time) {
+                (change.live, change.waiting) = heir.place();
+                heirs.push(heir);
+            }
         }
         keys.push(change);
         all.push(ending);
@@ -136,7 +148,9 @@ pub(super) async fn end_jobs(
     store::endings(connection, &all).await?;
     store::keys(connection, &keys).await?;
     promote(connection, &heirs).await?;
+    shares::owe(connection, &unshared).await?;
     inherited.any_ready = !heirs.is_empty();
+    inherited.unshared = unshared.into_iter().map(|(twin, _)| twin).collect();
     Ok(inherited)
 }
 

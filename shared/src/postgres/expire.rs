@@ -14,11 +14,12 @@ pub(super) fn too_late(job: Live) -> Ending<'static> {
     Ending { job, end: End::Dead(DeadReason::DeadlinePassed, error) }
 }
 
-/// Ends those of them that are still ready.
-pub(super) async fn expire(connection: &mut PgConnection, jobs: &[i64]) -> Result<()> {
+/// Ends those of them that are still ready. Answers to which of them others are still attached: see
+/// [`Inherited`](super::end::Inherited).
+pub(super) async fn expire(connection: &mut PgConnection, jobs: &[i64]) -> Result<Vec<i64>> {
     let held = hold(connection, jobs, &[0]).await?;
     let mut counters = Counters::default();
-    end_jobs(connection, held.into_iter().map(too_late).collect(), &mut counters).await?;
+    let inherited = end_jobs(connection, held.into_iter().map(too_late).collect(), &mut counters).await?;
     counters.apply(connection).await?;
-    Ok(())
+    Ok(inherited.unshared)
 }

@@ -12,6 +12,8 @@ pub(super) enum Fault {
     Database(sqlx::Error),
     /// The connection broke while a commit was under way: it may have been made.
     InDoubt(sqlx::Error),
+    /// There was no answer in the time of the whole piece of work. Nothing was written.
+    TookTooLong,
     /// No connection became free in time.
     NoConnection,
     /// The request names a run that is not there.
@@ -61,6 +63,8 @@ impl Fault {
     pub(super) fn is_connection_lost(&self) -> bool {
         match self {
             Self::Database(error) | Self::InDoubt(error) => is_connection_lost(error),
+            // It is closed: nobody knows whether it would answer.
+            Self::TookTooLong => true,
             _ => false,
         }
     }
@@ -88,6 +92,11 @@ impl Fault {
             Self::Database(error) => of_database(&error),
             Self::InDoubt(_) => unavailable(
                 "the connection to Postgres broke before it answered, and what was asked may be done: try again"
+                    .into(),
+            ),
+            Self::TookTooLong => unavailable(
+                "Postgres did not finish this in four times the statement timeout, and nothing of it is written: look \
+                 at its load and at the way to it, and try again"
                     .into(),
             ),
             Self::NoConnection => unavailable(

@@ -22,33 +22,45 @@ use crate::kill_point;
 use crate::ports::{Added, Finish, Finished};
 use crate::rules::old_result;
 
-/// A group's answers, and whether jobs may have become ready or a run finished.
+/// What became of a group.
+#[derive(Default)]
 pub(super) struct Group {
     pub(super) answers: Vec<Finished>,
+    /// Whether jobs may have become ready or a run finished.
     pub(super) news: bool,
+    /// Jobs to which others are still attached: see [`Inherited`](super::end::Inherited).
+    pub(super) unshared: Vec<i64>,
+}
+
+impl Group {
+    fn add(&mut self, recorded: Recorded) {
+        let answer = |recorded: &bool| if *recorded { Finished::Recorded } else { Finished::Stale };
+        self.answers.extend(recorded.which.iter().map(answer));
+        self.news |= recorded.any_ready;
+        self.unshared.extend(recorded.unshared);
+    }
 }
 
 /// All at once. A job is named once at most.
 pub(super) async fn finish_all(connection: &mut PgConnection, finishes: &[&Finish]) -> Result<Group> {
     let mut counters = Counters::default();
-    let (recorded, mut news) = record(connection, finishes, &mut counters).await?;
-    news |= counters.apply(connection).await?.finished;
-    let answer = |recorded: &bool| if *recorded { Finished::Recorded } else { Finished::Stale };
-    Ok(Group { answers: recorded.iter().map(answer).collect(), news })
+    let mut group = Group::default();
+    group.add(record(connection, finishes, &mut counters).await?);
+    group.news |= counters.apply(connection).await?.finished;
+    Ok(group)
 }
 
 /// One by one: one that cannot be recorded spoils no other.
 pub(super) async fn finish_each(connection: &mut PgConnection, finishes: &[&Finish]) -> Result<Group> {
     let mut counters = Counters::default();
-    let mut group = Group { answers: Vec::with_capacity(finishes.len()), news: false };
+    let mut group = Group::default();
     for finish in finishes {
         sqlx::raw_sql("SAVEPOINT one").execute(&mut *connection).await?;
         let mut own = Counters::default();
         match record(connection, std::slice::from_ref(finish), &mut own).await {
-            Ok((recorded, news)) => {
+            Ok(recorded) => {
                 counters.merge(own);
-                group.news |= news;
-                group.answers.push(if recorded[0] { Finished::Recorded } else { Finished::Stale });
+                group.add(recorded);
                 sqlx::raw_sql("RELEASE one").execute(&mut *connection).await?;
             }
             Err(fault) if fault.is_about_the_row() => {
@@ -113,32 +125,39 @@ struct FollowUp<'a> {
     job: &'a NewJob,
 }
 
-/// Which were recorded, and whether jobs may have become ready.
+/// What recording did.
+struct Recorded {
+    /// Of the finishes, in their order.
+    which: Vec<bool>,
+    any_ready: bool,
+    unshared: Vec<i64>,
+}
+
 async fn record(
     connection: &mut PgConnection,
     finishes: &[&Finish],
     counters: &mut Counters,
-) -> Result<(Vec<bool>, bool)> {
+) -> Result<Recorded> {
     let mut current = hold_current(connection, finishes).await?;
     let old = old::results(connection, finishes, &current).await?;
     let mut gathered = Gathered::default();
-    let mut recorded = Vec::with_capacity(finishes.len());
+    let mut which = Vec::with_capacity(finishes.len());
     for finish in finishes {
         let job = current.remove(&number_of(finish.job));
-        recorded.push(job.is_some());
+        which.push(job.is_some());
         if let Some(job) = job {
             let old = old.get(&job.n).copied();
             decide(finish, old, job, counters, &mut gathered);
         }
     }
     let Gathered { endings, backs, failed, follow_ups } = gathered;
-    let mut news = !backs.is_empty();
+    let mut any_ready = !backs.is_empty();
     put_back::record_failed(connection, &failed).await?;
     put_back::put_back(connection, &backs).await?;
     let inherited = end_jobs(connection, endings, counters).await?;
-    news |= inherited.any_ready;
-    news |= insert_follow_ups(connection, &follow_ups, &inherited.runs, counters).await?;
-    Ok((recorded, news))
+    any_ready |= inherited.any_ready;
+    any_ready |= insert_follow_ups(connection, &follow_ups, &inherited.runs, counters).await?;
+    Ok(Recorded { which, any_ready, unshared: inherited.unshared })
 }
 
 fn decide<'a>(

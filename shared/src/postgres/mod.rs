@@ -37,6 +37,7 @@ mod recording;
 mod redrive;
 mod retry;
 mod runs;
+mod shares;
 mod store;
 mod submit;
 mod sweep;

@@ -131,10 +131,11 @@ impl Held<'_> {
 
     /// There was no answer within [`Pool::patience`].
     pub(super) fn fell_silent(&self) -> Fault {
-        let error = sqlx::Error::Io(std::io::ErrorKind::TimedOut.into());
         match self.phase {
-            Phase::Open => Fault::Database(error),
-            Phase::Alone | Phase::Committing => Fault::InDoubt(error),
+            Phase::Open => Fault::TookTooLong,
+            Phase::Alone | Phase::Committing => {
+                Fault::InDoubt(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()))
+            }
         }
     }
 }

@@ -83,6 +83,7 @@ impl PostgresLedger {
         if group.news {
             self.changes.raise();
         }
+        self.share_later(group.unshared);
         Ok(group.answers)
     }
 }

@@ -1,4 +1,8 @@
 //! Dead jobs sent again, as new jobs of a new run: terminal states never change.
+//!
+//! In rounds, each a transaction of its own: so there may be any number, and what is done is done. The run stays open
+//! until the last one, and `redriving` says how far it is. Where nobody is left to go on, a sweep seals the run:
+//! what is not in it is still dead, and another redrive finds it.
 
 use std::time::Duration;
 
@@ -9,29 +13,105 @@ use uuid::Uuid;
 
 use super::counters::Counters;
 use super::fault::{Fault, Result};
-use super::numbers::{key_of, number_of, uuid_of};
-use super::runs::{find_run, insert_run};
+use super::numbers::{key_of, limit, number_of, uuid_of};
+use super::runs::{self, find_run, insert_run};
 use super::submit::{Birth, bear};
 use crate::domain::{DedupKey, Estimate, NewJob, NewRun};
 use crate::ports::{Added, DeadJobs};
 
+/// Dead jobs in one transaction at most.
+const ROUND: usize = 2000;
 /// Jobs read and inserted at a time.
 const BATCH: usize = 1000;
 
-/// In one transaction.
-pub(super) async fn redrive(connection: &mut PgConnection, which: &DeadJobs, into: &NewRun) -> Result<u64> {
-    let dead = find(connection, which, &into.tenant).await?;
-    if dead.is_empty() {
-        return Ok(0);
-    }
-    let Some((run, _)) = insert_run(connection, into, None, 0).await? else {
-        return Err(Fault::Invalid(format!(
-            "there is a run {} already: give the new one an id of its own",
-            into.id
-        )));
+/// What a round did.
+pub(super) enum Round {
+    /// As many as it takes: there may be others.
+    Full,
+    /// The last ones: how many there are altogether. The run is sealed, or there is none if it is 0.
+    Last(u64),
+    /// Nothing: there is a run of this id, to which no redrive adds.
+    Known,
+}
+
+/// How far a redrive is.
+struct Progress {
+    run: i64,
+    /// The last dead job that is sent again, and the last that is to be.
+    done_to: i64,
+    last: i64,
+    jobs: i64,
+    /// It was cancelled meanwhile, and takes no more.
+    closed: bool,
+}
+
+/// In a transaction. The first one makes the run.
+pub(super) async fn round(connection: &mut PgConnection, which: &DeadJobs, into: &NewRun) -> Result<Round> {
+    let begun = progress(connection, into).await?;
+    let (done_to, last) = match &begun {
+        Some(progress) => (progress.done_to, progress.last),
+        None => (0, newest_dead(connection).await?),
     };
+    let dead = match &begun {
+        Some(Progress { closed: true, .. }) => Vec::new(),
+        _ => find(connection, which, &into.tenant, done_to, last).await?,
+    };
+    let mut progress = match begun {
+        Some(progress) => progress,
+        None if dead.is_empty() => return Ok(Round::Last(0)),
+        None => match insert_run(connection, into, None, 0).await? {
+            Some((run, _)) => Progress { run, done_to, last, jobs: 0, closed: false },
+            None => return Ok(Round::Known),
+        },
+    };
+    progress.jobs += i64::try_from(dead.len()).unwrap_or(i64::MAX);
+    send_again(connection, &progress, &dead, into).await?;
+    if dead.len() == ROUND {
+        progress.done_to = dead.last().copied().unwrap_or(last);
+        note(connection, &progress).await?;
+        return Ok(Round::Full);
+    }
+    seal(connection, progress.run).await?;
+    Ok(Round::Last(progress.jobs.cast_unsigned()))
+}
+
+/// Held, so that no sweep seals the run meanwhile.
+async fn progress(connection: &mut PgConnection, into: &NewRun) -> Result<Option<Progress>> {
+    let row = sqlx::query(
+        "SELECT p.run, p.done_to, p.last, p.jobs, r.cancelled_at IS NOT NULL
+         FROM runs r JOIN redriving p ON p.run = r.n WHERE r.id = $1 FOR UPDATE OF p",
+    )
+    .bind(runs::uuid_of(into.id))
+    .fetch_optional(connection)
+    .await?;
+    let read = |row: PgRow| {
+        Ok(Progress {
+            run: row.try_get(0)?,
+            done_to: row.try_get(1)?,
+            last: row.try_get(2)?,
+            jobs: row.try_get(3)?,
+            closed: row.try_get(4)?,
+        })
+    };
+    row.map(read).transpose()
+}
+
+/// What dies later is of the next redrive: jobs of this one may die before it is done.
+async fn newest_dead(connection: &mut PgConnection) -> Result<i64> {
+    let newest = sqlx::query_scalar("SELECT coalesce(max(n), 0) FROM endings WHERE state = 4");
+    Ok(newest.fetch_one(connection).await?)
+}
+
+/// Gives birth to successors of the dead, and marks these.
+async fn send_again(
+    connection: &mut PgConnection,
+    progress: &Progress,
+    dead: &[i64],
+    into: &NewRun,
+) -> Result<()> {
+    let run = progress.run;
     let mut counters = Counters::default();
-    for batch in successors(connection, &dead, &into.tenant).await?.chunks_mut(BATCH) {
+    for batch in successors(connection, dead, &into.tenant).await?.chunks_mut(BATCH) {
         batch.sort_unstable_by_key(|successor| successor.of);
         let jobs = read(connection, batch).await?;
         let births: Vec<Birth<'_>> = batch
@@ -42,46 +122,94 @@ pub(super) async fn redrive(connection: &mut PgConnection, which: &DeadJobs, int
         bear(connection, &births, &mut counters, &mut Added::default()).await?;
     }
     sqlx::query("UPDATE endings SET redriven_as = $2 WHERE n = ANY($1)")
-        .bind(&dead)
+        .bind(dead)
         .bind(run)
         .execute(&mut *connection)
         .await?;
-    counters.apply(connection).await?;
-    sqlx::query("UPDATE runs SET state = 1 WHERE n = $1").bind(run).execute(connection).await?;
-    Ok(dead.len() as u64)
+    // Again, now that the run's row is held: it may have been cancelled meanwhile.
+    if counters.apply(connection).await?.closed { Err(Fault::RunClosed(into.id)) } else { Ok(()) }
 }
 
-/// How many jobs went into the run, after a commit in doubt.
-pub(super) async fn redriven(connection: &mut PgConnection, into: &NewRun) -> Result<Option<u64>> {
-    let jobs: Option<i64> = sqlx::query_scalar("SELECT jobs FROM runs WHERE id = $1")
-        .bind(super::runs::uuid_of(into.id))
-        .fetch_optional(connection)
-        .await?;
-    Ok(jobs.map(i64::cast_unsigned))
+async fn note(connection: &mut PgConnection, progress: &Progress) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO redriving (run, done_to, last, jobs) VALUES ($1, $2, $3, $4)
+         ON CONFLICT (run) DO UPDATE SET done_to = excluded.done_to, jobs = excluded.jobs, at = now()",
+    )
+    .bind(progress.run)
+    .bind(progress.done_to)
+    .bind(progress.last)
+    .bind(progress.jobs)
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
-pub(super) const ALL_DEAD: &str = "
+async fn seal(connection: &mut PgConnection, run: i64) -> Result<()> {
+    sqlx::query("DELETE FROM redriving WHERE run = $1").bind(run).execute(&mut *connection).await?;
+    sqlx::query(SEAL).bind(vec![run]).execute(connection).await?;
+    Ok(())
+}
+
+const SEAL: &str = "UPDATE runs SET state = greatest(state, 1::smallint) WHERE n = ANY($1)";
+
+/// Seals the runs of redrives that somebody has left. In a transaction. Answers how many.
+pub(super) async fn seal_left(connection: &mut PgConnection) -> Result<usize> {
+    let left: Vec<i64> = sqlx::query_scalar(
+        "DELETE FROM redriving WHERE run = ANY(ARRAY(
+           SELECT run FROM redriving WHERE at < now() - interval '5 minutes' FOR UPDATE SKIP LOCKED))
+         RETURNING run",
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    if !left.is_empty() {
+        sqlx::query(SEAL).bind(&left).execute(connection).await?;
+    }
+    Ok(left.len())
+}
+
+/// How many jobs are in the run, and whether a redrive still adds to it.
+pub(super) async fn redriven(connection: &mut PgConnection, into: &NewRun) -> Result<(u64, bool)> {
+    let found: Option<(i64, bool)> = sqlx::query_as(
+        "SELECT jobs, EXISTS (SELECT FROM redriving WHERE run = runs.n) FROM runs WHERE id = $1",
+    )
+    .bind(runs::uuid_of(into.id))
+    .fetch_optional(connection)
+    .await?;
+    let (jobs, goes_on) = found.unwrap_or_default();
+    Ok((jobs.cast_unsigned(), goes_on))
+}
+
+const ALL_DEAD: &str = "
     SELECT e.n FROM endings e JOIN runs r ON r.n = e.run
-    WHERE e.state = 4 AND e.redriven_as IS NULL AND r.tenant = $1 ORDER BY e.n FOR NO KEY UPDATE OF e";
-pub(super) const DEAD_OF_RUN: &str = "
+    WHERE e.state = 4 AND e.redriven_as IS NULL AND r.tenant = $1 AND e.n > $2 AND e.n <= $3
+    ORDER BY e.n LIMIT $4 FOR NO KEY UPDATE OF e";
+/// Said in pairs, for which only the index `endings_dead_of_run` will do.
+const DEAD_OF_RUN: &str = "
     SELECT e.n FROM endings e JOIN runs r ON r.n = e.run
-    WHERE e.state = 4 AND e.redriven_as IS NULL AND r.tenant = $1 AND e.run = $2
-    ORDER BY e.n FOR NO KEY UPDATE OF e";
+    WHERE e.state = 4 AND e.redriven_as IS NULL AND r.tenant = $1 AND (e.run, e.n) > ($5, $2) AND e.run <= $5
+      AND e.n <= $3
+    ORDER BY e.run, e.n LIMIT $4 FOR NO KEY UPDATE OF e";
 const DEAD_ONES: &str = "
     SELECT e.n FROM endings e JOIN runs r ON r.n = e.run
-    WHERE e.state = 4 AND e.redriven_as IS NULL AND r.tenant = $1 AND e.n IN (
-      SELECT j.n FROM unnest($2::bigint[], $3::uuid[]) d (n, id) JOIN jobs j ON j.n = d.n AND j.id = d.id)
-    ORDER BY e.n FOR NO KEY UPDATE OF e";
+    WHERE e.state = 4 AND e.redriven_as IS NULL AND r.tenant = $1 AND e.n > $2 AND e.n <= $3
+      AND e.n = ANY(ARRAY(
+        SELECT j.n FROM unnest($5::bigint[], $6::uuid[]) d (n, id) JOIN jobs j ON j.n = d.n AND j.id = d.id))
+    ORDER BY e.n LIMIT $4 FOR NO KEY UPDATE OF e";
 
-async fn find(connection: &mut PgConnection, which: &DeadJobs, tenant: &str) -> Result<Vec<i64>> {
+/// The next of them, held.
+async fn find(
+    connection: &mut PgConnection,
+    which: &DeadJobs,
+    tenant: &str,
+    after: i64,
+    last: i64,
+) -> Result<Vec<i64>> {
+    let next =
+        |sql: &'static str| sqlx::query_scalar(sql).bind(tenant).bind(after).bind(last).bind(limit(ROUND));
     let query = match which {
-        DeadJobs::All => sqlx::query_scalar(ALL_DEAD).bind(tenant),
-        DeadJobs::Run(run) => {
-            let run = find_run(connection, *run).await?;
-            sqlx::query_scalar(DEAD_OF_RUN).bind(tenant).bind(run)
-        }
-        DeadJobs::Jobs(jobs) => sqlx::query_scalar(DEAD_ONES)
-            .bind(tenant)
+        DeadJobs::All => next(ALL_DEAD),
+        DeadJobs::Run(run) => next(DEAD_OF_RUN).bind(find_run(connection, *run).await?),
+        DeadJobs::Jobs(jobs) => next(DEAD_ONES)
             .bind(jobs.iter().map(|job| number_of(*job)).collect::<Vec<_>>())
             .bind(jobs.iter().map(|job| uuid_of(*job)).collect::<Vec<_>>()),
     };
@@ -95,7 +223,7 @@ struct Successor {
     n: i64,
 }
 
-/// Of all of them, in order of keys: batches claim their keys one after the other, and each waits for whoever
+/// Of a round, in order of keys: batches claim their keys one after the other, and each waits for whoever
 /// holds one, so all must be in the order in which everybody claims. Their numbers are in the order of the dead.
 async fn successors(connection: &mut PgConnection, dead: &[i64], tenant: &str) -> Result<Vec<Successor>> {
     let mut successors = Vec::with_capacity(dead.len());

@@ -1,7 +1,7 @@
 //! Doing a piece of work on a connection, and again where that is safe.
 //!
 //! Safe is what surely left nothing behind: a transaction that the server undid, or one whose
-//! connection broke before its commit. A commit in doubt goes to the caller as
+//! connection broke before its commit. What took longer than its patience would do so again. A commit in doubt goes to the caller as
 //! [`Fault::InDoubt`](super::fault::Fault::InDoubt).
 
 use std::time::Duration;
@@ -91,3 +91,19 @@ macro_rules! repeat {
 }
 
 pub(super) use {perform, repeat, transact, transact_repeatably};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_broke_is_repeated_a_few_times_and_what_took_too_long_is_not() {
+        let broken = || Fault::Database(sqlx::Error::Io(std::io::ErrorKind::ConnectionReset.into()));
+        let mut tries = Tries::default();
+        for _ in 0..MOST {
+            assert!(tries.again(&broken()).await);
+        }
+        assert!(!tries.again(&broken()).await);
+        assert!(!Tries::default().again(&Fault::TookTooLong).await);
+    }
+}

@@ -33,12 +33,13 @@ pub(super) const EXPIRED: &str = "
     FROM queue WHERE state = 0 AND deadline <= now() AND ($1::bigint IS NULL OR run = $1)
     ORDER BY deadline LIMIT $2 FOR UPDATE SKIP LOCKED";
 
+/// Also answers to which jobs others are still attached: see [`Inherited`](super::end::Inherited).
 pub(super) async fn sweep(
     connection: &mut PgConnection,
     scope: Scope,
     older_than_ms: i64,
     max_losses: u16,
-) -> Result<Swept> {
+) -> Result<(Swept, Vec<i64>)> {
     let run = match scope {
         Scope::All => None,
         Scope::Run(run) => Some(find_run(connection, run).await?),
@@ -69,9 +70,10 @@ pub(super) async fn sweep(
     }
     requeue(connection, &back).await?;
     let mut counters = Counters::default();
-    end_jobs(connection, endings, &mut counters).await?;
+    let inherited = end_jobs(connection, endings, &mut counters).await?;
+    swept.expired += inherited.expired;
     counters.apply(connection).await?;
-    Ok(swept)
+    Ok((swept, inherited.unshared))
 }
 
 async fn requeue(connection: &mut PgConnection, lost: &[Live]) -> Result<()> {

@@ -7,12 +7,15 @@ use uuid::Uuid;
 
 use super::fault::Result;
 use super::live::Live;
+use super::numbers::limit;
 use crate::domain::Usage;
 
 /// A job that waits for its twin.
 pub(super) struct Attached {
     pub(super) n: i64,
     pub(super) run: i64,
+    /// Its deadline has passed: it takes nobody's place.
+    pub(super) late: bool,
 }
 
 impl Attached {
@@ -32,22 +35,54 @@ impl Attached {
     }
 }
 
-/// In order of numbers: so two steps that hold attached jobs never wait for each other.
-pub(super) const ATTACHED_TO: &str = "
-    SELECT n, run, twin FROM queue WHERE state = 2 AND twin = ANY($1) ORDER BY n FOR UPDATE";
+/// Attached jobs that one step serves at most, about: it takes a second or two, and not the longer the more there are.
+pub(super) const ROUND: usize = 2_000;
+/// Of each twin so many at least. Most have one or two.
+const LEAST: usize = 3;
 
-/// What is attached to each of the jobs, oldest first.
+/// What is attached to a job.
+#[derive(Default)]
+pub(super) struct Waiting {
+    /// The oldest first.
+    pub(super) jobs: Vec<Attached>,
+    /// Whether there may be others.
+    pub(super) more: bool,
+}
+
+/// The oldest of each twin are found first, then held in order of numbers: so two steps that hold attached jobs
+/// never wait for each other. Said in pairs, for which only the index `queue_attached` will do. Those that
+/// have ended meanwhile, by a cancellation, are found and not held.
+pub(super) const ATTACHED_TO: &str = "
+    SELECT found.twin, q.n, q.run, q.late
+    FROM (SELECT of_twin.* FROM unnest($1::bigint[]) t (twin), LATERAL (
+            SELECT twin, n FROM queue WHERE state = 2 AND (twin, n) > (t.twin, 0) AND twin <= t.twin
+            ORDER BY twin, n LIMIT $2) of_twin
+          ORDER BY of_twin.n) found
+      LEFT JOIN LATERAL (
+        SELECT n, run, coalesce(deadline <= now(), false) AS late FROM queue
+        WHERE n = found.n AND state + 0 = 2 AND twin = found.twin FOR UPDATE) q ON true";
+
+/// What is attached to each of the jobs, as much as one step serves.
 pub(super) async fn attached_to(
     connection: &mut PgConnection,
-    jobs: Vec<i64>,
-) -> Result<HashMap<i64, Vec<Attached>>> {
-    let mut attached: HashMap<i64, Vec<Attached>> = HashMap::new();
-    if jobs.is_empty() {
+    twins: &[i64],
+) -> Result<HashMap<i64, Waiting>> {
+    let mut attached: HashMap<i64, Waiting> = HashMap::new();
+    if twins.is_empty() {
         return Ok(attached);
     }
-    for row in sqlx::query(ATTACHED_TO).bind(jobs).fetch_all(connection).await? {
-        let one = Attached { n: row.try_get(0)?, run: row.try_get(1)? };
-        attached.entry(row.try_get(2)?).or_default().push(one);
+    let most = (ROUND / twins.len()).max(LEAST);
+    let rows = sqlx::query(ATTACHED_TO).bind(twins).bind(limit(most)).fetch_all(connection).await?;
+    let mut found: HashMap<i64, usize> = HashMap::new();
+    for row in &rows {
+        let twin = row.try_get(0)?;
+        let waiting = attached.entry(twin).or_default();
+        let number = found.entry(twin).or_default();
+        *number += 1;
+        waiting.more = *number >= most;
+        if let Some(n) = row.try_get(1)? {
+            waiting.jobs.push(Attached { n, run: row.try_get(2)?, late: row.try_get(3)? });
+        }
     }
     Ok(attached)
 }
@@ -58,6 +93,22 @@ pub(super) struct Heir {
     pub(super) run: i64,
     /// Those that wait for it from now on.
     pub(super) others: Vec<Attached>,
+}
+
+impl Heir {
+    /// Of these, the oldest first.
+    pub(super) fn oldest_of(mut jobs: Vec<Attached>) -> Option<Self> {
+        if jobs.is_empty() {
+            return None;
+        }
+        let Attached { n, run, .. } = jobs.remove(0);
+        Some(Self { n, run, others: jobs })
+    }
+
+    /// What `dedup` is to say of it: the live job and its run, and whether others wait for it.
+    pub(super) fn place(&self) -> (Option<(i64, i64)>, bool) {
+        (Some((self.n, self.run)), !self.others.is_empty())
+    }
 }
 
 pub(super) const INHERIT: &str = "
@@ -74,6 +125,11 @@ pub(super) async fn promote(connection: &mut PgConnection, heirs: &[Heir]) -> Re
     }
     let numbers: Vec<i64> = heirs.iter().map(|heir| heir.n).collect();
     sqlx::query(INHERIT).bind(&numbers).execute(&mut *connection).await?;
+    reattach(connection, heirs).await
+}
+
+/// To jobs that are live already, or were just promoted.
+pub(super) async fn reattach(connection: &mut PgConnection, heirs: &[Heir]) -> Result<()> {
     let others = || heirs.iter().flat_map(|heir| heir.others.iter().map(move |other| (heir, other)));
     if others().next().is_some() {
         sqlx::query(REATTACH)

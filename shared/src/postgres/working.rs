@@ -115,7 +115,10 @@ impl DispatchLedger for PostgresLedger {
         if !taken.expired.is_empty() {
             let expired = transact!(self, connection => expire::expire(&mut connection, &taken.expired));
             match expired {
-                Ok(()) => self.changes.raise(),
+                Ok(unshared) => {
+                    self.share_later(unshared);
+                    self.changes.raise();
+                }
                 // The next dispatch finds them again; the envelopes must reach their line.
                 Err(fault) => tracing::warn!(error = %fault.in_words(), "expired jobs stay for now"),
             }
@@ -137,9 +140,12 @@ impl DispatchLedger for PostgresLedger {
     ) -> std::result::Result<Swept, PortError> {
         let age = to_ms(older_than);
         let swept = transact!(self, connection => sweep::sweep(&mut connection, scope, age, max_losses));
-        let swept = swept.map_err(Fault::in_words)?;
+        let (swept, unshared) = swept.map_err(Fault::in_words)?;
+        self.share_later(unshared);
         if scope == Scope::All {
             self.go_on_cancelling().await.map_err(Fault::in_words)?;
+            self.go_on_sharing().await.map_err(Fault::in_words)?;
+            self.seal_left_redrives().await.map_err(Fault::in_words)?;
         }
         self.changes.raise();
         Ok(swept)

@@ -26,10 +26,10 @@ fn cancel_job(connection: &Connection, tenant: &str, id: JobId, now: i64) -> Res
         .query_row(params![id.as_bytes(), tenant], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?
         .ok_or(Fault::NoJob(id))?;
-    let cancelled = end_waiting(connection, n, now)?;
+    let mut counters = Counters::default();
+    let cancelled = end_waiting(connection, n, now, &mut counters)?;
     let under_way =
         connection.execute("UPDATE jobs SET withdrawn = 1 WHERE n = ?1 AND state = 1", [n])? as u64;
-    let mut counters = Counters::default();
     counters.of(run).cancelled += cancelled;
     counters.apply(connection)?;
     Ok(Cancelled { cancelled, under_way })
@@ -47,6 +47,7 @@ fn cancel_run(connection: &Connection, tenant: &str, id: RunId, now: i64) -> Res
     let under_way =
         connection.execute("UPDATE jobs SET withdrawn = 1 WHERE run = ?1 AND state = 1", [run])? as u64;
     // The attached first: none of them is to become ready only to be cancelled next.
+    let mut counters = Counters::default();
     let mut cancelled = 0;
     for waiting in
         ["SELECT n FROM jobs WHERE run = ?1 AND state = 2", "SELECT n FROM jobs WHERE run = ?1 AND state = 0"]
@@ -56,10 +57,9 @@ fn cancel_run(connection: &Connection, tenant: &str, id: RunId, now: i64) -> Res
             .query_map([run], |row| row.get(0))?
             .collect::<rusqlite::Result<_>>()?;
         for n in jobs {
-            cancelled += end_waiting(connection, n, now)?;
+            cancelled += end_waiting(connection, n, now, &mut counters)?;
         }
     }
-    let mut counters = Counters::default();
     counters.of(run).cancelled += cancelled;
     counters.apply(connection)?;
     counters::finish_run_if_done(connection, run, now)?;
@@ -67,7 +67,7 @@ fn cancel_run(connection: &Connection, tenant: &str, id: RunId, now: i64) -> Res
 }
 
 /// Cancels a job that is ready or attached; 1 if it was.
-fn end_waiting(connection: &Connection, n: i64, now: i64) -> rusqlite::Result<u64> {
+fn end_waiting(connection: &Connection, n: i64, now: i64, counters: &mut Counters) -> rusqlite::Result<u64> {
     let ended = connection
         .prepare_cached(
             "UPDATE jobs SET state = ?2, finished_at = ?3, twin = NULL, twin_elsewhere = 0
@@ -75,7 +75,7 @@ fn end_waiting(connection: &Connection, n: i64, now: i64) -> rusqlite::Result<u6
         )?
         .execute(params![n, CANCELLED, now])?;
     if ended > 0 {
-        promote_attached(connection, n, now)?;
+        promote_attached(connection, n, now, counters)?;
     }
     Ok(ended as u64)
 }

@@ -129,7 +129,8 @@ fn cancel(connection: &Connection, job: &Target, now: i64, counters: &mut Counte
     connection
         .prepare_cached("UPDATE jobs SET state = ?2, finished_at = ?3 WHERE n = ?1")?
         .execute(params![job.n, CANCELLED, now])?;
-    promote_attached(connection, job.n, now)
+    promote_attached(connection, job.n, now, counters)?;
+    Ok(())
 }
 
 /// The job, if this dispatch is the one that counts: the newest one, without an outcome so far. A

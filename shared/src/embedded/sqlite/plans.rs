@@ -41,6 +41,7 @@ fn no_step_of_a_job_scans_or_sorts() {
         sweep::EXPIRED,
         twins::GIVE_TO_ATTACHED,
         twins::PARK_ATTACHED,
+        twins::PARK_LATE,
         twins::OLDEST_ATTACHED,
         twins::REATTACH,
         runs::OCCURRENCES_OF_RUN,

@@ -52,11 +52,11 @@ pub(super) fn sweep(
         let lost_times = losses.saturating_add(1);
         if withdrawn {
             counters.of(run).cancelled += 1;
-            end(connection, n, now)?;
+            swept.expired += end(connection, n, now, &mut counters)?;
         } else if lost_times >= max_losses {
             swept.crash_looped += 1;
             let error = format!("its process died {lost_times} times while it ran");
-            die(connection, n, DeadReason::CrashLoop, &error, now, &mut counters)?;
+            swept.expired += die(connection, n, DeadReason::CrashLoop, &error, now, &mut counters)?;
         } else {
             swept.requeued += 1;
             put_back(connection, n, lost_times, now)?;
@@ -72,10 +72,11 @@ fn expire(connection: &Connection, run: Option<i64>, now: i64, counters: &mut Co
         .prepare_cached(EXPIRED)?
         .query_map(params![now, run, ROUND], |row| row.get(0))?
         .collect::<rusqlite::Result<_>>()?;
+    let mut count = expired.len() as u64;
     for n in &expired {
-        die(connection, *n, DeadReason::DeadlinePassed, LATE, now, counters)?;
+        count += die(connection, *n, DeadReason::DeadlinePassed, LATE, now, counters)?;
     }
-    Ok(expired.len() as u64)
+    Ok(count)
 }
 
 /// A job that was handed out too long ago.
@@ -86,12 +87,12 @@ struct Lost {
     run: i64,
 }
 
-/// Cancelled while it was handed out: it is not handed out again.
-fn end(connection: &Connection, n: i64, now: i64) -> rusqlite::Result<()> {
+/// Cancelled while it was handed out: it is not handed out again. Answers how many that waited for it were too late.
+fn end(connection: &Connection, n: i64, now: i64, counters: &mut Counters) -> rusqlite::Result<u64> {
     connection
         .prepare_cached("UPDATE jobs SET state = ?2, finished_at = ?3 WHERE n = ?1")?
         .execute(params![n, CANCELLED, now])?;
-    promote_attached(connection, n, now)
+    promote_attached(connection, n, now, counters)
 }
 
 /// Ready, but with the time of its dispatch: an outcome that comes late still counts.

@@ -6,6 +6,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::codes::{DEAD, READY, SUCCEEDED, reason_code};
 use super::counters::Counters;
+use super::dispatch::LATE;
 use crate::domain::DeadReason;
 
 pub(super) const GIVE_TO_ATTACHED: &str =
@@ -16,6 +17,9 @@ const PARK: &str = "UPDATE jobs SET state = ?2, dead_reason = ?3, error = ?4, fi
 pub(super) const PARK_ATTACHED: &str =
     "UPDATE jobs SET state = ?2, dead_reason = ?3, error = ?4, finished_at = ?5, twin = NULL
      WHERE twin = ?1 AND state = 2 RETURNING run";
+pub(super) const PARK_LATE: &str =
+    "UPDATE jobs SET state = ?2, dead_reason = ?3, error = ?4, finished_at = ?5, twin = NULL
+     WHERE twin = ?1 AND state = 2 AND deadline <= ?5 RETURNING run";
 pub(super) const OLDEST_ATTACHED: &str =
     "SELECT n, run FROM jobs WHERE twin = ?1 AND state = 2 ORDER BY n LIMIT 1";
 pub(super) const REATTACH: &str =
@@ -41,7 +45,8 @@ pub(super) fn give_to_attached(
 }
 
 /// Parks a job. What waits for it takes its place, except where the request itself can never
-/// work: then those who asked for the same thing share its fate instead of paying for it again.
+/// work: then those who asked for the same thing share its fate instead of paying for it again. Answers how
+/// many were [too late](promote_attached).
 pub(super) fn die(
     connection: &Connection,
     n: i64,
@@ -49,17 +54,32 @@ pub(super) fn die(
     error: &str,
     now: i64,
     counters: &mut Counters,
-) -> rusqlite::Result<()> {
+) -> rusqlite::Result<u64> {
     let hopeless = matches!(reason, DeadReason::Permanent | DeadReason::BadPayload);
     let attached = hopeless.then_some(PARK_ATTACHED);
     for sql in std::iter::once(PARK).chain(attached) {
-        let mut park = connection.prepare_cached(sql)?;
-        let runs = park.query_map(params![n, DEAD, reason_code(reason), error, now], |row| row.get(0))?;
-        for run in runs {
-            counters.of(run?).dead += 1;
-        }
+        park(connection, sql, n, reason, error, now, counters)?;
     }
-    promote_attached(connection, n, now)
+    promote_attached(connection, n, now, counters)
+}
+
+/// How many.
+fn park(
+    connection: &Connection,
+    sql: &str,
+    n: i64,
+    reason: DeadReason,
+    error: &str,
+    now: i64,
+    counters: &mut Counters,
+) -> rusqlite::Result<u64> {
+    let mut park = connection.prepare_cached(sql)?;
+    let mut parked = 0;
+    for run in park.query_map(params![n, DEAD, reason_code(reason), error, now], |row| row.get(0))? {
+        counters.of(run?).dead += 1;
+        parked += 1;
+    }
+    Ok(parked)
 }
 
 /// The oldest attached job and its run.
@@ -70,14 +90,21 @@ pub(super) fn oldest_attached(connection: &Connection, twin: i64) -> rusqlite::R
         .optional()
 }
 
-/// The oldest attached job takes the place of its twin; the others wait for it.
-pub(super) fn promote_attached(connection: &Connection, twin: i64, now: i64) -> rusqlite::Result<()> {
-    let Some((heir, run)) = oldest_attached(connection, twin)? else { return Ok(()) };
+/// The oldest attached job that is not too late takes the place of its twin; the others wait for it. Those that
+/// are too late die. Answers how many.
+pub(super) fn promote_attached(
+    connection: &Connection,
+    twin: i64,
+    now: i64,
+    counters: &mut Counters,
+) -> rusqlite::Result<u64> {
+    let late = park(connection, PARK_LATE, twin, DeadReason::DeadlinePassed, LATE, now, counters)?;
+    let Some((heir, run)) = oldest_attached(connection, twin)? else { return Ok(late) };
     connection
         .prepare_cached(
             "UPDATE jobs SET state = ?2, run_at = ?3, twin = NULL, twin_elsewhere = 0 WHERE n = ?1",
         )?
         .execute(params![heir, READY, now])?;
     connection.prepare_cached(REATTACH)?.execute([twin, heir, run])?;
-    Ok(())
+    Ok(late)
 }

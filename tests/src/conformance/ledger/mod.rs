@@ -95,6 +95,7 @@ macro_rules! ledger_conformance {
                 a_duplicate_shares_the_result, twins_of_other_runs_share_it_too, the_attached_stay_while_it_retries,
                 the_oldest_takes_an_exhausted_twins_place, the_oldest_takes_a_cancelled_twins_place,
                 a_hopeless_twin_takes_all_along, attached_jobs_follow_a_second_heir,
+                who_is_too_late_takes_nobodys_place,
             ];
             follow_ups: [
                 they_come_once_with_the_success, they_keep_the_run_unfinished, they_are_deduplicated,
@@ -106,7 +107,7 @@ macro_rules! ledger_conformance {
                 an_heir_takes_a_crash_loopers_place, what_is_not_dispatched_is_left,
                 a_late_success_is_not_paid_for_twice, any_late_outcome_counts, a_dispatch_has_one_outcome,
                 what_has_ended_meanwhile_stays, the_wait_on_the_line_is_not_the_calls,
-                a_deadline_passes_on_the_line_too, a_deadline_passes_though_nobody_hands_the_job_out,
+                a_deadline_passes_on_the_line_too, a_deadline_passes_though_nobody_hands_the_job_out, deadlines_of_twins_pass_together,
             ];
             seal: [
                 a_run_finishes_when_sealed_and_done, an_empty_run_finishes_at_its_seal,

@@ -195,6 +195,21 @@ pub async fn a_deadline_passes_though_nobody_hands_the_job_out(ledger: &Subject)
     assert_eq!(sweep_all(ledger, 3).await, Swept::default());
 }
 
+/// In one sweep, and not one in each: who takes the place of one that was too late is in time.
+pub async fn deadlines_of_twins_pass_together(ledger: &Subject) {
+    let late = |seq| NewJob { deadline: Some(Duration::ZERO), ..job(seq, "same") };
+    let run = run_of(ledger, vec![late(1), late(2), late(3), job(4, "same"), late(5), job(6, "same")]).await;
+    assert_eq!(sweep_all(ledger, 3).await, Swept { expired: 4, ..Swept::default() });
+    assert_eq!(states(ledger, run).await[3..], [JobState::Ready, JobState::Dead, JobState::Attached]);
+    let rows = rows(ledger, run).await;
+    for which in [0, 1, 2, 4] {
+        let row = &rows[which];
+        assert_eq!((row.dead_reason, row.attempts), (Some(DeadReason::DeadlinePassed), 0), "{row:?}");
+        assert_eq!(row.error, rows[0].error);
+    }
+    assert_eq!(sweep_all(ledger, 3).await, Swept::default());
+}
+
 /// A deadline goes on while the message is on its line.
 pub async fn a_deadline_passes_on_the_line_too(ledger: &Subject) {
     let taken = loop {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fleetline_shared::domain::{DeadReason, Decision, JobState, RunId, RunState, Usage};
+use fleetline_shared::domain::{DeadReason, Decision, JobState, NewJob, RunId, RunState, Usage};
 use fleetline_shared::ports::Added;
 use serde_json::json;
 
@@ -114,4 +114,25 @@ pub async fn attached_jobs_follow_a_second_heir(ledger: &Subject) {
     assert_eq!(states(ledger, third).await, [JobState::Attached]);
     record(ledger, &heir, success("at last")).await;
     assert_eq!(rows(ledger, third).await[0].output_value(), Some(json!("at last")));
+}
+
+/// It would only die in it. A result comes to it all the same.
+pub async fn who_is_too_late_takes_nobodys_place(ledger: &Subject) {
+    let run_with_late = async |key: &str| {
+        let late = NewJob { deadline: Some(Duration::ZERO), ..job(2, key) };
+        run_of(ledger, vec![job(1, key), late, job(3, key)]).await
+    };
+    for (key, end) in [("a", die(DeadReason::Exhausted)), ("b", Decision::Cancel)] {
+        let run = run_with_late(key).await;
+        record(ledger, &take_one(ledger).await, end).await;
+        assert_eq!(states(ledger, run).await[1..], [JobState::Dead, JobState::Ready]);
+        assert_eq!(rows(ledger, run).await[1].dead_reason, Some(DeadReason::DeadlinePassed));
+        let heir = take_one(ledger).await;
+        assert_eq!(seq_of(&heir), 3);
+        record(ledger, &heir, success("by the heir")).await;
+        assert_eq!(run_state(ledger, run).await, RunState::Finished);
+    }
+    let run = run_with_late("c").await;
+    record(ledger, &take_one(ledger).await, success("done")).await;
+    assert_eq!(states(ledger, run).await, [JobState::Succeeded; 3]);
 }

@@ -10,6 +10,7 @@ mod outbox;
 mod plans;
 mod redrives;
 mod rows;
+mod shares;
 mod silence;
 mod tenants;
 mod throughput;

@@ -3,25 +3,26 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use fleetline_shared::domain::DeadReason;
-use fleetline_shared::ports::{DeadJobs, JobRow, Page};
+use fleetline_shared::domain::{DeadReason, NewRun, RunId, RunState};
+use fleetline_shared::ports::{DeadJobs, JobRow, Page, Scope};
 use fleetline_tests::conformance::ledger::Subject;
 use fleetline_tests::conformance::ledger::prelude::{
-    TENANT, check_counters, die, finish_of, jobs, new_run, rows, run_of, take,
+    TENANT, check_counters, die, finish_of, jobs, new_run, rows, run_of, run_row, run_state, take,
 };
 use fleetline_tests::services::Database;
 use sqlx::{Connection, PgConnection};
+use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
-/// Jobs of one chunk; there are two.
+/// Jobs of one chunk; two make a round.
 const CHUNK: usize = 1000;
 
 /// All jobs of a run are dead. Answers their keys, in order of the jobs.
-async fn all_dead(ledger: &Subject, connection: &mut PgConnection) -> Vec<Uuid> {
-    run_of(ledger, jobs("a", 1, 2 * CHUNK as u64)).await;
+async fn all_dead(ledger: &Subject, connection: &mut PgConnection, chunks: usize) -> Vec<Uuid> {
+    run_of(ledger, jobs("a", 1, (chunks * CHUNK) as u64)).await;
     let keys = sqlx::query_scalar("SELECT key FROM queue ORDER BY n").fetch_all(connection).await.unwrap();
-    let taken = take(ledger, 2 * CHUNK).await;
+    let taken = take(ledger, chunks * CHUNK).await;
     let dead = taken.iter().map(|one| finish_of(one, die(DeadReason::Permanent))).collect();
     ledger.finish(dead).await.unwrap();
     keys
@@ -63,7 +64,7 @@ async fn a_redrive_claims_all_its_keys_in_order() {
     let database = Database::new().await;
     let ledger: Subject = Arc::new(database.open().await);
     let mut watcher = PgConnection::connect(&database.url).await.unwrap();
-    let keys = all_dead(&ledger, &mut watcher).await;
+    let keys = all_dead(&ledger, &mut watcher, 2).await;
     let held = *keys[CHUNK..].iter().min().unwrap();
     let larger: Vec<Uuid> = keys.iter().copied().filter(|key| *key > held).collect();
     assert!(larger.iter().any(|key| keys[..CHUNK].contains(key)));
@@ -71,24 +72,82 @@ async fn a_redrive_claims_all_its_keys_in_order() {
     sqlx::raw_sql("BEGIN; SET LOCAL lock_timeout = '300ms'").execute(&mut submission).await.unwrap();
     claim(&mut submission, &[held]).await;
 
-    let redrive = tokio::spawn({
-        let ledger = ledger.clone();
-        async move {
-            let into = new_run(TENANT);
-            let id = into.id;
-            (ledger.redrive(DeadJobs::All, into).await.unwrap(), id)
-        }
-    });
+    let into = new_run(TENANT);
+    let run = into.id;
+    let redrive = begin_redrive(&ledger, into);
     somebody_waits(&mut watcher).await;
     claim(&mut submission, &larger).await;
     sqlx::raw_sql("ROLLBACK").execute(&mut submission).await.unwrap();
 
-    let (count, run) = redrive.await.unwrap();
-    assert_eq!(count, 2 * CHUNK as u64);
+    assert_eq!(redrive.await.unwrap(), 2 * CHUNK as u64);
     check_counters(&ledger).await;
-    // Jobs have the order that they had.
+    has_the_order_of_the_dead(&ledger, run).await;
+}
+
+fn begin_redrive(ledger: &Subject, into: NewRun) -> JoinHandle<u64> {
+    let ledger = ledger.clone();
+    tokio::spawn(async move { ledger.redrive(DeadJobs::All, into).await.unwrap() })
+}
+
+async fn has_the_order_of_the_dead(ledger: &Subject, run: RunId) {
     let old = ledger.runs(None, Page::first(10)).await.unwrap();
     let old = old.iter().find(|row| row.id != run).unwrap().id;
     let sources = |rows: Vec<JobRow>| rows.into_iter().map(|row| row.source);
-    assert!(sources(rows(&ledger, run).await).eq(sources(rows(&ledger, old).await)));
+    assert!(sources(rows(ledger, run).await).eq(sources(rows(ledger, old).await)));
+}
+
+/// A redrive of five chunks that waits in its third round: a submission holds a key of it until it is told.
+async fn waiting_redrive(ledger: &Subject, database: &Database) -> (JoinHandle<u64>, RunId, PgConnection) {
+    let mut watcher = PgConnection::connect(&database.url).await.unwrap();
+    let mut submission = PgConnection::connect(&database.url).await.unwrap();
+    let keys = all_dead(ledger, &mut watcher, 5).await;
+    sqlx::raw_sql("BEGIN").execute(&mut submission).await.unwrap();
+    claim(&mut submission, &keys[5 * CHUNK - 1..]).await;
+    let into = new_run(TENANT);
+    let run = into.id;
+    let redrive = begin_redrive(ledger, into);
+    somebody_waits(&mut watcher).await;
+    (redrive, run, submission)
+}
+
+/// So it may take as long as it takes; its run ends when all are in it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redrive_of_many_goes_in_rounds() {
+    let database = Database::new().await;
+    let ledger: Subject = Arc::new(database.open().await);
+    let (redrive, run, mut submission) = waiting_redrive(&ledger, &database).await;
+    let row = run_row(&ledger, run).await;
+    assert_eq!((row.counts.jobs, row.state), (4 * CHUNK as u64, RunState::Open));
+    // What dies again before the end is of another redrive.
+    let taken = take(&ledger, CHUNK).await;
+    let dead = taken.iter().map(|one| finish_of(one, die(DeadReason::Permanent))).collect();
+    ledger.finish(dead).await.unwrap();
+    sqlx::raw_sql("ROLLBACK").execute(&mut submission).await.unwrap();
+    assert_eq!(redrive.await.unwrap(), 5 * CHUNK as u64);
+    check_counters(&ledger).await;
+    assert_eq!(run_state(&ledger, run).await, RunState::Running);
+    has_the_order_of_the_dead(&ledger, run).await;
+    assert_eq!(begin_redrive(&ledger, new_run(TENANT)).await.unwrap(), CHUNK as u64);
+}
+
+/// The process dies in between: the run ends with what is in it, and another redrive takes the others.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redrive_that_was_left_keeps_what_it_did() {
+    let database = Database::new().await;
+    let ledger: Subject = Arc::new(database.open().await);
+    let (redrive, run, mut submission) = waiting_redrive(&ledger, &database).await;
+    redrive.abort();
+    assert!(redrive.await.unwrap_err().is_cancelled());
+    sqlx::raw_sql("ROLLBACK").execute(&mut submission).await.unwrap();
+    let sweep = || ledger.sweep(Scope::All, Duration::from_hours(1), 20);
+    sweep().await.unwrap();
+    assert_eq!(run_state(&ledger, run).await, RunState::Open, "somebody may be at it");
+    // Waits until the server has undone the third round.
+    let age = "UPDATE redriving SET at = at - interval '6 minutes'";
+    sqlx::query(age).execute(&mut submission).await.unwrap();
+    sweep().await.unwrap();
+    assert_eq!(run_state(&ledger, run).await, RunState::Running);
+    assert_eq!(run_row(&ledger, run).await.counts.jobs, 4 * CHUNK as u64);
+    assert_eq!(begin_redrive(&ledger, new_run(TENANT)).await.unwrap(), CHUNK as u64);
+    check_counters(&ledger).await;
 }
