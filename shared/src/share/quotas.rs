@@ -242,6 +242,10 @@ impl Quotas for StaticShare {
         self.inner.own.settle(own, end).await
     }
 
+    async fn flush(&self) {
+        self.inner.fleet.flush().await;
+    }
+
     async fn pause(&self, upstream: &str, wait: Duration, why: &str) -> Result<(), PortError> {
         if self.inner.reach.is_there() || !self.inner.kept.contains_key(upstream) {
             return self.inner.fleet.pause(upstream, wait, why).await;

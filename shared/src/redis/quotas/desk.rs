@@ -38,6 +38,8 @@ pub(super) enum Message {
     },
     /// How many asks wait, by upstream; answered when all that came before is done.
     Count(oneshot::Sender<BTreeMap<String, u32>>),
+    /// Answered when no change waits any more to be told.
+    Flush(oneshot::Sender<()>),
 }
 
 /// Changes of an upstream that have not gone yet.
@@ -78,6 +80,7 @@ pub(super) struct Desk {
     /// Calls for whose end the whole fleet waits.
     probes: BTreeSet<(String, u64)>,
     counts: Vec<oneshot::Sender<BTreeMap<String, u32>>>,
+    flushes: Vec<oneshot::Sender<()>>,
     /// Upstreams that reports of other processes may not know of yet.
     unregistered: BTreeSet<String>,
     /// When Redis is told of all upstreams anew: it may have lost what it knew.
@@ -95,6 +98,7 @@ impl Desk {
             pending: BTreeMap::new(),
             probes: BTreeSet::new(),
             counts: Vec::new(),
+            flushes: Vec::new(),
             unregistered: BTreeSet::new(),
             clock: ServerClock::default(),
             own,
@@ -121,7 +125,7 @@ impl Desk {
             if self.reminder <= Instant::now() {
                 self.remind();
             }
-            let in_a_hurry = !is_open || !self.counts.is_empty();
+            let in_a_hurry = !is_open || !self.counts.is_empty() || !self.flushes.is_empty();
             let work = self.gather(in_a_hurry);
             if !work.is_empty() {
                 self.ask_redis(work).await;
@@ -130,6 +134,11 @@ impl Desk {
                 let waiting = self.lanes.iter().map(|(name, lane)| (name.clone(), lane.waiting()));
                 let _ = count.send(waiting.collect());
             }
+            if self.pending.is_empty() {
+                for done in self.flushes.drain(..) {
+                    let _ = done.send(());
+                }
+            }
         }
     }
 
@@ -137,6 +146,7 @@ impl Desk {
         match message {
             Message::Ask(asked) => self.lane(&asked.ask.upstream).push(asked),
             Message::Count(answer) => self.counts.push(answer),
+            Message::Flush(done) => self.flushes.push(done),
             Message::Change { upstream, change, done } => {
                 self.lane(&upstream);
                 let due = Instant::now() + self.patience(&upstream, change.as_ref());

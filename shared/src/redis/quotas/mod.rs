@@ -215,6 +215,13 @@ impl Quotas for RedisQuotas {
         self.change(|done| Message::settle(reservation, end, Some(done))).await
     }
 
+    async fn flush(&self) {
+        let (done, flushed) = oneshot::channel();
+        if self.desk.send(Message::Flush(done)).is_ok() {
+            let _ = flushed.await;
+        }
+    }
+
     async fn pause(&self, upstream: &str, wait: Duration, why: &str) -> Result<(), PortError> {
         let pause = Op::Pause { wait: micros(wait), why: why.to_owned() };
         let upstream = upstream.to_owned();
