@@ -17,6 +17,7 @@ mod lane;
 mod listening;
 mod resume;
 mod text;
+mod untold;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};

@@ -92,6 +92,29 @@ async fn a_server_that_stands_still_is_unavailable_until_it_goes_on() {
     assert_eq!(quotas.report().await.unwrap()[0].in_flight, 0);
 }
 
+/// Or nobody could call for as long as those calls could have lasted.
+#[tokio::test]
+async fn calls_that_end_while_the_server_stands_still_leave_their_places() {
+    let servers = PrivateServers::start();
+    let quotas = RedisQuotas::new(impatient(&servers), places(2));
+    let mut taken = Vec::new();
+    for _ in 0..2 {
+        let admission = quotas.admit(ask(TTL)).await.unwrap();
+        let Admission::Go { reservation, .. } = admission else {
+            panic!("two places are free: {admission:?}")
+        };
+        taken.push(reservation);
+    }
+    servers.signal(Server::Redis, "STOP");
+    quotas.give_back(taken.remove(0));
+    is_unavailable(quotas.settle(taken.remove(0), CallEnd::unknown(None))).await;
+    is_unavailable(quotas.report()).await;
+    servers.signal(Server::Redis, "CONT");
+    Pace::REAL.soon(quotas.flush()).await;
+    let in_flight = async || Some(quotas.report().await.ok()?[0].in_flight);
+    Pace::REAL.becomes(Some(0), in_flight).await;
+}
+
 /// A process that ends does not wait for others to go with it.
 #[tokio::test]
 async fn what_waits_to_be_told_is_told_when_it_is_asked_for() {
