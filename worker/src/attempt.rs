@@ -82,7 +82,8 @@ impl Attempts {
         }
     }
 
-    /// Everything that may only happen while the lease is held. Whatever ends it first wins.
+    /// Everything that may only happen while the lease is held. Whatever ends it first wins; what is set aside
+    /// for a call that is broken off ends with it.
     async fn under_lease(&self, job: &mut Job, settling: &mut Settling) -> Result<Outcome, PortError> {
         let Job { envelope, kind, hand, context, lease, .. } = job;
         let Some(lease) = lease else { return Ok(Outcome::Superseded) };
@@ -210,9 +211,10 @@ impl Attempts {
 }
 
 /// Makes the call, and begins to settle its quota.
-async fn perform(wish: &Wish<'_>, pass: Pass<'_>, hand: &mut Hand, settling: &mut Settling) -> Called {
+async fn perform(wish: &Wish<'_>, mut pass: Pass<'_>, hand: &mut Hand, settling: &mut Settling) -> Called {
     let Wish { kind, args, context, .. } = *wish;
     kill_point::reach("quota.admitted");
+    pass.begin();
     let begun = Instant::now();
     let context = &context.clone().with_slot_end(pass.ends());
     let called = call(kind.perform(args, context), kind.policy().timeout).await;

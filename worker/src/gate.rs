@@ -31,12 +31,47 @@ pub(crate) struct Permission<'e, 'a> {
 
 /// A call's admission to its upstream, or to none.
 pub(crate) struct Pass<'a> {
-    quotas: Arc<dyn Quotas>,
-    reservation: Option<Reservation>,
+    claim: Option<Claim>,
     /// When the call may not start any more.
     ends: Option<Instant>,
     model: Option<String>,
     terms: &'a Terms,
+}
+
+/// What is set aside for a call. If it is dropped, the attempt was broken off: then the call's place is free
+/// at once, and so is all the rest unless the call had begun.
+struct Claim {
+    quotas: Arc<dyn Quotas>,
+    /// Until somebody ends it.
+    reservation: Option<Reservation>,
+    has_begun: bool,
+}
+
+impl Claim {
+    fn new(quotas: &Arc<dyn Quotas>, reservation: Reservation) -> Self {
+        Self { quotas: Arc::clone(quotas), reservation: Some(reservation), has_begun: false }
+    }
+
+    fn reservation(&self) -> &Reservation {
+        self.reservation.as_ref().expect("it is there until the claim is gone")
+    }
+
+    /// Somebody else ends it.
+    fn take(mut self) -> (Arc<dyn Quotas>, Reservation) {
+        (Arc::clone(&self.quotas), self.reservation.take().expect("it is taken once"))
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        let Some(reservation) = self.reservation.take() else { return };
+        if self.has_begun {
+            // What it used nobody knows: the estimate stands.
+            drop(Settling::of(Arc::clone(&self.quotas), reservation, CallEnd::unknown(None)));
+        } else {
+            self.quotas.give_back(reservation);
+        }
+    }
 }
 
 /// Answer of [`Pass::get`].
@@ -75,10 +110,9 @@ impl<'a> Pass<'a> {
         hand: &mut Hand,
     ) -> Result<Gate<'a>, PortError> {
         let Permission { envelope, model, terms, hold, slot_ttl } = permission;
-        let quotas = Arc::clone(quotas);
         let Some(upstream) = &envelope.upstream else {
             hand.take_place().await;
-            return Ok(Gate::Open(Self { quotas, reservation: None, ends: None, model, terms }));
+            return Ok(Gate::Open(Self { claim: None, ends: None, model, terms }));
         };
         let estimate = envelope.estimate;
         let mut ask = Ask {
@@ -93,23 +127,16 @@ impl<'a> Pass<'a> {
         };
         for _ in 0..TRIES {
             match hand.admission(quotas.admit(ask.clone())).await? {
-                // If the attempt ends while it sleeps, the call was never made, and its place
-                // frees itself.
                 Admission::Go { slot, reservation, .. } => {
+                    let claim = Claim::new(quotas, reservation);
                     hand.take_place().await;
-                    match quotas.turn(&reservation, slot).await {
+                    match quotas.turn(claim.reservation(), slot).await {
                         Turn::Now => {
-                            let (reservation, ends) = (Some(reservation), slot.ends);
-                            return Ok(Gate::Open(Self { quotas, reservation, ends, model, terms }));
+                            let (claim, ends) = (Some(claim), slot.ends);
+                            return Ok(Gate::Open(Self { claim, ends, model, terms }));
                         }
-                        Turn::Missed => {
-                            quotas.give_back(reservation);
-                            ask.lead = (slot.begins.elapsed() * 2).min(hold);
-                        }
-                        Turn::Closed { wait, lack, why } => {
-                            quotas.give_back(reservation);
-                            return Ok(Gate::Closed { wait, lack, why });
-                        }
+                        Turn::Missed => ask.lead = (slot.begins.elapsed() * 2).min(hold),
+                        Turn::Closed { wait, lack, why } => return Ok(Gate::Closed { wait, lack, why }),
                     }
                 }
                 Admission::NotBefore { wait, lack, why } => return Ok(Gate::Closed { wait, lack, why }),
@@ -124,17 +151,24 @@ impl<'a> Pass<'a> {
         self.ends
     }
 
+    /// From now on the upstream may hear of the call.
+    pub(crate) fn begin(&mut self) {
+        if let Some(claim) = &mut self.claim {
+            claim.has_begun = true;
+        }
+    }
+
     /// The call was not made.
     pub(crate) fn give_back(self) {
-        if let Some(reservation) = self.reservation {
-            self.quotas.give_back(reservation);
+        if let Some((quotas, reservation)) = self.claim.map(Claim::take) {
+            quotas.give_back(reservation);
         }
     }
 
     /// Frees the call's place, books what it really used, and passes on what the upstream told. That
     /// begins at once, and goes on while the outcome is recorded.
     pub(crate) fn settle(self, usage: Usage, told: Told) -> Settling {
-        let Some(reservation) = self.reservation else { return Settling::default() };
+        let Some((quotas, reservation)) = self.claim.map(Claim::take) else { return Settling::default() };
         let used = spend(self.terms, self.model.as_deref(), usage.input_tokens, usage.output_tokens);
         let Told { verdict, took, feedback, is_refusal } = told;
         let was_called = usage.calls > 0;
@@ -144,12 +178,7 @@ impl<'a> Pass<'a> {
             took: was_called.then_some(took),
             feedback,
         };
-        let quotas = self.quotas;
-        Settling::begin(Box::pin(async move {
-            if let Err(error) = quotas.settle(reservation, end).await {
-                tracing::debug!(%error, "quota could not be settled; the estimate stands");
-            }
-        }))
+        Settling::of(quotas, reservation, end)
     }
 }
 
@@ -158,6 +187,15 @@ impl<'a> Pass<'a> {
 pub(crate) struct Settling(Option<Pin<Box<dyn Future<Output = ()> + Send>>>);
 
 impl Settling {
+    /// A call's end.
+    fn of(quotas: Arc<dyn Quotas>, reservation: Reservation, end: CallEnd) -> Self {
+        Self::begin(Box::pin(async move {
+            if let Err(error) = quotas.settle(reservation, end).await {
+                tracing::debug!(%error, "quota could not be settled; the estimate stands");
+            }
+        }))
+    }
+
     /// What it asks for goes out now.
     pub(crate) fn begin(mut settling: Pin<Box<dyn Future<Output = ()> + Send>>) -> Self {
         let begun = settling.as_mut().poll(&mut Context::from_waker(Waker::noop()));

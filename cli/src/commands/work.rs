@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use fleetline_shared::domain::Registry;
 use fleetline_worker::{Worker, WorkerOptions};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
@@ -28,13 +29,14 @@ pub(super) async fn work(app: &App, args: WorkArgs) -> Result<(), CliError> {
     let broker = Arc::new(fleet::broker(app, Role::Worker)?);
     let on_redis = fleet::on_redis(app, &fleet::redis(app)?)?;
     watched.reach(on_redis.reach.as_ref());
+    let quotas = watched.quotas(on_redis.quotas);
     let worker = Worker {
         registry,
         ledger: watched.finishes(Arc::new(ledger)),
         broker: watched.broker(broker.clone()),
         leases: on_redis.leases,
         spare_leases: on_redis.spare_leases,
-        quotas: watched.quotas(on_redis.quotas),
+        quotas: Arc::clone(&quotas),
         terms: app.terms(),
         options: WorkerOptions { patience: PATIENCE, alone: false, ..app.worker_options() },
     };
@@ -45,7 +47,14 @@ pub(super) async fn work(app: &App, args: WorkArgs) -> Result<(), CliError> {
     ));
     let (drain, stop) = (CancellationToken::new(), CancellationToken::new());
     watched.start(app, stop.clone());
-    let mut working = tokio::spawn(worker.run(drain.clone(), stop.clone()));
+    let running = worker.run(drain.clone(), stop.clone());
+    let patience = app.config().redis.timeout;
+    let mut working = tokio::spawn(async move {
+        let ended = running.await;
+        // Or the places of calls that were broken off stay taken for as long as those could have lasted.
+        let _ = timeout(patience, quotas.flush()).await;
+        ended
+    });
     let ended = tokio::select! {
         ended = &mut working => ended,
         () = signals.asked_to_stop() => {

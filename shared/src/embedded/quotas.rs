@@ -161,6 +161,9 @@ impl Quotas for MemoryQuotas {
         Ok(())
     }
 
+    /// Nobody is to be told.
+    async fn flush(&self) {}
+
     async fn pause(&self, upstream: &str, wait: Duration, why: &str) -> Result<(), PortError> {
         self.change(upstream, |state, now| {
             state.pause(now.saturating_add(micros(wait)), why);

@@ -133,6 +133,10 @@ impl Quotas for MeteredQuotas {
         self.quotas.settle(reservation, end).await
     }
 
+    async fn flush(&self) {
+        self.quotas.flush().await;
+    }
+
     async fn pause(&self, upstream: &str, wait: Duration, why: &str) -> Result<(), PortError> {
         self.quotas.pause(upstream, wait, why).await
     }

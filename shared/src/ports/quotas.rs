@@ -309,6 +309,10 @@ pub trait Quotas: Send + Sync {
     /// not call another one. The breaker hears of every verdict; a 429 is no failure to it.
     async fn settle(&self, reservation: Reservation, end: CallEnd) -> Result<(), PortError>;
 
+    /// Waits until all is told that was given back and settled before, for as long as that takes: a process
+    /// that ends leaves untold what waits for others to go with.
+    async fn flush(&self);
+
     /// Gives nobody a start within this time. A longer pause wins over a shorter one. Whoever still
     /// sleeps for its slot is told, see [`Quotas::turn`].
     async fn pause(&self, upstream: &str, wait: Duration, why: &str) -> Result<(), PortError>;

@@ -38,7 +38,7 @@ impl Kept {
     /// The share admitted a call that begins then.
     pub(super) fn admitted(&mut self, id: u64, ask: &Ask, begins: Instant) {
         let now = Instant::now();
-        // Calls of attempts that were broken off never end here.
+        // Calls whose end nobody tells.
         self.open.retain(|_, call| call.ends > now);
         let (tenant, model) = (ask.tenant.clone(), ask.model.clone());
         let ends = begins + ask.slot_ttl;

@@ -117,7 +117,7 @@ impl Inner {
     }
 
     /// Tells the fleet's quota how its calls ended meanwhile. What it cannot hear waits on.
-    async fn tell_ends(&self, kept: &Mutex<Kept>) -> Result<(), PortError> {
+    pub(super) async fn tell_ends(&self, kept: &Mutex<Kept>) -> Result<(), PortError> {
         let ends = lock(kept).take_ends();
         let told = ends.iter().map(|(reservation, end)| self.fleet.settle(reservation.clone(), end.clone()));
         let told = join_all(told).await;
@@ -147,8 +147,7 @@ impl Inner {
     }
 
     async fn settle_fleet(&self, reservation: Reservation, end: CallEnd) -> Result<(), PortError> {
-        let standing = self.reach.standing();
-        if !self.kept.contains_key(&reservation.upstream) || standing == Standing::Fleet {
+        if !self.kept.contains_key(&reservation.upstream) || self.reach.is_there() {
             return self.end_in_fleet(reservation, end).await;
         }
         if end.verdict == Verdict::RateLimited {
@@ -240,6 +239,10 @@ impl Quotas for StaticShare {
             self.inner.settle_fleet(handed, end.clone()).await?;
         }
         self.inner.own.settle(own, end).await
+    }
+
+    async fn flush(&self) {
+        self.inner.fleet.flush().await;
     }
 
     async fn pause(&self, upstream: &str, wait: Duration, why: &str) -> Result<(), PortError> {

@@ -19,7 +19,8 @@ pub const SETTLING: Duration = Duration::from_millis(3_500);
 /// What admits calls now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
-    /// Nobody: the process has just begun, and others may still use their shares.
+    /// Nobody: the process has just begun, or was out of reach for a moment, and others may still use their
+    /// shares.
     Starting,
     /// The fleet's quota.
     Fleet,

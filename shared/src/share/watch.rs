@@ -1,9 +1,10 @@
 //! The task that looks whether the fleet's quota can be reached, and switches.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use tokio::time::{Instant, sleep, timeout};
 
+use super::kept::Kept;
 use super::quotas::Inner;
 use super::reach::{LOOK_EVERY, LOOK_LIMIT, OUT_AFTER, SETTLING, Standing};
 use crate::domain::PortError;
@@ -77,14 +78,33 @@ impl Watcher {
     async fn come_back(&mut self) {
         self.doubt();
         for (name, kept) in &self.inner.kept {
-            if let Err(error) = self.inner.resume(name, kept).await {
-                tracing::debug!(%error, "Redis answered, and could not be told what was used without it");
+            if let Err(error) = self.tell(name, kept).await {
+                tracing::debug!(%error, "Redis answered, and could not be told what was done without it");
                 return self.doubt();
             }
         }
         if std::mem::take(&mut self.has_shared) {
             tracing::info!("Redis answers again: calls go on with the fleet's quota");
+            self.inner.reach.set(Standing::Fleet);
+        } else {
+            self.begin_anew();
         }
-        self.inner.reach.set(Standing::Fleet);
+    }
+
+    /// A process that used no share has nothing to make up for, and holds up nobody.
+    async fn tell(&self, name: &str, kept: &Mutex<Kept>) -> Result<(), PortError> {
+        if self.has_shared { self.inner.resume(name, kept).await } else { self.inner.tell_ends(kept).await }
+    }
+
+    /// Others may have noticed sooner and use their shares: it waits for them, as one that begins.
+    fn begin_anew(&mut self) {
+        if !self.inner.kept.is_empty() {
+            tracing::info!(
+                "Redis answers again, before any static share was used: upstreams with shares are called again \
+                 in {SETTLING:?}"
+            );
+        }
+        self.since = Instant::now();
+        self.inner.reach.set(Standing::Starting);
     }
 }

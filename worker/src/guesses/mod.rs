@@ -18,7 +18,7 @@ use fleetline_shared::ports::{Admission, Ask, CallEnd, Quotas, Reservation, Slot
 const MEMORY: usize = 256;
 /// Fewer say nothing.
 const ENOUGH: usize = 8;
-/// Calls whose end is waited for; those of attempts that were broken off never end here.
+/// Calls whose end is waited for.
 const MOST_OPEN: usize = 10_000;
 
 /// Quotas that set aside what is likely.
@@ -111,6 +111,10 @@ impl Quotas for GuessedQuotas {
             self.guesses().shares.entry((reservation.upstream.clone(), model)).or_default().note(share);
         }
         self.quotas.settle(reservation, end).await
+    }
+
+    async fn flush(&self) {
+        self.quotas.flush().await;
     }
 
     async fn pause(&self, upstream: &str, wait: Duration, why: &str) -> Result<(), PortError> {

@@ -16,6 +16,7 @@ use super::call::{Op, PORT, SCRIPT};
 use super::clock::ServerClock;
 use super::granted::Granted;
 use super::lane::{Asked, Lane};
+use super::untold::Untold;
 use crate::domain::{PortError, Verdict};
 use crate::ports::{Admission, CallEnd, Limits, Reservation};
 use crate::redis::script;
@@ -38,6 +39,8 @@ pub(super) enum Message {
     },
     /// How many asks wait, by upstream; answered when all that came before is done.
     Count(oneshot::Sender<BTreeMap<String, u32>>),
+    /// Answered when no change waits any more to be told.
+    Flush(oneshot::Sender<()>),
 }
 
 /// Changes of an upstream that have not gone yet.
@@ -75,9 +78,12 @@ pub(super) struct Desk {
     config: Config,
     lanes: BTreeMap<String, Lane>,
     pending: BTreeMap<String, Pending>,
+    /// What Redis did not hear, by upstream; none of them is empty.
+    untold: BTreeMap<String, Untold>,
     /// Calls for whose end the whole fleet waits.
     probes: BTreeSet<(String, u64)>,
     counts: Vec<oneshot::Sender<BTreeMap<String, u32>>>,
+    flushes: Vec<oneshot::Sender<()>>,
     /// Upstreams that reports of other processes may not know of yet.
     unregistered: BTreeSet<String>,
     /// When Redis is told of all upstreams anew: it may have lost what it knew.
@@ -93,8 +99,10 @@ impl Desk {
             config,
             lanes: BTreeMap::new(),
             pending: BTreeMap::new(),
+            untold: BTreeMap::new(),
             probes: BTreeSet::new(),
             counts: Vec::new(),
+            flushes: Vec::new(),
             unregistered: BTreeSet::new(),
             clock: ServerClock::default(),
             own,
@@ -109,7 +117,8 @@ impl Desk {
             let now = Instant::now();
             let asks = self.lanes.values().filter_map(|lane| lane.next(now));
             let changes = self.pending.values().map(|pending| pending.due);
-            let next = asks.chain(changes).chain([self.reminder]).min();
+            let untold = self.untold.values().map(Untold::due);
+            let next = asks.chain(changes).chain(untold).chain([self.reminder]).min();
             tokio::select! {
                 biased;
                 came = inbox.recv_many(&mut messages, MOST_MESSAGES) => is_open = came > 0,
@@ -121,7 +130,7 @@ impl Desk {
             if self.reminder <= Instant::now() {
                 self.remind();
             }
-            let in_a_hurry = !is_open || !self.counts.is_empty();
+            let in_a_hurry = !is_open || !self.counts.is_empty() || !self.flushes.is_empty();
             let work = self.gather(in_a_hurry);
             if !work.is_empty() {
                 self.ask_redis(work).await;
@@ -130,6 +139,11 @@ impl Desk {
                 let waiting = self.lanes.iter().map(|(name, lane)| (name.clone(), lane.waiting()));
                 let _ = count.send(waiting.collect());
             }
+            if self.pending.is_empty() && self.untold.is_empty() {
+                for done in self.flushes.drain(..) {
+                    let _ = done.send(());
+                }
+            }
         }
     }
 
@@ -137,6 +151,7 @@ impl Desk {
         match message {
             Message::Ask(asked) => self.lane(&asked.ask.upstream).push(asked),
             Message::Count(answer) => self.counts.push(answer),
+            Message::Flush(done) => self.flushes.push(done),
             Message::Change { upstream, change, done } => {
                 self.lane(&upstream);
                 let due = Instant::now() + self.patience(&upstream, change.as_ref());
@@ -173,7 +188,7 @@ impl Desk {
 
     fn gather(&mut self, in_a_hurry: bool) -> Vec<Work> {
         let now = Instant::now();
-        let pending = &mut self.pending;
+        let (pending, untold) = (&mut self.pending, &mut self.untold);
         let work = self.lanes.iter_mut().filter_map(|(upstream, lane)| {
             lane.refuse_late(now);
             let goes = |pending: &Pending| {
@@ -184,9 +199,13 @@ impl Desk {
             };
             let pending =
                 if pending.get(upstream).is_some_and(goes) { pending.remove(upstream) } else { None };
-            let has_changes = pending.is_some();
-            let (changes, dones) =
+            // What Redis did not hear goes along with whatever goes.
+            let goes = |untold: &Untold| pending.is_some() || lane.waiting() > 0 || untold.due() <= now;
+            let mut changes = to_tell_again(untold, upstream, goes);
+            let has_changes = pending.is_some() || !changes.is_empty();
+            let (newer, dones) =
                 pending.map_or_else(Default::default, |pending| (pending.changes, pending.dones));
+            changes.extend(newer);
             let freed = changes.iter().filter(|change| change.ends_call()).count();
             let asks = lane.take(now, freed);
             let upstream = upstream.clone();
@@ -311,6 +330,11 @@ impl Desk {
         for done in work.dones {
             let _ = done.send(Err(error.clone()));
         }
+        if matches!(error, PortError::Unavailable { .. }) && work.changes.iter().any(Op::ends_call) {
+            let now = Instant::now();
+            let untold = self.untold.entry(work.upstream.clone()).or_insert_with(|| Untold::new(now));
+            untold.keep(work.changes, now);
+        }
         if let Some(lane) = self.lanes.get_mut(&work.upstream) {
             lane.fail(error);
         }
@@ -328,4 +352,18 @@ impl Desk {
         }
         self.lanes.entry(upstream.to_owned()).or_default()
     }
+}
+
+/// What goes now of that which Redis did not hear.
+fn to_tell_again(
+    untold: &mut BTreeMap<String, Untold>,
+    upstream: &str,
+    goes: impl Fn(&Untold) -> bool,
+) -> Vec<Op> {
+    let Some(kept) = untold.get_mut(upstream).filter(|kept| goes(kept)) else { return Vec::new() };
+    let ends = kept.take();
+    if kept.is_empty() {
+        untold.remove(upstream);
+    }
+    ends
 }

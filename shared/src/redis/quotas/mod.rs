@@ -17,6 +17,7 @@ mod lane;
 mod listening;
 mod resume;
 mod text;
+mod untold;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -213,6 +214,13 @@ impl Quotas for RedisQuotas {
 
     async fn settle(&self, reservation: Reservation, end: CallEnd) -> Result<(), PortError> {
         self.change(|done| Message::settle(reservation, end, Some(done))).await
+    }
+
+    async fn flush(&self) {
+        let (done, flushed) = oneshot::channel();
+        if self.desk.send(Message::Flush(done)).is_ok() {
+            let _ = flushed.await;
+        }
     }
 
     async fn pause(&self, upstream: &str, wait: Duration, why: &str) -> Result<(), PortError> {

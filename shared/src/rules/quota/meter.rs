@@ -219,11 +219,15 @@ impl Meter {
         id > self.after
     }
 
-    /// Replaces what was taken at `at` by what was really used. Too much is paid back later.
+    /// Replaces what was taken at `at` by what was really used. Too much is paid back later, but nothing is owed
+    /// any more when the log has forgotten the use: the log alone keeps windows within the amount, and one wrong
+    /// number would stop everything for days.
     pub(super) fn correct(&mut self, at: u64, reserved: u64, used: u64) {
         self.log.correct(at, reserved, used);
         if used > reserved {
-            self.empty_at = self.empty_at.saturating_add(self.refill(used - reserved));
+            let paid_back = self.empty_at.saturating_add(self.refill(used - reserved));
+            let forgotten = at.saturating_add(self.window);
+            self.empty_at = paid_back.min(self.empty_at.max(forgotten));
         } else {
             self.empty_at = self.empty_at.saturating_sub(self.refill(reserved - used));
             self.refunded = self.refunded.saturating_add(reserved - used);

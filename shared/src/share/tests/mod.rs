@@ -90,6 +90,8 @@ impl Quotas for Switched {
         self.there().await?.settle(reservation, end).await
     }
 
+    async fn flush(&self) {}
+
     async fn pause(&self, upstream: &str, wait: Duration, why: &str) -> Result<(), PortError> {
         self.there().await?.pause(upstream, wait, why).await
     }

@@ -7,6 +7,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::{Switched, UPSTREAM, ask, per};
 use crate::domain::{Spend, Verdict};
 use crate::ports::{Admission, CallEnd, Limits, Quotas, Reservation};
+use crate::share::reach::SETTLING;
 use crate::share::{Standing, StaticShare};
 
 const LONG: Duration = Duration::from_mins(2);
@@ -185,4 +186,26 @@ async fn others_stop_and_the_dispatcher_hears_of_it() {
     let reports = quotas.report().await.unwrap();
     let [report] = reports.as_slice() else { panic!("one upstream: {reports:?}") };
     assert_eq!((report.upstream.as_str(), report.apart, &report.limits), (UPSTREAM, true, &limits()));
+}
+
+/// Nobody used a share: the fleet's quota goes on as if nothing had been, and hears how its calls ended meanwhile.
+#[tokio::test(start_paused = true)]
+async fn a_moment_out_of_reach_costs_the_fleet_nothing() {
+    let limits = Limits { requests: Some(per(600, 3_600)), concurrency: Some(20), ..Limits::default() };
+    let fleet = Switched::new(&limits);
+    let quotas = fleet.process(2);
+    becomes(&quotas, Standing::Fleet).await;
+    sleep(60 * LONG).await;
+    let calls = [go(&quotas).await, go(&quotas).await];
+    fleet.set(false);
+    for (call, standing) in calls.into_iter().zip([Standing::Doubt, Standing::Starting]) {
+        becomes(&quotas, standing).await;
+        quotas.settle(call, CallEnd::unknown(None)).await.unwrap();
+        fleet.set(true);
+    }
+    let began = Instant::now();
+    becomes(&quotas, Standing::Fleet).await;
+    assert!(began.elapsed() >= SETTLING, "others may have used their shares");
+    burst(&quotas, 10).await;
+    assert_eq!(in_flight(&quotas).await, 0);
 }

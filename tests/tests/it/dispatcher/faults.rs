@@ -198,6 +198,10 @@ impl<C: Cover> Quotas for Hidden<C> {
         self.0.settle(reservation, end).await
     }
 
+    async fn flush(&self) {
+        self.0.flush().await;
+    }
+
     async fn pause(&self, upstream: &str, wait: Duration, why: &str) -> Result<(), PortError> {
         self.0.pause(upstream, wait, why).await
     }

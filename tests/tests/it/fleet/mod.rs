@@ -1,6 +1,7 @@
 //! The distributed mode as processes, and what may happen to it. The long form is `make chaos`.
 
 mod chaos;
+mod drained;
 mod ledger_away;
 mod long;
 mod mutants;

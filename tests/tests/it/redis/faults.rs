@@ -8,7 +8,7 @@ use fleetline_shared::domain::{JobId, PortError, Spend};
 use fleetline_shared::ports::{
     Acquired, Admission, Ask, CallEnd, Holder, Leases, Limits, Quotas, Rate, Turn,
 };
-use fleetline_shared::redis::{Redis, RedisLeases, RedisOptions, RedisQuotas};
+use fleetline_shared::redis::{QuotaOptions, Redis, RedisLeases, RedisOptions, RedisQuotas};
 use fleetline_tests::chaos::proxy::{Link, Proxy, Way};
 use fleetline_tests::conformance::Pace;
 use fleetline_tests::services::{self, PrivateServers, Server};
@@ -89,6 +89,46 @@ async fn a_server_that_stands_still_is_unavailable_until_it_goes_on() {
     let in_flight = async || Some(quotas.report().await.ok()?[0].in_flight);
     Pace::REAL.becomes(Some(1), in_flight).await;
     quotas.settle(reservation, CallEnd::unknown(None)).await.unwrap();
+    assert_eq!(quotas.report().await.unwrap()[0].in_flight, 0);
+}
+
+/// Or nobody could call for as long as those calls could have lasted.
+#[tokio::test]
+async fn calls_that_end_while_the_server_stands_still_leave_their_places() {
+    let servers = PrivateServers::start();
+    let quotas = RedisQuotas::new(impatient(&servers), places(2));
+    let mut taken = Vec::new();
+    for _ in 0..2 {
+        let admission = quotas.admit(ask(TTL)).await.unwrap();
+        let Admission::Go { reservation, .. } = admission else {
+            panic!("two places are free: {admission:?}")
+        };
+        taken.push(reservation);
+    }
+    servers.signal(Server::Redis, "STOP");
+    quotas.give_back(taken.remove(0));
+    is_unavailable(quotas.settle(taken.remove(0), CallEnd::unknown(None))).await;
+    is_unavailable(quotas.report()).await;
+    servers.signal(Server::Redis, "CONT");
+    Pace::REAL.soon(quotas.flush()).await;
+    let in_flight = async || Some(quotas.report().await.ok()?[0].in_flight);
+    Pace::REAL.becomes(Some(0), in_flight).await;
+}
+
+/// A process that ends does not wait for others to go with it.
+#[tokio::test]
+async fn what_waits_to_be_told_is_told_when_it_is_asked_for() {
+    let options = QuotaOptions { patience: TTL, ..QuotaOptions::default() };
+    let limits = BTreeMap::from([("api".to_owned(), Limits { requests: Some(RATE), ..Limits::default() })]);
+    let redis = Redis::new(RedisOptions {
+        prefix: JobId::new().to_string(),
+        ..RedisOptions::new(&services::shared().redis)
+    });
+    let quotas = RedisQuotas::with_options(redis.unwrap(), limits, options);
+    let admission = quotas.admit(ask(Duration::from_secs(10))).await.unwrap();
+    let Admission::Go { reservation, .. } = admission else { panic!("{admission:?}") };
+    let settled = async { tokio::join!(quotas.settle(reservation, CallEnd::unknown(None)), quotas.flush()) };
+    Pace::REAL.soon(settled).await.0.unwrap();
     assert_eq!(quotas.report().await.unwrap()[0].in_flight, 0);
 }
 

@@ -53,7 +53,11 @@ fn step() -> impl Strategy<Value = Step> {
     let units = [thousandths(), thousandths(), thousandths()];
     let lead = prop_oneof![12 => Just(0), 1 => 0u64..SECOND];
     let ask = (units, 0u64..3 * SECOND, lead, 1u64..20 * SECOND, 0u8..4, 0u8..3);
-    let percents = prop_oneof![Just(None), (0u64..=100).prop_map(Some), (100u64..400).prop_map(Some)];
+    // Now and then a wrong number.
+    let percents = prop_oneof![
+        5 => Just(None), 5 => (0u64..=100).prop_map(Some), 5 => (100u64..400).prop_map(Some),
+        1 => Just(Some(100u64 << 30)),
+    ];
     let verdict = prop_oneof![
         5 => Just(Verdict::Healthy), 4 => Just(Verdict::Failing), 1 => Just(Verdict::RateLimited),
         1 => Just(Verdict::Unknown),
@@ -219,7 +223,7 @@ impl Twins {
             Step::Settle(which, percent, verdict, took, feedback) => {
                 let (id, spend) = self.one_given(*which);
                 let used = percent.map(|percent| {
-                    let part = |units: u64| units / 100 * percent + units % 100;
+                    let part = |units: u64| (units / 100).saturating_mul(percent).saturating_add(units % 100);
                     let Spend { input_tokens, output_tokens, money } = spend;
                     Spend {
                         input_tokens: part(input_tokens),

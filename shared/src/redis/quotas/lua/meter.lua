@@ -174,7 +174,8 @@ end
 local function meter_correct(meter, at, reserved, used)
   log_correct(meter.log, at, reserved, used)
   if used > reserved then
-    meter.empty_at = meter.empty_at + refill(meter, used - reserved)
+    local paid_back = meter.empty_at + refill(meter, used - reserved)
+    meter.empty_at = min(paid_back, max(meter.empty_at, at + meter.window))
   else
     meter.empty_at = max(meter.empty_at - refill(meter, reserved - used), 0)
     meter.refunded = meter.refunded + reserved - used

@@ -84,6 +84,15 @@ fn more_used_than_guessed_is_paid_back() {
 }
 
 #[test]
+fn a_wrong_number_is_forgotten_with_its_window() {
+    let mut state = QuotaState::new(&tokens(600, MINUTE), Pacing { margin: 0.0, burst: 0.1 }, 0);
+    let Slot::At { id, at: WARM, .. } = state.admit(&ask(60, 0), WARM) else { panic!("the bucket is full") };
+    assert!(state.settle(id, &used(Some(u64::MAX)), WARM + 5 * SECOND));
+    let refused = Slot::TooFar { at: WARM + MINUTE + SECOND / 10, lack: Lack::Tokens };
+    assert_eq!(state.admit(&ask(1, SECOND), WARM + 5 * SECOND), refused, "then on at the pace");
+}
+
+#[test]
 fn less_used_than_guessed_comes_back() {
     let mut state = QuotaState::new(&tokens(600, MINUTE), Pacing { margin: 0.0, burst: 0.1 }, 0);
     let Slot::At { id, at: WARM, .. } = state.admit(&ask(60, 0), WARM) else { panic!("the bucket is full") };

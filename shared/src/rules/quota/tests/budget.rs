@@ -50,3 +50,16 @@ fn a_state_that_knows_no_past_spends_evenly_and_says_so() {
         assert!(state.standing(DAY / 4).next_start > DAY / 4 + SECOND);
     }
 }
+
+/// A wrong number, or a wrong price.
+#[test]
+fn no_more_than_one_window_is_owed() {
+    let limits = Limits { budget: budget().budget, ..Limits::default() };
+    let mut state = QuotaState::new(&limits, Pacing { margin: 0.0, ..Pacing::default() }, 0);
+    let Slot::At { id, .. } = state.admit(&ask(), 2 * DAY) else { panic!("all is there") };
+    let used = Spend { money: u64::MAX, ..Spend::default() };
+    assert!(state.settle(id, &CallEnd::unknown(Some(used)), 2 * DAY));
+    assert_eq!(calls(&mut state, 3 * DAY), 0);
+    let quarter = calls(&mut state, 3 * DAY + DAY / 4);
+    assert!((249..=250).contains(&quarter), "{quarter}");
+}
