@@ -55,7 +55,7 @@ fn url_of(server: &str, database: &str) -> String {
     format!("{server}/{database}")
 }
 
-const MIGRATIONS: [&str; 7] = [
+const MIGRATIONS: &[&str] = &[
     include_str!("../../../shared/migrations/0001_ledger.sql"),
     include_str!("../../../shared/migrations/0002_turns.sql"),
     include_str!("../../../shared/migrations/0003_line_clocks.sql"),
@@ -63,6 +63,8 @@ const MIGRATIONS: [&str; 7] = [
     include_str!("../../../shared/migrations/0005_finished_when_opened.sql"),
     include_str!("../../../shared/migrations/0006_cancels_go_on.sql"),
     include_str!("../../../shared/migrations/0007_lanes_of_tenants.sql"),
+    include_str!("../../../shared/migrations/0008_unshared.sql"),
+    include_str!("../../../shared/migrations/0009_redrives.sql"),
 ];
 
 /// The migrated database, made by whichever test comes first. Its name tells the schema, so that a
