@@ -74,7 +74,8 @@ async fn a_backlog_is_brought_up_to_date() {
     drop(ledger);
     execute(
         &database.url,
-        "DROP INDEX queue_ready;
+        "DROP TABLE unshared, redriving;
+         DROP INDEX queue_ready;
          ALTER TABLE queue DROP COLUMN tenant;
          CREATE INDEX queue_ready ON queue (kind, upstream, run, priority DESC, run_at, n) WHERE state = 0;
          DELETE FROM _sqlx_migrations WHERE version >= 7",
