@@ -226,6 +226,7 @@ async fn runs_that_wait_for_another_upstream_are_not_read() {
     for skip in [[].as_slice(), &["slow"]] {
         // More than one dispatch looks at, if the other line is served as well.
         let (few, many) = (read_beside(200, skip).await, read_beside(2_000, skip).await);
-        assert!(many < few + 200, "skipping {skip:?}: {few} rows read beside 200 runs, {many} beside 2000");
+        // Each of the others would be read twice; a busy server leaves some hundred dead entries to look at.
+        assert!(many < few + 1_000, "skipping {skip:?}: {few} rows read beside 200 runs, {many} beside 2000");
     }
 }
