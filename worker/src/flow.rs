@@ -38,12 +38,12 @@ pub(crate) struct Flow {
 
 struct Hands {
     jobs: usize,
-    /// Beside them: those that wait apart.
-    apart: usize,
     /// Of those: calling, or ready to as soon as there is a place.
     at_call: usize,
     /// Of those: asking for quota.
     asking: usize,
+    /// Beside them all: those that wait apart.
+    apart: usize,
     /// Asking, or not at the call, as a mean over what was lately.
     under_way: f64,
     /// Asking, likewise.

@@ -7,9 +7,9 @@ use serde_json::value::RawValue;
 use sqlx::{PgConnection, Row};
 use uuid::Uuid;
 
-use super::fault::{Fault, Result};
+use super::fault::Result;
 use super::numbers::{key_of, number_of, uuid_of};
-use super::query::value;
+use super::query::{raw, value};
 use crate::domain::{DedupKey, JobId};
 use crate::ports::{FailedAttempt, JobDetail, JobRow};
 
@@ -20,8 +20,7 @@ pub(super) async fn args(connection: &mut PgConnection, job: JobId) -> Result<Op
         .bind(uuid_of(job))
         .fetch_optional(connection)
         .await?;
-    let decode = |error: serde_json::Error| Fault::Database(sqlx::Error::Decode(error.into()));
-    text.map(RawValue::from_string).transpose().map_err(decode)
+    text.map(raw).transpose()
 }
 
 pub(super) async fn job_detail(connection: &mut PgConnection, job: JobId) -> Result<Option<JobDetail>> {

@@ -193,7 +193,8 @@ fn read_job(row: &PgRow) -> Result<JobRow> {
     })
 }
 
-fn raw(text: String) -> Result<Box<RawValue>> {
+/// JSON as it stands there.
+pub(super) fn raw(text: String) -> Result<Box<RawValue>> {
     RawValue::from_string(text).map_err(|error| Fault::Database(sqlx::Error::Decode(error.into())))
 }
 

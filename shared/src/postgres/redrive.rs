@@ -6,7 +6,6 @@
 
 use std::time::Duration;
 
-use serde_json::value::RawValue;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 use uuid::Uuid;
@@ -14,6 +13,7 @@ use uuid::Uuid;
 use super::counters::Counters;
 use super::fault::{Fault, Result};
 use super::numbers::{key_of, limit, number_of, uuid_of};
+use super::query::{json, raw};
 use super::runs::{self, find_run, insert_run};
 use super::submit::{Birth, bear};
 use crate::domain::{DedupKey, Estimate, NewJob, NewRun};
@@ -259,7 +259,6 @@ async fn read(connection: &mut PgConnection, successors: &[Successor]) -> Result
 }
 
 fn read_job(row: &PgRow) -> Result<NewJob> {
-    let decode = |error: serde_json::Error| Fault::Database(sqlx::Error::Decode(error.into()));
     let number = |column: &str| row.try_get::<i64, _>(column).map(i64::cast_unsigned);
     let millis = |column: &str| {
         row.try_get::<Option<i64>, _>(column)
@@ -269,12 +268,12 @@ fn read_job(row: &PgRow) -> Result<NewJob> {
     Ok(NewJob {
         seq: None,
         kind: row.try_get("kind")?,
-        args: RawValue::from_string(row.try_get("args")?).map_err(decode)?,
+        args: raw(row.try_get("args")?)?,
         dedup_key: DedupKey::from_bytes(row.try_get("dedup_key")?),
         priority: row.try_get("priority")?,
         upstream: (!upstream.is_empty()).then_some(upstream),
         estimate: Estimate { input_tokens: number("est_input")?, output_tokens: number("est_output")? },
-        source: serde_json::from_str(row.try_get("source")?).map_err(decode)?,
+        source: json(row.try_get("source")?)?,
         occurrences: number("occurrences")?,
         max_attempts: u16::try_from(row.try_get::<i32, _>("max_attempts")?).unwrap_or(u16::MAX),
         fresh_for: millis("fresh_ms")?,

@@ -1,8 +1,8 @@
 //! Doing a piece of work on a connection, and again where that is safe.
 //!
 //! Safe is what surely left nothing behind: a transaction that the server undid, or one whose
-//! connection broke before its commit. What took longer than its patience would do so again. A commit in doubt goes to the caller as
-//! [`Fault::InDoubt`](super::fault::Fault::InDoubt).
+//! connection broke before its commit. What took longer than its patience would do so again. A commit in
+//! doubt goes to the caller as [`Fault::InDoubt`](super::fault::Fault::InDoubt).
 
 use std::time::Duration;
 

@@ -1,12 +1,12 @@
 //! Taking due jobs of lanes: fence raised, message read, in one statement.
 
-use serde_json::value::RawValue;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 use uuid::Uuid;
 
-use super::fault::{Fault, Result, in_doubt};
+use super::fault::{Result, in_doubt};
 use super::lanes::LaneOfRun;
+use super::query::raw;
 use crate::domain::{DedupKey, ENVELOPE_VERSION, Envelope, Estimate, JobId};
 
 /// What a taking brought.
@@ -165,9 +165,6 @@ fn read_envelope(row: &PgRow, kind: &str, lane: &LaneOfRun) -> Result<Envelope> 
         upstream: (!lane.lane.upstream.is_empty()).then(|| lane.lane.upstream.clone()),
         estimate: Estimate { input_tokens: number(9)?, output_tokens: number(10)? },
         again: false,
-        args: Some(
-            RawValue::from_string(row.try_get(11)?)
-                .map_err(|error| Fault::Database(sqlx::Error::Decode(error.into())))?,
-        ),
+        args: Some(raw(row.try_get(11)?)?),
     })
 }

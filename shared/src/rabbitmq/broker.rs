@@ -86,9 +86,10 @@ impl RabbitBroker {
     pub async fn intake(&self, queue: &str, prefetch: usize) -> Result<IntakeConsumer, PortError> {
         let short_name = queue.strip_prefix("fleetline.").unwrap_or(queue);
         let link = self.intake_link(queue, short_name).await?;
-        let prefetch = IntakeConsumer::prefetch(&link, prefetch);
+        let is_careful = link.met_the_unreadable();
+        let prefetch = if is_careful { prefetch.min(1) } else { prefetch };
         let consumer = self.consumer(&link, &Queue::named(queue), short_name, prefetch).await?;
-        Ok(IntakeConsumer::new(consumer, self.origin(queue.to_owned()), link))
+        Ok(IntakeConsumer::new(consumer, self.origin(queue.to_owned()), link, is_careful))
     }
 
     async fn intake_link(&self, queue: &str, short_name: &str) -> Result<Arc<Link>, PortError> {

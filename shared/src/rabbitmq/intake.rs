@@ -29,13 +29,9 @@ pub struct IntakeConsumer {
 }
 
 impl IntakeConsumer {
-    /// How many of the deliveries that are asked for may be handed over.
-    pub(super) fn prefetch(link: &Link, wanted: usize) -> usize {
-        if link.met_the_unreadable() { wanted.min(1) } else { wanted }
-    }
-
-    pub(super) fn new(consumer: Consumer, origin: Arc<Origin>, link: Arc<Link>) -> Self {
-        let careful_until = link.met_the_unreadable().then(|| Instant::now() + CAREFUL);
+    /// `is_careful`: it was started for one delivery at a time.
+    pub(super) fn new(consumer: Consumer, origin: Arc<Origin>, link: Arc<Link>, is_careful: bool) -> Self {
+        let careful_until = is_careful.then(|| Instant::now() + CAREFUL);
         Self { consumer, origin, link, careful_until }
     }
 
