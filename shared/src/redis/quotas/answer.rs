@@ -61,16 +61,29 @@ fn read_each(texts: &str, tables: &[Value]) -> Option<Vec<Answer>> {
         return Some(Vec::new());
     }
     let mut tables = tables.iter();
-    let read = |text: &str| if text.is_empty() { read_table(tables.next()?) } else { read_text(text) };
-    texts.split(';').map(read).collect()
+    let mut answers = Vec::new();
+    for text in texts.split(';') {
+        if text.is_empty() {
+            answers.push(read_table(tables.next()?)?);
+        } else {
+            read_text(text, &mut answers)?;
+        }
+    }
+    Some(answers)
 }
 
-fn read_text(text: &str) -> Option<Answer> {
+/// One that goes, and so many more at the same time; or whether something changed.
+fn read_text(text: &str, answers: &mut Vec<Answer>) -> Option<()> {
     let mut numbers = text.split(' ').map(|number| number.parse::<u64>().ok());
     let first = numbers.next()??;
-    let Some(id) = numbers.next() else { return Some(Answer::Changed(first == 1)) };
-    let slot = Slot::At { at: first, id: id?, probe: numbers.next()?? == 1 };
-    Some(Answer::Slot(slot, String::new()))
+    let Some(id) = numbers.next() else {
+        answers.push(Answer::Changed(first == 1));
+        return Some(());
+    };
+    let (id, probe, more) = (id?, numbers.next()?? == 1, numbers.next().unwrap_or(Some(0))?);
+    let slot = |id| Answer::Slot(Slot::At { at: first, id, probe }, String::new());
+    answers.extend((id..=id.checked_add(more)?).map(slot));
+    Some(())
 }
 
 fn read_table(value: &Value) -> Option<Answer> {

@@ -6,8 +6,8 @@ use std::sync::LazyLock;
 use redis::{Cmd, Value};
 
 use super::answer::{Answers, read};
-use super::text::{end_args, limits_text, name_text};
-use crate::domain::PortError;
+use super::text::{end_args, limits_text, name_text, took_text};
+use crate::domain::{PortError, Spend};
 use crate::ports::{CallEnd, Limits};
 use crate::redis::Redis;
 use crate::redis::script::{self, Script};
@@ -15,24 +15,32 @@ use crate::rules::{Pacing, SlotAsk};
 
 pub(super) const PORT: &str = "quotas";
 
+/// A part as a module of the script: what the file returns has these names. A function that finds what is around it
+/// through few others begins soon, and the script begins all of them at each call.
+macro_rules! module {
+    ($names:literal, $file:literal) => {
+        concat!("local ", $names, " = (function()\n", include_str!(concat!("lua/", $file)), "end)()\n")
+    };
+}
+
 /// The script, of its parts.
 pub(super) static SCRIPT: LazyLock<Script> = LazyLock::new(|| {
     Script::new(concat!(
         include_str!("lua/head.lua"),
-        include_str!("lua/log.lua"),
-        include_str!("lua/meter.lua"),
-        include_str!("lua/limits.lua"),
-        include_str!("lua/parts.lua"),
-        include_str!("lua/throttle.lua"),
-        include_str!("lua/calls.lua"),
-        include_str!("lua/breaker.lua"),
-        include_str!("lua/discovery.lua"),
-        include_str!("lua/adaptive.lua"),
-        include_str!("lua/state.lua"),
-        include_str!("lua/tell.lua"),
-        include_str!("lua/next.lua"),
-        include_str!("lua/settle.lua"),
-        include_str!("lua/resume.lua"),
+        module!("Log", "log.lua"),
+        module!("Meter", "meter.lua"),
+        module!("Limits, Meters, Spend", "limits.lua"),
+        module!("Parts", "parts.lua"),
+        module!("Throttle", "throttle.lua"),
+        module!("Calls", "calls.lua"),
+        module!("Breaker", "breaker.lua"),
+        module!("Discovery", "discovery.lua"),
+        module!("Adaptive", "adaptive.lua"),
+        module!("State", "state.lua"),
+        module!("tell", "tell.lua"),
+        module!("Next", "next.lua"),
+        module!("Ends", "settle.lua"),
+        module!("resume, begun", "resume.lua"),
         include_str!("lua/main.lua"),
     ))
 });
@@ -80,6 +88,17 @@ pub enum Op {
 }
 
 impl Op {
+    /// Whether the script takes them together: it does no more for many of them than it must.
+    fn is_like(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Ask(ask), Self::Ask(other)) => ask == other,
+            (Self::Settle { end, .. }, Self::Settle { end: other, .. }) => {
+                (end.used, end.verdict) == (other.used, other.verdict) && end.feedback == other.feedback
+            }
+            _ => false,
+        }
+    }
+
     /// Whether it frees a place.
     pub(super) fn ends_call(&self) -> bool {
         matches!(self, Self::Settle { .. } | Self::GiveBack { .. })
@@ -128,34 +147,55 @@ impl QuotaCall<'_> {
         call.arg(self.clock.map(|clock| clock.to_string()).unwrap_or_default());
         call.arg(self.valid_until).arg(self.version);
         call.arg(limits_text(limits, *pacing)).arg(self.lead.min(MOST));
-        for op in ops {
-            match &*op {
-                Op::Ask(SlotAsk { spend, hold, lead, ttl, tenant, model }) => {
-                    call.arg("ask");
-                    for units in [spend.input_tokens, spend.output_tokens, spend.money] {
-                        call.arg(units.min(MOST_UNITS));
-                    }
-                    for time in [hold, lead, ttl] {
-                        call.arg(time.min(&MOST));
-                    }
-                    call.arg(name_text(tenant)).arg(name_text(model))
-                }
-                Op::Settle { id, end } => call.arg("settle").arg(id).arg(&end_args(end)),
-                Op::GiveBack { id } => call.arg("give-back").arg(id),
-                Op::Pause { wait, why } => call.arg("pause").arg(wait.min(&MOST)).arg(why),
-                Op::Resume { ahead, money } => {
-                    call.arg("resume").arg(ahead.min(&MOST)).arg(money.min(&MOST_UNITS))
-                }
-                Op::Begun(SlotAsk { spend, ttl, tenant, model, .. }) => {
-                    call.arg("begun");
-                    for units in [spend.input_tokens, spend.output_tokens, spend.money] {
-                        call.arg(units.min(MOST_UNITS));
-                    }
-                    call.arg(ttl.min(&MOST)).arg(name_text(tenant)).arg(name_text(model))
-                }
-                Op::Report => call.arg("report"),
-            };
+        let ops: Vec<_> = ops.into_iter().collect();
+        for alike in ops.chunk_by(|op, next| op.is_like(next)) {
+            push(&mut call, alike);
         }
         call
+    }
+}
+
+/// Adds ops that are alike.
+fn push(call: &mut Cmd, alike: &[Cow<'_, Op>]) {
+    match &*alike[0] {
+        Op::Ask(ask) => {
+            call.arg("ask").arg(alike.len());
+            push_spend(call, &ask.spend);
+            for time in [ask.hold, ask.lead, ask.ttl] {
+                call.arg(time.min(MOST));
+            }
+            call.arg(name_text(&ask.tenant)).arg(name_text(&ask.model));
+        }
+        Op::Settle { end, .. } => {
+            call.arg("settle").arg(alike.len()).arg(&end_args(end));
+            for op in alike {
+                if let Op::Settle { id, end } = &**op {
+                    call.arg(id).arg(took_text(end));
+                }
+            }
+        }
+        Op::GiveBack { id } => {
+            call.arg("give-back").arg(id);
+        }
+        Op::Pause { wait, why } => {
+            call.arg("pause").arg(wait.min(&MOST)).arg(why);
+        }
+        Op::Resume { ahead, money } => {
+            call.arg("resume").arg(ahead.min(&MOST)).arg(money.min(&MOST_UNITS));
+        }
+        Op::Begun(SlotAsk { spend, ttl, tenant, model, .. }) => {
+            call.arg("begun");
+            push_spend(call, spend);
+            call.arg(ttl.min(&MOST)).arg(name_text(tenant)).arg(name_text(model));
+        }
+        Op::Report => {
+            call.arg("report");
+        }
+    }
+}
+
+fn push_spend(call: &mut Cmd, spend: &Spend) {
+    for units in [spend.input_tokens, spend.output_tokens, spend.money] {
+        call.arg(units.min(MOST_UNITS));
     }
 }

@@ -125,8 +125,8 @@ pub(super) fn read_found(text: &str) -> Option<Vec<(Dimension, Rate)>> {
     text.split_terminator(';').map(read).collect()
 }
 
-/// How a call ended: what it used, the verdict, a 429's pause, its time, what it said of the quota.
-pub(super) fn end_args(end: &CallEnd) -> [String; 5] {
+/// How a call ended: what it used, the verdict, a 429's pause, what it said of the quota.
+pub(super) fn end_args(end: &CallEnd) -> [String; 4] {
     let used = |Spend { input_tokens, output_tokens, money }| {
         let [input, output, money] =
             [input_tokens, output_tokens, money].map(|units: u64| units.min(MOST_UNITS));
@@ -139,9 +139,13 @@ pub(super) fn end_args(end: &CallEnd) -> [String; 5] {
         Verdict::Unknown => "u",
     };
     let pause = micros(pause_after(end.feedback.retry_after));
-    let took = or_unknown(end.took.map(micros), MOST);
     let standings = end.feedback.standings.iter().map(standing_text).collect();
-    [end.used.map(used).unwrap_or_default(), verdict.into(), pause.to_string(), took, standings]
+    [end.used.map(used).unwrap_or_default(), verdict.into(), pause.to_string(), standings]
+}
+
+/// How long the call took.
+pub(super) fn took_text(end: &CallEnd) -> String {
+    or_unknown(end.took.map(micros), MOST)
 }
 
 fn standing_text(standing: &DimensionStanding) -> String {

@@ -48,7 +48,7 @@ use crate::domain::{Dimension, Spend};
 use crate::ports::{Ask, BreakerReport, DimensionUse, Lack, Limits, Rate, UpstreamReport};
 
 /// A wish for a slot. Times in microseconds.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SlotAsk {
     /// What to set aside, beside the call itself.
     pub spend: Spend,

@@ -113,10 +113,13 @@ fn feedback() -> impl Strategy<Value = Feedback> {
     (time(), standings).prop_map(|(retry_after, standings)| Feedback { retry_after, standings })
 }
 
-/// Waits, and what happens after each of them in one script call.
-fn history() -> impl Strategy<Value = Vec<(u64, Vec<Step>)>> {
+/// A wait, and what happens after it in one script call: each step so many times.
+type Turn = (u64, Vec<(Step, u64)>);
+
+fn history() -> impl Strategy<Value = Vec<Turn>> {
     let wait = prop_oneof![4 => 0..SECOND / 5, 4 => 0..SECOND, 1 => 0..30 * SECOND];
-    prop::collection::vec((wait, prop::collection::vec(step(), 1..12)), 1..60)
+    let times = prop_oneof![4 => Just(1), 1 => 2u64..12];
+    prop::collection::vec((wait, prop::collection::vec((step(), times), 1..12)), 1..60)
 }
 
 /// Limits per window; one in so many is not there.
@@ -250,6 +253,19 @@ impl Twins {
         }
     }
 
+    /// The same step some times: of calls that end, those that were given out after the first one's.
+    fn ops(&self, step: &Step, times: u64) -> Vec<Op> {
+        let mut op = self.op(step);
+        let mut next = || {
+            let this = op.clone();
+            if let Op::Settle { id, .. } | Op::GiveBack { id } = &mut op {
+                *id += 1;
+            }
+            this
+        };
+        (0..times).map(|_| next()).collect()
+    }
+
     fn one_given(&self, which: prop::sample::Index) -> (u64, Spend) {
         match self.given.len() {
             0 => (0, Spend::default()),
@@ -301,6 +317,8 @@ impl Twins {
 #[derive(Debug, Default)]
 struct Seen {
     slots: usize,
+    /// Slots at the same time as the one before them.
+    together: usize,
     probes: usize,
     open: usize,
     half_open: usize,
@@ -347,7 +365,7 @@ async fn live_through(
     limits: Limits,
     pacing: Pacing,
     start: u64,
-    history: Vec<(u64, Vec<Step>)>,
+    history: Vec<Turn>,
     seen: &mut Seen,
 ) -> Result<(), TestCaseError> {
     let upstream = Uuid::now_v7().to_string();
@@ -367,15 +385,21 @@ async fn live_through(
     for (wait, steps) in history {
         twins.now += wait;
         call.clock = Some(twins.now);
-        let ops: Vec<_> = steps.iter().map(|step| twins.op(step)).collect();
+        let ops: Vec<_> = steps.iter().flat_map(|(step, times)| twins.ops(step, *times)).collect();
         let expected: Vec<_> = ops.iter().map(|op| twins.answer(op)).collect();
         let done = call.run(redis, &ops).await.unwrap().done.unwrap();
         for answer in &expected {
             seen.note(answer);
         }
+        let slots: Vec<_> = expected.iter().filter_map(slot_time).collect();
+        seen.together += slots.windows(2).filter(|slots| slots[0] == slots[1]).count();
         prop_assert_eq!(done.answers, expected, "{:?} at {}", ops, twins.now);
     }
     Ok(())
+}
+
+fn slot_time(answer: &Answer) -> Option<u64> {
+    if let Answer::Slot(Slot::At { at, .. }, _) = answer { Some(*at) } else { None }
 }
 
 /// As the script is told them and reports them: with bounds that can be reached.
@@ -387,7 +411,7 @@ fn as_told(limits: Limits) -> Limits {
 }
 
 /// Calls that go and end well for the most part: long enough for places to be found.
-fn calm() -> impl Strategy<Value = (Limits, Vec<(u64, Vec<Step>)>)> {
+fn calm() -> impl Strategy<Value = (Limits, Vec<Turn>)> {
     let options = (1u32..8, 0u32..100).prop_map(|(min, more)| AdaptiveOptions { min, max: min + more });
     let limits = (options, prop::option::of(1u32..40)).prop_map(|(options, concurrency)| Limits {
         adaptive: Some(options),
@@ -408,14 +432,15 @@ fn calm() -> impl Strategy<Value = (Limits, Vec<(u64, Vec<Step>)>)> {
         Step::Settle(which, None, verdict, Some(took), Feedback::default())
     });
     let step = prop_oneof![8 => ask, 8 => settle, 1 => Just(Step::Report)];
-    let history = prop::collection::vec((0..SECOND / 2, prop::collection::vec(step, 20..60)), 5..40);
+    let steps = prop::collection::vec((step, Just(1)), 20..60);
+    let history = prop::collection::vec((0..SECOND / 2, steps), 5..40);
     (limits, history)
 }
 
 /// Lives through so many histories, and returns what was seen.
 fn live_through_all<S>(cases: u32, histories: S) -> Seen
 where
-    S: Strategy<Value = (Limits, Vec<(u64, Vec<Step>)>)>,
+    S: Strategy<Value = (Limits, Vec<Turn>)>,
 {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let redis = redis();
@@ -438,10 +463,10 @@ where
 
 #[test]
 fn the_script_and_its_twin_in_rust_answer_alike() {
-    let Seen { slots, probes, open, half_open, learned, stated, .. } =
+    let Seen { slots, together, probes, open, half_open, learned, stated, .. } =
         live_through_all(800, (limits(), history()));
     // Enough of everything was seen: usually some three times as much.
-    assert!(slots > 1_000, "{slots}");
+    assert!(slots > 1_000 && together > 200, "{slots} {together}");
     assert!(probes > 40 && open > 60 && half_open > 60, "{probes} {open} {half_open}");
     assert!(learned > 50 && stated > 100, "{learned} {stated}");
 }

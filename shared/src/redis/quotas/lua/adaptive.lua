@@ -6,7 +6,7 @@ local ADAPTED = { 'limit', 'base', 'rounds', 'measured_at', 'after', 'calls', 't
 local adapted = nil
 
 -- nil if the number is not looked for.
-local function adaptive()
+local function numbers()
   if adapted or state.adaptive == '' then
     return adapted
   end
@@ -21,8 +21,8 @@ local function adaptive()
 end
 
 -- Takes other bounds over: what was found is kept as far as it is within them.
-local function adaptive_adopt(options)
-  local it = options ~= '' and adaptive()
+local function adopt(options)
+  local it = options ~= '' and numbers()
   if options == state.adaptive then
     return
   end
@@ -39,7 +39,7 @@ end
 
 -- Calls that may be under way now; nil: any number.
 local function places()
-  local it = adaptive()
+  local it = numbers()
   if not it then
     return limits.places
   end
@@ -47,13 +47,13 @@ local function places()
   return min(limits.places or found, found)
 end
 
-local function adaptive_was_full()
-  if adaptive() then
+local function was_full()
+  if numbers() then
     adapted.full = 1
   end
 end
 
-local function adaptive_end_round(it)
+local function end_round(it)
   local fails = 10 * it.failed > it.calls + it.failed
   if fails then
     it.limit = max(it.min, floor(it.limit * 9 / 10))
@@ -73,8 +73,8 @@ local function adaptive_end_round(it)
 end
 
 -- Call `id` took so long; -1: unknown.
-local function adaptive_record(id, verdict, took)
-  local it = took >= 0 and adaptive()
+local function record(id, verdict, took)
+  local it = took >= 0 and numbers()
   if not it or id <= it.after then
     return
   end
@@ -87,12 +87,12 @@ local function adaptive_record(id, verdict, took)
   end
   local free = it.rounds == 0 and max(it.min, floor(it.limit / 2)) or it.limit
   if it.calls + it.failed >= min(max(2 * free, 30), 200) then
-    adaptive_end_round(it)
+    end_round(it)
     it.after, it.calls, it.took, it.failed, it.full = state.id, 0, 0, 0, 0
   end
 end
 
-local function adaptive_write()
+local function write()
   if adapted then
     local numbers = {}
     for i, name in ipairs(ADAPTED) do
@@ -101,3 +101,7 @@ local function adaptive_write()
     state.adapted = table.concat(numbers, ' ')
   end
 end
+
+return {
+  adopt = adopt, places = places, was_full = was_full, record = record, write = write,
+}

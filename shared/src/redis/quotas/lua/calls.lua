@@ -2,35 +2,35 @@
 -- Calls under way: `calls.rs`. A call is in the state as long as its id is in the sorted set.
 
 -- By id: what is known of each, false if there is no such call.
-local calls = { count = 0, first_end = nil, begun = {}, ended = {}, texts = {}, new = {} }
+local Calls = { count = 0, first_end = nil, begun = {}, ended = {}, texts = {}, new = {} }
 
 -- Those that began and ended in this script change the sorted set together.
-local function write_calls()
-  in_portions('ZADD', ENDS, calls.begun)
-  in_portions('ZREM', ENDS, calls.ended)
-  calls.begun, calls.ended = {}, {}
+local function write()
+  in_portions('ZADD', ENDS, Calls.begun)
+  in_portions('ZREM', ENDS, Calls.ended)
+  Calls.begun, Calls.ended = {}, {}
 end
 
 -- Writes what is to be known of those that began in this script.
-local function write_new_calls()
-  for id, words in pairs(calls.new) do
-    write('call.' .. id, words)
+local function write_new()
+  for id, words in pairs(Calls.new) do
+    put('call.' .. id, words)
   end
 end
 
 -- Forgets those whose time is over: their worker died.
-local function count_calls(now)
+local function forget_over(now)
   local over = redis.call('ZRANGEBYSCORE', ENDS, '-inf', text(now))
   in_portions('ZREM', ENDS, over)
   for _, id in ipairs(over) do
     removed[#removed + 1] = 'call.' .. id
-    calls.texts[id] = false
+    Calls.texts[id] = false
   end
-  calls.count = redis.call('ZCARD', ENDS) - 1
+  Calls.count = redis.call('ZCARD', ENDS) - 1
 end
 
 -- Reads those that will be asked for.
-local function read_calls(ids)
+local function load(ids)
   for from = 1, #ids, 1000 do
     local fields = {}
     for i = from, min(from + 999, #ids) do
@@ -39,58 +39,72 @@ local function read_calls(ids)
     local values = redis.call('HMGET', STATE, unpack(fields))
     for i, words in ipairs(values) do
       local id = ids[from + i - 1]
-      if calls.texts[id] == nil then
-        calls.texts[id] = words
+      if Calls.texts[id] == nil then
+        Calls.texts[id] = words
       end
     end
   end
 end
 
 -- When the first of them ends at the latest. There is one.
-local function first_end()
-  if not calls.first_end then
-    write_calls()
-    calls.first_end = tonumber(redis.call('ZRANGE', ENDS, 0, 0, 'WITHSCORES')[2])
+local function until_first_end()
+  if not Calls.first_end then
+    write()
+    Calls.first_end = tonumber(redis.call('ZRANGE', ENDS, 0, 0, 'WITHSCORES')[2])
   end
-  return calls.first_end
+  return Calls.first_end
 end
 
 -- `SLOT INPUT OUTPUT MONEY`, then a line for each part that limits it.
-local function begin_call(id, slot, spend, part_names, latest_end)
-  calls.count = calls.count + 1
-  calls.first_end = nil
-  calls.begun[#calls.begun + 1] = latest_end
-  calls.begun[#calls.begun + 1] = id
+local function words(slot, spend, part_names)
   local words = format('%d %d %d %d', slot, spend.input, spend.output, spend.money)
-  if part_names[1] then
-    words = words .. '\n' .. table.concat(part_names, '\n')
+  return part_names[1] and words .. '\n' .. table.concat(part_names, '\n') or words
+end
+
+local function begin(id, words, latest_end)
+  Calls.count = Calls.count + 1
+  Calls.first_end = nil
+  Calls.begun[#Calls.begun + 1] = latest_end
+  Calls.begun[#Calls.begun + 1] = id
+  Calls.texts[id], Calls.new[id] = words, words
+end
+
+-- What the words say. Calls that began together have the same.
+local function read(words)
+  if Calls.last_words ~= words then
+    local slot, input, output, money, part_lines = match(words, '^(%d+) (%d+) (%d+) (%d+)(.*)$')
+    local part_names = {}
+    for name in gmatch(part_lines, '\n([^\n]*)') do
+      part_names[#part_names + 1] = name
+    end
+    Calls.last_words, Calls.last_slot, Calls.last_parts = words, tonumber(slot), part_names
+    Calls.last_spend = Spend.new(tonumber(input), tonumber(output), tonumber(money))
   end
-  calls.texts[id], calls.new[id] = words, words
+  return Calls.last_slot, Calls.last_spend, Calls.last_parts
 end
 
 -- Slot, spend and parts of a call under way; nil if there is none.
-local function call_under_way(id)
-  local words = calls.texts[id]
-  if not words then
-    return nil
+local function under_way(id)
+  local words = Calls.texts[id]
+  if words then
+    return read(words)
   end
-  local slot, input, output, money, part_lines = match(words, '^(%d+) (%d+) (%d+) (%d+)(.*)$')
-  local part_names = {}
-  for name in gmatch(part_lines, '\n([^\n]*)') do
-    part_names[#part_names + 1] = name
-  end
-  return tonumber(slot), new_spend(tonumber(input), tonumber(output), tonumber(money)), part_names
 end
 
 -- The same for a call that ends now.
-local function end_call(id)
-  local slot, spend, part_names = call_under_way(id)
+local function finish(id)
+  local slot, spend, part_names = under_way(id)
   if slot then
-    calls.count = calls.count - 1
-    calls.first_end = nil
-    calls.ended[#calls.ended + 1] = id
+    Calls.count = Calls.count - 1
+    Calls.first_end = nil
+    Calls.ended[#Calls.ended + 1] = id
     removed[#removed + 1] = 'call.' .. id
-    calls.texts[id], calls.new[id] = false, nil
+    Calls.texts[id], Calls.new[id] = false, nil
   end
   return slot, spend, part_names
 end
+
+Calls.write, Calls.write_new, Calls.forget_over, Calls.load = write, write_new, forget_over, load
+Calls.words, Calls.begin, Calls.under_way, Calls.finish = words, begin, under_way, finish
+Calls.until_first_end = until_first_end
+return Calls

@@ -3,10 +3,9 @@
 -- CALLS`, `stated` any number of `DIMENSION AMOUNT WINDOW AT;`. Both are read when they are needed.
 
 local FIRST, DOUBLINGS, MOST_FOUND = 60, 6, 2 ^ 30
-local found = nil
 
 -- Reads what was found until now; nothing if limits are not to be found.
-local function read_found(now)
+local function read(now)
   found = nil
   if not limits.margin then
     state.learned, state.stated = '', ''
@@ -27,7 +26,7 @@ local function is_learning()
 end
 
 -- Rates by dimension, as they are metered.
-local function found_rates()
+local function rates()
   local rates = {}
   local function meter(amount, window, learned)
     return {
@@ -44,14 +43,14 @@ local function found_rates()
   return rates
 end
 
-local function discovery_taken()
+local function taken()
   if found and is_learning() then
     found.learned[4] = found.learned[4] + 1
   end
 end
 
 -- These say whether they changed anything.
-local function discovery_grow(now)
+local function grow(now)
   local amount, step, since, calls = unpack(found.learned)
   local portions = step == 0 and DOUBLINGS or 1
   if not is_learning() or now < since + MINUTE / portions then
@@ -65,7 +64,7 @@ local function discovery_grow(now)
   return was_used
 end
 
-local function discovery_limited(used, until_time)
+local function limited(used, until_time)
   if not is_learning() then
     return false
   end
@@ -92,7 +91,7 @@ local function window_of(known, reset, window)
   return max(seen, known and known.window or 0)
 end
 
-local function discovery_hear(dimension, limit, reset, window, now)
+local function hear(dimension, limit, reset, window, now)
   if limit <= 0 or dimension == 'places' or dimension == 'money' or limits.configured[dimension] then
     return false
   end
@@ -106,12 +105,12 @@ local function discovery_hear(dimension, limit, reset, window, now)
 end
 
 -- Puts what was found among the limits in force.
-local function add_found(now)
+local function add(now)
   if not found then
-    read_found(now)
+    read(now)
   end
   if found then
-    for dimension, rate in pairs(found_rates()) do
+    for dimension, rate in pairs(rates()) do
       if not limits.configured[dimension] then
         limits.u[dimension] = rate
       end
@@ -120,8 +119,8 @@ local function add_found(now)
 end
 
 -- `DIMENSION AMOUNT WINDOW;` of all that was found.
-local function discovery_report()
-  local rates, lines = found and found_rates() or {}, {}
+local function report()
+  local rates, lines = found and rates() or {}, {}
   for _, dimension in ipairs(METERED) do
     local rate = rates[dimension]
     if rate and not limits.configured[dimension] then
@@ -131,7 +130,7 @@ local function discovery_report()
   return table.concat(lines)
 end
 
-local function discovery_write()
+local function write()
   if found then
     local lines = {}
     for _, dimension in ipairs(METERED) do
@@ -144,3 +143,8 @@ local function discovery_write()
     state.learned = format('%d %d %d %d', unpack(found.learned))
   end
 end
+
+return {
+  taken = taken, grow = grow, limited = limited, hear = hear, add = add, report = report,
+  write = write,
+}

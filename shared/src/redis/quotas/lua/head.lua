@@ -1,7 +1,6 @@
 -- Quota of one upstream: gives slots, ends calls, pauses. The same arithmetic as `rules/quota` in
--- Rust, where the reasons stand; a test holds the two together. The parts of this script are
--- head, log, meter, limits, parts, throttle, calls, breaker, discovery, adaptive, state, tell,
--- next, settle, resume, main, in this order.
+-- Rust, where the reasons stand; a test holds the two together. The parts of this script, and the
+-- names of what each returns, are in `call.rs`; what is defined here all of them see.
 --
 -- KEYS[1]  hash: the state. Fields: single values (NAMES), for each meter NAME its numbers (METER),
 --          NAME.N = entries of its log, `call.ID` = a call under way (calls.lua)
@@ -19,12 +18,11 @@
 --            metered with these in ten-thousandths (discovery.lua), `adaptive MIN MAX` (adaptive.lua)
 -- ARGV[5]  longest time for which anybody may have been given a slot ahead, microseconds
 -- ARGV[6…] any number of these, done in their order:
---            ask INPUT OUTPUT MONEY HOLD LEAD TTL TENANT MODEL  (MODEL empty: none)
---            settle ID USED VERDICT PAUSE TOOK STANDINGS
+--            ask COUNT INPUT OUTPUT MONEY HOLD LEAD TTL TENANT MODEL  (COUNT alike; MODEL empty: none)
+--            settle COUNT USED VERDICT PAUSE STANDINGS ID TOOK…  (COUNT pairs of ID and TOOK: they ended alike)
 --              USED: `INPUT OUTPUT MONEY`, or empty: unknown. VERDICT: h healthy, f failing,
 --              r rate limited, u unknown. PAUSE: for how long a 429 pauses. TOOK: the call's
---              time. STANDINGS: any number of `DIMENSION LIMIT REMAINING RESET WINDOW;`. In the
---              last two -1: unknown
+--              time. STANDINGS: any number of `DIMENSION LIMIT REMAINING RESET WINDOW;`. In both -1: unknown
 --            give-back ID                   (the call was not made)
 --            pause WAIT WHY
 --            resume AHEAD MONEY             (calls were made that it was not told of; they spent
@@ -36,6 +34,7 @@
 -- the answer to each of the above, with `;` between, empty if it is the next of the tables. For a client
 -- takes longer to read many values than to read one:
 --   ask     `AT ID PROBE`              go at this time; PROBE: 1 if it is the breaker's, or 0
+--           `AT ID 0 MORE`             the same for so many more of those alike, with the next IDs
 --           {2, at, lack, why}         the next slot is then: nothing set aside. lack: 1 requests,
 --                                      2 tokens, 3 concurrency, 4 pause, which says why, 5 input
 --                                      tokens, 6 output tokens, 7 money, 8 breaker, which says why
@@ -47,7 +46,7 @@
 --   begun   as ask: `AT ID 0`, or {4}
 --   report  {calls under way, paused until, why, next start, {INPUT, OUTPUT, MONEY of that
 --           call}, share of the rates in use in thousandths, {lack of a dimension, used, by others, limit, and so on}, how the breaker
---           stands (breaker_report), `DIMENSION AMOUNT WINDOW;` of limits that were found, calls
+--           stands (breaker.lua), `DIMENSION AMOUNT WINDOW;` of limits that were found, calls
 --           that may be under way or -1, ARGV[4] in force}
 --
 -- Numbers are doubles here: exact below 2^53. `..` and tostring() keep 14 digits only, so times
@@ -59,8 +58,17 @@ local STATE, ENDS, IDLE = KEYS[1], KEYS[2], KEYS[3]
 -- The state's single values (NAMES), the upstream's meters in the order of METERED, the limits in
 -- force.
 local state, meters, limits = {}, {}, nil
+-- The share of the rates as this script has set it (nil if it must be set anew), and limits that were found
+-- if they are to be (discovery.lua).
+local throttled, found
 local SECOND, MINUTE, HOUR, DAY = 1000000, 60000000, 3600000000, 86400000000
 local MOST_UNITS = 2 ^ 40
+-- Entries of a log in one window, at most.
+local GRAINS = 1000
+-- What is metered, and what can lack.
+local METERED = { 'money', 'tokens', 'output', 'input', 'requests' }
+local LACKS = { requests = 1, tokens = 2, input = 5, output = 6, money = 7 }
+local CONCURRENCY, PAUSE, BROKEN = 3, 4, 8
 
 local function text(number)
   return format('%d', number)
@@ -91,7 +99,7 @@ end
 -- Fields to write and to remove at the end.
 local written, removed = {}, {}
 
-local function write(field, value)
+local function put(field, value)
   written[#written + 1] = field
   written[#written + 1] = value
 end

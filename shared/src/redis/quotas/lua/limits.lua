@@ -1,17 +1,13 @@
 
 -- What is limited, and meters of it: `meters.rs`.
 
-local METERED = { 'money', 'tokens', 'output', 'input', 'requests' }
-local LACKS = { requests = 1, tokens = 2, input = 5, output = 6, money = 7 }
-local CONCURRENCY, PAUSE, BROKEN = 3, 4, 8
-
 -- What the line of an option says; empty if there is none.
 local function option(lines, name)
   return match('\n' .. lines, '\n' .. name .. ' ([^\n]*)\n') or ''
 end
 
 -- Rates by scope (`u`, `t`, `m:NAME`) and dimension, the places, and the text of the parts.
-local function parse_limits(lines)
+local function parse(lines)
   local limits, parts = { u = {} }, {}
   local pattern = '(%a) (%a+) (%d+) (%d+) (%d+) %d+ ([^\n]*)\n'
   for scope, dimension, amount, window, bucket, name in gmatch(lines, pattern) do
@@ -42,7 +38,7 @@ end
 -- The last one: most are alike.
 local last_spend = { input = -1 }
 
-local function new_spend(input, output, money)
+local function new(input, output, money)
   if input == last_spend.input and output == last_spend.output and money == last_spend.money then
     return last_spend
   end
@@ -55,19 +51,19 @@ end
 -- What the last two calls of this script set aside, the latest first.
 local noted = {}
 
-local function note_spend(spend)
+local function note(spend)
   noted[2], noted[1] = noted[1], spend
 end
 
-local function spend_text(spend)
+local function words(spend)
   return format('%d %d %d', spend.input, spend.output, spend.money)
 end
 
 -- Of all calls, in the state: `INPUT OUTPUT MONEY INPUT OUTPUT MONEY`.
 local function write_latest()
   if noted[1] then
-    local before = noted[2] and spend_text(noted[2]) or match(state.latest, '^%d+ %d+ %d+') or '0 0 0'
-    state.latest, noted = spend_text(noted[1]) .. ' ' .. before, {}
+    local before = noted[2] and words(noted[2]) or match(state.latest, '^%d+ %d+ %d+') or '0 0 0'
+    state.latest, noted = words(noted[1]) .. ' ' .. before, {}
   end
 end
 
@@ -75,7 +71,7 @@ end
 local function note_wish(spend)
   write_latest()
   if state.latest == '' or match(state.latest, ' 0 0 0$') then
-    note_spend(spend)
+    note(spend)
   end
 end
 
@@ -91,21 +87,21 @@ end
 local function prepare(meters, spend, now)
   for i = 1, #meters do
     local meter = meters[i]
-    meter_prepare(meter, spend[meter.dimension], now)
+    Meter.prepare(meter, spend[meter.dimension], now)
   end
 end
 
-local function take(meters, spend, at)
+local function take(meters, spend, at, count)
   for i = 1, #meters do
     local meter = meters[i]
-    meter_take(meter, spend[meter.dimension], at)
+    Meter.take(meter, spend[meter.dimension], at, count)
   end
 end
 
 local function correct(meters, id, at, reserved, used)
   for _, meter in ipairs(meters) do
     if meter.dimension ~= 'requests' and id > meter.after then
-      meter_correct(meter, at, reserved[meter.dimension], used[meter.dimension])
+      Meter.correct(meter, at, reserved[meter.dimension], used[meter.dimension])
     end
   end
 end
@@ -113,7 +109,7 @@ end
 local function uncount(meters, id, at)
   for _, meter in ipairs(meters) do
     if meter.dimension == 'requests' and id > meter.after then
-      meter_put_back(meter, at)
+      Meter.put_back(meter, at)
     end
   end
 end
@@ -121,7 +117,11 @@ end
 local function idle_at(meters)
   local at = 0
   for _, meter in ipairs(meters) do
-    at = max(at, meter_idle_at(meter))
+    at = max(at, Meter.idle_at(meter))
   end
   return at
 end
+
+return { option = option, parse = parse },
+  { too_small = too_small, prepare = prepare, take = take, correct = correct, uncount = uncount, idle_at = idle_at },
+  { new = new, note = note, write_latest = write_latest, note_wish = note_wish }

@@ -1,9 +1,7 @@
 
 -- The log of one window: `log.rs`. Entries are read when they are needed.
 
-local GRAINS = 1000
-
-local function new_log(name, window, first, last, sum)
+local function new(name, window, first, last, sum)
   return {
     name = name .. '.', window = window, grain = floor(window / GRAINS),
     first = first, last = last, sum = sum, entries = {}, changed = {},
@@ -32,14 +30,14 @@ local function entry_at(log, place, followers)
 end
 
 -- When the last use leaves the window.
-local function log_until(log)
+local function lasts_until(log)
   if log.first > log.last then
     return 0
   end
   return entry_at(log, log.last, 0).last + log.window
 end
 
-local function log_forget(log, now)
+local function forget(log, now)
   while log.first <= log.last do
     local oldest = entry_at(log, log.first, 3)
     if oldest.last + log.window >= now then
@@ -51,7 +49,7 @@ local function log_forget(log, now)
   end
 end
 
-local function log_earliest(log, units, limit, from)
+local function earliest(log, units, limit, from)
   local sum, at = log.sum, from
   for place = log.first, log.last do
     if sum + units <= limit then
@@ -65,7 +63,7 @@ local function log_earliest(log, units, limit, from)
   return at
 end
 
-local function log_add(log, units, at)
+local function add(log, units, at)
   log.sum = log.sum + units
   local latest = log.first <= log.last and entry_at(log, log.last, 0)
   if latest and at - latest.first <= log.grain then
@@ -78,7 +76,7 @@ local function log_add(log, units, at)
   log.changed[log.last] = true
 end
 
-local function log_correct(log, at, reserved, used)
+local function correct(log, at, reserved, used)
   local low, high = log.first, log.last + 1
   while low < high do
     local middle = floor((low + high) / 2)
@@ -98,11 +96,16 @@ local function log_correct(log, at, reserved, used)
   end
 end
 
-local function log_write(log)
+local function write(log)
   for place in pairs(log.changed) do
     if place >= log.first then
       local entry = log.entries[place]
-      write(log.name .. place, format('%d %d %d', entry.first, entry.last, entry.units))
+      put(log.name .. place, format('%d %d %d', entry.first, entry.last, entry.units))
     end
   end
 end
+
+return {
+  new = new, lasts_until = lasts_until, forget = forget, earliest = earliest, add = add,
+  correct = correct, write = write,
+}

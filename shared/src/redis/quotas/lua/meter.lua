@@ -19,7 +19,7 @@ end
 
 -- A meter that begins at a time and knows nothing but the uses of an older one, if there is one.
 -- Calls up to `after` were admitted before.
-local function new_meter(name, dimension, rate, older, from, after)
+local function new(name, dimension, rate, older, from, after)
   local meter = {
     name = name, dimension = dimension, amount = rate.amount, effective = max(rate.amount, 1),
     window = rate.window, burst = rate.bucket, empty_at = from, refunded = 0, debt = 0,
@@ -29,7 +29,7 @@ local function new_meter(name, dimension, rate, older, from, after)
   if dimension ~= 'money' then
     owe(meter, refill(meter, meter.burst - 1))
   end
-  meter.log = new_log(name, meter.window, 1, 0, 0)
+  meter.log = Log.new(name, meter.window, 1, 0, 0)
   if older then
     meter.log = older.log
     meter.log.window, meter.log.grain = meter.window, floor(meter.window / GRAINS)
@@ -37,7 +37,7 @@ local function new_meter(name, dimension, rate, older, from, after)
   return meter
 end
 
-local function read_meter(name, dimension, rate, packed)
+local function read(name, dimension, rate, packed)
   local meter = {
     name = name, dimension = dimension, amount = rate.amount, effective = max(rate.amount, 1),
     window = rate.window, is_found = rate.stated_window ~= nil, learned = rate.learned,
@@ -48,21 +48,21 @@ local function read_meter(name, dimension, rate, packed)
     place = place + 1
   end
   meter.after, meter.told_until = meter.after or 0, meter.told_until or 0
-  meter.log = new_log(name, meter.window, meter.first, meter.last, meter.sum)
+  meter.log = Log.new(name, meter.window, meter.first, meter.last, meter.sum)
   return meter
 end
 
-local function write_meter(meter)
+local function write(meter)
   local numbers = {}
   meter.first, meter.last, meter.sum = meter.log.first, meter.log.last, meter.log.sum
   for i, field in ipairs(METER) do
     numbers[i] = text(meter[field])
   end
-  write(meter.name, table.concat(numbers, ' '))
-  log_write(meter.log)
+  put(meter.name, table.concat(numbers, ' '))
+  Log.write(meter.log)
 end
 
-local function remove_meter(meter)
+local function remove(meter)
   removed[#removed + 1] = meter.name
   for place = meter.log.first, meter.log.last do
     removed[#removed + 1] = meter.log.name .. place
@@ -70,26 +70,26 @@ local function remove_meter(meter)
 end
 
 -- A found limit has changed.
-local function meter_adjust(meter, rate)
+local function adjust(meter, rate)
   if rate.stated_window then
     meter.amount, meter.effective, meter.learned = rate.amount, rate.amount, rate.learned
     meter.burst = rate.learned and rate.bucket or max(rate.bucket, meter.burst)
   end
 end
 
-local function meter_throttle(meter, per_mille)
+local function throttle(meter, per_mille)
   per_mille = meter.learned and 1000 or per_mille
   meter.effective = max(floor(meter.amount * per_mille / 1000), 1)
 end
 
-local function meter_drain(meter, now)
+local function drain(meter, now)
   if meter.empty_at < now then
     meter.empty_at, meter.debt = now, 0
   end
 end
 
-local function meter_prepare(meter, units, now)
-  log_forget(meter.log, now)
+local function prepare(meter, units, now)
+  Log.forget(meter.log, now)
   if now >= meter.cold_until then
     meter.empty_at = max(meter.empty_at - meter.debt, 0)
     meter.debt = 0
@@ -104,29 +104,29 @@ local function others_units(meter, now)
 end
 
 -- Units by which the bucket is not full, if it is as large as the amount.
-local function meter_lacks(meter, now)
+local function lacks(meter, now)
   local left = min(max(meter.empty_at + meter.window - now, 0), meter.window)
   return share_up(left, meter.amount, max(meter.window, 1))
 end
 
 -- Another budget for the same window: what is not known to be spent may go at once.
-local function meter_keep_known(meter, before, now)
-  local lacks = min(meter_lacks(before, now), meter.amount)
+local function keep_known(meter, before, now)
+  local lacks = min(lacks(before, now), meter.amount)
   meter.empty_at = max(now - meter.window + refill(meter, lacks), 0)
   meter.cold_until = before.cold_until
 end
 
 -- Used by others; of money all that its bucket lacks.
-local function meter_others(meter, now)
+local function others(meter, now)
   local others = others_units(meter, now)
   if meter.dimension ~= 'money' or now >= meter.cold_until then
     return others
   end
-  return max(others, meter_lacks(meter, now) - meter.log.sum)
+  return max(others, lacks(meter, now) - meter.log.sum)
 end
 
 local function others_earliest(meter, units, from)
-  local alone = log_earliest(meter.log, units, meter.amount, from)
+  local alone = Log.earliest(meter.log, units, meter.amount, from)
   if meter.others == 0 or from >= meter.others_until then
     return alone
   end
@@ -134,10 +134,10 @@ local function others_earliest(meter, units, from)
   if units + meter.others > meter.amount then
     return without
   end
-  return min(log_earliest(meter.log, units, meter.amount - meter.others, from), without)
+  return min(Log.earliest(meter.log, units, meter.amount - meter.others, from), without)
 end
 
-local function meter_earliest(meter, units, from)
+local function earliest(meter, units, from)
   units = min(units, meter.amount)
   local paid = meter.empty_at + refill(meter, units)
   if meter.log.first > meter.log.last and from <= meter.cold_until then
@@ -147,7 +147,7 @@ local function meter_earliest(meter, units, from)
 end
 
 -- When somebody who is refused should come back: after those refused before.
-local function meter_tell(meter, units, at)
+local function tell(meter, units, at)
   local told = max(meter.told_until, at)
   if told > at + LATEST_TURN then
     told = at
@@ -156,23 +156,34 @@ local function meter_tell(meter, units, at)
   return told
 end
 
-local function meter_see_free(meter, units, now)
-  if meter_earliest(meter, units, now) <= now then
+local function see_free(meter, units, now)
+  if earliest(meter, units, now) <= now then
     meter.told_until = 0
   end
 end
 
-local function meter_take(meter, units, at)
+-- Of calls that are alike.
+local function take(meter, units, at, count)
   local full = max(at - refill(meter, meter.burst + meter.refunded), 0)
   meter.empty_at = max(meter.empty_at, full)
   meter.debt = min(meter.debt, meter.empty_at - full)
-  meter.empty_at = meter.empty_at + refill(meter, units)
-  meter.refunded = max(meter.refunded - units, 0)
-  log_add(meter.log, units, at)
+  meter.empty_at = meter.empty_at + count * refill(meter, units)
+  meter.refunded = max(meter.refunded - count * units, 0)
+  Log.add(meter.log, count * units, at)
 end
 
-local function meter_correct(meter, at, reserved, used)
-  log_correct(meter.log, at, reserved, used)
+-- How many more calls could go at the time at which one like them goes. Fewer, if that is hard to say.
+local function room(meter, units, at, now)
+  if units == 0 then
+    return math.huge
+  end
+  local by_pace = floor((at - meter.empty_at) / refill(meter, units))
+  local by_log = floor((meter.amount - others_units(meter, now) - meter.log.sum) / units)
+  return max(min(by_pace, by_log), 0)
+end
+
+local function correct(meter, at, reserved, used)
+  Log.correct(meter.log, at, reserved, used)
   if used > reserved then
     local paid_back = meter.empty_at + refill(meter, used - reserved)
     meter.empty_at = min(paid_back, max(meter.empty_at, at + meter.window))
@@ -182,13 +193,13 @@ local function meter_correct(meter, at, reserved, used)
   end
 end
 
-local function meter_put_back(meter, at)
-  log_correct(meter.log, at, 1, 0)
+local function put_back(meter, at)
+  Log.correct(meter.log, at, 1, 0)
   meter.empty_at = max(meter.empty_at - refill(meter, 1), 0)
 end
 
 -- Times of -1 are unknown.
-local function meter_heed(meter, remaining, reset, window, id, last_id, now)
+local function heed(meter, remaining, reset, window, id, last_id, now)
   if remaining < 0 or window > meter.window or (window >= 0 and window < floor(meter.window / 2)) then
     return
   end
@@ -198,14 +209,21 @@ local function meter_heed(meter, remaining, reset, window, id, last_id, now)
   if reset <= 0 or reset > meter.window then
     return
   end
-  log_forget(meter.log, now)
+  Log.forget(meter.log, now)
   local units = max(max(meter.amount - meter.log.sum, 0) - remaining, 0)
   if units >= others_units(meter, now) or id > meter.heard_of then
     meter.others, meter.others_until, meter.heard_of = units, now + reset, last_id
   end
 end
 
-local function meter_idle_at(meter)
+local function idle_at(meter)
   local full = meter.empty_at + refill(meter, meter.burst + meter.refunded)
-  return max(meter.cold_until, full, log_until(meter.log))
+  return max(meter.cold_until, full, Log.lasts_until(meter.log))
 end
+
+return {
+  refill = refill, new = new, read = read, write = write, remove = remove, adjust = adjust,
+  throttle = throttle, drain = drain, prepare = prepare, keep_known = keep_known, others = others,
+  earliest = earliest, tell = tell, see_free = see_free, take = take, room = room,
+  correct = correct, put_back = put_back, heed = heed, idle_at = idle_at,
+}

@@ -2,12 +2,12 @@
 -- Limits of tenants and models: `parts.rs`. A part's name begins with the time since when the
 -- limits of parts are the same: those of older limits are forgotten when they are idle.
 
-local parts = { by_name = {}, used = {} }
+local Parts = { by_name = {}, used = {} }
 
 -- The meters that a part has in the state; nil if it has none.
-local function read_part(name, rates)
-  if parts.by_name[name] ~= nil then
-    return parts.by_name[name] or nil
+local function read(name, rates)
+  if Parts.by_name[name] ~= nil then
+    return Parts.by_name[name] or nil
   end
   local fields, dimensions = {}, {}
   for _, dimension in ipairs(METERED) do
@@ -19,39 +19,39 @@ local function read_part(name, rates)
   local values, meters = redis.call('HMGET', STATE, unpack(fields)), {}
   for i, dimension in ipairs(dimensions) do
     if not values[i] then
-      parts.by_name[name] = false
+      Parts.by_name[name] = false
       return nil
     end
-    meters[i] = read_meter(fields[i], dimension, rates[dimension], values[i])
+    meters[i] = Meter.read(fields[i], dimension, rates[dimension], values[i])
   end
-  parts.by_name[name] = meters
+  Parts.by_name[name] = meters
   return meters
 end
 
-local function remove_part(name)
-  for _, meter in ipairs(parts.by_name[name] or {}) do
-    remove_meter(meter)
+local function remove(name)
+  for _, meter in ipairs(Parts.by_name[name] or {}) do
+    Meter.remove(meter)
   end
 end
 
 -- The part's meters: new ones if it has none that are not idle.
-local function open_part(name, rates, since, now)
-  local meters = read_part(name, rates)
-  if not meters or now > idle_at(meters) then
-    remove_part(name)
+local function open(name, rates, since, now)
+  local meters = read(name, rates)
+  if not meters or now > Meters.idle_at(meters) then
+    remove(name)
     meters = {}
     for _, dimension in ipairs(METERED) do
       if rates[dimension] then
-        meters[#meters + 1] = new_meter(name .. '/' .. dimension, dimension, rates[dimension], nil, since, 0)
+        meters[#meters + 1] = Meter.new(name .. '/' .. dimension, dimension, rates[dimension], nil, since, 0)
       end
     end
-    parts.by_name[name] = meters
+    Parts.by_name[name] = meters
   end
   return meters
 end
 
 -- Names of the parts that limit a call, and their meters.
-local function parts_of(tenant, model, now)
+local function of(tenant, model, now)
   local names, opened = {}, {}
   if limits.parts == '' then
     return names, opened
@@ -61,20 +61,20 @@ local function parts_of(tenant, model, now)
     if rates[i] then
       local name = text(state.parts_since) .. part
       names[#names + 1] = name
-      opened[#opened + 1] = open_part(name, rates[i], state.parts_since, now)
+      opened[#opened + 1] = open(name, rates[i], state.parts_since, now)
     end
   end
   return names, opened
 end
 
-local function close_parts()
+local function close()
   local idle = {}
-  for name in pairs(parts.used) do
-    local meters = parts.by_name[name]
+  for name in pairs(Parts.used) do
+    local meters = Parts.by_name[name]
     for _, meter in ipairs(meters) do
-      write_meter(meter)
+      Meter.write(meter)
     end
-    idle[#idle + 1] = text(idle_at(meters))
+    idle[#idle + 1] = text(Meters.idle_at(meters))
     idle[#idle + 1] = name
   end
   in_portions('ZADD', IDLE, idle)
@@ -95,3 +95,6 @@ local function forget_idle(now)
   end
   in_portions('ZREM', IDLE, names)
 end
+
+Parts.read, Parts.of, Parts.close, Parts.forget_idle = read, of, close, forget_idle
+return Parts

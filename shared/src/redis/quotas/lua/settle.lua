@@ -4,10 +4,10 @@
 -- Lets the rates be used as far as the last 429 allows. The server's clock stands still in a script.
 local function throttle(now)
   if not throttled then
-    throttled = share_at(state, recovery_window(meters), now)
+    throttled = Throttle.share_at(state, Throttle.recovery_window(meters), now)
     for _, meter in ipairs(meters) do
       if meter.dimension ~= 'money' then
-        meter_throttle(meter, throttled)
+        Meter.throttle(meter, throttled)
       end
     end
   end
@@ -24,27 +24,27 @@ local function pause(until_time, why, now)
 end
 
 -- Meters of a part that a call took from, unless they have forgotten it.
-local function part_of_call(name, now)
+local function part_of(name, now)
   local since, key = match(name, '^(%d+)(.*)$')
   local rates = tonumber(since) == state.parts_since and limits[string.sub(key, 1, 2) == 't:' and 't' or key]
-  local part = rates and read_part(name, rates)
-  if part and now <= idle_at(part) then
-    parts.used[name] = true
+  local part = rates and Parts.read(name, rates)
+  if part and now <= Meters.idle_at(part) then
+    Parts.used[name] = true
     return part
   end
 end
 
 local function correct_part(name, slot, reserved, used, now)
-  local part = part_of_call(name, now)
+  local part = part_of(name, now)
   if part then
-    correct(part, math.huge, slot, reserved, used)
+    Meters.correct(part, math.huge, slot, reserved, used)
   end
 end
 
 local function uncount_part(name, slot, now)
-  local part = part_of_call(name, now)
+  local part = part_of(name, now)
   if part then
-    uncount(part, math.huge, slot)
+    Meters.uncount(part, math.huge, slot)
   end
 end
 
@@ -57,23 +57,23 @@ local function hear(id, standings, now)
   local news = false
   if found then
     for dimension, limit, _, reset, window in gmatch(standings, STANDING) do
-      news = discovery_hear(dimension, tonumber(limit), tonumber(reset), tonumber(window), now) or news
+      news = Discovery.hear(dimension, tonumber(limit), tonumber(reset), tonumber(window), now) or news
     end
   end
   if news then
-    meter_found(now)
+    State.meter_found(now)
   end
   for dimension, _, remaining, reset, window in gmatch(standings, STANDING) do
     for _, meter in ipairs(meters) do
       if meter.dimension == dimension then
-        meter_heed(meter, tonumber(remaining), tonumber(reset), tonumber(window), id, state.id, now)
+        Meter.heed(meter, tonumber(remaining), tonumber(reset), tonumber(window), id, state.id, now)
       end
     end
   end
 end
 
 local function said_429(id, pause_time, now)
-  local until_time = limited(state, recovery_window(meters), id, pause_time, now)
+  local until_time = Throttle.limited(state, Throttle.recovery_window(meters), id, pause_time, now)
   if not until_time then
     return
   end
@@ -82,38 +82,37 @@ local function said_429(id, pause_time, now)
   local used = 0
   for _, meter in ipairs(meters) do
     if meter.dimension ~= 'money' then
-      meter_drain(meter, now)
+      Meter.drain(meter, now)
     end
     if found and meter.dimension == 'requests' then
-      log_forget(meter.log, now)
+      Log.forget(meter.log, now)
       used = meter.log.sum
     end
   end
-  if found and discovery_limited(used, until_time) then
-    meter_found(now)
+  if found and Discovery.limited(used, until_time) then
+    State.meter_found(now)
   end
 end
 
+-- `used` nil: unknown.
 local function settle(id, used, verdict, pause_time, took, standings, now)
-  local slot, reserved, names = end_call(id)
+  local slot, reserved, names = Calls.finish(id)
   if not slot then
     return 0
   end
   id = tonumber(id)
   throttle(now)
-  local input, output, money = match(used, '^(%d+) (%d+) (%d+)$')
-  if input then
-    local spend = new_spend(tonumber(input), tonumber(output), tonumber(money))
-    correct(meters, id, slot, reserved, spend)
+  if used then
+    Meters.correct(meters, id, slot, reserved, used)
     for _, name in ipairs(names) do
-      correct_part(name, slot, reserved, spend, now)
+      correct_part(name, slot, reserved, used, now)
     end
   end
-  local open_until = breaker_record(id, slot, VERDICTS[verdict], now)
+  local open_until = Breaker.record(id, slot, Breaker.VERDICTS[verdict], now)
   if open_until then
-    tell(open_until, BROKEN, breaker_note(now), now)
+    tell(open_until, BROKEN, Breaker.note(now), now)
   end
-  adaptive_record(id, VERDICTS[verdict], took)
+  Adaptive.record(id, Breaker.VERDICTS[verdict], took)
   hear(id, standings, now)
   if verdict == 'r' then
     said_429(id, pause_time, now)
@@ -123,13 +122,17 @@ end
 
 -- Ends a call that was not made: nothing of it counts.
 local function give_back(id, now)
-  local slot, _, names = call_under_way(id)
+  local slot, _, names = Calls.under_way(id)
   if slot then
     throttle(now)
-    uncount(meters, tonumber(id), slot)
+    Meters.uncount(meters, tonumber(id), slot)
     for _, name in ipairs(names) do
       uncount_part(name, slot, now)
     end
   end
-  return settle(id, '0 0 0', 'u', 0, -1, '', now)
+  return settle(id, Spend.new(0, 0, 0), 'u', 0, -1, '', now)
 end
+
+return {
+  throttle = throttle, pause = pause, settle = settle, give_back = give_back,
+}

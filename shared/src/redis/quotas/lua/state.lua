@@ -13,7 +13,7 @@ local TEXTS = {
 }
 local NOTE = 'State of one upstream\'s quota. Fleetline\'s quota script reads and writes it; do not edit it by hand.'
 
--- The state's single values as they were.
+-- The state's single values as they were, in the order of NAMES.
 local loaded = {}
 
 -- A restarted server may have read an old copy of the state from its disk: then this differs.
@@ -50,33 +50,33 @@ local function start_empty(now, last_id)
   redis.call('HSET', STATE, 'note', NOTE)
   state = {
     since = -1, run = this_run(), seen = now, kept = 0, limits = '', id = max(now, last_id), slot = now,
-    paused = now, why = '', claim = '', claim_until = 0, latest = '', share = ALL, share_since = 0, heard = 0,
+    paused = now, why = '', claim = '', claim_until = 0, latest = '', share = Throttle.ALL, share_since = 0, heard = 0,
     parts_since = now, breaker = '', stated = '', learned = '', adaptive = '', adapted = '',
   }
-  breaker_close(now)
-  limits = parse_limits('')
+  Breaker.close(now)
+  limits = Limits.parse('')
 end
 
 local function read(values)
   for i, name in ipairs(NAMES) do
-    local value = tonumber(values[i])
-    if TEXTS[name] then
-      value = values[i] or ''
+    local value = values[i] or ''
+    if not TEXTS[name] then
+      value = tonumber(value)
     end
-    state[name], loaded[name] = value, value
+    state[name], loaded[i] = value, value
   end
-  limits = parse_limits(state.limits)
-  add_found(state.seen)
+  limits = Limits.parse(state.limits)
+  Discovery.add(state.seen)
   for i, dimension in ipairs(METERED) do
     local rate = limits.u[dimension]
     if rate then
-      meters[#meters + 1] = read_meter(dimension, dimension, rate, values[#NAMES + i])
+      meters[#meters + 1] = Meter.read(dimension, dimension, rate, values[#NAMES + i])
     end
   end
 end
 
 -- Returns the time, and whether the state was empty.
-local function open_state(clock)
+local function open(clock)
   local fields = { unpack(NAMES) }
   for _, dimension in ipairs(METERED) do
     fields[#fields + 1] = dimension
@@ -88,7 +88,7 @@ local function open_state(clock)
   end
   read(values)
   local now = max(clock, state.seen)
-  count_calls(now)
+  Calls.forget_over(now)
   state.seen = now
   return now, false
 end
@@ -99,15 +99,15 @@ local function meter_found(now)
   for _, meter in ipairs(meters) do
     older[meter.dimension] = meter
   end
-  add_found(now)
+  Discovery.add(now)
   meters, throttled = {}, nil
   for _, dimension in ipairs(METERED) do
     local rate, before = limits.u[dimension], older[dimension]
     if rate and before and before.window == rate.window then
-      meter_adjust(before, rate)
+      Meter.adjust(before, rate)
       meters[#meters + 1] = before
     elseif rate then
-      meters[#meters + 1] = new_meter(dimension, dimension, rate, before, now, state.id)
+      meters[#meters + 1] = Meter.new(dimension, dimension, rate, before, now, state.id)
     end
   end
 end
@@ -127,26 +127,26 @@ local function adopt(since, lines, now, from)
   for _, meter in ipairs(meters) do
     older[meter.dimension] = meter
   end
-  discovery_write()
+  Discovery.write()
   found = nil
-  state.since, state.limits, limits, meters = since, lines, parse_limits(lines), {}
-  add_found(now)
+  state.since, state.limits, limits, meters = since, lines, Limits.parse(lines), {}
+  Discovery.add(now)
   for _, dimension in ipairs(METERED) do
     local rate, before = limits.u[dimension], older[dimension]
     if is_same(rate, old.u[dimension]) then
       meters[#meters + 1] = before
     elseif rate then
-      local meter = new_meter(dimension, dimension, rate, before, from, state.id)
+      local meter = Meter.new(dimension, dimension, rate, before, from, state.id)
       if dimension == 'money' and before and before.window == rate.window then
-        meter_keep_known(meter, before, now)
+        Meter.keep_known(meter, before, now)
       end
       meters[#meters + 1] = meter
     elseif before then
-      remove_meter(before)
+      Meter.remove(before)
     end
   end
-  breaker_adopt(option(lines, 'breaker'), now)
-  adaptive_adopt(option(lines, 'adaptive'))
+  Breaker.adopt(Limits.option(lines, 'breaker'), now)
+  Adaptive.adopt(Limits.option(lines, 'adaptive'))
   if limits.parts ~= old.parts then
     state.parts_since = from
   end
@@ -167,21 +167,26 @@ local function keep(now)
   end
 end
 
-local function close_state()
-  write_calls()
-  write_new_calls()
-  write_latest()
-  discovery_write()
-  adaptive_write()
-  for _, name in ipairs(NAMES) do
-    if state[name] ~= loaded[name] then
-      write(name, state[name])
+local function close()
+  Calls.write()
+  Calls.write_new()
+  Spend.write_latest()
+  Discovery.write()
+  Adaptive.write()
+  Breaker.write()
+  for i, name in ipairs(NAMES) do
+    if state[name] ~= loaded[i] then
+      put(name, state[name])
     end
   end
   for _, meter in ipairs(meters) do
-    write_meter(meter)
+    Meter.write(meter)
   end
-  close_parts()
+  Parts.close()
   in_portions('HDEL', STATE, removed)
   in_portions('HSET', STATE, written)
 end
+
+return {
+  open = open, meter_found = meter_found, adopt = adopt, keep = keep, close = close,
+}

@@ -11,3 +11,5 @@ local function tell(until_time, lack, why, now)
   local words = { text(max(until_time - now, 0)), text(state.id), lack, why }
   redis.pcall('PUBLISH', CLOSINGS, table.concat(words, ' '))
 end
+
+return tell

@@ -2,8 +2,6 @@
 -- What a 429 does: `throttle.rs`. The state's `share` of the rates since `share_since`; the calls
 -- up to `heard` were admitted before the pause that a 429 called last.
 
--- The share as this script has set it; nil if it must be set anew.
-local throttled
 local ALL, SHRUNK, LEAST, GAIN = 1000, 7, 50, 100
 
 local function share_at(state, window, now)
@@ -32,3 +30,7 @@ local function recovery_window(meters)
   end
   return min(max(window or 60000000, 1000000), 60000000)
 end
+
+return {
+  ALL = ALL, share_at = share_at, limited = limited, recovery_window = recovery_window,
+}
