@@ -59,7 +59,7 @@ pub fn facts_of(registry: &Registry, job: &JobRow) -> Vec<Value> {
 
 /// The row of a job.
 pub fn result_row(registry: &Registry, job: JobRow) -> ResultRow {
-    let output = completed(registry, &job).or(job.output);
+    let output = completed(registry, &job).or(job.output).map(on_one_line);
     ResultRow {
         job_id: job.job_id,
         run_id: job.run_id,
@@ -75,6 +75,15 @@ pub fn result_row(registry: &Registry, job: JobRow) -> ResultRow {
         usage: job.usage,
         error: job.error,
     }
+}
+
+/// Rows come as lines, and what an API answered may have several. A JSON string has no bare line break, so it says
+/// the same.
+fn on_one_line(output: Box<RawValue>) -> Box<RawValue> {
+    if !output.get().contains(['\n', '\r']) {
+        return output;
+    }
+    RawValue::from_string(output.get().replace(['\n', '\r'], " ")).expect("white space is left as such")
 }
 
 /// The output with what depends on the job's place. `None`: it stays as its kind wrote it, to the last digit.

@@ -6,7 +6,8 @@ use std::time::Instant;
 
 use fleetline_producer::rows::place;
 use fleetline_shared::domain::{JobId, JobState, NewRun, RunId};
-use fleetline_shared::ports::{DeadJobs, JobFilter, JobRow, Ledger, QueryLedger};
+use fleetline_shared::ports::{DeadJobs, JobDetail, JobFilter, JobRow, Ledger, QueryLedger};
+use serde::Serialize;
 use serde_json::json;
 
 use super::run::{Input, analysers, conclude, live};
@@ -85,12 +86,19 @@ fn cells(job: &JobRow) -> [String; 6] {
     ]
 }
 
+/// What `dead show` prints: args and output as they are stored, whatever numbers they hold.
+#[derive(Serialize)]
+struct Shown {
+    job: JobRow,
+    detail: Option<JobDetail>,
+}
+
 async fn show(app: &App, text: &str) -> Result<u8, CliError> {
     let ledger = lookup::open(app).await?;
     let job = find_job(app, &*ledger, text, dead_jobs(None)).await?;
     let detail = ledger.job_detail(job.job_id).await?;
-    let shown = json!({ "job": job, "detail": detail });
-    let shown = serde_json::to_string_pretty(&shown).map_err(|error| CliError::Failure(error.to_string()))?;
+    let shown = serde_json::to_string_pretty(&Shown { job, detail })
+        .map_err(|error| CliError::Failure(error.to_string()))?;
     write_text(&format!("{shown}\n"))?;
     Ok(OK)
 }

@@ -4,6 +4,7 @@ use fleetline_shared::domain::{DeadReason, JobState, RunCounts, RunId, RunState,
 use fleetline_shared::ports::{Cancelled, FailedAttempt, JobDetail, JobRow, RunRow};
 use serde::Serialize;
 use serde_json::Value;
+use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use crate::rows::ResultRow;
@@ -105,9 +106,9 @@ pub(super) struct JobView {
     /// Class of reason, if it is dead.
     #[schema(value_type = Option<String>, example = "exhausted")]
     dead_reason: Option<&'static str>,
-    /// The kind's args.
+    /// The kind's args, as they were submitted.
     #[schema(value_type = Object)]
-    args: Value,
+    args: Box<RawValue>,
     /// Its failed attempts, oldest first: `fence`, `at_ms`, `error`.
     #[schema(value_type = Vec<Object>)]
     failed_attempts: Vec<FailedAttempt>,

@@ -241,8 +241,8 @@ pub trait QueryLedger: Send + Sync {
 /// What a listing leaves out of a job.
 #[derive(Clone, Debug, Serialize)]
 pub struct JobDetail {
-    /// The kind's args.
-    pub args: Value,
+    /// The kind's args, as they were submitted.
+    pub args: Box<RawValue>,
     /// Its failed attempts, oldest first.
     pub attempts: Vec<FailedAttempt>,
 }

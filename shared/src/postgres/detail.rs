@@ -41,7 +41,7 @@ pub(super) async fn job_detail(connection: &mut PgConnection, job: JobId) -> Res
             })
         })
         .collect();
-    Ok(Some(JobDetail { args: value(args.get())?, attempts: attempts? }))
+    Ok(Some(JobDetail { args, attempts: attempts? }))
 }
 
 /// The facts of each job's result, which stands beside it.

@@ -66,19 +66,39 @@ async fn look(options: &PostgresOptions) -> Result<(String, Vec<Finding>)> {
     Ok((row.try_get("version")?, findings))
 }
 
+/// What a process of the fleet reads and writes.
+const TABLES: [&str; 13] = [
+    "api_keys",
+    "attempts",
+    "dedup",
+    "endings",
+    "facts",
+    "jobs",
+    "lines",
+    "outbox",
+    "queue",
+    "redriving",
+    "runs",
+    "turns",
+    "unshared",
+];
+
 async fn rights(connection: &mut sqlx::PgConnection) -> Result<Option<Finding>> {
-    let may: bool = sqlx::query_scalar(
-        "SELECT bool_and(CASE WHEN relkind = 'S' THEN has_sequence_privilege(oid, 'USAGE')
-           ELSE has_table_privilege(oid, 'SELECT') AND has_table_privilege(oid, 'INSERT')
-             AND has_table_privilege(oid, 'UPDATE') AND has_table_privilege(oid, 'DELETE') END)
-         FROM pg_class WHERE oid IN (to_regclass('queue'), to_regclass('jobs'), to_regclass('endings'),
-           to_regclass('job_numbers'), to_regclass(pg_get_serial_sequence('runs', 'n')))",
+    let lacking: Option<String> = sqlx::query_scalar(
+        "SELECT string_agg(relname, ', ' ORDER BY relname) FROM pg_class
+         WHERE relkind = 'S' AND NOT has_sequence_privilege(oid, 'USAGE')
+             AND oid IN (to_regclass('job_numbers'), to_regclass(pg_get_serial_sequence('runs', 'n')))
+           OR oid IN (SELECT to_regclass(name) FROM unnest($1::text[]) name)
+             AND NOT (has_table_privilege(oid, 'SELECT') AND has_table_privilege(oid, 'INSERT')
+               AND has_table_privilege(oid, 'UPDATE') AND has_table_privilege(oid, 'DELETE'))",
     )
+    .bind(TABLES.as_slice())
     .fetch_one(connection)
     .await?;
     let remedy =
         "grant it SELECT, INSERT, UPDATE and DELETE on all of Fleetline's tables, and USAGE on its sequences";
-    Ok((!may).then(|| Finding::new("permissions", "the user may not use all tables and sequences", remedy)))
+    Ok(lacking
+        .map(|names| Finding::new("permissions", format!("the user may not use all of {names}"), remedy)))
 }
 
 fn now_ms() -> i64 {

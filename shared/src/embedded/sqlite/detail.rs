@@ -4,16 +4,17 @@ use rusqlite::{Connection, OptionalExtension, params};
 use serde_json::value::RawValue;
 
 use super::numbers::now_ms;
-use super::query::{bad_json, json};
+use super::query::bad_json;
 use crate::domain::{DedupKey, JobId};
 use crate::ports::{FailedAttempt, JobDetail};
 
 pub(super) fn job_detail(connection: &Connection, job: JobId) -> rusqlite::Result<Option<JobDetail>> {
     let found = connection
         .prepare_cached("SELECT jobs.n, args FROM jobs JOIN job_inputs ON job = jobs.n WHERE id = ?1")?
-        .query_row([job.as_bytes()], |row| Ok((row.get::<_, i64>(0)?, json(row, 1)?)))
+        .query_row([job.as_bytes()], |row| Ok((row.get::<_, i64>(0)?, row.get(1)?)))
         .optional()?;
     let Some((n, args)) = found else { return Ok(None) };
+    let args = RawValue::from_string(args).map_err(|error| bad_json(1, error))?;
     let attempts = connection
         .prepare_cached("SELECT fence, at, error FROM attempts WHERE job = ?1 ORDER BY fence")?
         .query_map([n], |row| {

@@ -123,6 +123,7 @@ async fn results_come_as_they_were_given() {
         format!("{}1{}", "[".repeat(300), "]".repeat(300)),
         r#"{"id":12345678901234567890123,"price":0.12345678901234567890}"#.to_owned(),
         "1".to_owned(),
+        "{\r\n  \"several\": 12345678901234567890123\n}".to_owned(),
     ];
     let job = |(n, text)| json!({ "kind": "test.echo", "args": { "n": n, "text": text } });
     let run = run_of(&site.submit(&texts.iter().enumerate().map(job).collect()).await);
@@ -131,17 +132,35 @@ async fn results_come_as_they_were_given() {
         let path = format!("/v1/runs/{run}/results");
         let all = site.get(&path).header("accept", accept).send().await.expect("an answer").text().await;
         let all = all.expect("a body");
-        for text in &texts {
+        for text in texts.iter().map(|text| text.replace(['\r', '\n'], " ")) {
             assert!(all.contains(&format!(r#""output":{text},"#)), "{text} in {all}");
         }
     }
+    let rows =
+        site.get(&format!("/v1/runs/{run}/results")).header("accept", "application/x-ndjson").send().await;
+    let rows = rows.expect("an answer").text().await.expect("a body");
+    assert_eq!(rows.lines().count(), texts.len(), "a row is a line");
     let facts = lines(&site, &format!("/v1/runs/{run}/facts")).await;
     assert_eq!(facts[0]["value"], json!(texts[0]), "its text");
-    assert_eq!((facts.len(), &facts[3]["value"]), (4, &json!(1)));
+    assert_eq!((facts.len(), &facts[3]["value"]), (5, &json!(1)));
     let jobs = pages(&site, &format!("/v1/runs/{run}/jobs"), 10).await;
     let job = jobs[0]["job_id"].as_str().expect("an id");
     let view = site.get(&format!("/v1/jobs/{job}")).send().await.expect("an answer").text().await;
     assert!(view.expect("a body").contains("1e999"));
+}
+
+#[tokio::test]
+async fn args_are_shown_as_they_were_submitted() {
+    let site = Site::start().await;
+    let args = r#"{"n":1,"far":1e999,"id":12345678901234567890123}"#;
+    let body = format!(r#"{{"kind":"test.echo","args":{args}}}"#);
+    let request = site.post("/v1/jobs").header("content-type", "application/json").body(body);
+    let run = run_of(&request.send().await.expect("an answer").json().await.expect("JSON"));
+    let jobs = pages(&site, &format!("/v1/runs/{run}/jobs"), 10).await;
+    let job = jobs[0]["job_id"].as_str().expect("an id");
+    let view = site.get(&format!("/v1/jobs/{job}")).send().await.expect("an answer");
+    assert_eq!(view.status(), 200);
+    assert!(view.text().await.expect("a body").contains(args));
 }
 
 #[tokio::test]

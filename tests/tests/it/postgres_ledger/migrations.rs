@@ -3,12 +3,15 @@
 use std::sync::Arc;
 
 use fleetline_shared::ports::{Page, QueryLedger};
-use fleetline_shared::postgres::{PostgresLedger, PostgresOptions, migrate, newest_schema, schema_version};
+use fleetline_shared::postgres::{
+    PostgresLedger, PostgresOptions, examine, migrate, newest_schema, schema_version,
+};
 use fleetline_tests::conformance::ledger::Subject;
 use fleetline_tests::conformance::ledger::prelude::{run_with, take, tokens_of};
 use fleetline_tests::services::{Database, shared};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tokio::task::JoinSet;
+use uuid::Uuid;
 
 async fn execute(url: &str, sql: &str) {
     let mut connection = PgConnection::connect(url).await.unwrap();
@@ -86,4 +89,38 @@ async fn a_backlog_is_brought_up_to_date() {
     let ledger: Subject = Arc::new(database.open().await);
     let taken = take(&ledger, 10).await;
     assert_eq!((tokens_of(&taken, "acme"), tokens_of(&taken, "globex")), (30, 30));
+}
+
+/// One user may bring the schema up to date, and another one work on it: what that one lacks is named.
+#[tokio::test]
+async fn a_table_that_the_user_may_not_use_is_named() {
+    let database = Database::new().await;
+    let role = format!("r{}", Uuid::now_v7().simple());
+    let all = "SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public";
+    let sql = format!(
+        "CREATE ROLE {role}; GRANT {all} TO {role}; GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {role}"
+    );
+    execute(&database.url, &sql).await;
+    let url = format!("{}?options=-c%20role%3D{role}", database.url);
+    let options = PostgresOptions { url, ..database.options() };
+    let permissions = async || {
+        let (_, findings) = examine(&options).await.unwrap();
+        findings.into_iter().find(|finding| finding.subject == "permissions")
+    };
+    assert!(permissions().await.is_none());
+    let mut connection = PgConnection::connect(&database.url).await.unwrap();
+    let tables: Vec<String> = sqlx::query_scalar(
+        "SELECT tablename::text FROM pg_tables WHERE schemaname = 'public' AND tablename <> '_sqlx_migrations'",
+    )
+    .fetch_all(&mut connection)
+    .await
+    .unwrap();
+    assert!(tables.len() > 10, "{tables:?}");
+    for table in tables {
+        execute(&database.url, &format!("REVOKE DELETE ON {table} FROM {role}")).await;
+        let found = permissions().await.unwrap_or_else(|| panic!("{table} is not looked at"));
+        assert!(found.problem.contains(&table), "{found:?}");
+        execute(&database.url, &format!("GRANT DELETE ON {table} TO {role}")).await;
+    }
+    execute(&database.url, &format!("DROP OWNED BY {role}; DROP ROLE {role}")).await;
 }
