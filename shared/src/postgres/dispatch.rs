@@ -1,4 +1,4 @@
-//! Dispatching: lanes in turn, then the twins of other runs that a run waits for. Where several tenants
+//! Dispatching: all, if it is little; else lanes in turn, then the twins of other runs that a run waits for. Where several tenants
 //! may have work, [`fair`](super::fair) gives the turns.
 
 use std::collections::BTreeMap;
@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::fair;
 use super::fault::{Fault, Result};
+use super::few;
 use super::lanes::{Lane, LaneOfRun, all_lanes, lanes_of};
 use super::numbers::limit;
 use super::runs::find_run;
@@ -28,6 +29,12 @@ pub(super) async fn dispatch(
     let mut taken = Taken::default();
     if ask.limit == 0 && ask.scope == Scope::All {
         return Ok(taken);
+    }
+    if ask.scope == Scope::All
+        && ask.limit <= few::MOST
+        && let Some(all) = few::take_few(connection, ask).await?
+    {
+        return Ok(all);
     }
     let run = match ask.scope {
         Scope::All => None,

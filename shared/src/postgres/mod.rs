@@ -18,6 +18,7 @@ mod expire;
 mod fair;
 mod fast;
 mod fault;
+mod few;
 mod finish;
 mod insert;
 mod keys;

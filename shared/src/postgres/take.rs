@@ -129,7 +129,11 @@ pub(super) async fn take_these(
     Ok(Taken { last: None, ..taken })
 }
 
-fn read_all<'l>(mut rows: Vec<PgRow>, kind: &str, lane_of: impl Fn(usize) -> &'l LaneOfRun) -> Result<Taken> {
+pub(super) fn read_all<'l>(
+    mut rows: Vec<PgRow>,
+    kind: &str,
+    lane_of: impl Fn(usize) -> &'l LaneOfRun,
+) -> Result<Taken> {
     rows.sort_unstable_by_key(|row| (row.get::<i64, _>(0), row.get::<i64, _>(1)));
     let mut taken = Taken::default();
     for row in &rows {

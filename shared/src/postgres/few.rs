@@ -1,0 +1,71 @@
+//! Taking all that a line has ready, if that is little: a lone job need not wait for a look at lanes and
+//! tenants, for where all may go nobody goes before another.
+
+use sqlx::{PgConnection, Row};
+use uuid::Uuid;
+
+use super::fault::{Result, in_doubt};
+use super::lanes::{Lane, LaneOfRun};
+use super::numbers::limit;
+use super::take::{Taken, read_all};
+use crate::domain::RunId;
+use crate::ports::DispatchAsk;
+
+/// More than these nobody asks for in the hope that it is all.
+pub(super) const MOST: usize = 8;
+
+/// `$2`: jobs at most, of those that are due or not; if there are more, nothing is taken, and one row without a
+/// number says so. As [`TAKE`](super::take::TAKE) it does not wait for the disk.
+pub(super) const FEW: &str = "
+    WITH settings AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true)),
+    few AS MATERIALIZED (
+      SELECT q.n, q.upstream, q.tenant, q.run FROM settings, LATERAL (
+        SELECT n, upstream, tenant, run FROM queue WHERE state = 0 AND kind = $1
+        ORDER BY upstream, tenant, run LIMIT $2 + 1) q
+    ), chosen AS MATERIALIZED (
+      SELECT row_number() OVER (ORDER BY q.priority DESC, q.run_at, q.n) AS turn, q.n, q.deadline, few.upstream,
+        few.tenant, few.run
+      FROM few, LATERAL (
+        SELECT n, priority, run_at, deadline FROM queue
+        WHERE n = few.n AND state + 0 = 0 AND run_at <= now() FOR UPDATE SKIP LOCKED) q
+      WHERE few.upstream <> ALL($3) AND (SELECT count(*) FROM few) <= $2
+    ), taken AS (
+      UPDATE queue q SET state = 1, fence = q.fence + 1, dispatched_at = now()
+      FROM chosen c, LATERAL (SELECT * FROM jobs WHERE n = c.n OFFSET 0) j
+      WHERE q.n = ANY(ARRAY[c.n]) AND (c.deadline IS NULL OR c.deadline > now())
+      RETURNING q.n, q.id, q.fence, q.attempts, j.max_attempts,
+        (extract(epoch FROM q.deadline - now()) * 1000)::bigint AS deadline_ms,
+        j.dedup_key, j.est_input, j.est_output, j.args
+    )
+    SELECT 1::bigint, c.turn, c.n, t.id, t.fence, t.attempts, t.max_attempts, t.deadline_ms, t.dedup_key, t.est_input,
+      t.est_output, t.args, c.upstream, c.tenant, c.run, r.id
+    FROM chosen c LEFT JOIN taken t USING (n), LATERAL (SELECT id FROM runs WHERE n = c.run OFFSET 0) r
+    UNION ALL
+    SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+    WHERE (SELECT count(*) FROM few) > $2
+    ORDER BY 2";
+
+/// `None`: there are more.
+pub(super) async fn take_few(connection: &mut PgConnection, ask: &DispatchAsk) -> Result<Option<Taken>> {
+    let rows = sqlx::query(FEW)
+        .bind(&ask.kind)
+        .bind(limit(ask.limit))
+        .bind(&ask.skip_upstreams)
+        .fetch_all(connection)
+        .await
+        .map_err(in_doubt)?;
+    let mut lanes = Vec::with_capacity(rows.len());
+    for row in &rows {
+        if row.try_get::<Option<i64>, _>(1)?.is_none() {
+            return Ok(None);
+        }
+        lanes.push(LaneOfRun {
+            lane: Lane { upstream: row.try_get(12)?, run: row.try_get(14)? },
+            run_id: RunId::from_bytes(row.try_get::<Uuid, _>(15)?.into_bytes()),
+            tenant: row.try_get(13)?,
+        });
+    }
+    let taken = read_all(rows, &ask.kind, |turn| &lanes[turn])?;
+    // They had no turn.
+    Ok(Some(Taken { last: None, ..taken }))
+}
