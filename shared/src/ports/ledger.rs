@@ -381,6 +381,10 @@ pub trait CancelLedger: Send + Sync {
     /// are. A cancelled run takes no more jobs. A run or job that is not the tenant's is
     /// [`PortError::Invalid`].
     async fn cancel(&self, tenant: &str, which: CancelJobs) -> Result<Cancelled, PortError>;
+
+    /// Waits until all that waited for the same things as cancelled jobs have their places, where that goes on in the
+    /// background. A process that ends before leaves the rest to a sweep, a minute later.
+    async fn settled(&self) {}
 }
 
 /// What to cancel.

@@ -93,6 +93,10 @@ impl CancelLedger for PostgresLedger {
         self.changes.raise();
         cancelled.map_err(Fault::in_words)
     }
+
+    async fn settled(&self) {
+        self.sharing.closed().await;
+    }
 }
 
 impl PostgresLedger {

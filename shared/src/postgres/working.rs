@@ -144,7 +144,7 @@ impl DispatchLedger for PostgresLedger {
         self.share_later(unshared);
         if scope == Scope::All {
             self.go_on_cancelling().await.map_err(Fault::in_words)?;
-            self.go_on_sharing().await.map_err(Fault::in_words)?;
+            self.go_on_sharing().await?;
             self.seal_left_redrives().await.map_err(Fault::in_words)?;
         }
         self.changes.raise();
