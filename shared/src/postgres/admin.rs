@@ -25,13 +25,24 @@ impl PostgresLedger {
         self.cancel_jobs_of(run).await
     }
 
-    /// Goes on with what was begun by somebody who died.
-    pub(super) async fn go_on_cancelling(&self) -> Result<()> {
-        for run in perform!(self, connection => cancel::left(&mut connection))? {
-            let Cancelled { cancelled, under_way } = self.cancel_jobs_of(run).await?;
-            tracing::warn!(run, cancelled, under_way, "a cancellation that somebody left is done");
+    /// Goes on with what was begun by somebody who died. A run that cannot be cancelled now keeps no other. Answers
+    /// with the first fault.
+    pub(super) async fn go_on_cancelling(&self) -> std::result::Result<(), PortError> {
+        let left = perform!(self, connection => cancel::left(&mut connection)).map_err(Fault::in_words)?;
+        let mut first = None;
+        for run in left {
+            match self.cancel_jobs_of(run).await {
+                Ok(Cancelled { cancelled, under_way }) => {
+                    tracing::warn!(run, cancelled, under_way, "a cancellation that somebody left is done");
+                }
+                Err(fault) => {
+                    let error = fault.in_words();
+                    tracing::warn!(run, %error, "a cancellation that somebody left waits for the next sweep");
+                    first.get_or_insert(error);
+                }
+            }
         }
-        Ok(())
+        first.map_or(Ok(()), Err)
     }
 
     /// The attached first: none of them is to become ready only to be cancelled next. Then all, until none is left:
@@ -52,14 +63,17 @@ impl PostgresLedger {
     /// Every job of the run that is seen in one of these states.
     async fn cancel_once(&self, run: i64, states: &[i16]) -> Result<Cancelled> {
         let (mut sum, mut after) = (Cancelled::default(), 0);
-        loop {
-            let jobs = perform!(self, connection => cancel::round(&mut connection, run, after, states))?;
-            let Some(last) = jobs.last() else { return Ok(sum) };
-            after = *last;
-            for state in states {
-                sum += self.cancel_these(&jobs, *state).await?;
+        while let Some(walked) =
+            perform!(self, connection => cancel::walk(&mut connection, run, after, states))?
+        {
+            after = walked.last;
+            for jobs in walked.found.chunks(cancel::ROUND) {
+                for state in states {
+                    sum += self.cancel_these(jobs, *state).await?;
+                }
             }
         }
+        Ok(sum)
     }
 
     async fn cancel_these(&self, jobs: &[i64], state: i16) -> Result<Cancelled> {
