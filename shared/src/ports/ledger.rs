@@ -416,7 +416,8 @@ impl std::ops::AddAssign for Cancelled {
 #[async_trait]
 pub trait RedriveLedger: Send + Sync {
     /// Makes new jobs of dead ones, in a run of its own: terminal states never change, so the
-    /// dead rows stay, marked as redriven. Returns how many; jobs redriven before are skipped.
+    /// dead rows stay, marked as redriven. Returns how many; jobs redriven before are skipped. An error says
+    /// how many are sent again nevertheless: the run is sealed with these, and another redrive takes the others.
     async fn redrive(&self, which: DeadJobs, into: NewRun) -> Result<u64, PortError>;
 }
 

@@ -44,8 +44,8 @@ impl Most {
 
 /// What a round did.
 pub(super) enum Round {
-    /// As many as it takes: there may be others.
-    Full,
+    /// As many as it takes: there may be others. How many there are until now.
+    Full(u64),
     /// The last ones: how many there are altogether. The run is sealed, or there is none if it is 0.
     Last(u64),
     /// Nothing: there is a run of this id, to which no redrive adds.
@@ -87,7 +87,7 @@ pub(super) async fn round(connection: &mut PgConnection, which: &DeadJobs, into:
     if sent.len() < dead.len() || sent.len() == ROUND.jobs {
         progress.done_to = sent.last().copied().unwrap_or(last);
         note(connection, &progress).await?;
-        return Ok(Round::Full);
+        return Ok(Round::Full(progress.jobs.cast_unsigned()));
     }
     seal(connection, progress.run).await?;
     Ok(Round::Last(progress.jobs.cast_unsigned()))
@@ -173,6 +173,14 @@ async fn seal(connection: &mut PgConnection, run: i64) -> Result<()> {
     sqlx::query("DELETE FROM redriving WHERE run = $1").bind(run).execute(&mut *connection).await?;
     sqlx::query(SEAL).bind(vec![run]).execute(connection).await?;
     Ok(())
+}
+
+/// Seals the run of a redrive that cannot go on. In a transaction. Answers how many jobs are in it.
+pub(super) async fn stop(connection: &mut PgConnection, into: &NewRun) -> Result<u64> {
+    if let Some(begun) = progress(connection, into).await? {
+        seal(connection, begun.run).await?;
+    }
+    Ok(redriven(connection, into).await?.0)
 }
 
 const SEAL: &str = "UPDATE runs SET state = greatest(state, 1::smallint) WHERE n = ANY($1)";

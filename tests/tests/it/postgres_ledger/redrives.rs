@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fleetline_shared::domain::{DeadReason, NewJob, NewRun, RunId, RunState};
-use fleetline_shared::ports::{DeadJobs, JobRow, Page, Scope};
+use fleetline_shared::ports::{DeadJobs, JobRow, Page, RedriveLedger, Scope};
+use fleetline_shared::postgres::{PostgresLedger, PostgresOptions};
 use fleetline_tests::conformance::ledger::Subject;
 use fleetline_tests::conformance::ledger::prelude::{
     TENANT, check_counters, die, finish_of, jobs, new_run, raw, rows, run_of, run_row, run_state, take,
@@ -154,6 +155,33 @@ async fn a_redrive_that_was_left_keeps_what_it_did() {
     sweep().await.unwrap();
     assert_eq!(run_state(&ledger, run).await, RunState::Running);
     assert_eq!(run_row(&ledger, run).await.counts.jobs, 4 * CHUNK as u64);
+    assert_eq!(begin_redrive(&ledger, new_run(TENANT)).await.unwrap(), CHUNK as u64);
+    check_counters(&ledger).await;
+}
+
+/// Somebody holds one in the middle: what is sent again has its run, whose id is told, and the same again takes the
+/// others.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redrive_that_fails_says_what_it_did() {
+    let database = Database::new().await;
+    let ledger: Subject = Arc::new(database.open().await);
+    let mut holding = PgConnection::connect(&database.url).await.unwrap();
+    all_dead(&ledger, &mut holding, 5).await;
+    let hold = "BEGIN; SELECT 1 FROM endings
+       WHERE n = (SELECT n FROM endings ORDER BY n OFFSET 4500 LIMIT 1) FOR UPDATE";
+    sqlx::raw_sql(hold).execute(&mut holding).await.unwrap();
+    let hasty = PostgresOptions { statement_timeout: Duration::from_secs(2), ..database.options() };
+    let hasty = PostgresLedger::open(&hasty).await.unwrap();
+    let into = new_run(TENANT);
+    let run = into.id;
+    let error = hasty.redrive(DeadJobs::All, into).await.unwrap_err().to_string();
+    for part in ["statement timeout", "4000 jobs are sent again already", &run.to_string(), "still dead"] {
+        assert!(error.contains(part), "{error}");
+    }
+    assert_eq!(run_state(&ledger, run).await, RunState::Running);
+    let error = hasty.redrive(DeadJobs::All, new_run(TENANT)).await.unwrap_err().to_string();
+    assert!(!error.contains("sent again"), "{error}");
+    sqlx::raw_sql("ROLLBACK").execute(&mut holding).await.unwrap();
     assert_eq!(begin_redrive(&ledger, new_run(TENANT)).await.unwrap(), CHUNK as u64);
     check_counters(&ledger).await;
 }
