@@ -40,7 +40,10 @@ pub async fn run(ledger: Arc<dyn DispatchLedger>, options: SweepOptions, drain: 
         match answered {
             Ok(()) => answering_since = answering_since.or_else(|| Some(Instant::now())),
             Err(error) => {
-                tracing::warn!(%error, "the ledger does not answer; lost jobs are looked for when it does");
+                tracing::warn!(
+                    %error,
+                    "the ledger did not do all that it should; lost jobs are looked for when it has answered for a while"
+                );
                 answering_since = None;
             }
         }

@@ -22,7 +22,9 @@ pub(super) async fn cancel(app: &App, args: CancelArgs) -> Result<(), CliError> 
             CancelJobs::Job(lookup::find_job(app, &*reader, text, of_run).await?.job_id)
         }
     };
-    let ended = Backend::open(app).await?.ledger().cancel(&run.tenant, which).await?;
+    let ledger = Backend::open(app).await?.ledger();
+    let ended = ledger.cancel(&run.tenant, which).await?;
+    ledger.settled().await;
     if app.json() {
         return write_text(&format!("{}\n", serde_json::json!(ended)));
     }

@@ -381,6 +381,10 @@ pub trait CancelLedger: Send + Sync {
     /// are. A cancelled run takes no more jobs. A run or job that is not the tenant's is
     /// [`PortError::Invalid`].
     async fn cancel(&self, tenant: &str, which: CancelJobs) -> Result<Cancelled, PortError>;
+
+    /// Waits until all that waited for the same things as cancelled jobs have their places, where that goes on in the
+    /// background. A process that ends before leaves the rest to a sweep, a minute later.
+    async fn settled(&self) {}
 }
 
 /// What to cancel.
@@ -412,7 +416,8 @@ impl std::ops::AddAssign for Cancelled {
 #[async_trait]
 pub trait RedriveLedger: Send + Sync {
     /// Makes new jobs of dead ones, in a run of its own: terminal states never change, so the
-    /// dead rows stay, marked as redriven. Returns how many; jobs redriven before are skipped.
+    /// dead rows stay, marked as redriven. Returns how many; jobs redriven before are skipped. An error says
+    /// how many are sent again nevertheless: the run is sealed with these, and another redrive takes the others.
     async fn redrive(&self, which: DeadJobs, into: NewRun) -> Result<u64, PortError>;
 }
 

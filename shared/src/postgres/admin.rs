@@ -5,10 +5,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use uuid::Uuid;
 
-use super::fault::{Fault, Result};
+use super::fault::{Fault, Result, also};
 use super::numbers::to_ms;
 use super::redrive::Round;
-use super::retry::{perform, transact};
+use super::retry::{perform, transact, transact_repeatably};
 use super::{PostgresLedger, cancel, keys, outbox, redrive};
 use crate::domain::{NewRun, PortError, RunId};
 use crate::ports::{
@@ -25,13 +25,24 @@ impl PostgresLedger {
         self.cancel_jobs_of(run).await
     }
 
-    /// Goes on with what was begun by somebody who died.
-    pub(super) async fn go_on_cancelling(&self) -> Result<()> {
-        for run in perform!(self, connection => cancel::left(&mut connection))? {
-            let Cancelled { cancelled, under_way } = self.cancel_jobs_of(run).await?;
-            tracing::warn!(run, cancelled, under_way, "a cancellation that somebody left is done");
+    /// Goes on with what was begun by somebody who died. A run that cannot be cancelled now keeps no other. Answers
+    /// with the first fault.
+    pub(super) async fn go_on_cancelling(&self) -> std::result::Result<(), PortError> {
+        let left = perform!(self, connection => cancel::left(&mut connection)).map_err(Fault::in_words)?;
+        let mut first = None;
+        for run in left {
+            match self.cancel_jobs_of(run).await {
+                Ok(Cancelled { cancelled, under_way }) => {
+                    tracing::warn!(run, cancelled, under_way, "a cancellation that somebody left is done");
+                }
+                Err(fault) => {
+                    let error = fault.in_words();
+                    tracing::warn!(run, %error, "a cancellation that somebody left waits for the next sweep");
+                    first.get_or_insert(error);
+                }
+            }
         }
-        Ok(())
+        first.map_or(Ok(()), Err)
     }
 
     /// The attached first: none of them is to become ready only to be cancelled next. Then all, until none is left:
@@ -52,14 +63,17 @@ impl PostgresLedger {
     /// Every job of the run that is seen in one of these states.
     async fn cancel_once(&self, run: i64, states: &[i16]) -> Result<Cancelled> {
         let (mut sum, mut after) = (Cancelled::default(), 0);
-        loop {
-            let jobs = perform!(self, connection => cancel::round(&mut connection, run, after, states))?;
-            let Some(last) = jobs.last() else { return Ok(sum) };
-            after = *last;
-            for state in states {
-                sum += self.cancel_these(&jobs, *state).await?;
+        while let Some(walked) =
+            perform!(self, connection => cancel::walk(&mut connection, run, after, states))?
+        {
+            after = walked.last;
+            for jobs in walked.found.chunks(cancel::ROUND) {
+                for state in states {
+                    sum += self.cancel_these(jobs, *state).await?;
+                }
             }
         }
+        Ok(sum)
     }
 
     async fn cancel_these(&self, jobs: &[i64], state: i16) -> Result<Cancelled> {
@@ -93,20 +107,38 @@ impl CancelLedger for PostgresLedger {
         self.changes.raise();
         cancelled.map_err(Fault::in_words)
     }
+
+    async fn settled(&self) {
+        self.sharing.closed().await;
+    }
 }
 
 impl PostgresLedger {
-    /// A round after a commit in doubt goes on where the ledger says that it is.
-    async fn redrive_all(&self, which: &DeadJobs, into: &NewRun) -> Result<u64> {
-        let (mut is_ours, mut doubts) = (false, 0);
+    async fn redrive_all(&self, which: &DeadJobs, into: &NewRun) -> std::result::Result<u64, PortError> {
+        let mut sent = None;
+        match (self.redrive_in_rounds(which, into, &mut sent).await, sent) {
+            (Err(fault), Some(sent)) => Err(self.stop_redrive(into, sent, fault).await),
+            (done, _) => done.map_err(Fault::in_words),
+        }
+    }
+
+    /// `sent`: how many are sent again at least, once the run may be there. A round after a commit in doubt goes on
+    /// where the ledger says that it is.
+    async fn redrive_in_rounds(
+        &self,
+        which: &DeadJobs,
+        into: &NewRun,
+        sent: &mut Option<u64>,
+    ) -> Result<u64> {
+        let mut doubts = 0;
         loop {
             match transact!(self, connection => redrive::round(&mut connection, which, into)) {
-                Ok(Round::Full) => {
-                    is_ours = true;
+                Ok(Round::Full(jobs)) => {
+                    *sent = Some(jobs);
                     self.changes.raise();
                 }
-                Ok(Round::Last(jobs)) if jobs > 0 || !is_ours => return Ok(jobs),
-                Ok(Round::Known) if !is_ours => {
+                Ok(Round::Last(jobs)) if jobs > 0 || sent.is_none() => return Ok(jobs),
+                Ok(Round::Known) if sent.is_none() => {
                     return Err(Fault::Invalid(format!(
                         "there is a run {} already: give the new one an id of its own",
                         into.id
@@ -118,12 +150,31 @@ impl PostgresLedger {
                     (jobs, false) => return Ok(jobs),
                 },
                 Err(Fault::InDoubt(_)) if doubts < REDRIVE_DOUBTS => {
-                    is_ours = true;
+                    sent.get_or_insert(0);
                     doubts += 1;
                 }
                 Err(fault) => return Err(fault),
             }
         }
+    }
+
+    /// What is sent again stays so: its run ends with it, and whoever asked is told of it. If the ledger does not
+    /// answer, a sweep seals the run.
+    async fn stop_redrive(&self, into: &NewRun, sent: u64, fault: Fault) -> PortError {
+        let stopped = transact_repeatably!(self, connection => redrive::stop(&mut connection, into));
+        let (at_least, sent) = stopped.map_or(("at least ", sent), |jobs| ("", jobs));
+        let error = fault.in_words();
+        if sent == 0 {
+            return error;
+        }
+        also(
+            error,
+            &format!(
+                "{at_least}{sent} jobs are sent again already, as run {}, and the others are still dead: give the \
+                 command again for them",
+                into.id
+            ),
+        )
     }
 
     /// Seals the runs of redrives whose process died.
@@ -141,7 +192,7 @@ impl RedriveLedger for PostgresLedger {
     async fn redrive(&self, which: DeadJobs, into: NewRun) -> std::result::Result<u64, PortError> {
         let count = self.redrive_all(&which, &into).await;
         self.changes.raise();
-        count.map_err(Fault::in_words)
+        count
     }
 }
 

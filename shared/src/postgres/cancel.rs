@@ -9,13 +9,16 @@ use super::counters::Counters;
 use super::end::{End, Ending, end_attached, end_jobs};
 use super::fault::{Fault, Result};
 use super::live::hold;
-use super::numbers::{number_of, uuid_of};
+use super::numbers::{limit, number_of, uuid_of};
 use super::runs;
 use crate::domain::{JobId, RunId};
 use crate::ports::Cancelled;
 
 /// Jobs in one transaction at most.
-const ROUND: i64 = 5_000;
+pub(super) const ROUND: usize = 5_000;
+/// Jobs that one statement looks at, most of which may have ended: a long run is walked in many, each of which takes a
+/// fraction of a second.
+const WALK: usize = 20_000;
 
 /// The job's number, if it is the tenant's.
 pub(super) async fn find_job(connection: &mut PgConnection, tenant: &str, id: JobId) -> Result<i64> {
@@ -67,22 +70,38 @@ pub(super) const ATTACHED: i16 = 2;
 /// The states of live jobs: attached, ready, under way.
 pub(super) const LIVE: [i16; 3] = [ATTACHED, 0, 1];
 
-/// Live jobs of the run in these states, from a number on. Said in pairs, for which only the index
-/// `jobs_run` will do: with an equal sign the planner may walk all jobs in order of their numbers.
+/// The next jobs of the run after a number: the last of them, and those that are live in these states. Said in
+/// pairs, for which only the index `jobs_run` will do: with an equal sign the planner may walk all jobs in order of
+/// their numbers.
 pub(super) const OF_RUN: &str = "
-    SELECT j.n FROM jobs j,
-      LATERAL (SELECT 1 FROM queue WHERE n = j.n AND state = ANY($3) AND NOT withdrawn OFFSET 0) q
-    WHERE (j.run, j.n) > ($1, $2) AND j.run <= $1 ORDER BY j.run, j.n LIMIT $4";
+    SELECT max(j.n), coalesce(array_agg(j.n ORDER BY j.n) FILTER (WHERE q.live), '{}')
+    FROM (SELECT n FROM jobs WHERE (run, n) > ($1, $2) AND run <= $1 ORDER BY run, n LIMIT $4) j
+      LEFT JOIN LATERAL (
+        SELECT true AS live FROM queue WHERE n = j.n AND state = ANY($3) AND NOT withdrawn OFFSET 0) q ON true";
 
-pub(super) async fn round(
+/// A part of a run's jobs.
+pub(super) struct Walked {
+    pub(super) last: i64,
+    /// Those that were looked for.
+    pub(super) found: Vec<i64>,
+}
+
+/// `None`: the run has no more jobs.
+pub(super) async fn walk(
     connection: &mut PgConnection,
     run: i64,
     after: i64,
     states: &[i16],
-) -> Result<Vec<i64>> {
-    let rows =
-        sqlx::query(OF_RUN).bind(run).bind(after).bind(states).bind(ROUND).fetch_all(connection).await?;
-    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+) -> Result<Option<Walked>> {
+    let row = sqlx::query(OF_RUN)
+        .bind(run)
+        .bind(after)
+        .bind(states)
+        .bind(limit(WALK))
+        .fetch_one(connection)
+        .await?;
+    let last: Option<i64> = row.try_get(0)?;
+    last.map(|last| Ok(Walked { last, found: row.try_get(1)? })).transpose()
 }
 
 /// Cancels those of the jobs that are in this state, in a transaction. Also answers to which of them others are

@@ -12,7 +12,7 @@ pub(super) enum Fault {
     Database(sqlx::Error),
     /// The connection broke while a commit was under way: it may have been made.
     InDoubt(sqlx::Error),
-    /// There was no answer in the time of the whole piece of work. Nothing was written.
+    /// There was no answer in the time of the whole piece of work. Nothing of it was written.
     TookTooLong,
     /// No connection became free in time.
     NoConnection,
@@ -95,8 +95,8 @@ impl Fault {
                     .into(),
             ),
             Self::TookTooLong => unavailable(
-                "Postgres did not finish this in four times the statement timeout, and nothing of it is written: look \
-                 at its load and at the way to it, and try again"
+                "Postgres did not finish a step in four times the statement timeout, and nothing of this step is \
+                 written: look at its load and at the way to it, and try again"
                     .into(),
             ),
             Self::NoConnection => unavailable(
@@ -132,6 +132,16 @@ fn is_connection_lost(error: &sqlx::Error) -> bool {
         }
         _ => false,
     }
+}
+
+/// The error, and what else there is to know.
+pub(super) fn also(mut error: PortError, more: &str) -> PortError {
+    let (PortError::Unavailable { message, .. }
+    | PortError::Invalid { message, .. }
+    | PortError::Broken { message, .. }) = &mut error;
+    message.push_str("; ");
+    message.push_str(more);
+    error
 }
 
 fn unavailable(message: String) -> PortError {

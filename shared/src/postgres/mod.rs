@@ -55,7 +55,7 @@ pub use options::PostgresOptions;
 
 use std::sync::Arc;
 
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, watch};
 
 use crate::domain::PortError;
 use changes::Changes;
@@ -71,6 +71,8 @@ pub struct PostgresLedger {
     changes: Arc<Changes>,
     last_turns: Arc<LastTurns>,
     tidy: Arc<Tidy>,
+    /// Each task that [shares](shares) holds a receiver.
+    sharing: watch::Sender<()>,
     /// Set once the database was seen to have this version's schema.
     checked: Arc<OnceCell<()>>,
 }
@@ -92,7 +94,8 @@ impl PostgresLedger {
         let listen = options.listen.then(|| options.plain_options()).transpose().map_err(Fault::in_words)?;
         let changes = Arc::new(Changes::start(Arc::clone(&pool), listen));
         let tidy = Arc::new(Tidy::start(Arc::clone(&pool)));
-        Ok(Self { pool, changes, tidy, last_turns: Arc::default(), checked: Arc::default() })
+        let sharing = watch::Sender::new(());
+        Ok(Self { pool, changes, tidy, sharing, last_turns: Arc::default(), checked: Arc::default() })
     }
 
     async fn acquire(&self) -> Result<Held<'_>> {

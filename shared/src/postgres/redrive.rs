@@ -20,14 +20,32 @@ use crate::domain::{DedupKey, Estimate, NewJob, NewRun};
 use crate::ports::{Added, DeadJobs};
 
 /// Dead jobs in one transaction at most.
-const ROUND: usize = 2000;
+const ROUND: Most = Most { jobs: 2000, bytes: 16 << 20 };
 /// Jobs read and inserted at a time.
-const BATCH: usize = 1000;
+const BATCH: Most = Most { jobs: 1000, bytes: 1 << 20 };
+
+/// A bound on jobs, by number and by size of their args: they pass through the memory of both sides.
+struct Most {
+    jobs: usize,
+    bytes: i64,
+}
+
+impl Most {
+    /// How many of the first, whose args are so large, are within it: one at least.
+    fn of(&self, sizes: impl Iterator<Item = i64>) -> usize {
+        let mut bytes = 0;
+        let fits = |size: &i64| {
+            bytes += size;
+            bytes <= self.bytes
+        };
+        sizes.take(self.jobs).take_while(fits).count().max(1)
+    }
+}
 
 /// What a round did.
 pub(super) enum Round {
-    /// As many as it takes: there may be others.
-    Full,
+    /// As many as it takes: there may be others. How many there are until now.
+    Full(u64),
     /// The last ones: how many there are altogether. The run is sealed, or there is none if it is 0.
     Last(u64),
     /// Nothing: there is a run of this id, to which no redrive adds.
@@ -64,12 +82,12 @@ pub(super) async fn round(connection: &mut PgConnection, which: &DeadJobs, into:
             None => return Ok(Round::Known),
         },
     };
-    progress.jobs += i64::try_from(dead.len()).unwrap_or(i64::MAX);
-    send_again(connection, &progress, &dead, into).await?;
-    if dead.len() == ROUND {
-        progress.done_to = dead.last().copied().unwrap_or(last);
+    let sent = send_again(connection, &progress, &dead, into).await?;
+    progress.jobs += limit(sent.len());
+    if sent.len() < dead.len() || sent.len() == ROUND.jobs {
+        progress.done_to = sent.last().copied().unwrap_or(last);
         note(connection, &progress).await?;
-        return Ok(Round::Full);
+        return Ok(Round::Full(progress.jobs.cast_unsigned()));
     }
     seal(connection, progress.run).await?;
     Ok(Round::Last(progress.jobs.cast_unsigned()))
@@ -102,16 +120,23 @@ async fn newest_dead(connection: &mut PgConnection) -> Result<i64> {
     Ok(newest.fetch_one(connection).await?)
 }
 
-/// Gives birth to successors of the dead, and marks these.
+/// Gives birth to successors of the dead, and marks these. Answers which are sent again, in order: the first ones.
 async fn send_again(
     connection: &mut PgConnection,
     progress: &Progress,
     dead: &[i64],
     into: &NewRun,
-) -> Result<()> {
+) -> Result<Vec<i64>> {
     let run = progress.run;
     let mut counters = Counters::default();
-    for batch in successors(connection, dead, &into.tenant).await?.chunks_mut(BATCH) {
+    let mut successors = successors(connection, dead, &into.tenant).await?;
+    let mut sent: Vec<i64> = successors.iter().map(|successor| successor.of).collect();
+    sent.sort_unstable();
+    let mut rest = successors.as_mut_slice();
+    while !rest.is_empty() {
+        let batch = BATCH.of(rest.iter().map(|successor| successor.bytes));
+        let (batch, others) = rest.split_at_mut(batch);
+        rest = others;
         batch.sort_unstable_by_key(|successor| successor.of);
         let jobs = read(connection, batch).await?;
         let births: Vec<Birth<'_>> = batch
@@ -122,12 +147,12 @@ async fn send_again(
         bear(connection, &births, &mut counters, &mut Added::default()).await?;
     }
     sqlx::query("UPDATE endings SET redriven_as = $2 WHERE n = ANY($1)")
-        .bind(dead)
+        .bind(&sent)
         .bind(run)
         .execute(&mut *connection)
         .await?;
     // Again, now that the run's row is held: it may have been cancelled meanwhile.
-    if counters.apply(connection).await?.closed { Err(Fault::RunClosed(into.id)) } else { Ok(()) }
+    if counters.apply(connection).await?.closed { Err(Fault::RunClosed(into.id)) } else { Ok(sent) }
 }
 
 async fn note(connection: &mut PgConnection, progress: &Progress) -> Result<()> {
@@ -148,6 +173,14 @@ async fn seal(connection: &mut PgConnection, run: i64) -> Result<()> {
     sqlx::query("DELETE FROM redriving WHERE run = $1").bind(run).execute(&mut *connection).await?;
     sqlx::query(SEAL).bind(vec![run]).execute(connection).await?;
     Ok(())
+}
+
+/// Seals the run of a redrive that cannot go on. In a transaction. Answers how many jobs are in it.
+pub(super) async fn stop(connection: &mut PgConnection, into: &NewRun) -> Result<u64> {
+    if let Some(begun) = progress(connection, into).await? {
+        seal(connection, begun.run).await?;
+    }
+    Ok(redriven(connection, into).await?.0)
 }
 
 const SEAL: &str = "UPDATE runs SET state = greatest(state, 1::smallint) WHERE n = ANY($1)";
@@ -204,8 +237,9 @@ async fn find(
     after: i64,
     last: i64,
 ) -> Result<Vec<i64>> {
-    let next =
-        |sql: &'static str| sqlx::query_scalar(sql).bind(tenant).bind(after).bind(last).bind(limit(ROUND));
+    let next = |sql: &'static str| {
+        sqlx::query_scalar(sql).bind(tenant).bind(after).bind(last).bind(limit(ROUND.jobs))
+    };
     let query = match which {
         DeadJobs::All => next(ALL_DEAD),
         DeadJobs::Run(run) => next(DEAD_OF_RUN).bind(find_run(connection, *run).await?),
@@ -221,24 +255,30 @@ struct Successor {
     key: Uuid,
     of: i64,
     n: i64,
+    /// Size of its args.
+    bytes: i64,
 }
 
-/// Of a round, in order of keys: batches claim their keys one after the other, and each waits for whoever
-/// holds one, so all must be in the order in which everybody claims. Their numbers are in the order of the dead.
+/// Of the first of the dead, as many as a round takes, in order of keys: batches claim their keys one after the other,
+/// and each waits for whoever holds one, so all must be in the order in which everybody claims. Their numbers are in
+/// the order of the dead.
 async fn successors(connection: &mut PgConnection, dead: &[i64], tenant: &str) -> Result<Vec<Successor>> {
-    let mut successors = Vec::with_capacity(dead.len());
-    for batch in dead.chunks(BATCH) {
-        let rows = sqlx::query(
-            "SELECT nextval('job_numbers') AS new, o.* FROM (
-               SELECT n, kind, dedup_key FROM jobs WHERE n = ANY($1) ORDER BY n OFFSET 0) o",
-        )
-        .bind(batch)
+    let rows = sqlx::query(
+        "SELECT n, kind, dedup_key, octet_length(args)::bigint AS bytes FROM jobs WHERE n = ANY($1) ORDER BY n",
+    )
+    .bind(dead)
+    .fetch_all(&mut *connection)
+    .await?;
+    let sizes: Vec<i64> = rows.iter().map(|row| row.try_get("bytes")).collect::<sqlx::Result<_>>()?;
+    let most = ROUND.of(sizes.iter().copied()).min(rows.len());
+    let numbers: Vec<i64> = sqlx::query_scalar("SELECT nextval('job_numbers') FROM generate_series(1, $1)")
+        .bind(limit(most))
         .fetch_all(&mut *connection)
         .await?;
-        for row in rows {
-            let key = key_of(tenant, row.try_get("kind")?, &DedupKey::from_bytes(row.try_get("dedup_key")?));
-            successors.push(Successor { key, of: row.try_get("n")?, n: row.try_get("new")? });
-        }
+    let mut successors = Vec::with_capacity(most);
+    for ((row, bytes), n) in rows.iter().zip(sizes).zip(numbers) {
+        let key = key_of(tenant, row.try_get("kind")?, &DedupKey::from_bytes(row.try_get("dedup_key")?));
+        successors.push(Successor { key, of: row.try_get("n")?, n, bytes });
     }
     // Of twins the oldest first: the others are attached to it.
     successors.sort_unstable_by_key(|successor| (successor.key, successor.of));
@@ -279,4 +319,24 @@ fn read_job(row: &PgRow) -> Result<NewJob> {
         fresh_for: millis("fresh_ms")?,
         deadline: millis("deadline_ms")?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bound_is_kept_by_number_and_by_size() {
+        let most = Most { jobs: 3, bytes: 10 };
+        for (sizes, taken) in [
+            (&[1, 1][..], 2),
+            (&[1, 1, 1, 1], 3),
+            (&[5, 5, 1], 2),
+            (&[5, 6], 1),
+            (&[11, 1], 1),
+            (&[0, 11], 1),
+        ] {
+            assert_eq!(most.of(sizes.iter().copied()), taken, "{sizes:?}");
+        }
+    }
 }

@@ -1,10 +1,13 @@
 //! Many that wait for one job: a result, or the failure of all, comes to them in rounds, each a transaction of its
 //! own. The step that ends the job serves the oldest and notes the job in `unshared`; the process that did it goes
-//! on at once, beside its other work. Where nobody is left to do it, a sweep does.
+//! on at once, beside its other work. Where nobody is left to do it, or it fails, a sweep does.
 //!
 //! Nothing attaches itself to a job that has ended, so those that wait for it become fewer with each round.
 
+use std::time::Duration;
+
 use sqlx::{PgConnection, Row};
+use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use super::codes::{DEAD, SUCCEEDED, dead_reason};
@@ -15,7 +18,16 @@ use super::fault::{Fault, Result};
 use super::retry::{perform, transact_repeatably};
 use super::twins::{Attached, Heir, Waiting, attached_to, promote, reattach};
 use super::{PostgresLedger, store};
-use crate::domain::DeadReason;
+use crate::domain::{DeadReason, PortError};
+
+/// Jobs that one sweep takes from all others at a time.
+const PORTION: i64 = 100;
+/// A sweep shares for about so long: it has other duties, and the next one goes on.
+const SWEEP: Duration = Duration::from_secs(20);
+/// Faults of so many jobs one after the other are the server's: the others are left to a sweep.
+const FAULTS: u32 = 30;
+/// After a broken connection: a server that starts again takes a few seconds.
+const REST: Duration = Duration::from_secs(1);
 
 impl PostgresLedger {
     /// Serves all that still wait for these jobs, without keeping the caller.
@@ -23,42 +35,74 @@ impl PostgresLedger {
         if twins.is_empty() {
             return;
         }
-        let ledger = self.clone();
+        let (ledger, sharing) = (self.clone(), self.sharing.subscribe());
         tokio::spawn(async move {
-            if let Err(fault) = ledger.share(twins).await {
-                let error = fault.in_words();
-                tracing::warn!(%error, "jobs that share a result wait for the next sweep");
-            }
+            // What fails is logged, and left to a sweep.
+            let _ = ledger.share(twins, None).await;
+            drop(sharing);
         });
     }
 
-    /// Goes on with what was begun by somebody who died.
-    pub(super) async fn go_on_sharing(&self) -> Result<()> {
-        let left = perform!(self, connection => left(&mut connection))?;
-        if !left.is_empty() {
-            tracing::warn!(jobs = left.len(), "what somebody left unshared is shared now");
+    /// Goes on with what was begun by somebody who died, until nothing of it is left. Answers with the first fault.
+    pub(super) async fn go_on_sharing(&self) -> std::result::Result<(), PortError> {
+        let until = Instant::now() + SWEEP;
+        let (mut jobs, mut first) = (0, None);
+        while Instant::now() < until {
+            let left = match perform!(self, connection => claim_left(&mut connection)) {
+                Ok(left) if left.is_empty() => break,
+                left => left.map_err(Fault::in_words)?,
+            };
+            jobs += left.len();
+            if let Err(error) = self.share(left, Some(until)).await {
+                first.get_or_insert(error);
+            }
         }
-        self.share(left).await
+        if jobs > 0 {
+            tracing::warn!(jobs, "what somebody left unshared was gone on with");
+        }
+        first.map_or(Ok(()), Err)
     }
 
-    /// A round for each of them in turn, so that none waits for the rounds of all others.
-    async fn share(&self, mut twins: Vec<i64>) -> Result<()> {
+    /// A round for each of them in turn, so that none waits for the rounds of all others. What fails, or is not
+    /// done in time, is left to a sweep. Answers with the first fault.
+    async fn share(&self, mut twins: Vec<i64>, until: Option<Instant>) -> std::result::Result<(), PortError> {
+        let (mut first, mut faults) = (None, 0);
         while !twins.is_empty() {
             let mut unshared = Vec::new();
             for twin in twins {
-                let done: Result<Round> =
-                    transact_repeatably!(self, connection => round(&mut connection, twin));
-                let done = done?;
-                if done.news {
-                    self.changes.raise();
+                if faults == FAULTS || until.is_some_and(|until| Instant::now() >= until) {
+                    return first.map_or(Ok(()), Err);
                 }
-                if done.more {
-                    unshared.push(twin);
+                match self.share_round(twin).await {
+                    Ok(more) => {
+                        faults = 0;
+                        unshared.extend(more.then_some(twin));
+                    }
+                    Err(fault) => {
+                        faults += 1;
+                        let is_connection_lost = fault.is_connection_lost();
+                        let error = fault.in_words();
+                        tracing::warn!(%error, job = twin, "those that share its end wait for a later sweep");
+                        first.get_or_insert(error);
+                        if is_connection_lost {
+                            sleep(REST).await;
+                        }
+                    }
                 }
             }
             twins = unshared;
         }
-        Ok(())
+        first.map_or(Ok(()), Err)
+    }
+
+    /// Whether others may be left.
+    async fn share_round(&self, twin: i64) -> Result<bool> {
+        let done: Result<Round> = transact_repeatably!(self, connection => round(&mut connection, twin));
+        let Round { more, news } = done?;
+        if news {
+            self.changes.raise();
+        }
+        Ok(more)
     }
 }
 
@@ -74,11 +118,16 @@ pub(super) async fn owe(connection: &mut PgConnection, twins: &[(i64, Uuid)]) ->
     Ok(())
 }
 
-/// Jobs that somebody has begun to share, and should be done with.
-const LEFT: &str = "SELECT twin FROM unshared WHERE at < now() - interval '1 minute' ORDER BY at LIMIT 100";
+/// Jobs that somebody has begun to share, and should be done with. Whoever finds them has them for a minute: several
+/// sweeps take different ones, and one that fails is not found again at once.
+const CLAIM_LEFT: &str = "
+    UPDATE unshared SET at = now() WHERE twin = ANY(ARRAY(
+      SELECT twin FROM unshared WHERE at < now() - interval '1 minute' ORDER BY at LIMIT $1
+      FOR UPDATE SKIP LOCKED))
+    RETURNING twin";
 
-async fn left(connection: &mut PgConnection) -> Result<Vec<i64>> {
-    Ok(sqlx::query_scalar(LEFT).fetch_all(connection).await?)
+async fn claim_left(connection: &mut PgConnection) -> Result<Vec<i64>> {
+    Ok(sqlx::query_scalar(CLAIM_LEFT).bind(PORTION).fetch_all(connection).await?)
 }
 
 /// What a round did.

@@ -56,6 +56,21 @@ impl PostgresLedger {
     }
 }
 
+impl PostgresLedger {
+    /// What others have left. None of it keeps the rest from being done. Answers with the first fault.
+    async fn go_on_with_all(&self) -> std::result::Result<(), PortError> {
+        let cancelled = self.go_on_cancelling().await;
+        let shared = self.go_on_sharing().await;
+        let sealed = self.seal_left_redrives().await.map_err(Fault::in_words);
+        let mut faults = [cancelled, shared, sealed].into_iter().filter_map(std::result::Result::err);
+        let first = faults.next();
+        for error in faults {
+            tracing::warn!(%error, "something else that was left waits for the next sweep");
+        }
+        first.map_or(Ok(()), Err)
+    }
+}
+
 #[async_trait]
 impl SubmitLedger for PostgresLedger {
     async fn open_run(&self, run: NewRun) -> std::result::Result<OpenedRun, PortError> {
@@ -142,12 +157,10 @@ impl DispatchLedger for PostgresLedger {
         let swept = transact!(self, connection => sweep::sweep(&mut connection, scope, age, max_losses));
         let (swept, unshared) = swept.map_err(Fault::in_words)?;
         self.share_later(unshared);
-        if scope == Scope::All {
-            self.go_on_cancelling().await.map_err(Fault::in_words)?;
-            self.go_on_sharing().await.map_err(Fault::in_words)?;
-            self.seal_left_redrives().await.map_err(Fault::in_words)?;
-        }
+        let others = if scope == Scope::All { self.go_on_with_all().await } else { Ok(()) };
+        // What is committed is news, whatever became of the others.
         self.changes.raise();
+        others?;
         Ok(swept)
     }
 

@@ -4,6 +4,7 @@ mod conformance;
 mod crowds;
 mod faults;
 mod left_cancels;
+mod left_shares;
 mod many_tenants;
 mod migrations;
 mod outbox;

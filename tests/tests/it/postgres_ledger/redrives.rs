@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use fleetline_shared::domain::{DeadReason, NewRun, RunId, RunState};
-use fleetline_shared::ports::{DeadJobs, JobRow, Page, Scope};
+use fleetline_shared::domain::{DeadReason, NewJob, NewRun, RunId, RunState};
+use fleetline_shared::ports::{DeadJobs, JobRow, Page, RedriveLedger, Scope};
+use fleetline_shared::postgres::{PostgresLedger, PostgresOptions};
 use fleetline_tests::conformance::ledger::Subject;
 use fleetline_tests::conformance::ledger::prelude::{
-    TENANT, check_counters, die, finish_of, jobs, new_run, rows, run_of, run_row, run_state, take,
+    TENANT, check_counters, die, finish_of, jobs, new_run, raw, rows, run_of, run_row, run_state, take,
 };
 use fleetline_tests::services::Database;
 use sqlx::{Connection, PgConnection};
@@ -20,9 +21,15 @@ const CHUNK: usize = 1000;
 
 /// All jobs of a run are dead. Answers their keys, in order of the jobs.
 async fn all_dead(ledger: &Subject, connection: &mut PgConnection, chunks: usize) -> Vec<Uuid> {
-    run_of(ledger, jobs("a", 1, (chunks * CHUNK) as u64)).await;
+    these_dead(ledger, connection, jobs("a", 1, (chunks * CHUNK) as u64)).await
+}
+
+/// The same of these jobs.
+async fn these_dead(ledger: &Subject, connection: &mut PgConnection, jobs: Vec<NewJob>) -> Vec<Uuid> {
+    let number = jobs.len();
+    run_of(ledger, jobs).await;
     let keys = sqlx::query_scalar("SELECT key FROM queue ORDER BY n").fetch_all(connection).await.unwrap();
-    let taken = take(ledger, chunks * CHUNK).await;
+    let taken = take(ledger, number).await;
     let dead = taken.iter().map(|one| finish_of(one, die(DeadReason::Permanent))).collect();
     ledger.finish(dead).await.unwrap();
     keys
@@ -149,5 +156,61 @@ async fn a_redrive_that_was_left_keeps_what_it_did() {
     assert_eq!(run_state(&ledger, run).await, RunState::Running);
     assert_eq!(run_row(&ledger, run).await.counts.jobs, 4 * CHUNK as u64);
     assert_eq!(begin_redrive(&ledger, new_run(TENANT)).await.unwrap(), CHUNK as u64);
+    check_counters(&ledger).await;
+}
+
+/// Somebody holds one in the middle: what is sent again has its run, whose id is told, and the same again takes the
+/// others.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redrive_that_fails_says_what_it_did() {
+    let database = Database::new().await;
+    let ledger: Subject = Arc::new(database.open().await);
+    let mut holding = PgConnection::connect(&database.url).await.unwrap();
+    all_dead(&ledger, &mut holding, 5).await;
+    let hold = "BEGIN; SELECT 1 FROM endings
+       WHERE n = (SELECT n FROM endings ORDER BY n OFFSET 4500 LIMIT 1) FOR UPDATE";
+    sqlx::raw_sql(hold).execute(&mut holding).await.unwrap();
+    let hasty = PostgresOptions { statement_timeout: Duration::from_secs(2), ..database.options() };
+    let hasty = PostgresLedger::open(&hasty).await.unwrap();
+    let into = new_run(TENANT);
+    let run = into.id;
+    let error = hasty.redrive(DeadJobs::All, into).await.unwrap_err().to_string();
+    for part in ["statement timeout", "4000 jobs are sent again already", &run.to_string(), "still dead"] {
+        assert!(error.contains(part), "{error}");
+    }
+    assert_eq!(run_state(&ledger, run).await, RunState::Running);
+    let error = hasty.redrive(DeadJobs::All, new_run(TENANT)).await.unwrap_err().to_string();
+    assert!(!error.contains("sent again"), "{error}");
+    sqlx::raw_sql("ROLLBACK").execute(&mut holding).await.unwrap();
+    assert_eq!(begin_redrive(&ledger, new_run(TENANT)).await.unwrap(), CHUNK as u64);
+    check_counters(&ledger).await;
+}
+
+/// Whether who waits for a lock has inserted jobs before.
+const HAS_INSERTED: &str = "
+    SELECT EXISTS (SELECT 1 FROM pg_locks held JOIN pg_locks waiting ON waiting.pid = held.pid AND NOT waiting.granted
+      WHERE held.relation = 'jobs'::regclass AND held.mode = 'RowExclusiveLock' AND held.granted)";
+
+/// Of jobs of a megabyte a transaction takes 15, and a statement one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redrive_of_large_jobs_takes_a_few_at_a_time() {
+    let database = Database::new().await;
+    let ledger: Subject = Arc::new(database.open().await);
+    let mut watcher = PgConnection::connect(&database.url).await.unwrap();
+    let large = raw(&format!(r#""{}""#, "x".repeat(1 << 20)));
+    let large = |job| NewJob { args: large.clone(), ..job };
+    let keys = these_dead(&ledger, &mut watcher, jobs("a", 1, 20).into_iter().map(large).collect()).await;
+    let mut submission = PgConnection::connect(&database.url).await.unwrap();
+    sqlx::raw_sql("BEGIN").execute(&mut submission).await.unwrap();
+    claim(&mut submission, &[*keys[15..].iter().max().unwrap()]).await;
+    let into = new_run(TENANT);
+    let run = into.id;
+    let redrive = begin_redrive(&ledger, into);
+    somebody_waits(&mut watcher).await;
+    assert_eq!(run_row(&ledger, run).await.counts.jobs, 15);
+    assert!(sqlx::query_scalar::<_, bool>(HAS_INSERTED).fetch_one(&mut watcher).await.unwrap());
+    sqlx::raw_sql("ROLLBACK").execute(&mut submission).await.unwrap();
+    assert_eq!(redrive.await.unwrap(), 20);
+    has_the_order_of_the_dead(&ledger, run).await;
     check_counters(&ledger).await;
 }

@@ -42,7 +42,7 @@ async fn is_finished(ledger: &Subject, run: RunId) {
 }
 
 /// Until so many jobs are noted of which others are still to be served.
-async fn unshared(looking: &mut PgConnection, number: i64) {
+pub(super) async fn unshared(looking: &mut PgConnection, number: i64) {
     let count = "SELECT count(*) FROM unshared";
     let reached = async {
         while sqlx::query_scalar::<_, i64>(count).fetch_one(&mut *looking).await.unwrap() != number {
@@ -53,57 +53,71 @@ async fn unshared(looking: &mut PgConnection, number: i64) {
 }
 
 /// Keeps the last round waiting.
-const HOLD_YOUNGEST: &str = "SELECT n FROM queue WHERE state = 2 ORDER BY n DESC LIMIT 10 FOR UPDATE";
+const HOLD_YOUNGEST: &str = "SELECT n FROM queue WHERE state = 2 ORDER BY n DESC LIMIT $1 FOR UPDATE";
 
 /// Backends that wait for a lock.
 const WAITING: &str = "FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
 
+/// Until somebody waits for a lock, or nobody does.
+pub(super) async fn is_waited(looking: &mut PgConnection, expected: bool) {
+    let waits = format!("SELECT EXISTS (SELECT {WAITING})");
+    let reached = async {
+        while sqlx::query_scalar::<_, bool>(AssertSqlSafe(waits.clone()))
+            .fetch_one(&mut *looking)
+            .await
+            .unwrap()
+            != expected
+        {
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(LONG, reached).await.expect("the last round comes");
+}
+
 /// Another process records this, and dies before all have got their share.
 async fn record_and_die(database: &Database, finish: Finish) {
+    let recorded = async move |ledger: &PostgresLedger| {
+        assert_eq!(ledger.finish(vec![finish]).await.unwrap(), [Finished::Recorded]);
+    };
+    do_and_die(database, 10, recorded).await;
+}
+
+/// Another process does it, and dies before the `youngest` have got their share.
+pub(super) async fn do_and_die(
+    database: &Database,
+    youngest: i64,
+    work: impl AsyncFnOnce(&PostgresLedger) + Send + 'static,
+) {
     let mut holding = PgConnection::connect(&database.url).await.unwrap();
     let mut looking = PgConnection::connect(&database.url).await.unwrap();
     let mut held = holding.begin().await.unwrap();
-    sqlx::query(HOLD_YOUNGEST).execute(&mut *held).await.unwrap();
+    sqlx::query(HOLD_YOUNGEST).bind(youngest).execute(&mut *held).await.unwrap();
     let (end, ends) = oneshot::channel::<()>();
     let options = database.options();
     let process = std::thread::spawn(move || {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         runtime.block_on(async {
             let ledger = PostgresLedger::open(&options).await.unwrap();
-            assert_eq!(ledger.finish(vec![finish]).await.unwrap(), [Finished::Recorded]);
+            work(&ledger).await;
             ends.await.unwrap();
         });
         runtime.shutdown_background();
     });
-    let waits = format!("SELECT EXISTS (SELECT {WAITING})");
-    let mut is_waited = async |expected: bool| {
-        let reached = async {
-            while sqlx::query_scalar::<_, bool>(AssertSqlSafe(waits.clone()))
-                .fetch_one(&mut looking)
-                .await
-                .unwrap()
-                != expected
-            {
-                sleep(Duration::from_millis(10)).await;
-            }
-        };
-        timeout(LONG, reached).await.expect("the last round comes");
-    };
-    is_waited(true).await;
+    is_waited(&mut looking, true).await;
     end.send(()).unwrap();
     process.join().unwrap();
     let terminate = format!("SELECT pg_terminate_backend(pid) {WAITING}");
     sqlx::query(AssertSqlSafe(terminate)).execute(&mut *held).await.unwrap();
-    is_waited(false).await;
+    is_waited(&mut looking, false).await;
     held.rollback().await.unwrap();
 }
 
-async fn sweep(ledger: &Subject) {
+pub(super) async fn sweep(ledger: &Subject) {
     ledger.sweep(Scope::All, Duration::from_hours(1), 20).await.unwrap();
 }
 
 /// As if it had been left for a while.
-async fn age(looking: &mut PgConnection) {
+pub(super) async fn age(looking: &mut PgConnection) {
     let sql = "UPDATE unshared SET at = at - interval '2 minutes'";
     sqlx::query(sql).execute(looking).await.unwrap();
 }
@@ -124,7 +138,7 @@ async fn a_finish_serves_few_and_the_others_follow() {
     let taken = take_one(&ledger).await;
     let mut holding = PgConnection::connect(&database.url).await.unwrap();
     let mut held = holding.begin().await.unwrap();
-    sqlx::query(HOLD_YOUNGEST).execute(&mut *held).await.unwrap();
+    sqlx::query(HOLD_YOUNGEST).bind(10_i64).execute(&mut *held).await.unwrap();
     finish(&ledger, finish_of(&taken, success("shared"))).await;
     assert!((2..MANY).contains(&run_row(&ledger, run).await.counts.succeeded));
     held.rollback().await.unwrap();
