@@ -14,7 +14,7 @@ local function admit(spend, hold, lead, ttl, tenant, model, now)
   end
   local passage, probe_at = breaker_admit(now)
   if passage == NOT_BEFORE then
-    return { 2, probe_at, BROKEN, breaker_note(now) }
+    return { 2, probe_at, BROKEN, breaker_note(now), 0 }
   end
   if found and discovery_grow(now) then
     meter_found(now)
@@ -25,7 +25,7 @@ local function admit(spend, hold, lead, ttl, tenant, model, now)
     prepare(part, spend, now)
   end
   local before = claimed_before(spend, now)
-  local at, lack, whole, of_part = next_slot(opened, spend, before, now)
+  local at, lack, whole, of_part, part_place = next_slot(opened, spend, before, now)
   at = max(at, now + lead)
   local too_far = at > now + max(before and 0 or hold, lead)
   if not before then
@@ -39,7 +39,7 @@ local function admit(spend, hold, lead, ttl, tenant, model, now)
     if of_part and not before then
       at = max(meter_tell(of_part, spend[of_part.dimension], at) - floor(hold / 2), 0)
     end
-    return { 2, at, lack, lack == PAUSE and state.why or '' }
+    return { 2, at, lack, lack == PAUSE and state.why or '', part_word(part_place) }
   end
   for _, part in ipairs(opened) do
     for _, meter in ipairs(part) do

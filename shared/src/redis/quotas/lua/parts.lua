@@ -67,6 +67,11 @@ local function parts_of(tenant, model, now)
   return names, opened
 end
 
+-- Of the part in this place: 1 a tenant's, 2 a model's; 0 without one.
+local function part_word(place)
+  return place and (limits.t and place == 1 and 1 or 2) or 0
+end
+
 local function close_parts()
   local idle = {}
   for name in pairs(parts.used) do
