@@ -198,7 +198,13 @@ pub fn insight(app: &App, ledger: Arc<dyn Ledger>) -> Result<Insight, CliError> 
         broker: Arc::new(broker(app, Role::Producer)?),
         leases: leases(&redis),
     };
-    Ok(Insight { ledger, limits: limits(app), weights: app.weights(), fleet: Some(fleet) })
+    Ok(Insight {
+        ledger,
+        kinds: app.registry().clone(),
+        limits: limits(app),
+        weights: app.weights(),
+        fleet: Some(fleet),
+    })
 }
 
 /// What the HTTP intake works with.
@@ -219,6 +225,7 @@ pub fn http_parts(app: &App, ledger: &Arc<PostgresLedger>, fleet: FleetPorts) ->
         },
         insight: Insight {
             ledger: ledger.clone(),
+            kinds: app.registry().clone(),
             limits: limits(app),
             weights: app.weights(),
             fleet: Some(fleet),

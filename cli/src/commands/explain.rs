@@ -6,7 +6,7 @@ use std::time::Duration;
 use fleetline_producer::insight::Explanation;
 use fleetline_shared::ports::JobFilter;
 
-use super::upstreams::{insight, tell_unknown};
+use super::upstreams::{insight, tell_unknown, within};
 use crate::app::App;
 use crate::args::ExplainArgs;
 use crate::exit::CliError;
@@ -46,6 +46,15 @@ fn in_words(of: &Explanation) -> String {
         format!("  - {}{time}\n", format::clean(&wait.detail))
     });
     text.extend(waits);
+    // Often it is part of what it waits for.
+    let recorded = of.recorded.as_ref().filter(|recorded| !of.summary.contains(recorded.as_str()));
+    text.extend(recorded.map(|recorded| format!("recorded last: {}\n", format::clean(recorded))));
+    let limits = of.upstream.as_ref().zip(within(&of.per_tenant, &of.per_model));
+    text.extend(
+        limits.map(|(upstream, limits)| {
+            format!("within {}\n", format::clean(&format!("{upstream}: {limits}")))
+        }),
+    );
     let expected = of.expected.iter();
     text.extend(
         expected.map(|of| format!("expected to run in about {}: {}\n", ms(of.in_ms), format::clean(&of.why))),

@@ -5,7 +5,9 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fleetline_producer::insight::{Insight, LimitView, QUOTAS, Unknown, UpstreamView, UpstreamsView};
+use fleetline_producer::insight::{
+    Insight, LimitView, QUOTAS, RateView, Unknown, UpstreamView, UpstreamsView,
+};
 use fleetline_shared::ports::Ledger;
 use fleetline_shared::rules::dollars;
 use tokio::time::sleep;
@@ -56,7 +58,8 @@ pub(super) fn insight(app: &App, ledger: Arc<dyn Ledger>) -> Result<Insight, Cli
     if app.fleet() {
         return fleet::insight(app, ledger);
     }
-    Ok(Insight { ledger, limits: fleet::limits(app), weights: app.weights(), fleet: None })
+    let kinds = app.registry().clone();
+    Ok(Insight { ledger, kinds, limits: fleet::limits(app), weights: app.weights(), fleet: None })
 }
 
 /// Says what could not be asked.
@@ -103,13 +106,33 @@ fn in_words(view: &UpstreamsView, look: Look) -> String {
     for upstream in &view.upstreams {
         table.row(cells(upstream));
     }
+    let within = view.upstreams.iter().filter_map(|upstream| {
+        let limits = within(&upstream.per_tenant, &upstream.per_model)?;
+        Some(format!("within {}\n", format::clean(&format!("{}: {limits}", upstream.name))))
+    });
+    let within: String = within.collect();
     let without = view.without.calls();
     let more = if without > 0 {
         format!("{} more jobs wait that call nobody\n", format::count(without))
     } else {
         String::new()
     };
-    format!("{table}\n{more}")
+    format!("{table}\n{within}{more}")
+}
+
+/// `each tenant 50k tokens/min; model gpt-4o 100 requests/min`
+pub(super) fn within(tenant: &[RateView], models: &BTreeMap<String, Vec<RateView>>) -> Option<String> {
+    let rates = |whose: &str, rates: &[RateView]| {
+        let rates: Vec<_> = rates.iter().map(per_window).collect();
+        (!rates.is_empty()).then(|| format!("{whose} {}", rates.join(", ")))
+    };
+    let models = models.iter().filter_map(|(name, of)| rates(&format!("model {name}"), of));
+    let all: Vec<_> = rates("each tenant", tenant).into_iter().chain(models).collect();
+    (!all.is_empty()).then(|| all.join("; "))
+}
+
+fn per_window(rate: &RateView) -> String {
+    format!("{} {}{}", amount(rate.of, rate.limit), rate.of, window(rate.window_ms))
 }
 
 fn cells(of: &UpstreamView) -> [(String, Tone); 7] {
@@ -162,12 +185,16 @@ fn limits(limits: &[LimitView]) -> String {
         return "no limit".to_owned();
     }
     let one = |limit: &LimitView| {
-        let amount = |units| if limit.of == "budget" { dollars(units) } else { format::short(units) };
+        let amount = |units| amount(limit.of, units);
         let used = limit.used.map_or("?".to_owned(), |used| amount(used + limit.others.unwrap_or(0)));
         let window = limit.window_ms.map(window).unwrap_or_default();
         format!("{used}/{} {}{window}", amount(limit.limit), limit.of)
     };
     limits.iter().map(one).collect::<Vec<_>>().join(", ")
+}
+
+fn amount(of: &str, units: u64) -> String {
+    if of == "budget" { dollars(units) } else { format::short(units) }
 }
 
 fn window(ms: u64) -> String {
@@ -200,6 +227,17 @@ mod tests {
             |of, limit, used| LimitView { of, limit, window_ms: Some(86_400_000), used, others: Some(0) };
         let views = [view("requests", 500, Some(3)), view("budget", 25_000_000, Some(1_500_000))];
         assert_eq!(limits(&views), "3/500 requests/day, 1.50 USD/25.00 USD budget/day");
+    }
+
+    #[test]
+    fn limits_within_an_upstreams_are_said_without_their_use() {
+        let rate = |of, limit| RateView { of, limit, window_ms: 60_000 };
+        let tenant = [rate("tokens", 50_000), rate("budget", 5_000_000)];
+        let models =
+            BTreeMap::from([("free".into(), Vec::new()), ("gpt-4o".into(), vec![rate("requests", 100)])]);
+        let said = within(&tenant, &models).expect("there are some");
+        assert_eq!(said, "each tenant 50k tokens/min, 5.00 USD budget/min; model gpt-4o 100 requests/min");
+        assert_eq!(within(&[], &BTreeMap::new()), None);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What one job waits for, and when it will probably run.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use fleetline_shared::domain::{JobId, JobState, RunId};
@@ -8,6 +9,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::pace::Pace;
+use super::parts::{OwnLimits, RateView, per_model, per_tenant};
 use super::upstreams::{BacklogView, mean_tokens, ms};
 use super::waits::{Wait, WaitsFor, of_ready, of_rivals, of_workers};
 use super::{Scene, Unknown};
@@ -41,6 +43,11 @@ pub struct Explanation {
     pub expected: Option<Expected>,
     /// Milliseconds until its deadline, if it has one and is not terminal.
     pub deadline_in_ms: Option<u64>,
+    /// What each tenant may use of its upstream, as configured. Empty: it is terminal, or a tenant has no
+    /// limit of its own.
+    pub per_tenant: Vec<RateView>,
+    /// The same of its model, by the model's name.
+    pub per_model: BTreeMap<String, Vec<RateView>>,
     /// What was recorded last: why it was put back, failed, or died.
     pub recorded: Option<String>,
     /// What could not be asked.
@@ -83,6 +90,8 @@ pub(super) fn explain(job: &JobStanding, scene: &Scene) -> Explanation {
         JobState::Dispatched => vec![of_dispatched(job, scene)],
         JobState::Attached | JobState::Succeeded | JobState::Dead | JobState::Cancelled => Vec::new(),
     };
+    let mut per_model = per_model(&scene.limits);
+    per_model.retain(|name, _| scene.model.as_ref() == Some(name));
     let expected = (job.state == JobState::Ready).then(|| expected(job, scene)).flatten();
     Explanation {
         job_id: job.job,
@@ -99,6 +108,8 @@ pub(super) fn explain(job: &JobStanding, scene: &Scene) -> Explanation {
             waits_for
         },
         expected,
+        per_tenant: per_tenant(&scene.limits),
+        per_model,
         deadline_in_ms: job.deadline_in.filter(|_| !job.state.is_terminal()).map(ms),
         recorded: job.error.clone(),
         unknown: Vec::new(),
@@ -158,7 +169,7 @@ fn on_the_line(job: &JobStanding, scene: &Scene, since: &str) -> Wait {
     Wait::new(WaitsFor::Outcome, detail, None)
 }
 
-/// The backlog before it, at the upstream's pace, after what bars the way now.
+/// The backlog before it, at the pace that lets it go the slowest, after what bars the way now.
 fn expected(job: &JobStanding, scene: &Scene) -> Option<Expected> {
     if scene.consumers == Some(0) || scene.is_blind {
         return None;
@@ -168,24 +179,30 @@ fn expected(job: &JobStanding, scene: &Scene) -> Option<Expected> {
     let start = pause.max(job.due_in.unwrap_or_default()).max(report.map_or(Duration::ZERO, |of| of.next_in));
     let due = job.ahead + job.turns + of_rivals(job, &scene.weights);
     let before = due + BacklogView::of(scene.backlog.iter()).dispatched;
-    let effective = report.map_or(1_000, |report| report.effective);
-    let pace = Pace::of(&scene.limits, mean_tokens(scene.backlog.iter()), effective);
-    let time = match pace {
-        Some(pace) => start + pace.time_for(before),
-        None if before == 0 || job.due_in.is_some() => start,
+    let (time, mut why) = match slowest(job, scene, before) {
+        Some((time, why)) => (start + time, why),
+        None if before == 0 || job.due_in.is_some() => (start, "no rate limits it".to_owned()),
         None => return None,
     };
-    let mut why = pace.map_or_else(
-        || "no rate limits it".to_owned(),
-        |pace| format!("{before} jobs before it at {}", pace.words()),
-    );
     if !start.is_zero() {
         why = format!("after {}, {why}", seconds(start));
     }
-    if effective < 1_000 {
-        why = format!("{why}, lowered to {}% since a 429", f64::from(effective) / 10.0);
-    }
     Some(Expected { in_ms: ms(time), why })
+}
+
+/// The longest time that limits need for what goes before it: the upstream's, its tenant's, its model's.
+fn slowest(job: &JobStanding, scene: &Scene, before: u64) -> Option<(Duration, String)> {
+    let tokens = mean_tokens(scene.backlog.iter());
+    let effective = scene.report.as_ref().map_or(1_000, |report| report.effective);
+    let whole = Pace::of(&scene.limits.rates(), tokens, effective).map(|pace| {
+        let lowered = match effective {
+            1_000.. => String::new(),
+            less => format!(", lowered to {}% since a 429", f64::from(less) / 10.0),
+        };
+        (pace.time_for(before), format!("{before} jobs before it at {}{lowered}", pace.words()))
+    });
+    let own = OwnLimits::of(job, scene).filter_map(|limits| limits.time_before(job, tokens));
+    own.chain(whole).max_by_key(|(time, _)| *time)
 }
 
 fn seconds(time: Duration) -> String {

@@ -5,6 +5,7 @@
 
 mod explain;
 mod pace;
+mod parts;
 #[cfg(test)]
 mod tests;
 mod upstreams;
@@ -14,15 +15,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fleetline_shared::domain::{JobId, JobState, PortError, Weights};
+use fleetline_shared::domain::{JobId, JobState, PortError, Registry, Weights};
 use fleetline_shared::ports::{
     Broker, Held, JobStanding, Leases, Ledger, Limits, Quotas, UpstreamReport, lease_key,
 };
 use serde::Serialize;
+use serde_json::value::to_raw_value;
 use tokio::time::timeout;
 use utoipa::ToSchema;
 
 pub use explain::{Expected, Explanation};
+pub use parts::RateView;
 pub use upstreams::{BacklogView, BreakerView, LimitView, PauseView, UpstreamView, UpstreamsView};
 pub use waits::{Wait, WaitsFor};
 
@@ -34,6 +37,8 @@ const PATIENCE: Duration = Duration::from_secs(3);
 pub struct Insight {
     /// What waits.
     pub ledger: Arc<dyn Ledger>,
+    /// What jobs ask for, by their args.
+    pub kinds: Registry,
     /// The upstreams' limits as they are configured here.
     pub limits: BTreeMap<String, Limits>,
     /// How tenants share the upstreams.
@@ -154,7 +159,18 @@ impl Insight {
             let key = lease_key(&job.tenant, &job.kind, &job.dedup_key);
             scene.lease = seen.ask(LEASE, fleet.leases.holder(&key)).await.flatten();
         }
+        if !scene.limits.per_model.is_empty() {
+            scene.model = self.model(job).await?;
+        }
         Ok(scene)
+    }
+
+    /// With which of its upstream's models it calls.
+    async fn model(&self, job: &JobStanding) -> Result<Option<String>, PortError> {
+        let Some(kind) = self.kinds.get(&job.kind) else { return Ok(None) };
+        let detail = self.ledger.job_detail(job.job).await?;
+        let args = detail.and_then(|detail| to_raw_value(&detail.args).ok());
+        Ok(args.and_then(|args| kind.model(&args)))
     }
 
     async fn reports(&self, seen: &mut Seen) -> Option<Vec<UpstreamReport>> {
@@ -170,6 +186,8 @@ struct Scene {
     backlog: Vec<fleetline_shared::ports::Backlog>,
     /// The upstream's limits.
     limits: Limits,
+    /// With which of its models the job calls, if any of them is limited.
+    model: Option<String>,
     /// How the upstream stands, if it is known.
     report: Option<UpstreamReport>,
     /// Whether nobody could say how it stands.

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use fleetline_shared::domain::Dimension;
-use fleetline_shared::ports::{Limits, Rate};
+use fleetline_shared::ports::{Rate, Rates};
+use fleetline_shared::rules::dollars;
 
 /// The dimension that is the narrowest, and the calls that it lets start in a second.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -17,8 +18,8 @@ impl Pace {
     /// Of calls that use so many tokens each, while so many thousandths of the limits are in use.
     /// `None`: no rate limits them. Money is a cap and no pace; input and output apart are not
     /// estimated.
-    pub(super) fn of(limits: &Limits, tokens: f64, effective: u32) -> Option<Self> {
-        let paces = [(Dimension::Requests, limits.requests, 1.0), (Dimension::Tokens, limits.tokens, tokens)];
+    pub(super) fn of(rates: &Rates, tokens: f64, effective: u32) -> Option<Self> {
+        let paces = [(Dimension::Requests, rates.requests, 1.0), (Dimension::Tokens, rates.tokens, tokens)];
         let paces = paces.into_iter().filter_map(|(dimension, rate, each)| {
             let rate = rate?;
             let units = rate.amount as f64 * f64::from(effective) / 1e3 / rate.window.as_secs_f64();
@@ -35,14 +36,21 @@ impl Pace {
 
     /// `8.3 calls/s (500 requests in 60s)`
     pub(super) fn words(&self) -> String {
-        let Rate { amount, window } = self.rate;
-        let name = dimension_name(self.dimension);
-        format!("{} ({amount} {name} in {}s)", calls_per_second(self.per_second), window.as_secs_f64())
+        format!("{} ({})", calls_per_second(self.per_second), rate_words(self.dimension, self.rate))
     }
 }
 
 fn calls_per_second(rate: f64) -> String {
     if rate < 1.0 { format!("{:.1} calls/min", rate * 60.0) } else { format!("{rate:.1} calls/s") }
+}
+
+/// `500 requests in 60s`
+pub(super) fn rate_words(dimension: Dimension, Rate { amount, window }: Rate) -> String {
+    let units = match dimension {
+        Dimension::Money => dollars(amount),
+        other => format!("{amount} {}", dimension_name(other)),
+    };
+    format!("{units} in {}s", window.as_secs_f64())
 }
 
 /// As settings and people call it.
@@ -64,7 +72,7 @@ mod tests {
     #[test]
     fn the_narrowest_rate_decides() {
         let limits =
-            Limits { requests: Some(per_minute(600)), tokens: Some(per_minute(60_000)), ..Limits::default() };
+            Rates { requests: Some(per_minute(600)), tokens: Some(per_minute(60_000)), ..Rates::default() };
         // tokens of a call, thousandths in use, what decides, calls a second
         let table = [
             (0.0, 1_000, Dimension::Requests, 10.0),
@@ -80,7 +88,6 @@ mod tests {
         let pace = Pace::of(&limits, 0.0, 1_000).expect("it is limited");
         assert_eq!(pace.time_for(50), Duration::from_secs(5));
         assert_eq!(pace.words(), "10.0 calls/s (600 requests in 60s)");
-        let places = Limits { concurrency: Some(3), ..Limits::default() };
-        assert_eq!(Pace::of(&places, 10.0, 1_000), None, "how long a call takes, nobody said");
+        assert_eq!(Pace::of(&Rates::default(), 10.0, 1_000), None, "how long a call takes, nobody said");
     }
 }

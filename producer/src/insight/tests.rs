@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use fleetline_shared::domain::{DedupKey, Dimension, Estimate, JobId, JobState, RunId, Spend, Weights};
 use fleetline_shared::ports::{
-    Backlog, BreakerReport, DimensionUse, Held, Holder, JobStanding, Limits, Rate, UpstreamReport,
+    Backlog, BreakerReport, DimensionUse, Held, Holder, JobStanding, Limits, Rate, Rates, UpstreamReport,
 };
 
 use super::explain::explain;
@@ -43,11 +43,7 @@ fn dispatched() -> JobStanding {
 }
 
 fn limits() -> Limits {
-    Limits {
-        requests: Some(Rate { amount: 600, window: Duration::from_mins(1) }),
-        concurrency: Some(5),
-        ..Limits::default()
-    }
+    Limits { requests: Some(per_minute(600)), concurrency: Some(5), ..Limits::default() }
 }
 
 fn report() -> UpstreamReport {
@@ -85,6 +81,7 @@ fn fleet(report: UpstreamReport) -> Scene {
         consumers: Some(4),
         on_line: Some(3),
         lease: None,
+        model: None,
         is_blind: false,
         is_fleet: true,
         weights: Weights::default(),
@@ -123,6 +120,95 @@ fn a_ready_job_names_all_that_bars_its_way() {
         assert!(explanation.summary.contains(&explanation.waits_for[0].detail), "{name}");
         assert_eq!(explanation.expected.is_none(), consumers == Some(0), "{name}");
     }
+}
+
+fn per_minute(amount: u64) -> Rate {
+    Rate { amount, window: Duration::from_mins(1) }
+}
+
+/// Tenants and two models have limits of their own; the job calls the model `small`.
+fn parted() -> Scene {
+    let model = |amount| Rates { tokens: Some(per_minute(amount)), ..Rates::default() };
+    let limits = Limits {
+        per_tenant: Some(Rates {
+            requests: Some(per_minute(60)),
+            budget: Some(per_minute(5_000_000)),
+            ..Rates::default()
+        }),
+        per_model: [("large".into(), model(9_000)), ("small".into(), model(1_000))].into(),
+        ..limits()
+    };
+    Scene { model: Some("small".into()), ..fleet(UpstreamReport { limits, ..report() }) }
+}
+
+#[test]
+fn a_job_that_its_tenants_or_models_limit_puts_back_waits_for_that() {
+    use WaitsFor::{Quota, Time};
+    // what was recorded, what it waits for, how that is said
+    let table = [
+        (
+            "requests within the limit of tenant `acme`",
+            Quota,
+            "the limit of tenant `acme` at upstream `api`, 60 requests in 60s",
+        ),
+        (
+            "budget within the limit of tenant `acme`",
+            Quota,
+            "the limit of tenant `acme` at upstream `api`, 5.00 USD in 60s",
+        ),
+        (
+            "tokens within the limit of model `small`",
+            Quota,
+            "the limit of model `small` at upstream `api`, 1000 tokens in 60s",
+        ),
+        // No longer limited, or never so.
+        (
+            "tokens within the limit of tenant `acme`",
+            Time,
+            "put back: tokens within the limit of tenant `acme`",
+        ),
+        ("requests", Time, "put back: requests"),
+    ];
+    for (recorded, what_for, said) in table {
+        let job = JobStanding { error: Some(recorded.into()), due_in: Some(SECOND * 7), ..ready() };
+        let explanation = explain(&job, &parted());
+        assert_eq!(what(&explanation), [what_for], "{explanation:?}");
+        assert!(explanation.summary.contains(said), "{explanation:?}");
+        assert_eq!(explanation.waits_for[0].for_ms, Some(7_000), "{explanation:?}");
+        // Its time has come: whether there is room now is not known.
+        let due = explain(&JobStanding { due_in: None, ..job }, &parted());
+        assert_eq!((what(&due), due.recorded.as_deref()), (vec![WaitsFor::Nothing], Some(recorded)));
+    }
+}
+
+#[test]
+fn the_limits_of_a_jobs_own_tenant_and_model_are_named() {
+    let explanation = explain(&ready(), &parted());
+    let tenant: Vec<_> = explanation.per_tenant.iter().map(|rate| (rate.of, rate.limit)).collect();
+    assert_eq!(tenant, [("requests", 60), ("budget", 5_000_000)]);
+    let models: Vec<_> =
+        explanation.per_model.iter().map(|(name, of)| (name.as_str(), of[0].limit)).collect();
+    assert_eq!(models, [("small", 1_000)]);
+    assert!(explain(&ready(), &Scene { model: None, ..parted() }).per_model.is_empty());
+}
+
+/// Of all limits that need a time for what goes before it, the longest counts.
+#[test]
+fn an_estimate_knows_the_limits_of_tenant_and_model() {
+    let behind = JobStanding { ahead: 20, lanes: 1, turns: 20, ..ready() };
+    let expected = |scene: &Scene| explain(&behind, scene).expected.expect("it is limited");
+    // 20 calls of 100 tokens to the model.
+    let model = expected(&parted());
+    let why =
+        "20 jobs of its run before it at 10.0 calls/min (1000 tokens in 60s), the limit of model `small`";
+    assert_eq!((model.in_ms, model.why.as_str()), (120_000, why));
+    let tenant = expected(&Scene { model: None, ..parted() });
+    let why =
+        "40 jobs of its tenant before it at 1.0 calls/s (60 requests in 60s), the limit of tenant `acme`";
+    assert_eq!((tenant.in_ms, tenant.why.as_str()), (40_000, why));
+    let many = JobStanding { rivals: vec![("other".into(), 500)], ahead: 2, turns: 0, ..behind.clone() };
+    let whole = explain(&many, &Scene { model: None, ..parted() }).expected.expect("it is limited");
+    assert!(whole.why.starts_with("25 jobs before it at 10.0 calls/s"), "{whole:?}");
 }
 
 /// Redis is away: then nobody knows when it runs.
@@ -245,4 +331,20 @@ fn upstreams_are_those_configured_known_or_waited_for() {
     assert!(other.is_known && other.paused.is_some());
     assert_eq!((other.limits[0].used, other.limits[1].used), (Some(580), Some(2)));
     assert_eq!((quiet.finish_in_ms, quiet.limits.len()), (Some(0), 0));
+}
+
+/// Those in force where they are known, else those configured here.
+#[test]
+fn upstreams_name_the_limits_of_tenants_and_models() {
+    let limits = parted().limits;
+    let reported = UpstreamReport { limits: limits.clone(), ..report() };
+    for (reports, here) in [(Some(vec![reported]), Limits::default()), (None, limits)] {
+        let shown = view(&[], reports, &[("api".to_owned(), here)].into(), Vec::new());
+        let [api] = shown.upstreams.as_slice() else { panic!("one") };
+        let tenant: Vec<_> =
+            api.per_tenant.iter().map(|rate| (rate.of, rate.limit, rate.window_ms)).collect();
+        assert_eq!(tenant, [("requests", 60, 60_000), ("budget", 5_000_000, 60_000)]);
+        let models: Vec<_> = api.per_model.iter().map(|(name, of)| (name.as_str(), of[0].limit)).collect();
+        assert_eq!(models, [("large", 9_000), ("small", 1_000)]);
+    }
 }

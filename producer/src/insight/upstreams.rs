@@ -10,9 +10,10 @@ use utoipa::ToSchema;
 
 use super::Unknown;
 use super::pace::{Pace, dimension_name};
+use super::parts::{RateView, per_model, per_tenant, rates};
 
 /// What is limited, in the order in which it is shown.
-const DIMENSIONS: [Dimension; 5] = [
+pub(super) const DIMENSIONS: [Dimension; 5] = [
     Dimension::Requests,
     Dimension::Tokens,
     Dimension::InputTokens,
@@ -40,6 +41,10 @@ pub struct UpstreamView {
     pub name: String,
     /// What it allows, and what of it is used. Empty: no limit.
     pub limits: Vec<LimitView>,
+    /// What each tenant may use of it, as configured. Empty: a tenant has no limit of its own.
+    pub per_tenant: Vec<RateView>,
+    /// What may be used of it with a model, as configured, by the model's name.
+    pub per_model: BTreeMap<String, Vec<RateView>>,
     /// Whether use, pause and calls under way are known. If not, limits are those configured here.
     pub is_known: bool,
     /// Share of the rates that is in use since the upstream last said 429, in percent.
@@ -54,7 +59,7 @@ pub struct UpstreamView {
     pub breaker: Option<BreakerView>,
     /// What waits for it in the ledger.
     pub backlog: BacklogView,
-    /// Milliseconds until the last of the backlog is called, by rates and pause; null: no rate limits it.
+    /// Milliseconds until the last of the backlog is called, by `limits` and pause; null: no rate limits it.
     pub finish_in_ms: Option<u64>,
 }
 
@@ -184,11 +189,13 @@ fn one(
     let limits = report.map_or(configured, |report| &report.limits);
     let waits = BacklogView::of(backlog.iter().copied());
     let effective = report.map_or(1_000, |report| report.effective);
-    let pace = Pace::of(limits, mean_tokens(backlog.iter().copied()), effective);
+    let pace = Pace::of(&limits.rates(), mean_tokens(backlog.iter().copied()), effective);
     let paused = report.and_then(|report| report.paused.clone());
     let pause = paused.as_ref().map_or(Duration::ZERO, |(wait, _)| *wait);
     UpstreamView {
         limits: limit_views(limits, report),
+        per_tenant: per_tenant(limits),
+        per_model: per_model(limits),
         is_known: report.is_some(),
         effective_percent: report.map(|report| f64::from(report.effective) / 10.0),
         calls_per_second: pace.map(|pace| pace.per_second),
@@ -205,19 +212,16 @@ fn one(
 }
 
 fn limit_views(limits: &Limits, report: Option<&UpstreamReport>) -> Vec<LimitView> {
-    let rates = limits.rates();
-    let mut views: Vec<_> = DIMENSIONS
-        .into_iter()
-        .filter_map(|dimension| {
-            let rate = rates.get(dimension)?;
+    let mut views: Vec<_> = rates(&limits.rates())
+        .map(|(dimension, rate)| {
             let used = report.and_then(|report| report.used.iter().find(|used| used.dimension == dimension));
-            Some(LimitView {
+            LimitView {
                 of: dimension_name(dimension),
                 limit: rate.amount,
                 window_ms: Some(ms(rate.window)),
                 used: used.map(|used| used.used),
                 others: used.map(|used| used.others),
-            })
+            }
         })
         .collect();
     views.extend(limits.concurrency.map(|places| LimitView {

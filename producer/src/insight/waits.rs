@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 
 use super::Scene;
 use super::pace::dimension_name;
+use super::parts::OwnLimits;
 use super::upstreams::ms;
 
 /// One thing that a job waits for.
@@ -34,7 +35,7 @@ pub enum WaitsFor {
     Pause,
     /// Its upstream's breaker.
     Breaker,
-    /// Its upstream's quota per window.
+    /// Its upstream's quota per window, or what its tenant or its model may use of it.
     Quota,
     /// A place among its upstream's calls.
     Concurrency,
@@ -60,11 +61,12 @@ impl Wait {
 
 /// Of a ready job, what bars its way first.
 pub(super) fn of_ready(job: &JobStanding, scene: &Scene) -> Vec<Wait> {
-    let time = job.due_in.map(|wait| {
+    let time = || {
         let why = job.error.as_deref().unwrap_or("nothing was recorded");
-        Wait::new(WaitsFor::Time, format!("its time, since it was put back: {why}"), Some(wait))
-    });
-    let mut waits: Vec<_> = time.into_iter().collect();
+        Some(Wait::new(WaitsFor::Time, format!("its time, since it was put back: {why}"), Some(job.due_in?)))
+    };
+    let own_limit = OwnLimits::of(job, scene).find_map(|limits| limits.wait(job));
+    let mut waits: Vec<_> = own_limit.or_else(time).into_iter().collect();
     if let Some(report) = &scene.report {
         waits.extend(of_upstream(report));
     }

@@ -56,7 +56,10 @@ impl Upstream {
                 let slot = SlotTime { begins, ends: self.lateness.map(|lateness| begins + lateness) };
                 Ok(Admission::Go { slot, reservation, probe })
             }
-            Slot::TooFar { at, lack } => Ok(self.refusal(until(at), lack, now)),
+            Slot::TooFar { at, lack, part: Some(part) } => {
+                Ok(Admission::NotBefore { wait: until(at), lack, why: why(lack, &part.note(ask)) })
+            }
+            Slot::TooFar { at, lack, part: None } => Ok(self.refusal(until(at), lack, now)),
             Slot::Never { lack, limit } => Err(too_large(ask, lack, limit)),
         })
     }

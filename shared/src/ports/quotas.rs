@@ -196,7 +196,8 @@ pub enum Admission {
         wait: Duration,
         /// What is missing.
         lack: Lack,
-        /// The same for people: `requests`, `tokens`, `concurrency`, `paused: 429`, `breaker: open`.
+        /// The same for people: `requests`, ``tokens within the limit of tenant `acme` ``, `concurrency`,
+        /// `paused: 429`, `breaker: open`.
         why: String,
     },
 }

@@ -7,7 +7,7 @@ use super::text::{read_found, read_limits};
 use crate::domain::{Dimension, PortError, Spend};
 use crate::ports::{DimensionUse, Lack, Limits};
 use crate::redis::script::unexpected;
-use crate::rules::{BreakerStanding, QuotaStanding, Slot};
+use crate::rules::{BreakerStanding, Part, QuotaStanding, Slot};
 
 /// Answer to an [`Op`](super::call::Op).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,8 +89,14 @@ fn read_text(text: &str, answers: &mut Vec<Answer>) -> Option<()> {
 fn read_table(value: &Value) -> Option<Answer> {
     let slot = |slot| Some(Answer::Slot(slot, String::new()));
     match items(value)? {
-        [Value::Int(2), at, what, why] => {
-            let refused = Slot::TooFar { at: number(at)?, lack: lack_of(what)? };
+        [Value::Int(2), at, what, why, part] => {
+            let part = match number(part)? {
+                0 => None,
+                1 => Some(Part::Tenant),
+                2 => Some(Part::Model),
+                _ => return None,
+            };
+            let refused = Slot::TooFar { at: number(at)?, lack: lack_of(what)?, part };
             Some(Answer::Slot(refused, text(why)?))
         }
         [Value::Int(3), until] => slot(Slot::Full { until: number(until)? }),

@@ -307,8 +307,8 @@ impl Desk {
                     let slot = self.clock.slot(at, lateness);
                     Ok(Granted::new(Admission::Go { slot, reservation, probe }, self.own.clone()))
                 }
-                Slot::TooFar { at, lack } => {
-                    let why = why(lack, &note);
+                Slot::TooFar { at, lack, part } => {
+                    let why = why(lack, &part.map_or(note, |part| part.note(&asked.ask)));
                     Ok(Granted::refused(Admission::NotBefore { wait: until(at), lack, why }))
                 }
                 Slot::Never { lack, limit } => Err(too_large(&asked.ask, lack, limit)),

@@ -36,6 +36,7 @@ use meter::Meter;
 use meters::Meters;
 pub use meters::{METERED, all_rates};
 pub use pacing::{LEAST_LATENESS, Pacing, micros};
+pub use parts::Part;
 pub use state::QuotaState;
 pub use tell::QuotaClosing;
 pub use throttle::pause_after;
@@ -91,6 +92,8 @@ pub enum Slot {
         at: u64,
         /// What decides that.
         lack: Lack,
+        /// Whose limit within the upstream's does, if it is one of those.
+        part: Option<Part>,
     },
     /// As many calls are under way as may be; nothing is set aside.
     Full {

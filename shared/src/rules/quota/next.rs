@@ -119,6 +119,11 @@ pub(super) enum Decides {
 }
 
 impl Decides {
+    /// The part's place, if one does.
+    pub(super) fn part(self) -> Option<usize> {
+        if let Self::Part(place, _) = self { Some(place) } else { None }
+    }
+
     pub(super) fn lack(self) -> Lack {
         match self {
             // Whoever asked before asked with a longer hold.

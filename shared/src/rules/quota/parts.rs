@@ -13,6 +13,15 @@ const FEW: usize = 64;
 /// Meters of parts have counted all calls that they are told of.
 const ANY: u64 = u64::MAX;
 
+/// Who has a limit within the upstream's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Each tenant.
+    Tenant,
+    /// A model.
+    Model,
+}
+
 /// Meters of tenants and models by name: `t:TENANT`, `m:MODEL` after the time since when they are the
 /// same. One that is absent was not used since `since`; one that is idle is the same as an absent one,
 /// and so makes place.
@@ -50,6 +59,11 @@ impl Parts {
             }
         }
         parts.into_iter().map(|(name, _)| name).collect()
+    }
+
+    /// What is in this place of [`Parts::of`].
+    pub(super) fn part(&self, place: usize) -> Part {
+        if place == 0 && self.per_tenant.is_some() { Part::Tenant } else { Part::Model }
     }
 
     /// All begin anew then: what was used of them is not known.

@@ -86,7 +86,7 @@ impl QuotaState {
         }
         let passage = self.passage(now);
         if let Passage::NotBefore(at) = passage {
-            return Slot::TooFar { at, lack: Lack::Breaker };
+            return Slot::TooFar { at, lack: Lack::Breaker, part: None };
         }
         if self.discovery.as_mut().is_some_and(|discovery| discovery.grow(now)) {
             self.meter_found(now);
@@ -95,19 +95,20 @@ impl QuotaState {
         self.meters.prepare(spend, now);
         self.parts.prepare(&parts, spend, now);
         let before = self.claim.and_then(|claim| claim.goes_before(spend, now));
-        let (at, lack) = self.next_slot(&parts, spend, before.unwrap_or_default(), now);
+        let (at, decides) = self.next_slot(&parts, spend, before.unwrap_or_default(), now);
         let at = at.max(now.saturating_add(ask.lead));
         // What is behind a claim is not given a slot ahead of time: the claim would come after it.
         let hold = if before.is_some() { 0 } else { ask.hold };
         let too_far = at > now.saturating_add(hold.max(ask.lead));
         if before.is_none() {
-            self.claim =
-                self.claimed(spend, lack, ask.hold).filter(|_| too_far).map(|of| Claim::new(spend, of, at));
+            let claimed = self.claimed(spend, decides, ask.hold).filter(|_| too_far);
+            self.claim = claimed.map(|of| Claim::new(spend, of, at));
         }
         if too_far {
             self.note_wish(spend);
-            let at = if before.is_none() { self.come_back(&parts, ask, at, lack) } else { at };
-            return Slot::TooFar { at, lack: lack.lack() };
+            let at = if before.is_none() { self.come_back(&parts, ask, at, decides) } else { at };
+            let part = decides.part().map(|place| self.parts.part(place));
+            return Slot::TooFar { at, lack: decides.lack(), part };
         }
         self.parts.see_free(&parts, spend, now);
         self.take(spend, &parts, at);

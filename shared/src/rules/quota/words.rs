@@ -1,5 +1,6 @@
 //! Refusals in words.
 
+use super::Part;
 use crate::domain::{Dimension, PortError};
 use crate::ports::{Ask, Lack};
 
@@ -16,18 +17,37 @@ impl From<Dimension> for Lack {
     }
 }
 
-/// What is missing; of a pause and a breaker with a note.
-pub fn why(lack: Lack, note: &str) -> String {
-    match lack {
-        Lack::Requests => "requests".into(),
-        Lack::InputTokens => "input tokens".into(),
-        Lack::OutputTokens => "output tokens".into(),
-        Lack::Tokens => "tokens".into(),
-        Lack::Money => "budget".into(),
-        Lack::Concurrency => "concurrency".into(),
-        Lack::Pause => format!("paused: {note}"),
-        Lack::Breaker => format!("breaker: {note}"),
+impl Part {
+    /// Its limit, when a call lacks something of it.
+    pub fn note(self, ask: &Ask) -> String {
+        match self {
+            Self::Tenant => self.limit_of(&ask.tenant),
+            Self::Model => self.limit_of(ask.model.as_deref().unwrap_or_default()),
+        }
     }
+
+    /// The limit of the tenant or model of that name.
+    pub fn limit_of(self, name: &str) -> String {
+        match self {
+            Self::Tenant => format!("the limit of tenant `{name}`"),
+            Self::Model => format!("the limit of model `{name}`"),
+        }
+    }
+}
+
+/// What is missing; of a pause, a breaker, and a limit within the upstream's with a note.
+pub fn why(lack: Lack, note: &str) -> String {
+    let what = match lack {
+        Lack::Requests => "requests",
+        Lack::InputTokens => "input tokens",
+        Lack::OutputTokens => "output tokens",
+        Lack::Tokens => "tokens",
+        Lack::Money => "budget",
+        Lack::Concurrency => "concurrency",
+        Lack::Pause => return format!("paused: {note}"),
+        Lack::Breaker => return format!("breaker: {note}"),
+    };
+    if note.is_empty() { what.to_owned() } else { format!("{what} within {note}") }
 }
 
 /// Money for people: cents, and all digits of what is less.

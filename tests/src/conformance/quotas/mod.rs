@@ -487,11 +487,18 @@ pub async fn tenants_and_models_have_limits(fixture: &dyn QuotasFixture) {
         model: Some(model.into()),
         ..bench.ask(tokens, 0)
     };
-    let goes = async |ask: Ask| matches!(bench.quotas.admit(ask).await.unwrap(), Admission::Go { .. });
+    let refusal = async |ask: Ask| match bench.quotas.admit(ask).await.unwrap() {
+        Admission::Go { .. } => None,
+        Admission::NotBefore { why, .. } => Some(why),
+    };
+    let goes = async |ask: Ask| refusal(ask).await.is_none();
     assert!(goes(ask("a", "large", 5_000)).await);
-    assert!(!goes(ask("a", "large", 0)).await, "two in a window are one in half of it");
+    let again = refusal(ask("a", "large", 0)).await;
+    let tenants = "requests within the limit of tenant `a`";
+    assert_eq!(again.as_deref(), Some(tenants), "two in a window are one in half of it");
     assert!(goes(ask("b", "small", 20)).await);
-    assert!(!goes(ask("c", "small", 900)).await);
+    let many = refusal(ask("c", "small", 900)).await;
+    assert_eq!(many.as_deref(), Some("tokens within the limit of model `small`"));
     assert!(goes(ask("c", "large", 900)).await, "the refusal took nothing of the tenant's");
     assert!(bench.quotas.admit(ask("d", "small", 1_001)).await.is_err());
     assert_eq!(bench.report().await.limits, limits);

@@ -3,6 +3,11 @@
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt, symlink};
 use std::process::Command;
+use std::time::{Duration, Instant};
+
+use fleetline_tests::openai_stub::OpenAiStub;
+use rustix::process::Signal;
+use serde_json::json;
 
 use super::harness::{Ended, Place, log_of, sample};
 
@@ -187,6 +192,49 @@ fn of_a_file_limits_and_backlog_are_shown() {
     let view = place.run(&["upstreams", "--json"]).exits(0).json();
     assert_eq!(view["upstreams"][0]["limits"][0]["limit"], 500, "{view}");
     assert_eq!((&view["upstreams"][0]["is_known"], &view["without"]["due"]), (&false.into(), &0.into()));
+}
+
+/// What a tenant or a model may use of an upstream, and what waits for that.
+#[test]
+fn limits_within_an_upstreams_are_shown_and_explain() {
+    let stub = OpenAiStub::start();
+    let place = Place::with_stub(&stub);
+    place.write("a.log", log_of(12));
+    place.write(
+        "fleetline.toml",
+        "[upstreams.openai]\nper_tenant = { requests = '2/h' }\n\
+         per_model = { 'gpt-4o-mini' = { tokens = '9M/min' }, 'gpt-4o' = { tokens = '1k/min' } }\n",
+    );
+    let run = place.start(&["run", "a.log"]);
+    let recorded = "requests within the limit of tenant `default`";
+    let deadline = Instant::now() + Duration::from_mins(1);
+    let job = loop {
+        let jobs = place.run(&["jobs", "--json", "--limit", "0"]).rows();
+        if let Some(job) = jobs.into_iter().find(|job| job["error"] == recorded) {
+            break job["job_id"].as_str().expect("an id").to_owned();
+        }
+        assert!(Instant::now() < deadline, "no job was put back");
+    };
+    run.signal(Signal::KILL);
+    run.wait();
+    let waits = "it waits for the limit of tenant `default` at upstream `openai`, 2 requests in 3600s";
+    let own = "within openai: each tenant 2 requests/h; model gpt-4o-mini 9.0M tokens/min";
+    let last = "recorded last: requests within the limit of tenant `default`";
+    place.run(&["explain", &job]).exits(0).prints(&[waits, own, last]);
+    let explained = place.run(&["explain", &job, "--json"]).exits(0).json();
+    assert_eq!(
+        (&explained["waits_for"][0]["what"], &explained["recorded"]),
+        (&"quota".into(), &recorded.into())
+    );
+    assert!(explained["waits_for"][0]["for_ms"].is_u64(), "{explained}");
+    let tenant = json!([{ "of": "requests", "limit": 2, "window_ms": 3_600_000 }]);
+    assert_eq!(explained["per_tenant"], tenant, "{explained}");
+
+    let all = "within openai: each tenant 2 requests/h; model gpt-4o 1.0k tokens/min; model gpt-4o-mini 9.0M";
+    place.run(&["upstreams"]).exits(0).prints(&[all]);
+    let openai = &place.run(&["upstreams", "--json"]).exits(0).json()["upstreams"][0];
+    assert_eq!(openai["per_tenant"], tenant, "{openai}");
+    assert_eq!(openai["per_model"]["gpt-4o"][0]["limit"], 1_000, "{openai}");
 }
 
 #[test]

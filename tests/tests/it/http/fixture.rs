@@ -133,6 +133,7 @@ pub(super) fn parts(folder: &TempDir, ledger: PostgresLedger, keys: Arc<KeyStore
         },
         insight: Insight {
             ledger: Arc::new(ledger),
+            kinds: registry(),
             limits: BTreeMap::new(),
             weights: Weights::default(),
             fleet: None,

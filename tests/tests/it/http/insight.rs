@@ -6,15 +6,18 @@ use std::time::Duration;
 
 use fleetline_producer::insight::FleetPorts;
 use fleetline_shared::embedded::{MemoryBroker, MemoryLeases, MemoryQuotas};
-use fleetline_shared::ports::{Limits, Quotas, Rate, Role};
+use fleetline_shared::ports::{Limits, Quotas, Rate, Rates, Role};
 use fleetline_shared::redis::{Redis, RedisLeases, RedisOptions, RedisQuotas};
 use reqwest::Method;
 
 use super::fixture::{Site, echoes, problem};
 
 fn limits() -> BTreeMap<String, Limits> {
-    let requests = Some(Rate { amount: 500, window: Duration::from_mins(1) });
-    [("api".to_owned(), Limits { requests, ..Limits::default() })].into()
+    let rate = |amount| Some(Rate { amount, window: Duration::from_mins(1) });
+    let per_tenant = Some(Rates { requests: rate(50), ..Rates::default() });
+    let per_model = [("small".into(), Rates { tokens: rate(1_000), ..Rates::default() })].into();
+    let limits = Limits { requests: rate(500), per_tenant, per_model, ..Limits::default() };
+    [("api".to_owned(), limits)].into()
 }
 
 async fn site(quotas: Arc<dyn Quotas>, leases: Arc<dyn fleetline_shared::ports::Leases>) -> Site {
@@ -43,6 +46,9 @@ async fn admins_see_how_the_upstreams_stand() {
     let api = &view["upstreams"][0];
     assert_eq!((&api["name"], &api["paused"]["why"]), (&"api".into(), &"429".into()), "{view}");
     assert_eq!((&api["limits"][0]["limit"], &api["limits"][0]["window_ms"]), (&500.into(), &60_000.into()));
+    let tenant = serde_json::json!([{ "of": "requests", "limit": 50, "window_ms": 60_000 }]);
+    let models = serde_json::json!({ "small": [{ "of": "tokens", "limit": 1_000, "window_ms": 60_000 }] });
+    assert_eq!((&api["per_tenant"], &api["per_model"]), (&tenant, &models));
 }
 
 #[tokio::test]

@@ -113,6 +113,41 @@ async fn a_fleet_can_be_seen() {
     rig.end().await;
 }
 
+/// Redis says whose limit holds a job up, the ledger keeps it, and both are shown.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn limits_of_a_tenant_and_a_model_are_seen() {
+    let mut rig = Rig::start().await;
+    rig.set("FLEETLINE_UPSTREAMS__OPENAI__PER_TENANT__REQUESTS", "2/h");
+    rig.set("FLEETLINE_UPSTREAMS__OPENAI__PER_MODEL__GPT-4O-MINI__TOKENS", "9M/min");
+    rig.submit(6);
+    rig.serve().await;
+    rig.work().await;
+    let recorded = "requests within the limit of tenant `default`";
+    let job = until("a job to be put back", PATIENCE, async || {
+        let jobs = rig.lines(&["jobs", "latest", "--fleet", "--json", "--limit", "0"]);
+        let job = jobs.into_iter().find(|job| job["error"] == recorded && job["state"] == "ready")?;
+        Some(job["job_id"].as_str().expect("an id").to_owned())
+    })
+    .await;
+    let explained = rig.json(&["explain", &job, "--fleet", "--json"]);
+    assert_eq!(
+        (&explained["waits_for"][0]["what"], &explained["recorded"]),
+        (&"quota".into(), &recorded.into())
+    );
+    assert!(
+        explained["summary"].as_str().is_some_and(|said| said.contains("2 requests in 3600s")),
+        "{explained}"
+    );
+    let tenant = serde_json::json!([{ "of": "requests", "limit": 2, "window_ms": 3_600_000 }]);
+    let model =
+        serde_json::json!({ "gpt-4o-mini": [{ "of": "tokens", "limit": 9_000_000, "window_ms": 60_000 }] });
+    assert_eq!((&explained["per_tenant"], &explained["per_model"]), (&tenant, &model), "{explained}");
+    let upstreams = rig.json(&["upstreams", "--fleet", "--json"]);
+    let openai = &upstreams["upstreams"][0];
+    assert_eq!((&openai["per_tenant"], &openai["per_model"]), (&tenant, &model), "{upstreams}");
+    rig.end().await;
+}
+
 fn every_metric_is_documented(scrapes: &[Scrape]) {
     let exported: BTreeSet<String> = scrapes.iter().flat_map(Scrape::families).collect();
     let page = include_str!("../../../../docs/metrics.md");

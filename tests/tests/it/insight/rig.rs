@@ -54,6 +54,11 @@ impl Rig {
         rig
     }
 
+    /// One more setting of all that starts from now on.
+    pub(super) fn set(&mut self, name: &str, value: &str) {
+        self.environment.push((name.to_owned(), value.to_owned()));
+    }
+
     /// Starts `serve`; returns where its metrics are.
     pub(super) async fn serve(&mut self) -> String {
         self.watched(&["serve", "--listen", "127.0.0.1:0", "--open", "--metrics", "127.0.0.1:0"]).await

@@ -35,9 +35,10 @@
 -- takes longer to read many values than to read one:
 --   ask     `AT ID PROBE`              go at this time; PROBE: 1 if it is the breaker's, or 0
 --           `AT ID 0 MORE`             the same for so many more of those alike, with the next IDs
---           {2, at, lack, why}         the next slot is then: nothing set aside. lack: 1 requests,
+--           {2, at, lack, why, part}   the next slot is then: nothing set aside. lack: 1 requests,
 --                                      2 tokens, 3 concurrency, 4 pause, which says why, 5 input
---                                      tokens, 6 output tokens, 7 money, 8 breaker, which says why
+--                                      tokens, 6 output tokens, 7 money, 8 breaker, which says why.
+--                                      part: 1 by the tenant's limit, 2 by the model's, else 0
 --           {3, until}                 no place is free before, unless a call is settled
 --           {4, lack, limit}           larger than a whole limit
 --   settle, give-back  1, or 0 if the call is unknown or its time is over

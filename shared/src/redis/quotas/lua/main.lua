@@ -15,7 +15,7 @@ local function admit(spend, hold, lead, ttl, tenant, model, now)
   end
   local passage, probe_at = Breaker.admit(now)
   if passage == Breaker.NOT_BEFORE then
-    return { 2, probe_at, BROKEN, Breaker.note(now) }
+    return { 2, probe_at, BROKEN, Breaker.note(now), 0 }
   end
   if found and Discovery.grow(now) then
     State.meter_found(now)
@@ -26,7 +26,7 @@ local function admit(spend, hold, lead, ttl, tenant, model, now)
     Meters.prepare(part, spend, now)
   end
   local before = Next.claimed_before(spend, now)
-  local at, lack, whole, of_part = Next.slot(opened, spend, before, now)
+  local at, lack, whole, of_part, part_place = Next.slot(opened, spend, before, now)
   at = max(at, now + lead)
   local too_far = at > now + max(before and 0 or hold, lead)
   if not before then
@@ -40,7 +40,7 @@ local function admit(spend, hold, lead, ttl, tenant, model, now)
     if of_part and not before then
       at = max(Meter.tell(of_part, spend[of_part.dimension], at) - floor(hold / 2), 0)
     end
-    return { 2, at, lack, lack == PAUSE and state.why or '' }
+    return { 2, at, lack, lack == PAUSE and state.why or '', Parts.word(part_place) }
   end
   for _, part in ipairs(opened) do
     for _, meter in ipairs(part) do

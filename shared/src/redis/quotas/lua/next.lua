@@ -16,17 +16,17 @@ local function never(spend, opened)
 end
 
 -- The earliest slot, what decides it (of equal ones the last), and the upstream's meter or a part's if it
--- does.
+-- does, with the part's place.
 local function slot(opened, spend, before, now)
-  local at, lack, whole, of_part = max(state.slot, now), LACKS.requests, nil, nil
+  local at, lack, whole, of_part, part_place = max(state.slot, now), LACKS.requests, nil, nil, nil
   if state.paused >= at then
     at, lack = state.paused, PAUSE
   end
-  for _, part in ipairs(opened) do
+  for place, part in ipairs(opened) do
     for _, meter in ipairs(part) do
       local earliest = Meter.earliest(meter, spend[meter.dimension], now)
       if earliest >= at then
-        at, lack, of_part = earliest, LACKS[meter.dimension], meter
+        at, lack, of_part, part_place = earliest, LACKS[meter.dimension], meter, place
       end
     end
   end
@@ -35,10 +35,10 @@ local function slot(opened, spend, before, now)
     local more = meter.dimension == 'requests' and 0 or before and before[meter.dimension] or 0
     local earliest = Meter.earliest(meter, spend[meter.dimension] + more, now)
     if earliest >= at then
-      at, lack, whole, of_part = earliest, LACKS[meter.dimension], meter, nil
+      at, lack, whole, of_part, part_place = earliest, LACKS[meter.dimension], meter, nil, nil
     end
   end
-  return at, lack, whole, of_part
+  return at, lack, whole, of_part, part_place
 end
 
 -- What goes before an ask.

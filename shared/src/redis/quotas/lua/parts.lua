@@ -67,6 +67,11 @@ local function of(tenant, model, now)
   return names, opened
 end
 
+-- Of the part in this place: 1 a tenant's, 2 a model's; 0 without one.
+local function word(place)
+  return place and (limits.t and place == 1 and 1 or 2) or 0
+end
+
 local function close()
   local idle = {}
   for name in pairs(Parts.used) do
@@ -96,5 +101,5 @@ local function forget_idle(now)
   in_portions('ZREM', IDLE, names)
 end
 
-Parts.read, Parts.of, Parts.close, Parts.forget_idle = read, of, close, forget_idle
+Parts.read, Parts.of, Parts.word, Parts.close, Parts.forget_idle = read, of, word, close, forget_idle
 return Parts

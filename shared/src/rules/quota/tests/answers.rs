@@ -20,13 +20,13 @@ fn without_limits_a_call_goes_at_once() {
 fn beyond_the_hold_nothing_is_set_aside() {
     let mut state = state(&Limits { tokens: Some(rate(100, MINUTE)), ..requests(2, MINUTE) });
     assert_eq!(slot(&mut state, 60, WARM), WARM);
-    let refused = Slot::TooFar { at: WARM + MINUTE + 1, lack: Lack::Tokens };
+    let refused = Slot::TooFar { at: WARM + MINUTE + 1, lack: Lack::Tokens, part: None };
     assert_eq!(state.admit(&ask(41, MINUTE), WARM), refused);
     assert_eq!(state.standing(WARM).in_flight, 1, "no place");
     let later = WARM + 2 * MINUTE;
     assert_eq!(slot(&mut state, 50, later), later);
     assert_eq!(slot(&mut state, 50, later), later, "no request and no tokens");
-    let refused = Slot::TooFar { at: later + MINUTE + 1, lack: Lack::Requests };
+    let refused = Slot::TooFar { at: later + MINUTE + 1, lack: Lack::Requests, part: None };
     assert_eq!(state.admit(&ask(0, MINUTE), later), refused);
     assert_eq!(slot(&mut state, 0, later), later + MINUTE + 1);
 }
@@ -69,7 +69,7 @@ fn the_longer_pause_wins() {
     let mut state = state(&Limits::default());
     assert!(state.pause(50, ""));
     assert!(!state.pause(40, ""));
-    assert_eq!(state.admit(&ask(0, 9), 40), Slot::TooFar { at: 50, lack: Lack::Pause });
+    assert_eq!(state.admit(&ask(0, 9), 40), Slot::TooFar { at: 50, lack: Lack::Pause, part: None });
     assert_eq!(slot(&mut state, 0, 40), 50);
     assert_eq!(slot(&mut state, 0, 51), 51);
 }
@@ -88,7 +88,7 @@ fn a_wrong_number_is_forgotten_with_its_window() {
     let mut state = QuotaState::new(&tokens(600, MINUTE), Pacing { margin: 0.0, burst: 0.1 }, 0);
     let Slot::At { id, at: WARM, .. } = state.admit(&ask(60, 0), WARM) else { panic!("the bucket is full") };
     assert!(state.settle(id, &used(Some(u64::MAX)), WARM + 5 * SECOND));
-    let refused = Slot::TooFar { at: WARM + MINUTE + SECOND / 10, lack: Lack::Tokens };
+    let refused = Slot::TooFar { at: WARM + MINUTE + SECOND / 10, lack: Lack::Tokens, part: None };
     assert_eq!(state.admit(&ask(1, SECOND), WARM + 5 * SECOND), refused, "then on at the pace");
 }
 

@@ -39,7 +39,7 @@ const LATER: u64 = WARM + MINUTE;
 #[test]
 fn an_open_breaker_refuses_until_one_call_may_try() {
     let mut state = opened(requests(1_000, MINUTE), WARM);
-    let refused = Slot::TooFar { at: LATER, lack: Lack::Breaker };
+    let refused = Slot::TooFar { at: LATER, lack: Lack::Breaker, part: None };
     assert_eq!(state.admit(&ask(0, u64::MAX / 4), WARM), refused, "whatever the hold");
     assert_eq!(state.note(Lack::Breaker, WARM), "open");
     let standing = state.standing(WARM);
@@ -47,7 +47,7 @@ fn an_open_breaker_refuses_until_one_call_may_try() {
     assert_eq!((standing.used[0].used, standing.in_flight), (3, 0), "a refusal sets nothing aside");
     let (probe, is_probe) = call(&mut state, LATER);
     assert!(is_probe);
-    let refused = Slot::TooFar { at: LATER + SECOND, lack: Lack::Breaker };
+    let refused = Slot::TooFar { at: LATER + SECOND, lack: Lack::Breaker, part: None };
     assert_eq!(state.admit(&ask(0, 0), LATER), refused);
     assert!(state.note(Lack::Breaker, LATER).starts_with("one call tries"));
     state.settle(probe, &end(Verdict::Healthy), LATER);
@@ -83,7 +83,10 @@ fn quota_is_asked_as_well() {
     let mut state = opened(Limits { requests: Some(rate(1_000, MINUTE)), ..tokens(500, MINUTE) }, WARM);
     assert_eq!(state.admit(&ask(501, 0), WARM), Slot::Never { lack: Lack::Tokens, limit: 500 });
     state.pause(LATER + SECOND, "maintenance");
-    assert_eq!(state.admit(&ask(1, 0), LATER), Slot::TooFar { at: LATER + SECOND, lack: Lack::Pause });
+    assert_eq!(
+        state.admit(&ask(1, 0), LATER),
+        Slot::TooFar { at: LATER + SECOND, lack: Lack::Pause, part: None }
+    );
     assert_eq!(state.standing(LATER).breaker, Some(BreakerStanding::HalfOpen(false)));
     let Slot::At { probe, at, .. } = state.admit(&ask(1, 2 * SECOND), LATER) else {
         panic!("within the hold")

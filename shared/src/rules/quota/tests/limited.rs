@@ -3,6 +3,7 @@
 use super::*;
 use crate::domain::{Dimension, DimensionStanding, Feedback, Verdict};
 use crate::ports::Rates;
+use crate::rules::Part;
 
 fn state(limits: &Limits) -> QuotaState {
     QuotaState::new(limits, Pacing { margin: 0.0, burst: 1.0 }, 0)
@@ -147,7 +148,8 @@ fn a_tenants_limit_holds_up_no_other_tenant() {
     let mut admit = |tenant: u64, now| state.admit(&SlotAsk { tenant: tenant.to_string(), ..ask(0, 0) }, now);
     for tenant in 0..200 {
         assert!((0..2).all(|_| matches!(admit(tenant, WARM), Slot::At { at: WARM, .. })), "{tenant}");
-        assert_eq!(admit(tenant, WARM), Slot::TooFar { at: WARM + MINUTE + 1, lack: Lack::Requests });
+        let part = Some(Part::Tenant);
+        assert_eq!(admit(tenant, WARM), Slot::TooFar { at: WARM + MINUTE + 1, lack: Lack::Requests, part });
     }
     // By now all are idle, and may have been forgotten.
     let later = WARM + 10 * MINUTE;

@@ -69,6 +69,6 @@ fn the_next_start_is_behind_a_claim() {
     assert_eq!(state.standing(now).next_start, at + SECOND / 10);
     assert_eq!(
         state.admit(&ask(SMALL, SECOND), now),
-        Slot::TooFar { at: at + SECOND / 10, lack: Lack::Tokens }
+        Slot::TooFar { at: at + SECOND / 10, lack: Lack::Tokens, part: None }
     );
 }
