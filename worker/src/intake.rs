@@ -121,9 +121,6 @@ impl Way {
     /// After a while these try again. Those that the broker took back from another insist on their leases then, and
     /// wait on if their holders have said that they go on.
     fn lead_later(self, mut jobs: Vec<Job>) {
-        for job in &mut jobs {
-            job.hand.wait_apart();
-        }
         let set = Arc::clone(&self.set);
         let later: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(async move {
             tokio::select! {
@@ -203,8 +200,11 @@ impl Attempts {
             Ok(answers) => answers,
             Err(error) => {
                 // Whoever is at a call already would find its dispatch over.
-                let (waiting, others): (Vec<_>, Vec<_>) =
+                let (mut waiting, others): (Vec<_>, Vec<_>) =
                     jobs.into_iter().partition(|job| job.delivery.redelivered || job.envelope.again);
+                for job in &mut waiting {
+                    job.hand.wait_apart();
+                }
                 for job in others {
                     self.record(job.end_early(not_now(PORT_PAUSE, &error.to_string())));
                 }
@@ -219,7 +219,7 @@ impl Attempts {
                     kill_point::reach("lease.acquired");
                     group.leased.push(Job { lease: Some(lease), ..job });
                 }
-                Taken::Duplicate if job.delivery.redelivered => group.waiting.push(job),
+                Taken::Duplicate if job.delivery.redelivered => group.waiting.push(job.refused()),
                 // The same message twice. Nothing is written: the job is in good hands.
                 Taken::Duplicate => duplicates.push(job.delivery),
                 // A holder that lives renews it, and one that is done gives it up before it expires: the
