@@ -25,7 +25,7 @@ use crate::{Worker, WorkerOptions};
 
 const RENEW_AFTER: Duration = Duration::from_secs(10);
 
-struct Echo;
+pub(crate) struct Echo;
 
 impl Kind for Echo {
     const NAME: &'static str = "echo";
