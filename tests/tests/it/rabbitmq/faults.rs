@@ -78,6 +78,7 @@ async fn under_an_alarm_publishes_end_and_acks_flow(world: &World, servers: &Arc
     for _ in 2..20 {
         PACE.soon(consumer.next()).await.unwrap().unwrap().ack().await.unwrap();
     }
+    a_blocked_connection_is_kept(world).await;
     // Given back it would come again at once, and count each time.
     let unreadable = PACE.soon(consumer.next()).await.unwrap().unwrap();
     let rejecting = tokio::spawn(unreadable.reject("unreadable".to_owned()));
@@ -111,8 +112,25 @@ async fn under_an_alarm_publishes_end_and_acks_flow(world: &World, servers: &Arc
         landed.push(String::from_utf8(delivery.body.clone()).unwrap());
         delivery.ack().await.unwrap();
     }
+    landed.retain(|number| number != "200");
     landed.sort_unstable();
     assert_eq!(landed, ["0", "1", "9"]);
+}
+
+/// Under an alarm, also if what it was asked is no publish: another one would be blocked as well.
+async fn a_blocked_connection_is_kept(world: &World) {
+    let mut options = options(&world.vhost().url);
+    (options.connect_timeout, options.confirm_timeout) = (CONFIRM_TIMEOUT / 2, CONFIRM_TIMEOUT);
+    let broker = RabbitBroker::new(&options).unwrap();
+    let publish = async || {
+        let error =
+            broker.publish(vec![message(&line(1), 200)]).await.remove(0).expect_err("it takes nothing");
+        error.to_string()
+    };
+    // From the first message on that it got to see.
+    while !publish().await.contains("unknown whether") {}
+    let error = publish().await;
+    assert!(error.contains("memory or disk alarm"), "the other channel cannot be opened: {error}");
 }
 
 /// Publishes to line 1 until each is confirmed.
