@@ -232,4 +232,4 @@ async fn perform(wish: &Wish<'_>, mut pass: Pass<'_>, hand: &mut Hand, settling:
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

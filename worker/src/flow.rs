@@ -118,10 +118,11 @@ impl Flow {
         }
     }
 
-    /// How many jobs beyond `concurrency` are or may be in hand.
+    /// How many jobs beyond `concurrency` are or may be in hand. Of those that wait apart `concurrency` count at most:
+    /// one worker is not to take all that its neighbours had.
     pub(crate) fn ahead(&self) -> usize {
         let hands = self.hands();
-        self.ahead_of(&hands) + hands.apart
+        self.ahead_of(&hands) + hands.apart.min(self.concurrency)
     }
 
     /// Of those that do not wait apart; never more than `concurrency` again.
@@ -184,9 +185,16 @@ impl Drop for Asking<'_> {
 }
 
 impl Hand {
+    /// Waits for what is soon known, and may call then: no other job is taken in its place, nor ahead of it.
+    pub(crate) fn stand_by(&mut self) {
+        let mut hands = self.flow.looked_at();
+        hands.count_at_call(&mut self.at_call);
+    }
+
     /// Waits for another worker's call, for nobody knows how long: another job may be taken in its place. How many
     /// wait so, what a line hands to one worker at most bounds.
     pub(crate) fn wait_apart(&mut self) {
+        self.end_call();
         if !std::mem::replace(&mut self.apart, true) {
             let mut hands = self.flow.looked_at();
             hands.jobs -= 1;
@@ -366,6 +374,28 @@ mod tests {
         drop((waiting, taken));
         let hands = flow.hands();
         assert_eq!((hands.jobs, hands.apart), (0, 0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_apart_lets_few_more_come() {
+        let flow = Arc::new(Flow::new(10));
+        let mut waiting: Vec<Hand> = (0..30).map(|_| flow.one_more()).collect();
+        waiting.iter_mut().for_each(Hand::wait_apart);
+        assert_eq!(flow.ahead(), 10);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_stands_by_lets_nobody_come_instead_or_ahead() {
+        let flow = Arc::new(Flow::new(10));
+        let mut waiting: Vec<Hand> = (0..10).map(|_| flow.one_more()).collect();
+        waiting.iter_mut().for_each(Hand::stand_by);
+        let taken = tokio::time::timeout(Duration::from_mins(1), flow.take()).await;
+        assert!(taken.is_err());
+        assert_eq!(flow.ahead(), 0);
+        waiting[0].wait_apart();
+        drop((flow.take().await, waiting));
+        let hands = flow.hands();
+        assert_eq!((hands.jobs, hands.at_call, hands.apart), (0, 0, 0));
     }
 
     #[tokio::test(start_paused = true)]

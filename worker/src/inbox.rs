@@ -57,7 +57,8 @@ impl Inbox {
         };
         let open = self.open.insert(open);
         if ahead > open.extra {
-            // Never taken back: what a consumer that goes has buffered would count as delivered.
+            // Never taken back, for what a consumer that goes has buffered RabbitMQ counts as failed, up to 4.2. So
+            // what is asked for has an end.
             let more = open.extra.max(LEAST_EXTRA);
             open.extra += more;
             let further = consume(&*self.broker, &self.registry, more).await?;

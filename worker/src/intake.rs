@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use fleetline_shared::batcher::{Batcher, Groups};
-use fleetline_shared::domain::{CallContext, Envelope, Outcome};
+use fleetline_shared::domain::{CallContext, DynKind, Envelope, Outcome};
 use fleetline_shared::kill_point;
 use fleetline_shared::ports::{Delivery, Validity};
 use futures_util::future::join_all;
@@ -68,29 +68,32 @@ impl Intake {
     pub(crate) fn take(&self, delivery: Delivery, hand: Hand) -> bool {
         kill_point::reach("delivery.taken");
         let attempts = &self.attempts;
-        match attempts.job_of(delivery, hand) {
-            Ok(job) if attempts.needs_the_fleet(&job.envelope) => {
-                self.usual.send(job, attempts.leases.patience())
+        match attempts.read(&delivery.body) {
+            Ok((envelope, kind)) => {
+                let job = attempts.job(delivery, hand, envelope, kind);
+                if attempts.needs_the_fleet(&job.envelope) {
+                    self.usual.send(job, attempts.leases.patience())
+                } else {
+                    self.spare.send(job, attempts.spare_leases.patience())
+                }
             }
-            Ok(job) => self.spare.send(job, attempts.spare_leases.patience()),
-            Err((delivery, reason)) => {
-                self.reject(delivery, reason);
+            Err(reason) => {
+                self.reject(delivery, hand, reason);
                 true
             }
         }
     }
 
-    /// A broker that takes no messages at the moment takes no dead letters either: nothing else waits for that.
-    fn reject(&self, delivery: Delivery, reason: String) {
+    /// A broker that takes no messages at the moment takes no dead letters either: nothing else waits for that, not the
+    /// end of the worker either.
+    fn reject(&self, delivery: Delivery, mut hand: Hand, reason: String) {
         tracing::error!(reason, "a message goes to the dead letters");
-        let attempts = Arc::clone(&self.attempts);
+        hand.wait_apart();
         let rejecting = async move {
-            tokio::select! {
-                rejected = delivery.reject(reason) => if let Err(error) = rejected {
-                    tracing::warn!(%error, "a message could not be rejected; it comes again");
-                },
-                () = attempts.stop.cancelled() => {}
+            if let Err(error) = delivery.reject(reason).await {
+                tracing::warn!(%error, "a message could not be rejected; it comes again");
             }
+            drop(hand);
         };
         lock(&self.set).spawn(rejecting);
     }
@@ -121,9 +124,6 @@ impl Way {
     /// After a while these try again. Those that the broker took back from another insist on their leases then, and
     /// wait on if their holders have said that they go on.
     fn lead_later(self, mut jobs: Vec<Job>) {
-        for job in &mut jobs {
-            job.hand.wait_apart();
-        }
         let set = Arc::clone(&self.set);
         let later: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(async move {
             tokio::select! {
@@ -175,18 +175,18 @@ impl Drop for Tasks {
 }
 
 impl Attempts {
-    fn job_of(&self, delivery: Delivery, hand: Hand) -> Result<Job, (Delivery, String)> {
-        let envelope = match Envelope::decode(&delivery.body) {
-            Ok(envelope) => envelope,
-            Err(error) => return Err((delivery, error.to_string())),
-        };
-        let Some(kind) = self.registry.get(&envelope.kind) else {
-            return Err((delivery, format!("this worker does not know kind `{}`", envelope.kind)));
-        };
-        let kind = Arc::clone(kind);
+    /// What a message is about; an error says why nobody can work with it.
+    fn read(&self, body: &[u8]) -> Result<(Envelope, Arc<dyn DynKind>), String> {
+        let envelope = Envelope::decode(body).map_err(|error| error.to_string())?;
+        let unknown = || format!("this worker does not know kind `{}`", envelope.kind);
+        let kind = Arc::clone(self.registry.get(&envelope.kind).ok_or_else(unknown)?);
+        Ok((envelope, kind))
+    }
+
+    fn job(&self, delivery: Delivery, hand: Hand, envelope: Envelope, kind: Arc<dyn DynKind>) -> Job {
         let context = CallContext::new(envelope.job_id, envelope.attempts + 1, self.stop.child_token());
         let (started, breaks) = (Instant::now(), self.leases.breaks());
-        Ok(Job { delivery, envelope, kind, hand, context, started, lease: None, insists: false, breaks })
+        Job { delivery, envelope, kind, hand, context, started, lease: None, insists: false, breaks }
     }
 
     /// Whether the job must wait while the fleet's servers are out of reach.
@@ -203,8 +203,11 @@ impl Attempts {
             Ok(answers) => answers,
             Err(error) => {
                 // Whoever is at a call already would find its dispatch over.
-                let (waiting, others): (Vec<_>, Vec<_>) =
+                let (mut waiting, others): (Vec<_>, Vec<_>) =
                     jobs.into_iter().partition(|job| job.delivery.redelivered || job.envelope.again);
+                for job in &mut waiting {
+                    job.hand.wait_apart();
+                }
                 for job in others {
                     self.record(job.end_early(not_now(PORT_PAUSE, &error.to_string())));
                 }
@@ -219,7 +222,7 @@ impl Attempts {
                     kill_point::reach("lease.acquired");
                     group.leased.push(Job { lease: Some(lease), ..job });
                 }
-                Taken::Duplicate if job.delivery.redelivered => group.waiting.push(job),
+                Taken::Duplicate if job.delivery.redelivered => group.waiting.push(job.refused()),
                 // The same message twice. Nothing is written: the job is in good hands.
                 Taken::Duplicate => duplicates.push(job.delivery),
                 // A holder that lives renews it, and one that is done gives it up before it expires: the

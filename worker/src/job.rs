@@ -75,6 +75,17 @@ impl Job {
         }
     }
 
+    /// Another delivery of its dispatch has its lease. Until it insists, that one's worker may be dead: it keeps its hand,
+    /// or this worker would take all that a dead one had. Then it is known that the other goes on.
+    pub(crate) fn refused(mut self) -> Self {
+        if self.insists {
+            self.hand.wait_apart();
+        } else {
+            self.hand.stand_by();
+        }
+        self
+    }
+
     /// Decides what becomes of it.
     pub(crate) fn end(self, outcome: Outcome, settling: Settling) -> Ended {
         let Self { delivery, envelope, kind, mut hand, context, started, lease, .. } = self;

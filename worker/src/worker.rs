@@ -155,3 +155,6 @@ async fn go_on(broker: Arc<dyn Broker>, keepers: [Weak<Keeper>; 2]) {
         join_all(keepers.iter().map(|keeper| keeper.go_on())).await;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -47,11 +47,11 @@ async fn record(
 ) -> Result<(), PortError> {
     let envelope = match Envelope::decode(&delivery.body) {
         Ok(envelope) => envelope,
-        Err(error) => return delivery.reject(error.to_string()).await,
+        Err(error) => return delivery.reject(&error.to_string(), drain).await,
     };
     match call_ended(leases, &envelope, drain).await {
         Some(Ok(())) => {}
-        Some(Err(error)) => return delivery.reject(error.to_string()).await,
+        Some(Err(error)) => return delivery.reject(&error.to_string(), drain).await,
         None => return Ok(()),
     }
     let why = delivery.death_reason.clone().unwrap_or_else(|| "unknown".to_owned());
@@ -70,7 +70,7 @@ async fn record(
     match patiently(drain, || ledger.finish(vec![finish.clone()])).await {
         // A stale one is not current any more: the job lives on with a newer dispatch.
         Some(Ok(_)) => delivery.ack().await,
-        Some(Err(error)) => delivery.reject(error.to_string()).await,
+        Some(Err(error)) => delivery.reject(&error.to_string(), drain).await,
         None => Ok(()),
     }
 }

@@ -67,7 +67,7 @@ impl AmqpIntake {
                 tracing::warn!(reason, "a message is refused");
                 let rejected = json!({ "rejected": { "reason": reason, "problems": problems } });
                 self.answer(&delivery, rejected).await;
-                delivery.reject(reason).await
+                delivery.reject(&reason, drain).await
             }
         }
     }

@@ -140,7 +140,10 @@ impl RabbitBroker {
         for line in lines {
             match declare(&live.connection, &Queue::of_line(line), self.link.patience).await {
                 Ok(()) => any = true,
-                Err(error) => tracing::warn!(line, %error, "a line is missing"),
+                Err(failed) => {
+                    let error = self.publisher.link().not_done(&live, &failed);
+                    tracing::warn!(line, %error, "a line is missing");
+                }
             }
         }
         any

@@ -53,7 +53,8 @@ impl Consumer {
         }
         let (name, tag) = (short(&queue.name)?, short(&tag)?);
         let (live, channel) = link.channel(&doing).await?;
-        declare(&live.connection, queue, link.patience).await?;
+        let declared = declare(&live.connection, queue, link.patience).await;
+        declared.map_err(|failed| link.not_done(&live, &failed))?;
         // AMQP counts in 16 bits.
         let prefetch = u16::try_from(prefetch).unwrap_or(u16::MAX);
         let qos = answered(link.patience, channel.basic_qos(prefetch, BasicQosOptions::default())).await;

@@ -36,6 +36,8 @@ pub(super) fn reply_code(error: &lapin::Error) -> Option<u16> {
 /// A request that failed.
 #[derive(Clone, Debug)]
 pub(super) enum Failure {
+    /// It cannot be asked for.
+    Wrong(PortError),
     /// The broker or the client library says no.
     Refused(lapin::Error),
     /// No answer in time.
@@ -46,14 +48,18 @@ impl Failure {
     pub(super) fn code(&self) -> Option<u16> {
         match self {
             Self::Refused(error) => reply_code(error),
-            Self::Silent => None,
+            Self::Wrong(_) | Self::Silent => None,
         }
     }
 
     /// In the words of the port; `doing` completes "while".
     pub(super) fn while_doing(&self, doing: &str) -> PortError {
-        let Self::Refused(error) = self else {
-            return unavailable(format!("no answer in time while {doing}; the connection is made anew"));
+        let error = match self {
+            Self::Wrong(error) => return error.clone(),
+            Self::Refused(error) => error,
+            Self::Silent => {
+                return unavailable(format!("no answer in time while {doing}; the connection is made anew"));
+            }
         };
         match reply_code(error) {
             Some(ACCESS_REFUSED) => invalid(format!(
@@ -68,6 +74,18 @@ impl Failure {
             )),
             _ => unavailable(format!("the connection broke while {doing}: {error}")),
         }
+    }
+}
+
+/// A request that failed, and what it was for; this completes "while".
+pub(super) struct Failed {
+    pub(super) failure: Failure,
+    pub(super) doing: String,
+}
+
+impl From<PortError> for Failed {
+    fn from(error: PortError) -> Self {
+        Self { failure: Failure::Wrong(error), doing: String::new() }
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use lapin::message::Delivery;
 use lapin::types::{AMQPValue, FieldTable};
 use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
 
 use super::consumer::Consumer;
 use super::link::Link;
@@ -113,9 +114,10 @@ impl IntakeDelivery {
     }
 
     /// Nobody can work with it: to `fleetline.dead`, with the reason. It leaves its queue only when
-    /// the dead letter is confirmed.
-    pub async fn reject(self, reason: String) -> Result<(), PortError> {
-        self.rejection.publish(self.body, reason).await?;
+    /// the dead letter is confirmed. While the broker takes no messages it is kept, and goes back to its queue when
+    /// `drain` is cancelled.
+    pub async fn reject(self, reason: &str, drain: &CancellationToken) -> Result<(), PortError> {
+        self.rejection.publish(&self.body, reason, &self.unsettled, drain.cancelled()).await?;
         self.unsettled.ack().await
     }
 }

@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::error::{answered, unavailable};
+use super::error::{Failed, answered, unavailable};
 use super::flight::Flight;
 use super::link::{Link, Live};
 use super::outgoing::{NotPublished, Outgoing, Published};
@@ -209,19 +209,18 @@ impl Worker {
             }
             return Err(unavailable(self.link.trouble()));
         };
-        let channel = opened?;
+        let channel = opened.map_err(|failed| self.link.not_done(&live, &failed))?;
         self.open = Some((live.clone(), channel.clone()));
         Ok((live, channel))
     }
 }
 
 /// A new confirm channel. What it publishes to is declared first: the broker may be a new one.
-async fn open(live: &Live, patience: Duration) -> Result<Channel, PortError> {
+async fn open(live: &Live, patience: Duration) -> Result<Channel, Failed> {
     topology::declare_common(&live.connection, patience).await?;
-    let doing = "opening a channel to publish";
-    let channel = answered(patience, live.connection.create_channel()).await;
-    let channel = channel.map_err(|failure| failure.while_doing(doing))?;
-    let confirming = answered(patience, channel.confirm_select(ConfirmSelectOptions::default())).await;
-    confirming.map_err(|failure| failure.while_doing(doing))?;
+    let failed = |failure| Failed { failure, doing: "opening a channel to publish".to_owned() };
+    let channel = answered(patience, live.connection.create_channel()).await.map_err(failed)?;
+    let confirming = channel.confirm_select(ConfirmSelectOptions::default());
+    answered(patience, confirming).await.map_err(failed)?;
     Ok(channel)
 }

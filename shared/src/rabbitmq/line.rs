@@ -1,11 +1,10 @@
 //! The deliveries of a line, as the port wants them.
 
+use std::future::pending;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use lapin::BasicProperties;
-use tokio::time::sleep;
 
 use super::consumer::Consumer;
 use super::intake::as_count;
@@ -13,9 +12,6 @@ use super::rejection::{Origin, Rejection};
 use super::settle::Unsettled;
 use crate::domain::PortError;
 use crate::ports::{Deliveries, Delivery, Settle, Settlement};
-
-/// A dead letter that could not be published is published again after this time.
-const REJECT_PAUSE: Duration = Duration::from_secs(1);
 
 /// The deliveries of a line.
 pub(super) struct LineConsumer {
@@ -50,27 +46,12 @@ struct LineSettle {
     unsettled: Unsettled,
 }
 
-impl LineSettle {
-    /// While the broker takes no messages the delivery is kept: given back it would come again at once, and be
-    /// counted each time.
-    async fn reject(&self, body: Vec<u8>, reason: String) -> Result<(), PortError> {
-        loop {
-            match self.rejection.publish(body.clone(), reason.clone()).await {
-                Err(error @ PortError::Unavailable { .. }) if !self.unsettled.is_gone() => {
-                    tracing::warn!(%error, "a dead letter could not be published; trying again");
-                    sleep(REJECT_PAUSE).await;
-                }
-                answer => return answer,
-            }
-        }
-    }
-}
-
 #[async_trait]
 impl Settle for LineSettle {
     async fn settle(self: Box<Self>, how: Settlement) -> Result<(), PortError> {
         if let Settlement::Reject { reason, body } = how {
-            self.reject(body, reason).await?;
+            // A worker that drains drops this.
+            self.rejection.publish(&body, &reason, &self.unsettled, pending()).await?;
         }
         self.unsettled.ack().await
     }

@@ -9,7 +9,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::error::{Failure, answered, unavailable};
+use super::error::{Failed, Failure, answered, unavailable};
 use super::options::RabbitOptions;
 use super::supervisor::Supervisor;
 use crate::domain::PortError;
@@ -86,12 +86,21 @@ impl Link {
         Ok((live, channel))
     }
 
-    /// What a failed request means. One without an answer condemns its connection.
+    /// What a failed request means. One without an answer condemns its connection, unless that is blocked: another one
+    /// would be blocked as well.
     pub(super) fn failed(&self, live: &Live, failure: &Failure, doing: &str) -> PortError {
         if matches!(failure, Failure::Silent) {
+            if live.connection.status().blocked() {
+                return unavailable(self.trouble());
+            }
             self.condemn(live);
         }
         failure.while_doing(doing)
+    }
+
+    /// The same of a request that says what it was for.
+    pub(super) fn not_done(&self, live: &Live, Failed { failure, doing }: &Failed) -> PortError {
+        self.failed(live, failure, doing)
     }
 
     /// This connection is not to be trusted any more: another one is made.

@@ -25,7 +25,7 @@ use crate::{Worker, WorkerOptions};
 
 const RENEW_AFTER: Duration = Duration::from_secs(10);
 
-struct Echo;
+pub(crate) struct Echo;
 
 impl Kind for Echo {
     const NAME: &'static str = "echo";
@@ -39,7 +39,7 @@ impl Kind for Echo {
 }
 
 /// A call of a minute; counts how many began.
-struct Slow(Arc<AtomicU32>);
+pub(crate) struct Slow(pub(crate) Arc<AtomicU32>);
 
 const CALL: Duration = Duration::from_mins(1);
 
@@ -57,7 +57,7 @@ impl Kind for Slow {
 }
 
 /// A ledger that gives this answer to every check.
-struct Says {
+pub(crate) struct Says {
     validity: Mutex<Validity>,
     /// Gone: nothing can be recorded.
     finishes: UnboundedSender<Finish>,
@@ -65,7 +65,7 @@ struct Says {
 
 impl Says {
     /// That every dispatch counts; with what is recorded.
-    fn current() -> (Arc<Self>, UnboundedReceiver<Finish>) {
+    pub(crate) fn current() -> (Arc<Self>, UnboundedReceiver<Finish>) {
         let (finishes, outcomes) = unbounded_channel();
         (Arc::new(Self { validity: Mutex::new(Validity::Current), finishes }), outcomes)
     }
@@ -102,7 +102,7 @@ impl Settle for Counted {
     }
 }
 
-fn envelope(kind: &str) -> Envelope {
+pub(crate) fn envelope(kind: &str) -> Envelope {
     Envelope {
         v: ENVELOPE_VERSION,
         job_id: JobId::new(),
@@ -121,7 +121,7 @@ fn envelope(kind: &str) -> Envelope {
     }
 }
 
-fn worker(ledger: Arc<Says>) -> Worker {
+pub(crate) fn worker(ledger: Arc<Says>) -> Worker {
     let leases = Arc::new(MemoryLeases::new());
     Worker {
         registry: Registry::default().with(Echo),

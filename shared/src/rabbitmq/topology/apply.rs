@@ -8,6 +8,7 @@ use super::management::{Management, segment};
 use super::{Queue, Topology};
 use crate::domain::PortError;
 use crate::rabbitmq::RabbitOptions;
+use crate::rabbitmq::error::Failed;
 use crate::rabbitmq::link::Link;
 
 /// Sets the policies and declares exchanges, queues and bindings; what is there and right stays.
@@ -24,9 +25,10 @@ pub async fn apply(
     }
     let link = Link::start(options, "topology")?;
     let live = link.connection(Instant::now() + link.patience).await?;
-    declare_common(&live.connection, link.patience).await?;
+    let not_done = |failed: Failed| link.not_done(&live, &failed);
+    declare_common(&live.connection, link.patience).await.map_err(not_done)?;
     for kind in &topology.kinds {
-        declare(&live.connection, &Queue::of_line(kind), link.patience).await?;
+        declare(&live.connection, &Queue::of_line(kind), link.patience).await.map_err(not_done)?;
     }
     link.close().await;
     Ok(())

@@ -7,15 +7,14 @@ use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{Channel, Connection, ExchangeKind};
 
 use super::{COMMON_QUEUES, EXCHANGES, Queue};
-use crate::domain::PortError;
-use crate::rabbitmq::error::{ACCESS_REFUSED, Failure, answered};
+use crate::rabbitmq::error::{ACCESS_REFUSED, Failed, Failure, answered};
 use crate::rabbitmq::outgoing::short;
 
 /// Declares the exchanges and the queues that every process needs.
 pub(in crate::rabbitmq) async fn declare_common(
     connection: &Connection,
     patience: Duration,
-) -> Result<(), PortError> {
+) -> Result<(), Failed> {
     let mut declarer = Declarer::new(connection, patience);
     for (name, kind) in EXCHANGES {
         declarer.exchange(name, kind).await?;
@@ -32,7 +31,7 @@ pub(in crate::rabbitmq) async fn declare(
     connection: &Connection,
     queue: &Queue,
     patience: Duration,
-) -> Result<(), PortError> {
+) -> Result<(), Failed> {
     let mut declarer = Declarer::new(connection, patience);
     if let Some((exchange, _)) = &queue.binding {
         declarer.exchange(exchange, "direct").await?;
@@ -56,21 +55,21 @@ impl<'a> Declarer<'a> {
         Self { connection, patience, channel: None, passive: false }
     }
 
-    async fn exchange(&mut self, name: &str, kind: &str) -> Result<(), PortError> {
+    async fn exchange(&mut self, name: &str, kind: &str) -> Result<(), Failed> {
         let step = Step::Exchange { name: short(name)?, kind: kind_of(kind) };
-        self.take(step, &format!("declaring exchange `{name}`")).await
+        self.take(step, format!("declaring exchange `{name}`")).await
     }
 
-    async fn queue(&mut self, queue: &Queue) -> Result<(), PortError> {
+    async fn queue(&mut self, queue: &Queue) -> Result<(), Failed> {
         let name = short(&queue.name)?;
-        self.take(Step::Queue { name: name.clone() }, &format!("declaring queue `{name}`")).await?;
+        self.take(Step::Queue { name: name.clone() }, format!("declaring queue `{name}`")).await?;
         let Some((exchange, key)) = &queue.binding else { return Ok(()) };
         let step = Step::Binding { queue: name.clone(), exchange: short(exchange)?, key: short(key)? };
-        self.take(step, &format!("binding queue `{name}`")).await
+        self.take(step, format!("binding queue `{name}`")).await
     }
 
     /// Tries to declare; once that was refused for want of permission, only looks.
-    async fn take(&mut self, step: Step, doing: &str) -> Result<(), PortError> {
+    async fn take(&mut self, step: Step, doing: String) -> Result<(), Failed> {
         let first = self.attempt(&step).await;
         let refused = matches!(&first, Err(failure) if failure.code() == Some(ACCESS_REFUSED));
         let answer = if refused && !self.passive {
@@ -79,7 +78,7 @@ impl<'a> Declarer<'a> {
         } else {
             first
         };
-        answer.map_err(|failure| failure.while_doing(doing))
+        answer.map_err(|failure| Failed { failure, doing })
     }
 
     async fn attempt(&mut self, step: &Step) -> Result<(), Failure> {

@@ -6,12 +6,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use fleetline_shared::ports::{Broker, Deliveries, Depth, Unpublished};
-use fleetline_shared::rabbitmq::RabbitBroker;
+use fleetline_shared::rabbitmq::topology::SUBMIT_QUEUE;
+use fleetline_shared::rabbitmq::{Outgoing, RabbitBroker};
 use fleetline_tests::conformance::Pace;
 use fleetline_tests::services::{PrivateServers, Server, Vhost};
 use futures_util::future::join_all;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use super::world::{World, line, message, options};
 
@@ -50,6 +52,14 @@ async fn under_an_alarm_publishes_end_and_acks_flow(world: &World, servers: &Arc
     assert!(sent.iter().all(Result::is_ok), "{sent:?}");
     let mut consumer = broker.consume(&line(0), 10).await.unwrap();
     let first = consumer.next().await.unwrap().unwrap();
+    let submit = |id: &str| Outgoing::new("", SUBMIT_QUEUE, id.to_owned(), id.into());
+    let sent = broker.publisher().publish(vec![submit("m-1"), submit("m-2")]).await;
+    assert!(sent.iter().all(Result::is_ok), "{sent:?}");
+    let mut intake = broker.intake(SUBMIT_QUEUE, 10).await.unwrap();
+    let mut requests = Vec::new();
+    for _ in 0..2 {
+        requests.push(PACE.soon(intake.next()).await.unwrap().unwrap());
+    }
     ctl(servers, &["set_vm_memory_high_watermark", "0"]).await;
     // The first two are written to a blocked connection, one on each of its channels.
     for number in 0..4 {
@@ -68,17 +78,32 @@ async fn under_an_alarm_publishes_end_and_acks_flow(world: &World, servers: &Arc
     for _ in 2..20 {
         PACE.soon(consumer.next()).await.unwrap().unwrap().ack().await.unwrap();
     }
+    a_blocked_connection_is_kept(world).await;
     // Given back it would come again at once, and count each time.
     let unreadable = PACE.soon(consumer.next()).await.unwrap().unwrap();
     let rejecting = tokio::spawn(unreadable.reject("unreadable".to_owned()));
+    let drain = CancellationToken::new();
+    let [refusing, drained] = [CancellationToken::new(), drain.clone()].map(|drain| {
+        let request = requests.pop().expect("two of them");
+        tokio::spawn(async move { request.reject("refused", &drain).await })
+    });
     let depth = || async { broker.depth(&line(0)).await.unwrap() };
     PACE.becomes(Depth { ready: 0, unsettled: 1 }, depth).await;
     tokio::time::sleep(2 * CONFIRM_TIMEOUT).await;
-    assert!(!rejecting.is_finished(), "it is kept");
+    assert!(!rejecting.is_finished() && !refusing.is_finished() && !drained.is_finished(), "they are kept");
+    drain.cancel();
+    timeout(ANSWERED, drained).await.expect("a drain goes on").unwrap().expect_err("it was not rejected");
+    let again = PACE.soon(intake.next()).await.unwrap().unwrap();
+    assert!(again.redelivered);
+    again.ack().await.unwrap();
     ctl(servers, &["set_vm_memory_high_watermark", "0.4"]).await;
     rejecting.await.unwrap().unwrap();
+    refusing.await.unwrap().unwrap();
     PACE.becomes(Depth { ready: 0, unsettled: 0 }, depth).await;
-    drop(consumer);
+    drop((consumer, intake));
+    let reasons: BTreeSet<String> =
+        world.dead_letters().await.into_iter().map(|(_, reason)| reason).collect();
+    assert_eq!(reasons, ["refused", "unreadable"].map(str::to_owned).into());
     published(broker, &[9]).await;
     // What was given up on may land late; what nobody waited for any more was never sent.
     let mut landed = Vec::new();
@@ -87,8 +112,25 @@ async fn under_an_alarm_publishes_end_and_acks_flow(world: &World, servers: &Arc
         landed.push(String::from_utf8(delivery.body.clone()).unwrap());
         delivery.ack().await.unwrap();
     }
+    landed.retain(|number| number != "200");
     landed.sort_unstable();
     assert_eq!(landed, ["0", "1", "9"]);
+}
+
+/// Under an alarm, also if what it was asked is no publish: another one would be blocked as well.
+async fn a_blocked_connection_is_kept(world: &World) {
+    let mut options = options(&world.vhost().url);
+    (options.connect_timeout, options.confirm_timeout) = (CONFIRM_TIMEOUT / 2, CONFIRM_TIMEOUT);
+    let broker = RabbitBroker::new(&options).unwrap();
+    let publish = async || {
+        let error =
+            broker.publish(vec![message(&line(1), 200)]).await.remove(0).expect_err("it takes nothing");
+        error.to_string()
+    };
+    // From the first message on that it got to see.
+    while !publish().await.contains("unknown whether") {}
+    let error = publish().await;
+    assert!(error.contains("memory or disk alarm"), "the other channel cannot be opened: {error}");
 }
 
 /// Publishes to line 1 until each is confirmed.

@@ -11,6 +11,7 @@ use lapin::types::FieldTable;
 use lapin::{BasicProperties, Connection, ConnectionProperties};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy};
 use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
 
 use super::world::{DELIVERY_LIMIT, World, line, message, reason};
 
@@ -76,7 +77,7 @@ async fn a_rejected_request_is_a_dead_letter_with_its_reason() {
     world.broker.publisher().publish(vec![submit("bad"), submit("good")]).await.remove(0).unwrap();
     let mut intake = world.broker.intake(SUBMIT_QUEUE, 1).await.unwrap();
     let long = "no JSON: ".to_owned() + &"é".repeat(5_000);
-    next(&mut intake).await.reject(long.clone()).await.unwrap();
+    next(&mut intake).await.reject(&long, &CancellationToken::new()).await.unwrap();
     next(&mut intake).await.ack().await.unwrap();
     let mut dead = world.broker.intake(REJECTED_QUEUE, 1).await.unwrap();
     let letter = next(&mut dead).await;
