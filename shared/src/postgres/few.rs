@@ -14,21 +14,24 @@ use crate::ports::DispatchAsk;
 /// More than these nobody asks for in the hope that it is all.
 pub(super) const MOST: usize = 8;
 
-/// `$2`: jobs at most, of those that are due or not; if there are more, nothing is taken, and one row without a
+/// `$2`: jobs at most. If there are more, or some that are due sleep on, nothing is taken, and one row without a
 /// number says so. As [`TAKE`](super::take::TAKE) it does not wait for the disk.
 pub(super) const FEW: &str = "
     WITH settings AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true)),
     few AS MATERIALIZED (
       SELECT q.n, q.upstream, q.tenant, q.run FROM settings, LATERAL (
-        SELECT n, upstream, tenant, run FROM queue WHERE state = 0 AND kind = $1
+        SELECT n, upstream, tenant, run FROM queue WHERE state = 0 AND NOT waits AND kind = $1
         ORDER BY upstream, tenant, run LIMIT $2 + 1) q
+    ), all_of_it AS MATERIALIZED (
+      SELECT (SELECT count(*) FROM few) <= $2 AND coalesce(
+        (SELECT run_at FROM queue WHERE state = 0 AND waits ORDER BY run_at LIMIT 1) > now(), true) AS is_few
     ), chosen AS MATERIALIZED (
       SELECT row_number() OVER (ORDER BY q.priority DESC, q.run_at, q.n) AS turn, q.n, q.deadline, few.upstream,
         few.tenant, few.run
-      FROM few, LATERAL (
+      FROM few, all_of_it, LATERAL (
         SELECT n, priority, run_at, deadline FROM queue
-        WHERE n = few.n AND state + 0 = 0 AND run_at <= now() FOR UPDATE SKIP LOCKED) q
-      WHERE few.upstream <> ALL($3) AND (SELECT count(*) FROM few) <= $2
+        WHERE n = few.n AND state + 0 = 0 AND NOT waits FOR UPDATE SKIP LOCKED) q
+      WHERE few.upstream <> ALL($3) AND is_few
     ), taken AS (
       UPDATE queue q SET state = 1, fence = q.fence + 1, dispatched_at = now()
       FROM chosen c, LATERAL (SELECT * FROM jobs WHERE n = c.n OFFSET 0) j
@@ -42,7 +45,7 @@ pub(super) const FEW: &str = "
     FROM chosen c LEFT JOIN taken t USING (n), LATERAL (SELECT id FROM runs WHERE n = c.run OFFSET 0) r
     UNION ALL
     SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
-    WHERE (SELECT count(*) FROM few) > $2
+    FROM all_of_it WHERE NOT is_few
     ORDER BY 2";
 
 /// `None`: there are more.

@@ -139,10 +139,16 @@ pub async fn conclude(
 /// Jobs among which one with an error is looked for.
 const SOME: usize = 100;
 
-/// Of a job that waits: it says more than that calls fail.
+/// Of a job that waits: it says more than that calls fail. A failed call's if there was one: what was recorded since may
+/// only be that the job waits.
 async fn last_error(ledger: &dyn QueryLedger, run: &RunRow) -> Result<Option<String>, CliError> {
     let waiting = JobFilter { run: Some(run.id), state: Some(JobState::Ready), ..JobFilter::default() };
     let first = ledger.jobs(waiting, Page::first(SOME)).await?;
+    if let Some(tried) = first.iter().find(|job| job.attempts > 0)
+        && let Some(failed) = ledger.job_detail(tried.job_id).await?.and_then(|detail| detail.attempts.into_iter().last())
+    {
+        return Ok(Some(failed.error));
+    }
     Ok(first.into_iter().find_map(|job| job.error))
 }
 
