@@ -7,9 +7,10 @@ use std::sync::{Mutex, PoisonError};
 use sqlx::{PgConnection, Row};
 use uuid::Uuid;
 
+use super::due::wake;
 use super::fair;
 use super::fault::{Fault, Result};
-use super::lanes::{Lane, LaneOfRun, all_lanes, lanes_of};
+use super::lanes::{Lane, LaneOfRun, Lanes, all_lanes, lanes_of};
 use super::numbers::limit;
 use super::runs::find_run;
 use super::take::{Taken, take};
@@ -34,18 +35,15 @@ pub(super) async fn dispatch(
         Scope::Run(run) => Some(find_run(connection, run).await?),
     };
     let last = last_turns.lock().unwrap_or_else(PoisonError::into_inner).get(&ask.kind).cloned();
-    let lanes = match run {
-        None => {
-            let found =
-                all_lanes(connection, &ask.kind, last.as_ref(), &ask.skip_upstreams, limit(ask.limit))
-                    .await?;
-            if found.several_tenants {
-                return fair::dispatch(connection, ask, last_turns).await;
-            }
-            found.lanes
-        }
-        Some(run) => lanes_of(connection, &ask.kind, run, &ask.skip_upstreams).await?,
-    };
+    let mut found = look(connection, ask, run, last.as_ref()).await?;
+    if found.some_sleep_on {
+        wake(connection, run).await?;
+        found = look(connection, ask, run, last.as_ref()).await?;
+    }
+    if found.several_tenants {
+        return fair::dispatch(connection, ask, last_turns).await;
+    }
+    let lanes = found.lanes;
     if !lanes.is_empty() {
         taken = take_in_turns(connection, ask, &lanes).await?;
     }
@@ -60,6 +58,18 @@ pub(super) async fn dispatch(
         merge(&mut taken, more)?;
     }
     Ok(taken)
+}
+
+async fn look(
+    connection: &mut PgConnection,
+    ask: &DispatchAsk,
+    run: Option<i64>,
+    last: Option<&Lane>,
+) -> Result<Lanes> {
+    match run {
+        None => all_lanes(connection, &ask.kind, last, &ask.skip_upstreams, limit(ask.limit)).await,
+        Some(run) => lanes_of(connection, &ask.kind, run, &ask.skip_upstreams).await,
+    }
 }
 
 /// An equal share of each lane; where some have less, the others may have more.
