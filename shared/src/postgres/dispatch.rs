@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::due::wake;
 use super::fair;
 use super::fault::{Fault, Result};
-use super::lanes::{Lane, LaneOfRun, Lanes, all_lanes, lanes_of};
+use super::lanes::{Found, Lane, LaneOfRun, all_lanes, lanes_of};
 use super::numbers::limit;
 use super::runs::find_run;
 use super::take::{Taken, take};
@@ -65,7 +65,7 @@ async fn look(
     ask: &DispatchAsk,
     run: Option<i64>,
     last: Option<&Lane>,
-) -> Result<Lanes> {
+) -> Result<Found> {
     match run {
         None => all_lanes(connection, &ask.kind, last, &ask.skip_upstreams, limit(ask.limit)).await,
         Some(run) => lanes_of(connection, &ask.kind, run, &ask.skip_upstreams).await,

@@ -91,8 +91,8 @@ pub(super) const LANES: &str = concat!(
       WHERE l.upstream <> ALL($4) LIMIT $5) lane ON true"
 );
 
-/// Lanes; or that unfinished runs are of several tenants, and there are due jobs.
-pub(super) struct Lanes {
+/// What a look for lanes found: lanes; or that unfinished runs are of several tenants, and there are due jobs.
+pub(super) struct Found {
     pub(super) lanes: Vec<LaneOfRun>,
     pub(super) several_tenants: bool,
     /// Jobs that were put back for later are due, and in no lane yet.
@@ -106,7 +106,7 @@ pub(super) async fn all_lanes(
     last: Option<&Lane>,
     skip: &[String],
     limit: i64,
-) -> Result<Lanes> {
+) -> Result<Found> {
     let (upstream, run) = last.map_or(("", 0), |last| (last.upstream.as_str(), last.run));
     let rows = sqlx::query(LANES)
         .bind(kind)
@@ -120,11 +120,11 @@ pub(super) async fn all_lanes(
 }
 
 /// Of rows of which the first is there even if no lane is.
-fn read_lanes(rows: &[PgRow]) -> Result<Lanes> {
+fn read_lanes(rows: &[PgRow]) -> Result<Found> {
     let says = |column| rows.first().map_or(Ok(false), |row| row.try_get(column));
     let found =
         rows.iter().filter(|row| row.try_get::<Option<&str>, _>("upstream").is_ok_and(|name| name.is_some()));
-    Ok(Lanes {
+    Ok(Found {
         several_tenants: says("several")?,
         some_sleep_on: says("some_sleep_on")?,
         lanes: found.map(read_lane).collect::<Result<_>>()?,
@@ -155,6 +155,6 @@ pub(super) async fn lanes_of(
     kind: &str,
     run: i64,
     skip: &[String],
-) -> Result<Lanes> {
+) -> Result<Found> {
     read_lanes(&sqlx::query(LANES_OF_RUN).bind(kind).bind(run).bind(skip).fetch_all(connection).await?)
 }
