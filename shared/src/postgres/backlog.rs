@@ -22,7 +22,10 @@ const BACKLOG: &str = "
     )
     SELECT upstream, kind, due, later, dispatched, attached,
       (SELECT avg(j.est_input + j.est_output)::float8 FROM (
-         SELECT n FROM queue q WHERE state = 0 AND kind = live.kind AND upstream = live.upstream LIMIT 1000) few,
+         SELECT n FROM queue WHERE state = 0 AND NOT waits AND kind = live.kind AND upstream = live.upstream
+         UNION ALL
+         SELECT n FROM queue WHERE state = 0 AND waits AND kind = live.kind AND upstream = live.upstream
+         LIMIT 1000) few,
          LATERAL (SELECT est_input, est_output FROM jobs WHERE n = few.n OFFSET 0) j)
     FROM live ORDER BY upstream, kind";
 
@@ -52,16 +55,20 @@ const STANDING: &str = "
         coalesce(q.withdrawn, false) AS withdrawn, q.twin, j.priority
       FROM jobs j JOIN runs r ON r.n = j.run LEFT JOIN queue q ON q.n = j.n LEFT JOIN endings e ON e.n = j.n
       WHERE j.n = $1 AND j.id = $2
+    ), line AS (
+      SELECT a.* FROM job, LATERAL (
+        SELECT * FROM queue WHERE state = 0 AND NOT waits AND kind = job.kind AND upstream = job.upstream
+        UNION ALL
+        SELECT * FROM queue
+        WHERE state = 0 AND waits AND run_at <= now() AND kind = job.kind AND upstream = job.upstream) a
+      WHERE job.state = 0
     ), before AS MATERIALIZED (
-      SELECT count(*) AS ahead FROM job, queue a
-      WHERE job.state = 0 AND a.state = 0 AND a.kind = job.kind AND a.upstream = job.upstream AND a.tenant = job.tenant
-        AND a.run = job.run AND a.run_at <= now()
+      SELECT count(*) AS ahead FROM job, line a
+      WHERE a.tenant = job.tenant AND a.run = job.run
         AND (a.priority > job.priority
              OR (a.priority = job.priority AND (a.run_at, a.n) < (job.run_at, job.n)))
     ), others AS (
-      SELECT a.run, a.tenant, count(*) AS due FROM job, queue a
-      WHERE job.state = 0 AND a.state = 0 AND a.kind = job.kind AND a.upstream = job.upstream AND a.run <> job.run
-        AND a.run_at <= now()
+      SELECT a.run, a.tenant, count(*) AS due FROM job, line a WHERE a.run <> job.run
       GROUP BY a.run, a.tenant
     ), rivals AS (
       SELECT others.tenant, sum(others.due)::bigint AS due FROM job, others

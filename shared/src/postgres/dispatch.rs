@@ -1,5 +1,5 @@
-//! Dispatching: all, if it is little; else lanes in turn, then the twins of other runs that a run waits for. Where several tenants
-//! may have work, [`fair`](super::fair) gives the turns.
+//! Dispatching: all, if it is little; else lanes in turn, then the twins of other runs that a run waits for. Where
+//! several tenants may have work, [`fair`](super::fair) gives the turns.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -7,10 +7,11 @@ use std::sync::{Mutex, PoisonError};
 use sqlx::{PgConnection, Row};
 use uuid::Uuid;
 
+use super::due::wake;
 use super::fair;
 use super::fault::{Fault, Result};
 use super::few;
-use super::lanes::{Lane, LaneOfRun, all_lanes, lanes_of};
+use super::lanes::{Found, Lane, LaneOfRun, all_lanes, lanes_of};
 use super::numbers::limit;
 use super::runs::find_run;
 use super::take::{Taken, take};
@@ -41,18 +42,15 @@ pub(super) async fn dispatch(
         Scope::Run(run) => Some(find_run(connection, run).await?),
     };
     let last = last_turns.lock().unwrap_or_else(PoisonError::into_inner).get(&ask.kind).cloned();
-    let lanes = match run {
-        None => {
-            let found =
-                all_lanes(connection, &ask.kind, last.as_ref(), &ask.skip_upstreams, limit(ask.limit))
-                    .await?;
-            if found.several_tenants {
-                return fair::dispatch(connection, ask, last_turns).await;
-            }
-            found.lanes
-        }
-        Some(run) => lanes_of(connection, &ask.kind, run, &ask.skip_upstreams).await?,
-    };
+    let mut found = look(connection, ask, run, last.as_ref()).await?;
+    if found.some_sleep_on {
+        wake(connection, run).await?;
+        found = look(connection, ask, run, last.as_ref()).await?;
+    }
+    if found.several_tenants {
+        return fair::dispatch(connection, ask, last_turns).await;
+    }
+    let lanes = found.lanes;
     if !lanes.is_empty() {
         taken = take_in_turns(connection, ask, &lanes).await?;
     }
@@ -67,6 +65,18 @@ pub(super) async fn dispatch(
         merge(&mut taken, more)?;
     }
     Ok(taken)
+}
+
+async fn look(
+    connection: &mut PgConnection,
+    ask: &DispatchAsk,
+    run: Option<i64>,
+    last: Option<&Lane>,
+) -> Result<Found> {
+    match run {
+        None => all_lanes(connection, &ask.kind, last, &ask.skip_upstreams, limit(ask.limit)).await,
+        Some(run) => lanes_of(connection, &ask.kind, run, &ask.skip_upstreams).await,
+    }
 }
 
 /// An equal share of each lane; where some have less, the others may have more.

@@ -27,39 +27,28 @@ impl Taken {
 
 /// `$2, $3, $4`: the lanes; `$5`: jobs of one lane at most; `$6`: of all.
 ///
-/// A lane's priorities are found by probing, highest first, for within one of them the due jobs are
-/// a range of the index. What another dispatcher holds at this moment is passed over.
+/// A lane's jobs are a range of the index, in their order. What another dispatcher holds at this moment is
+/// passed over.
 ///
 /// The commit does not wait for the disk: if a crash of the server undoes it, the jobs are ready
 /// again under the same fence, and of two finishes of one fence the ledger takes the first, even
 /// before the second dispatch.
 pub(super) const TAKE: &str = "
-    WITH RECURSIVE settings AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true)),
+    WITH settings AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true)),
     lane AS MATERIALIZED (
       SELECT turn, upstream, tenant, run FROM settings,
         unnest($2::text[], $3::text[], $4::bigint[]) WITH ORDINALITY l (upstream, tenant, run, turn)
-    ), level AS (
-      SELECT lane.turn, lane.upstream, lane.tenant, lane.run, p.priority FROM lane, LATERAL (
-        SELECT priority FROM queue
-        WHERE state = 0 AND kind = $1 AND upstream = lane.upstream AND tenant = lane.tenant AND run = lane.run
-        ORDER BY priority DESC LIMIT 1) p
-      UNION ALL
-      SELECT level.turn, level.upstream, level.tenant, level.run, p.priority FROM level, LATERAL (
-        SELECT priority FROM queue
-        WHERE state = 0 AND kind = $1 AND upstream = level.upstream AND tenant = level.tenant
-          AND run = level.run AND priority < level.priority
-        ORDER BY priority DESC LIMIT 1) p
     ), due AS MATERIALIZED (
-      SELECT level.turn, q.n, q.priority, q.run_at, q.deadline FROM level, LATERAL (
+      SELECT lane.turn, q.n, q.priority, q.run_at, q.deadline FROM lane, LATERAL (
         SELECT n, priority, run_at, deadline FROM queue
-        WHERE state = 0 AND kind = $1 AND upstream = level.upstream AND tenant = level.tenant
-          AND run = level.run AND priority = level.priority AND run_at <= now()
-        ORDER BY run_at, n LIMIT $5 FOR UPDATE SKIP LOCKED) q
+        WHERE state = 0 AND NOT waits AND kind = $1 AND upstream = lane.upstream AND tenant = lane.tenant
+          AND run = lane.run
+        ORDER BY priority DESC, run_at, n LIMIT $5 FOR UPDATE SKIP LOCKED) q
     ), ranked AS (
       SELECT turn, n, deadline,
         row_number() OVER (PARTITION BY turn ORDER BY priority DESC, run_at, n) AS rank FROM due
     ), chosen AS MATERIALIZED (
-      SELECT turn, n, deadline, rank FROM ranked WHERE rank <= $5 ORDER BY rank, turn LIMIT $6
+      SELECT turn, n, deadline, rank FROM ranked ORDER BY rank, turn LIMIT $6
     ), taken AS (
       UPDATE queue q SET state = 1, fence = q.fence + 1, dispatched_at = now()
       FROM chosen c, LATERAL (SELECT * FROM jobs WHERE n = c.n OFFSET 0) j
@@ -97,7 +86,8 @@ pub(super) async fn take(
 pub(super) const TAKE_THESE: &str = "
     WITH chosen AS MATERIALIZED (
       SELECT c.turn, q.n, q.deadline FROM unnest($1::bigint[]) WITH ORDINALITY c (n, turn), LATERAL (
-        SELECT * FROM queue WHERE n = c.n AND state + 0 = 0 AND run_at <= now() FOR UPDATE SKIP LOCKED) q
+        SELECT * FROM queue WHERE n = c.n AND state + 0 = 0 AND (NOT waits OR run_at <= now())
+        FOR UPDATE SKIP LOCKED) q
     ), taken AS (
       UPDATE queue q SET state = 1, fence = q.fence + 1, dispatched_at = now()
       FROM chosen c, LATERAL (SELECT * FROM jobs WHERE n = c.n OFFSET 0) j

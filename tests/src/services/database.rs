@@ -65,6 +65,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../../shared/migrations/0007_lanes_of_tenants.sql"),
     include_str!("../../../shared/migrations/0008_unshared.sql"),
     include_str!("../../../shared/migrations/0009_redrives.sql"),
+    include_str!("../../../shared/migrations/0010_ready_and_waiting.sql"),
 ];
 
 /// The migrated database, made by whichever test comes first. Its name tells the schema, so that a

@@ -145,7 +145,8 @@ async fn last_error(ledger: &dyn QueryLedger, run: &RunRow) -> Result<Option<Str
     let waiting = JobFilter { run: Some(run.id), state: Some(JobState::Ready), ..JobFilter::default() };
     let first = ledger.jobs(waiting, Page::first(SOME)).await?;
     if let Some(tried) = first.iter().find(|job| job.attempts > 0)
-        && let Some(failed) = ledger.job_detail(tried.job_id).await?.and_then(|detail| detail.attempts.into_iter().last())
+        && let Some(failed) =
+            ledger.job_detail(tried.job_id).await?.and_then(|detail| detail.attempts.into_iter().last())
     {
         return Ok(Some(failed.error));
     }

@@ -6,7 +6,7 @@ use sqlx::{PgConnection, Row};
 use uuid::Uuid;
 
 use super::super::fault::Result;
-use super::super::lanes::{Lane, LaneOfRun, due_lanes};
+use super::super::lanes::{Lane, LaneOfRun};
 use super::super::numbers::limit;
 use crate::domain::{Estimate, RunId};
 use crate::ports::DispatchAsk;
@@ -56,16 +56,41 @@ impl Claimant {
     }
 }
 
+/// The runs of a tenant, as `first.tenant`, behind one number up to another that have due jobs, in order of numbers.
+macro_rules! runs {
+    (behind $behind:literal, to $to:literal) => {
+        concat!(
+            "(WITH RECURSIVE lane AS (
+        (SELECT run FROM queue
+         WHERE state = 0 AND NOT waits AND kind = $1 AND upstream = $2 AND tenant = first.tenant AND run > ",
+            $behind,
+            " AND run <= ",
+            $to,
+            " ORDER BY run LIMIT 1)
+        UNION ALL
+        SELECT next.run FROM lane, LATERAL (
+          SELECT run FROM queue
+          WHERE state = 0 AND NOT waits AND kind = $1 AND upstream = $2 AND tenant = first.tenant AND run > lane.run
+            AND run <= ",
+            $to,
+            " ORDER BY run LIMIT 1) next
+      )
+      SELECT run FROM lane)"
+        )
+    };
+}
+
 /// `$3`: lanes of one tenant at most; `$4`: tenants at most, of those with due jobs the ones whose clocks are
 /// furthest back. A tenant's lanes begin behind the one that had its last turn.
 pub(in crate::postgres) const LANES_OF_TENANTS: &str = concat!(
     "WITH RECURSIVE line AS MATERIALIZED (
       SELECT coalesce((SELECT clock FROM lines WHERE kind = $1 AND upstream = $2), 0) AS clock
     ), known AS (
-      (SELECT tenant FROM queue WHERE state = 0 AND kind = $1 AND upstream = $2 ORDER BY tenant LIMIT 1)
+      (SELECT tenant FROM queue WHERE state = 0 AND NOT waits AND kind = $1 AND upstream = $2 ORDER BY tenant LIMIT 1)
       UNION ALL
       SELECT next.tenant FROM known, LATERAL (
-        SELECT tenant FROM queue WHERE state = 0 AND kind = $1 AND upstream = $2 AND tenant > known.tenant
+        SELECT tenant FROM queue
+        WHERE state = 0 AND NOT waits AND kind = $1 AND upstream = $2 AND tenant > known.tenant
         ORDER BY tenant LIMIT 1) next
     ), clock AS MATERIALIZED (
       SELECT known.tenant, greatest(coalesce(t.clock, 0) - line.clock, 0) AS ahead, coalesce(t.run, 0) AS run
@@ -73,18 +98,15 @@ pub(in crate::postgres) const LANES_OF_TENANTS: &str = concat!(
         SELECT clock, run FROM turns
         WHERE kind = $1 AND upstream = $2 AND tenant = known.tenant COLLATE \"default\" OFFSET 0) t ON true
     ), first AS MATERIALIZED (
-      SELECT tenant, ahead, run FROM (SELECT * FROM clock ORDER BY ahead, tenant OFFSET 0) c WHERE EXISTS ",
-    due_lanes!("$2", "c.tenant", behind "0", to "9223372036854775807"),
-    "
-      LIMIT $4
+      SELECT tenant, ahead, run FROM clock ORDER BY ahead, tenant LIMIT $4
     )
     SELECT first.tenant, first.ahead, first.run, due.run, r.id FROM first, LATERAL (
       (SELECT run FROM ",
-    due_lanes!("$2", "first.tenant", behind "first.run", to "9223372036854775807"),
+    runs!(behind "first.run", to "9223372036854775807"),
     " behind LIMIT $3)
       UNION ALL
       (SELECT run FROM ",
-    due_lanes!("$2", "first.tenant", behind "0", to "first.run"),
+    runs!(behind "0", to "first.run"),
     " others LIMIT $3)
       LIMIT $3) due, LATERAL (SELECT id FROM runs WHERE n = due.run OFFSET 0) r"
 );
@@ -152,32 +174,20 @@ async fn with_lanes(
 /// `$3, $4, $5`: tenants, runs, and how many jobs of each. As in [`TAKE`](super::super::take::TAKE), but they
 /// are only read.
 pub(in crate::postgres) const NEXT_JOBS: &str = "
-    WITH RECURSIVE lane AS MATERIALIZED (
+    WITH lane AS MATERIALIZED (
       SELECT turn, tenant, run, share
       FROM unnest($3::text[], $4::bigint[], $5::bigint[]) WITH ORDINALITY l (tenant, run, share, turn)
-    ), level AS (
-      SELECT lane.turn, lane.tenant, lane.run, lane.share, p.priority FROM lane, LATERAL (
-        SELECT priority FROM queue
-        WHERE state = 0 AND kind = $1 AND upstream = $2 AND tenant = lane.tenant AND run = lane.run
-        ORDER BY priority DESC LIMIT 1) p
-      UNION ALL
-      SELECT level.turn, level.tenant, level.run, level.share, p.priority FROM level, LATERAL (
-        SELECT priority FROM queue
-        WHERE state = 0 AND kind = $1 AND upstream = $2 AND tenant = level.tenant AND run = level.run
-          AND priority < level.priority
-        ORDER BY priority DESC LIMIT 1) p
     ), due AS MATERIALIZED (
-      SELECT level.turn, level.share, q.n, q.priority, q.run_at FROM level, LATERAL (
+      SELECT lane.turn, q.n, q.priority, q.run_at FROM lane, LATERAL (
         SELECT n, priority, run_at FROM queue
-        WHERE state = 0 AND kind = $1 AND upstream = $2 AND tenant = level.tenant AND run = level.run
-          AND priority = level.priority AND run_at <= now()
-        ORDER BY run_at, n LIMIT level.share) q
+        WHERE state = 0 AND NOT waits AND kind = $1 AND upstream = $2 AND tenant = lane.tenant AND run = lane.run
+        ORDER BY priority DESC, run_at, n LIMIT lane.share) q
     ), ranked AS MATERIALIZED (
-      SELECT turn, share, n, row_number() OVER (PARTITION BY turn ORDER BY priority DESC, run_at, n) AS rank FROM due
+      SELECT turn, n, row_number() OVER (PARTITION BY turn ORDER BY priority DESC, run_at, n) AS rank FROM due
     )
     SELECT ranked.turn, ranked.n, j.est_input, j.est_output
     FROM ranked, LATERAL (SELECT est_input, est_output FROM jobs WHERE n = ranked.n OFFSET 0) j
-    WHERE ranked.rank <= ranked.share ORDER BY ranked.rank, ranked.turn";
+    ORDER BY ranked.rank, ranked.turn";
 
 async fn read_jobs(
     connection: &mut PgConnection,

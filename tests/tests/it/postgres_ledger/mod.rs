@@ -13,6 +13,7 @@ mod redrives;
 mod rows;
 mod shares;
 mod silence;
+mod sleepers;
 mod tenants;
 mod throughput;
 mod waking;

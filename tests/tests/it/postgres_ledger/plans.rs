@@ -13,6 +13,7 @@ use fleetline_tests::conformance::ledger::prelude::{
     HOUR, TENANT, add, ask, die, finish_of, job, jobs, new_run, open, raw, retry, snooze, success, take,
 };
 use serde_json::Value;
+use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, PgConnection};
 use tokio::task::JoinSet;
 
@@ -99,10 +100,7 @@ async fn gone(connection: &mut PgConnection, application: &str) {
 /// `second`: whose the runs are beside the backlog; if it is another tenant, the two share the line.
 async fn reads_what_it_takes(analyze: bool, second: &str) {
     let database = Database::new().await;
-    // One connection, so that the plans of the empty tables are those that are used later.
-    let options = PostgresOptions { pool_size: 1, ..database.options() };
-    let ledger: Subject = Arc::new(fleetline_shared::postgres::PostgresLedger::open(&options).await.unwrap());
-    every_step(&ledger, "empty", second).await;
+    let ledger = planned_when_empty(&database, second).await;
 
     let options = PostgresOptions { application_name: "filler".into(), ..database.options() };
     let filler: Subject = Arc::new(fleetline_shared::postgres::PostgresLedger::open(&options).await.unwrap());
@@ -134,6 +132,8 @@ async fn reads_what_it_takes(analyze: bool, second: &str) {
     }
     let taken = take(&ledger, TAKEN).await;
     assert_eq!(taken.len(), TAKEN);
+    // More is ready than so few: what there is to take is looked for as ever.
+    assert_eq!(take(&ledger, 5).await.len(), 5);
     let asked = taken.iter().map(|envelope| (envelope.job_id, envelope.fence)).collect();
     ledger.validity(asked, Duration::ZERO).await.unwrap();
     let (plain, mixed) = taken.split_at(TAKEN / 2);
@@ -188,36 +188,85 @@ async fn single_jobs(ledger: &Subject, tenant: &'static str, upstream: &'static 
     tasks.join_all().await;
 }
 
+/// A ledger of one connection, whose statements are planned for empty tables.
+async fn planned_when_empty(database: &Database, second: &str) -> Subject {
+    let ledger = of_one_connection(database).await;
+    every_step(&ledger, "empty", second).await;
+    ledger
+}
+
+async fn of_one_connection(database: &Database) -> Subject {
+    let options = PostgresOptions { pool_size: 1, ..database.options() };
+    Arc::new(fleetline_shared::postgres::PostgresLedger::open(&options).await.unwrap())
+}
+
+/// Another ledger; nothing is left to hand out.
+async fn filler(database: &Database) -> Subject {
+    let options = PostgresOptions { application_name: "filler".into(), ..database.options() };
+    let filler: Subject = Arc::new(fleetline_shared::postgres::PostgresLedger::open(&options).await.unwrap());
+    while !take(&filler, 1_000).await.is_empty() {}
+    filler
+}
+
+/// What these steps read, when the filler has gone and nothing dead is left.
+async fn read_by(database: &Database, ledger: Subject, steps: impl AsyncFnOnce(&Subject)) -> i64 {
+    let mut connection = PgConnection::connect(&database.url).await.unwrap();
+    gone(&mut connection, "filler").await;
+    sqlx::raw_sql("VACUUM").execute(&mut connection).await.unwrap();
+    sqlx::raw_sql("SELECT pg_stat_reset()").execute(&mut connection).await.unwrap();
+    steps(&ledger).await;
+    drop(ledger);
+    gone(&mut connection, "fleetline").await;
+    statistics(&mut connection).await.0
+}
+
+/// What dispatches have left dead at the head of a lane is stepped over by whoever looks there: who finds the lane, and
+/// who takes of it. An old snapshot keeps it there, so that it counts each time, whatever else the server does.
+#[tokio::test]
+async fn a_dispatch_steps_twice_over_what_is_dead() {
+    const DISPATCHES: usize = 10;
+    let database = Database::new().await;
+    let filler = filler(&database).await;
+    let run = open(&filler, TENANT).await;
+    add(&filler, run, jobs("long", 1, 2_000)).await;
+    drop(filler);
+    let ledger = of_one_connection(&database).await;
+    let mut old = PgConnection::connect(&database.url).await.unwrap();
+    let read = read_by(&database, ledger, async |ledger| {
+        let hold = "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT FROM runs";
+        sqlx::raw_sql(hold).execute(&mut old).await.unwrap();
+        for _ in 0..DISPATCHES {
+            assert_eq!(take(ledger, TAKEN).await.len(), TAKEN);
+        }
+    });
+    // Each job's entries among the ready ones, in the queue and in the table of jobs; and some for the lanes.
+    let taken = DISPATCHES * (3 * TAKEN + 20);
+    let dead: usize = (0..DISPATCHES).map(|dispatches| dispatches * TAKEN).sum();
+    let read = read.await;
+    assert!(read <= i64::try_from(taken + 2 * dead).unwrap(), "{read} rows read");
+}
+
 /// What one dispatch for an upstream reads, while so many runs of another tenant wait for another one, which may
 /// be closed.
 async fn read_beside(waiting: u64, skip: &[&str]) -> i64 {
     const DISPATCHES: i64 = 5;
     let database = Database::new().await;
-    let options = PostgresOptions { pool_size: 1, ..database.options() };
-    let ledger: Subject = Arc::new(fleetline_shared::postgres::PostgresLedger::open(&options).await.unwrap());
-    every_step(&ledger, "empty", "globex").await;
-    let options = PostgresOptions { application_name: "filler".into(), ..database.options() };
-    let filler: Subject = Arc::new(fleetline_shared::postgres::PostgresLedger::open(&options).await.unwrap());
-    // Of the dispatches before nothing is left to do.
-    while !take(&filler, 1_000).await.is_empty() {}
+    let ledger = planned_when_empty(&database, "globex").await;
+    let filler = filler(&database).await;
     single_jobs(&filler, TENANT, "slow", waiting).await;
     let run = open(&filler, "globex").await;
     let quick = |job| NewJob { upstream: Some("quick".into()), ..job };
     add(&filler, run, jobs("quick", 1, 100).into_iter().map(quick).collect()).await;
     drop(filler);
-    let mut connection = PgConnection::connect(&database.url).await.unwrap();
-    sqlx::raw_sql("VACUUM").execute(&mut connection).await.unwrap();
-    gone(&mut connection, "filler").await;
-    sqlx::raw_sql("SELECT pg_stat_reset()").execute(&mut connection).await.unwrap();
-    for _ in 0..DISPATCHES {
-        let skip_upstreams = skip.iter().map(|name| (*name).to_owned()).collect();
-        let taken = ledger.dispatch(DispatchAsk { skip_upstreams, ..ask(Scope::All, 10) }).await.unwrap();
-        assert_eq!(taken.len(), 10);
-        assert!(taken.iter().any(|envelope| envelope.tenant == "globex"));
-    }
-    drop(ledger);
-    gone(&mut connection, "fleetline").await;
-    statistics(&mut connection).await.0 / DISPATCHES
+    let read = read_by(&database, ledger, async |ledger| {
+        for _ in 0..DISPATCHES {
+            let skip_upstreams = skip.iter().map(|name| (*name).to_owned()).collect();
+            let taken = ledger.dispatch(DispatchAsk { skip_upstreams, ..ask(Scope::All, 10) }).await.unwrap();
+            assert_eq!(taken.len(), 10);
+            assert!(taken.iter().any(|envelope| envelope.tenant == "globex"));
+        }
+    });
+    read.await / DISPATCHES
 }
 
 /// A line's dispatch is dear by what waits in that line alone.
@@ -228,5 +277,44 @@ async fn runs_that_wait_for_another_upstream_are_not_read() {
         let (few, many) = (read_beside(200, skip).await, read_beside(2_000, skip).await);
         // Each of the others would be read twice; a busy server leaves some hundred dead entries to look at.
         assert!(many < few + 1_000, "skipping {skip:?}: {few} rows read beside 200 runs, {many} beside 2000");
+    }
+}
+
+/// What dispatches read for an upstream for which so many runs wait until later, and fifty of them no longer.
+/// `second`: if it is another tenant, unfinished runs are of two.
+async fn read_among_sleepers(asleep: u64, second: &str) -> i64 {
+    let database = Database::new().await;
+    let ledger = planned_when_empty(&database, second).await;
+    let filler = filler(&database).await;
+    single_jobs(&filler, TENANT, "busy", asleep).await;
+    let taken = take(&filler, usize::try_from(asleep).unwrap()).await;
+    for group in taken.chunks(500) {
+        let group = group.iter().map(|envelope| finish_of(envelope, snooze(HOUR))).collect();
+        filler.finish(group).await.unwrap();
+    }
+    drop(filler);
+    let options: PgConnectOptions = database.url.parse().unwrap();
+    let mut filler = PgConnection::connect_with(&options.application_name("filler")).await.unwrap();
+    let some_are_due = "UPDATE queue SET run_at = now() WHERE n IN (
+        SELECT n FROM queue WHERE state = 0 AND upstream = 'busy' ORDER BY n DESC LIMIT 50)";
+    assert_eq!(sqlx::raw_sql(some_are_due).execute(&mut filler).await.unwrap().rows_affected(), 50);
+    filler.close().await.unwrap();
+    let read = read_by(&database, ledger, async |ledger| {
+        for _ in 0..5 {
+            assert_eq!(take(ledger, 10).await.len(), 10);
+            assert!(ledger.next_due(Scope::All).await.unwrap().is_some());
+        }
+        assert!(take(ledger, 10).await.is_empty());
+    });
+    read.await
+}
+
+/// Only those that no longer do.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn runs_that_wait_until_later_are_not_read() {
+    for second in [TENANT, "globex"] {
+        let (few, many) = (read_among_sleepers(200, second).await, read_among_sleepers(2_000, second).await);
+        // Each of the others would be read by the first dispatch and by the last.
+        assert!(many < few + 1_000, "beside {second}: {few} rows read among 200 runs, {many} among 2000");
     }
 }
