@@ -95,7 +95,8 @@ pub struct Seal {
 #[async_trait]
 pub trait DispatchLedger: Send + Sync {
     /// Takes due jobs, raises their fences, and returns their messages. Tenants share what there is for
-    /// an upstream by their weights and their jobs' estimated tokens; a tenant's runs take turns.
+    /// an upstream by their weights and their jobs' estimated tokens; a tenant's runs take turns. Args above
+    /// [`LARGEST_ARGS`](crate::domain::LARGEST_ARGS) are not read.
     async fn dispatch(&self, ask: DispatchAsk) -> Result<Vec<Envelope>, PortError>;
 
     /// Time until the next job of the scope that is not due yet will be; `None`: there is none.

@@ -8,14 +8,15 @@ use super::fault::{Result, in_doubt};
 use super::lanes::{Lane, LaneOfRun};
 use super::numbers::limit;
 use super::take::{Taken, read_all};
-use crate::domain::RunId;
+use crate::domain::{LARGEST_ARGS, RunId};
 use crate::ports::DispatchAsk;
 
 /// More than these nobody asks for in the hope that it is all.
 pub(super) const MOST: usize = 8;
 
-/// `$2`: jobs at most. If there are more, or some that are due sleep on, nothing is taken, and one row without a
-/// number says so. As [`TAKE`](super::take::TAKE) it does not wait for the disk.
+/// `$2`: jobs at most; `$4`: bytes of args that a message carries. If there are more, or some that are due sleep on,
+/// nothing is taken, nor locked, for other dispatchers pass over what is; one row without a number says so. As
+/// [`TAKE`](super::take::TAKE) it does not wait for the disk.
 pub(super) const FEW: &str = "
     WITH settings AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true)),
     few AS MATERIALIZED (
@@ -25,20 +26,22 @@ pub(super) const FEW: &str = "
     ), all_of_it AS MATERIALIZED (
       SELECT (SELECT count(*) FROM few) <= $2 AND coalesce(
         (SELECT run_at FROM queue WHERE state = 0 AND waits ORDER BY run_at LIMIT 1) > now(), true) AS is_few
+    ), wanted AS MATERIALIZED (
+      SELECT few.* FROM few, all_of_it WHERE is_few AND few.upstream <> ALL($3)
     ), chosen AS MATERIALIZED (
-      SELECT row_number() OVER (ORDER BY q.priority DESC, q.run_at, q.n) AS turn, q.n, q.deadline, few.upstream,
-        few.tenant, few.run
-      FROM few, all_of_it, LATERAL (
+      SELECT row_number() OVER (ORDER BY q.priority DESC, q.run_at, q.n) AS turn, q.n, q.deadline, w.upstream,
+        w.tenant, w.run
+      FROM wanted w, LATERAL (
         SELECT n, priority, run_at, deadline FROM queue
-        WHERE n = few.n AND state + 0 = 0 AND NOT waits FOR UPDATE SKIP LOCKED) q
-      WHERE few.upstream <> ALL($3) AND is_few
+        WHERE n = w.n AND state + 0 = 0 AND NOT waits FOR UPDATE SKIP LOCKED) q
     ), taken AS (
       UPDATE queue q SET state = 1, fence = q.fence + 1, dispatched_at = now()
       FROM chosen c, LATERAL (SELECT * FROM jobs WHERE n = c.n OFFSET 0) j
       WHERE q.n = ANY(ARRAY[c.n]) AND (c.deadline IS NULL OR c.deadline > now())
       RETURNING q.n, q.id, q.fence, q.attempts, j.max_attempts,
         (extract(epoch FROM q.deadline - now()) * 1000)::bigint AS deadline_ms,
-        j.dedup_key, j.est_input, j.est_output, j.args
+        j.dedup_key, j.est_input, j.est_output,
+        CASE WHEN octet_length(j.args) <= $4 THEN j.args END AS args
     )
     SELECT 1::bigint, c.turn, c.n, t.id, t.fence, t.attempts, t.max_attempts, t.deadline_ms, t.dedup_key, t.est_input,
       t.est_output, t.args, c.upstream, c.tenant, c.run, r.id
@@ -54,6 +57,7 @@ pub(super) async fn take_few(connection: &mut PgConnection, ask: &DispatchAsk) -
         .bind(&ask.kind)
         .bind(limit(ask.limit))
         .bind(&ask.skip_upstreams)
+        .bind(limit(LARGEST_ARGS))
         .fetch_all(connection)
         .await
         .map_err(in_doubt)?;

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::fault::{Result, in_doubt};
 use super::lanes::LaneOfRun;
 use super::query::raw;
-use crate::domain::{DedupKey, ENVELOPE_VERSION, Envelope, Estimate, JobId};
+use crate::domain::{DedupKey, ENVELOPE_VERSION, Envelope, Estimate, JobId, LARGEST_ARGS};
 
 /// What a taking brought.
 #[derive(Default)]
@@ -25,7 +25,7 @@ impl Taken {
     }
 }
 
-/// `$2, $3, $4`: the lanes; `$5`: jobs of one lane at most; `$6`: of all.
+/// `$2, $3, $4`: the lanes; `$5`: jobs of one lane at most; `$6`: of all; `$7`: bytes of args that a message carries.
 ///
 /// A lane's jobs are a range of the index, in their order. What another dispatcher holds at this moment is
 /// passed over.
@@ -55,7 +55,7 @@ pub(super) const TAKE: &str = "
       WHERE q.n = ANY(ARRAY[c.n]) AND (c.deadline IS NULL OR c.deadline > now())
       RETURNING c.rank, c.turn, q.n, q.id, q.fence, q.attempts, j.max_attempts,
         (extract(epoch FROM q.deadline - now()) * 1000)::bigint AS deadline_ms,
-        j.dedup_key, j.est_input, j.est_output, j.args
+        j.dedup_key, j.est_input, j.est_output, CASE WHEN octet_length(j.args) <= $7 THEN j.args END
     )
     SELECT * FROM taken
     UNION ALL
@@ -76,13 +76,14 @@ pub(super) async fn take(
         .bind(lanes.iter().map(|lane| lane.lane.run).collect::<Vec<_>>())
         .bind(super::numbers::limit(share))
         .bind(super::numbers::limit(limit))
+        .bind(super::numbers::limit(LARGEST_ARGS))
         .fetch_all(connection)
         .await
         .map_err(in_doubt)?;
     read_all(rows, kind, |turn| &lanes[turn])
 }
 
-/// These jobs by number, if they are still ready.
+/// These jobs by number, if they are still ready. `$2` is the last of [`TAKE`].
 pub(super) const TAKE_THESE: &str = "
     WITH chosen AS MATERIALIZED (
       SELECT c.turn, q.n, q.deadline FROM unnest($1::bigint[]) WITH ORDINALITY c (n, turn), LATERAL (
@@ -94,7 +95,7 @@ pub(super) const TAKE_THESE: &str = "
       WHERE q.n = ANY(ARRAY[c.n]) AND (c.deadline IS NULL OR c.deadline > now())
       RETURNING 1::bigint, c.turn, q.n, q.id, q.fence, q.attempts, j.max_attempts,
         (extract(epoch FROM q.deadline - now()) * 1000)::bigint AS deadline_ms,
-        j.dedup_key, j.est_input, j.est_output, j.args
+        j.dedup_key, j.est_input, j.est_output, CASE WHEN octet_length(j.args) <= $2 THEN j.args END
     )
     SELECT * FROM taken
     UNION ALL
@@ -111,6 +112,7 @@ pub(super) async fn take_these(
     }
     let rows = sqlx::query(TAKE_THESE)
         .bind(jobs.iter().map(|(n, _)| *n).collect::<Vec<_>>())
+        .bind(super::numbers::limit(LARGEST_ARGS))
         .fetch_all(connection)
         .await
         .map_err(in_doubt)?;
@@ -159,6 +161,6 @@ fn read_envelope(row: &PgRow, kind: &str, lane: &LaneOfRun) -> Result<Envelope> 
         upstream: (!lane.lane.upstream.is_empty()).then(|| lane.lane.upstream.clone()),
         estimate: Estimate { input_tokens: number(9)?, output_tokens: number(10)? },
         again: false,
-        args: Some(raw(row.try_get(11)?)?),
+        args: row.try_get::<Option<String>, _>(11)?.map(raw).transpose()?,
     })
 }

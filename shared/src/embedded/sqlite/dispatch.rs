@@ -14,7 +14,7 @@ use super::numbers::now_ms;
 use super::runs::find_run;
 use super::turns;
 use super::twins::die;
-use crate::domain::{DeadReason, DedupKey, ENVELOPE_VERSION, Envelope, Estimate, JobId, RunId};
+use crate::domain::{DeadReason, DedupKey, ENVELOPE_VERSION, Envelope, Estimate, JobId, LARGEST_ARGS, RunId};
 use crate::ports::{DispatchAsk, Scope};
 
 /// The lane that had the last turn, for each kind.
@@ -116,9 +116,12 @@ fn hand_over(
              WHERE n = ?1 AND state = ?4 AND (deadline IS NULL OR deadline > ?3)
              RETURNING id, (SELECT id FROM runs WHERE runs.n = jobs.run), tenant, kind, fence, attempts,
                max_attempts, deadline, dedup_key, upstream, est_input, est_output,
-               (SELECT args FROM job_inputs WHERE job = jobs.n)",
+               (SELECT args FROM job_inputs WHERE job = jobs.n AND length(CAST(args AS BLOB)) <= ?5)",
         )?
-        .query_row(params![n, DISPATCHED, now, READY], |row| read_envelope(row, now))
+        .query_row(
+            params![n, DISPATCHED, now, READY, u32::try_from(LARGEST_ARGS).unwrap_or(u32::MAX)],
+            |row| read_envelope(row, now),
+        )
         .optional()?;
     if envelope.is_none() {
         die(connection, n, DeadReason::DeadlinePassed, LATE, now, counters)?;
@@ -128,7 +131,7 @@ fn hand_over(
 
 fn read_envelope(row: &rusqlite::Row<'_>, now: i64) -> rusqlite::Result<Envelope> {
     let upstream: String = row.get(9)?;
-    let args = RawValue::from_string(row.get(12)?).map_err(|error| {
+    let args = row.get::<_, Option<String>>(12)?.map(RawValue::from_string).transpose().map_err(|error| {
         rusqlite::Error::FromSqlConversionFailure(12, rusqlite::types::Type::Text, error.into())
     })?;
     Ok(Envelope {
@@ -148,6 +151,6 @@ fn read_envelope(row: &rusqlite::Row<'_>, now: i64) -> rusqlite::Result<Envelope
             output_tokens: row.get::<_, i64>(11)?.cast_unsigned(),
         },
         again: false,
-        args: Some(args),
+        args,
     })
 }

@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
-use fleetline_shared::domain::{DeadReason, Decision, Envelope, JobId, JobState, Usage};
+use fleetline_shared::domain::{
+    DeadReason, Decision, Envelope, JobId, JobState, LARGEST_ARGS, NewJob, Usage,
+};
 use fleetline_shared::ports::{
     Finish,
     Finished::{self, Recorded, Stale},
     Validity,
 };
 use serde_json::json;
+use serde_json::value::to_raw_value;
 
 use super::Subject;
 use super::prelude::*;
@@ -146,8 +149,14 @@ pub async fn ignore_leaves_the_job_alone(ledger: &Subject) {
     record(ledger, &envelope, success("done")).await;
 }
 
-/// For messages that could not carry them.
+/// For messages that could not carry them: a dispatch does not read them, for it may be of hundreds.
 pub async fn a_jobs_args_can_be_read(ledger: &Subject) {
+    let large = to_raw_value(&"x".repeat(LARGEST_ARGS)).expect("JSON");
+    run_of(ledger, vec![NewJob { args: large.clone(), ..job(1, "large") }]).await;
+    let envelope = take_one(ledger).await;
+    assert!(envelope.args.is_none());
+    let args = ledger.args(envelope.job_id).await.unwrap().expect("the job is there");
+    assert_eq!(args.get(), large.get());
     run_of(ledger, jobs("a", 1, 2)).await;
     for envelope in take(ledger, 2).await {
         let args = ledger.args(envelope.job_id).await.unwrap().expect("the job is there");
