@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::fault::{Result, in_doubt};
 use super::lanes::{Lane, LaneOfRun};
 use super::numbers::limit;
-use super::take::{Taken, read_all};
+use super::take::{Taken, hand_over, read_all};
 use crate::domain::{LARGEST_ARGS, RunId};
 use crate::ports::DispatchAsk;
 
@@ -17,7 +17,8 @@ pub(super) const MOST: usize = 8;
 /// `$2`: jobs at most; `$4`: bytes of args that a message carries. If there are more, or some that are due sleep on,
 /// nothing is taken, nor locked, for other dispatchers pass over what is; one row without a number says so. As
 /// [`TAKE`](super::take::TAKE) it does not wait for the disk.
-pub(super) const FEW: &str = "
+pub(super) const FEW: &str = concat!(
+    "
     WITH settings AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true)),
     few AS MATERIALIZED (
       SELECT q.n, q.upstream, q.tenant, q.run FROM settings, LATERAL (
@@ -35,13 +36,9 @@ pub(super) const FEW: &str = "
         SELECT n, priority, run_at, deadline FROM queue
         WHERE n = w.n AND state + 0 = 0 AND NOT waits FOR UPDATE SKIP LOCKED) q
     ), taken AS (
-      UPDATE queue q SET state = 1, fence = q.fence + 1, dispatched_at = now()
-      FROM chosen c, LATERAL (SELECT * FROM jobs WHERE n = c.n OFFSET 0) j
-      WHERE q.n = ANY(ARRAY[c.n]) AND (c.deadline IS NULL OR c.deadline > now())
-      RETURNING q.n, q.id, q.fence, q.attempts, j.max_attempts,
-        (extract(epoch FROM q.deadline - now()) * 1000)::bigint AS deadline_ms,
-        j.dedup_key, j.est_input, j.est_output,
-        CASE WHEN octet_length(j.args) <= $4 THEN j.args END AS args
+      ",
+    hand_over!("", args "$4"),
+    "
     )
     SELECT 1::bigint, c.turn, c.n, t.id, t.fence, t.attempts, t.max_attempts, t.deadline_ms, t.dedup_key, t.est_input,
       t.est_output, t.args, c.upstream, c.tenant, c.run, r.id
@@ -49,7 +46,8 @@ pub(super) const FEW: &str = "
     UNION ALL
     SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
     FROM all_of_it WHERE NOT is_few
-    ORDER BY 2";
+    ORDER BY 2"
+);
 
 /// `None`: there are more.
 pub(super) async fn take_few(connection: &mut PgConnection, ask: &DispatchAsk) -> Result<Option<Taken>> {

@@ -25,6 +25,27 @@ impl Taken {
     }
 }
 
+/// Hands over what is `chosen`, but for what is too late: state and fence of its rows, and what their messages say.
+/// Args of more bytes than `$most` stay behind.
+macro_rules! hand_over {
+    ($first:literal, args $most:literal) => {
+        concat!(
+            "UPDATE queue q SET state = 1, fence = q.fence + 1, dispatched_at = now()
+      FROM chosen c, LATERAL (SELECT * FROM jobs WHERE n = c.n OFFSET 0) j
+      WHERE q.n = ANY(ARRAY[c.n]) AND (c.deadline IS NULL OR c.deadline > now())
+      RETURNING ",
+            $first,
+            "q.n, q.id, q.fence, q.attempts, j.max_attempts,
+        (extract(epoch FROM q.deadline - now()) * 1000)::bigint AS deadline_ms,
+        j.dedup_key, j.est_input, j.est_output, CASE WHEN octet_length(j.args) <= ",
+            $most,
+            " THEN j.args END AS args"
+        )
+    };
+}
+
+pub(super) use hand_over;
+
 /// `$2, $3, $4`: the lanes; `$5`: jobs of one lane at most; `$6`: of all; `$7`: bytes of args that a message carries.
 ///
 /// A lane's jobs are a range of the index, in their order. What another dispatcher holds at this moment is
@@ -33,7 +54,8 @@ impl Taken {
 /// The commit does not wait for the disk: if a crash of the server undoes it, the jobs are ready
 /// again under the same fence, and of two finishes of one fence the ledger takes the first, even
 /// before the second dispatch.
-pub(super) const TAKE: &str = "
+pub(super) const TAKE: &str = concat!(
+    "
     WITH settings AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true)),
     lane AS MATERIALIZED (
       SELECT turn, upstream, tenant, run FROM settings,
@@ -50,17 +72,15 @@ pub(super) const TAKE: &str = "
     ), chosen AS MATERIALIZED (
       SELECT turn, n, deadline, rank FROM ranked ORDER BY rank, turn LIMIT $6
     ), taken AS (
-      UPDATE queue q SET state = 1, fence = q.fence + 1, dispatched_at = now()
-      FROM chosen c, LATERAL (SELECT * FROM jobs WHERE n = c.n OFFSET 0) j
-      WHERE q.n = ANY(ARRAY[c.n]) AND (c.deadline IS NULL OR c.deadline > now())
-      RETURNING c.rank, c.turn, q.n, q.id, q.fence, q.attempts, j.max_attempts,
-        (extract(epoch FROM q.deadline - now()) * 1000)::bigint AS deadline_ms,
-        j.dedup_key, j.est_input, j.est_output, CASE WHEN octet_length(j.args) <= $7 THEN j.args END
+      ",
+    hand_over!("c.rank, c.turn, ", args "$7"),
+    "
     )
     SELECT * FROM taken
     UNION ALL
     SELECT rank, turn, n, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL FROM chosen
-    WHERE deadline <= now()";
+    WHERE deadline <= now()"
+);
 
 pub(super) async fn take(
     connection: &mut PgConnection,
@@ -84,23 +104,22 @@ pub(super) async fn take(
 }
 
 /// These jobs by number, if they are still ready. `$2` is the last of [`TAKE`].
-pub(super) const TAKE_THESE: &str = "
+pub(super) const TAKE_THESE: &str = concat!(
+    "
     WITH chosen AS MATERIALIZED (
       SELECT c.turn, q.n, q.deadline FROM unnest($1::bigint[]) WITH ORDINALITY c (n, turn), LATERAL (
         SELECT * FROM queue WHERE n = c.n AND state + 0 = 0 AND (NOT waits OR run_at <= now())
         FOR UPDATE SKIP LOCKED) q
     ), taken AS (
-      UPDATE queue q SET state = 1, fence = q.fence + 1, dispatched_at = now()
-      FROM chosen c, LATERAL (SELECT * FROM jobs WHERE n = c.n OFFSET 0) j
-      WHERE q.n = ANY(ARRAY[c.n]) AND (c.deadline IS NULL OR c.deadline > now())
-      RETURNING 1::bigint, c.turn, q.n, q.id, q.fence, q.attempts, j.max_attempts,
-        (extract(epoch FROM q.deadline - now()) * 1000)::bigint AS deadline_ms,
-        j.dedup_key, j.est_input, j.est_output, CASE WHEN octet_length(j.args) <= $2 THEN j.args END
+      ",
+    hand_over!("1::bigint, c.turn, ", args "$2"),
+    "
     )
     SELECT * FROM taken
     UNION ALL
     SELECT 1, turn, n, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL FROM chosen
-    WHERE deadline <= now()";
+    WHERE deadline <= now()"
+);
 
 pub(super) async fn take_these(
     connection: &mut PgConnection,
