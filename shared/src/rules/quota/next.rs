@@ -1,6 +1,7 @@
 //! When the next call may start, and what decides that.
 
 use super::adaptive::Adaptive;
+use super::claim::Claim;
 use super::meters::units;
 use super::settle::bounded;
 use super::{QuotaState, SlotAsk};
@@ -37,8 +38,7 @@ impl QuotaState {
     /// claimed goes before it, as before any.
     pub(super) fn next_start(&self, now: u64) -> u64 {
         let smaller = self.next_spend();
-        let before = self.claim.and_then(|claim| claim.goes_before(smaller, now)).unwrap_or_default();
-        let slot = self.next_slot(&[], smaller, before, now).0;
+        let slot = self.next_slot(&[], smaller, self.claim_before(smaller, now), now).at;
         if let Passage::NotBefore(at) = self.passage(now) { slot.max(at) } else { slot }
     }
 
@@ -54,9 +54,9 @@ impl QuotaState {
 
     /// When an ask that is refused should come back: of a part in turn, and half a hold before its slot, as
     /// the dispatcher sends those that only the whole limits.
-    pub(super) fn come_back(&mut self, parts: &[String], ask: &SlotAsk, at: u64, decides: Decides) -> u64 {
-        let Decides::Part(place, dimension) = decides else { return at };
-        self.parts.tell(&parts[place], dimension, bounded(ask.spend), at).saturating_sub(ask.hold / 2)
+    pub(super) fn come_back(&mut self, parts: &[String], ask: &SlotAsk, next: &Next) -> u64 {
+        let (Decides::Part(place, dimension), false) = (next.decides, next.is_behind) else { return next.at };
+        self.parts.tell(&parts[place], dimension, bounded(ask.spend), next.at).saturating_sub(ask.hold / 2)
     }
 
     /// Calls that may be under way.
@@ -71,15 +71,26 @@ impl QuotaState {
         metered.map(|(dimension, limit)| (dimension.into(), limit)).or_else(places)
     }
 
+    /// The claim that goes before an ask.
+    pub(super) fn claim_before(&self, spend: Spend, now: u64) -> Option<Claim> {
+        self.claim.filter(|claim| claim.goes_before(spend, now))
+    }
+
+    /// The earliest slot beside a claim that goes before.
+    pub(super) fn next_slot(&self, parts: &[String], spend: Spend, claim: Option<Claim>, now: u64) -> Next {
+        let (at, decides) = self.slot_after(parts, spend, Spend::default(), now);
+        let is_behind = claim
+            .filter(|claim| at > claim.slot || !claim.is_left_its_slot(spend, &self.meters, now))
+            .map(|claim| self.slot_after(parts, spend, claim.spend, now));
+        match is_behind {
+            Some((at, decides)) => Next { at, decides, is_behind: true },
+            None => Next { at, decides, is_behind: false },
+        }
+    }
+
     /// The earliest slot, and what decides it. Never before a slot that was given. `before`: what
     /// the upstream must still have for a call that goes before this one.
-    pub(super) fn next_slot(
-        &self,
-        parts: &[String],
-        spend: Spend,
-        before: Spend,
-        now: u64,
-    ) -> (u64, Decides) {
+    fn slot_after(&self, parts: &[String], spend: Spend, before: Spend, now: u64) -> (u64, Decides) {
         let all = Spend {
             input_tokens: spend.input_tokens + before.input_tokens,
             output_tokens: spend.output_tokens + before.output_tokens,
@@ -94,16 +105,24 @@ impl QuotaState {
         [pause].into_iter().chain(parts).chain(whole).fold(order, later)
     }
 
-    /// The dimension that an ask claims if it is refused: one that would have to wait for more than can
-    /// be given ahead of time, as smaller asks are. Those are sent as soon as less than half a hold is
-    /// given out, so already an ask of most of the other half would find its place taken again
-    /// and again. Money is not paced: what is left goes to whoever asks.
-    pub(super) fn claimed(&self, spend: Spend, decides: Decides, hold: u64) -> Option<Dimension> {
-        let Decides::Whole(dimension) = decides else { return None };
+    /// What an ask claims if it is refused: one that would have to wait for more than can be given ahead of
+    /// time, as smaller asks are. Those are sent as soon as less than half a hold is given out, so already
+    /// an ask of most of the other half would find its place taken again and again. Money is not paced: what
+    /// is left goes to whoever asks.
+    pub(super) fn claimed(&self, spend: Spend, next: &Next, hold: u64, now: u64) -> Option<Claim> {
+        let Decides::Whole(dimension) = next.decides else { return None };
         let is_tokens = !matches!(dimension, Dimension::Requests | Dimension::Money);
         let refills_too_slowly = self.meters.get(dimension)?.refill(units(spend, dimension)) > hold / 5 * 2;
-        (is_tokens && refills_too_slowly).then_some(dimension)
+        if is_tokens && refills_too_slowly { Claim::new(spend, dimension, next.at, now) } else { None }
     }
+}
+
+/// The next slot of an ask.
+pub(super) struct Next {
+    pub(super) at: u64,
+    pub(super) decides: Decides,
+    /// Whether a claim goes before it that it would make later.
+    pub(super) is_behind: bool,
 }
 
 /// What decides when a slot is.

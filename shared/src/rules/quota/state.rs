@@ -5,6 +5,7 @@ use super::calls::{Call, Calls};
 use super::claim::Claim;
 use super::discovery::Discovery;
 use super::meters::Meters;
+use super::next::Next;
 use super::parts::Parts;
 use super::settle::bounded;
 use super::tell::QuotaClosing;
@@ -94,22 +95,22 @@ impl QuotaState {
         self.meters.throttle(self.throttle.share(now));
         self.meters.prepare(spend, now);
         self.parts.prepare(&parts, spend, now);
-        let before = self.claim.and_then(|claim| claim.goes_before(spend, now));
-        let (at, decides) = self.next_slot(&parts, spend, before.unwrap_or_default(), now);
-        let at = at.max(now.saturating_add(ask.lead));
+        let claim = self.claim_before(spend, now);
+        let next = self.next_slot(&parts, spend, claim, now);
+        let next = Next { at: next.at.max(now.saturating_add(ask.lead)), ..next };
         // What is behind a claim is not given a slot ahead of time: the claim would come after it.
-        let hold = if before.is_some() { 0 } else { ask.hold };
-        let too_far = at > now.saturating_add(hold.max(ask.lead));
-        if before.is_none() {
-            let claimed = self.claimed(spend, decides, ask.hold).filter(|_| too_far);
-            self.claim = claimed.map(|of| Claim::new(spend, of, at));
+        let hold = if next.is_behind { 0 } else { ask.hold };
+        let too_far = next.at > now.saturating_add(hold.max(ask.lead));
+        if claim.is_none() {
+            self.claim = self.claimed(spend, &next, ask.hold, now).filter(|_| too_far);
         }
         if too_far {
             self.note_wish(spend);
-            let at = if before.is_none() { self.come_back(&parts, ask, at, decides) } else { at };
-            let part = decides.part().map(|place| self.parts.part(place));
-            return Slot::TooFar { at, lack: decides.lack(), part };
+            let at = self.come_back(&parts, ask, &next);
+            let part = next.decides.part().map(|place| self.parts.part(place));
+            return Slot::TooFar { at, lack: next.decides.lack(), part };
         }
+        let at = next.at;
         self.parts.see_free(&parts, spend, now);
         self.take(spend, &parts, at);
         let end = at.saturating_add(ask.ttl);

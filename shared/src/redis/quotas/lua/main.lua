@@ -25,19 +25,19 @@ local function admit(spend, hold, lead, ttl, tenant, model, now)
   for _, part in ipairs(opened) do
     Meters.prepare(part, spend, now)
   end
-  local before = Next.claimed_before(spend, now)
-  local at, lack, whole, of_part, part_place = Next.slot(opened, spend, before, now)
+  local claim = Next.claimed_before(spend, now)
+  local at, lack, whole, of_part, part_place, is_behind = Next.slot(opened, spend, claim, now)
   at = max(at, now + lead)
-  local too_far = at > now + max(before and 0 or hold, lead)
-  if not before then
-    Next.set_claim(too_far and whole, spend, hold, at)
+  local too_far = at > now + max(is_behind and 0 or hold, lead)
+  if not claim then
+    Next.set_claim(too_far and whole, spend, hold, at, now)
   end
   for _, name in ipairs(names) do
     Parts.used[name] = true
   end
   if too_far then
     Spend.note_wish(spend)
-    if of_part and not before then
+    if of_part and not is_behind then
       at = max(Meter.tell(of_part, spend[of_part.dimension], at) - floor(hold / 2), 0)
     end
     return { 2, at, lack, lack == PAUSE and state.why or '', Parts.word(part_place) }

@@ -1,7 +1,7 @@
 
 -- When the next call may start, and what decides that: `next.rs` and `claim.rs`.
 
-local GRACE = 1000000
+local GRACE, LONGEST_CLAIM = 1000000, 10 * MINUTE
 
 -- The answer to what is larger than a whole limit; nil if it is not.
 local function never(spend, opened)
@@ -17,7 +17,7 @@ end
 
 -- The earliest slot, what decides it (of equal ones the last), and the upstream's meter or a part's if it
 -- does, with the part's place.
-local function slot(opened, spend, before, now)
+local function slot_after(opened, spend, before, now)
   local at, lack, whole, of_part, part_place = max(state.slot, now), LACKS.requests, nil, nil, nil
   if state.paused >= at then
     at, lack = state.paused, PAUSE
@@ -41,7 +41,28 @@ local function slot(opened, spend, before, now)
   return at, lack, whole, of_part, part_place
 end
 
--- What goes before an ask.
+-- Whether a claim has its slot as well if a smaller ask goes first.
+local function is_left_its_slot(claim, spend, now)
+  for _, meter in ipairs(meters) do
+    local units = spend[meter.dimension] + claim[meter.dimension]
+    if units > meter.amount or Meter.earliest(meter, units, now) > state.claim_until - GRACE then
+      return false
+    end
+  end
+  return true
+end
+
+-- The same beside a claim, and whether it is behind that.
+local function slot(opened, spend, claim, now)
+  local at, lack, whole, of_part, part_place = slot_after(opened, spend, nil, now)
+  if not claim or at <= state.claim_until - GRACE and is_left_its_slot(claim, spend, now) then
+    return at, lack, whole, of_part, part_place, false
+  end
+  at, lack, whole, of_part, part_place = slot_after(opened, spend, claim, now)
+  return at, lack, whole, of_part, part_place, true
+end
+
+-- The claim that goes before an ask.
 local function claimed_before(spend, now)
   if now >= state.claim_until then
     return nil
@@ -51,11 +72,12 @@ local function claimed_before(spend, now)
   return spend[dimension] < claim[dimension] and claim or nil
 end
 
-local function set_claim(meter, spend, hold, at)
+local function set_claim(meter, spend, hold, at, now)
   state.claim, state.claim_until = '', 0
   local dimension = meter and meter.dimension
   local is_tokens = meter and dimension ~= 'requests' and dimension ~= 'money'
-  if is_tokens and Meter.refill(meter, spend[dimension]) > floor(hold / 5) * 2 then
+  local is_near = at <= now + LONGEST_CLAIM
+  if is_tokens and is_near and Meter.refill(meter, spend[dimension]) > floor(hold / 5) * 2 then
     local numbers = { dimension, text(spend.input), text(spend.output), text(spend.money) }
     state.claim, state.claim_until = table.concat(numbers, ' '), at + GRACE
   end

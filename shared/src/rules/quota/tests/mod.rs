@@ -4,6 +4,7 @@ mod adaptive;
 mod answers;
 mod bound;
 mod budget;
+mod claims;
 mod discovery;
 mod health;
 mod limited;
