@@ -12,8 +12,8 @@ use super::upstream::{Upstream, Waiting};
 use crate::closings::{Closing, Closings};
 use crate::domain::PortError;
 use crate::ports::{
-    Absence, Admission, Ask, CallEnd, FleetQuotas, Lack, Limits, Quotas, Reservation, SlotTime, Turn,
-    UpstreamReport,
+    Absence, Admission, Ask, CallEnd, FleetQuotas, Lack, Limits, PartName, Quotas, Reservation, SlotTime,
+    Turn, UpstreamReport,
 };
 use crate::rules::{Pacing, QuotaClosing, QuotaState, Slot, SlotAsk, micros};
 
@@ -44,14 +44,16 @@ impl MemoryQuotas {
         Self { started: Instant::now(), pacing, closings, upstreams: Mutex::new(upstreams.collect()) }
     }
 
-    /// Goes on after calls that were made without it: see [`QuotaState::resume`].
-    pub(crate) fn doubt(&self, upstream: &str, ahead: Duration) {
-        self.change(upstream, |state, now| state.resume(micros(ahead), None, now));
+    /// Goes on after calls that were made without it: see [`QuotaState::begin_share`].
+    pub(crate) fn begin_share(&self, upstream: &str, ahead: Duration) {
+        self.change(upstream, |state, now| state.begin_share(micros(ahead), now));
     }
 
     /// See [`QuotaState::deficit`].
-    pub(crate) fn deficit(&self, upstream: &str) -> Duration {
-        Duration::from_micros(self.upstream(upstream).state().deficit(self.now()))
+    pub(crate) fn deficit(&self, upstream: &str) -> (Duration, Vec<(PartName, Duration)>) {
+        let (whole, parts) = self.upstream(upstream).state().deficit(self.now());
+        let parts = parts.into_iter().map(|(part, deficit)| (part, Duration::from_micros(deficit)));
+        (Duration::from_micros(whole), parts.collect())
     }
 
     fn now(&self) -> u64 {
@@ -189,6 +191,9 @@ impl FleetQuotas for MemoryQuotas {
         let mut reservations = Vec::new();
         self.change(upstream, |state, now| {
             state.resume(micros(absence.ahead), Some(absence.money), now);
+            for (part, ahead) in &absence.parts {
+                state.doubt_part(part, micros(*ahead), now);
+            }
             let begun = absence.calls.iter().map(|call| match state.begun(&call.ask(), now) {
                 Slot::At { id, .. } => Some(call.reservation(upstream, id)),
                 _ => None,

@@ -27,8 +27,19 @@ pub struct Absence {
     pub ahead: Duration,
     /// What calls spent that have ended, in millionths of the currency.
     pub money: u64,
+    /// The same as `ahead`, of tenants and models with limits of which more was used.
+    pub parts: Vec<(PartName, Duration)>,
     /// Calls that have not ended.
     pub calls: Vec<UnderWay>,
+}
+
+/// Whose limit it is, of those within an upstream's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PartName {
+    /// This tenant's.
+    Tenant(String),
+    /// This model's.
+    Model(String),
 }
 
 /// A call that was admitted elsewhere.

@@ -18,5 +18,5 @@ pub use fair::{Claim, Turns, take_turns};
 pub use old_result::old_result;
 pub use quota::{
     FoundTerms, LEAST_LATENESS, METERED, Pacing, Part, QuotaClosing, QuotaStanding, QuotaState, Slot,
-    SlotAsk, adaptive_bounds, all_rates, dollars, micros, pause_after, too_large, why,
+    SlotAsk, adaptive_bounds, dollars, micros, pause_after, too_large, why,
 };

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::domain::Spend;
-use crate::ports::{Absence, Ask, CallEnd, Reservation, UnderWay};
+use crate::ports::{Absence, Ask, CallEnd, PartName, Reservation, UnderWay};
 
 /// Ends of calls that wait for the fleet's quota; the oldest are forgotten first, and what was set aside
 /// for them stays used.
@@ -63,7 +63,7 @@ impl Kept {
     }
 
     /// What the fleet's quota must be told, with the numbers of the calls.
-    pub(super) fn absence(&self, ahead: Duration) -> (Vec<u64>, Absence) {
+    pub(super) fn absence(&self, ahead: Duration, parts: Vec<(PartName, Duration)>) -> (Vec<u64>, Absence) {
         let now = Instant::now();
         let live = self.open.iter().filter(|(_, call)| call.ends > now);
         let (ids, calls) = live
@@ -72,7 +72,7 @@ impl Kept {
                 (*id, UnderWay { tenant, model, spend, ends_in: *ends - now })
             })
             .unzip();
-        (ids, Absence { ahead, money: self.money, calls })
+        (ids, Absence { ahead, money: self.money, parts, calls })
     }
 
     /// The fleet's quota was told. Returns its reservations for calls that have ended meanwhile.

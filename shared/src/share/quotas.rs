@@ -15,9 +15,10 @@ use super::watch;
 use crate::domain::{Dimension, PortError, Spend, Verdict};
 use crate::embedded::MemoryQuotas;
 use crate::ports::{
-    Admission, Ask, CallEnd, FleetQuotas, Lack, Limits, Quotas, Reservation, SlotTime, Turn, UpstreamReport,
+    Admission, Ask, CallEnd, FleetQuotas, Lack, Limits, Quotas, Rates, Reservation, SlotTime, Turn,
+    UpstreamReport,
 };
-use crate::rules::{Pacing, all_rates, pause_after};
+use crate::rules::{METERED, Pacing, pause_after};
 
 const PORT: &str = "quotas";
 
@@ -94,19 +95,21 @@ impl Inner {
     }
 
     /// Begins to use the shares, as states that know nothing of what the fleet used until now: what it
-    /// may have used in a burst is made up for first.
+    /// may have used in a burst is made up for first. What a tenant or a model may have used holds up nobody
+    /// else.
     pub(super) fn begin_share(&self) {
         for name in self.kept.keys() {
-            let burst =
-                self.limits.get(name).map_or(Duration::ZERO, |limits| burst_time(limits, self.pacing));
-            self.own.doubt(name, burst);
+            let rates = self.limits.get(name).map(Limits::rates).unwrap_or_default();
+            self.own.begin_share(name, burst_time(&rates, self.pacing));
         }
     }
 
     /// Tells the fleet's quota of one upstream what was done without it.
     pub(super) async fn resume(&self, name: &str, kept: &Mutex<Kept>) -> Result<(), PortError> {
         self.tell_ends(kept).await?;
-        let (ids, absence) = lock(kept).absence(SETTLING + self.own.deficit(name));
+        let (whole, parts) = self.own.deficit(name);
+        let parts = parts.into_iter().map(|(part, deficit)| (part, SETTLING + deficit)).collect();
+        let (ids, absence) = lock(kept).absence(SETTLING + whole, parts);
         let money = absence.money;
         let reservations = self.fleet.resume(name, absence).await?;
         let ended = lock(kept).told(money, ids.into_iter().zip(reservations).collect());
@@ -274,11 +277,12 @@ fn refusal(wait: Duration, why: String) -> Admission {
 }
 
 /// The time in which the fleet's quota refills what it lets through in a burst.
-fn burst_time(limits: &Limits, pacing: Pacing) -> Duration {
-    let paced = all_rates(limits).filter(|(dimension, _)| *dimension != Dimension::Money);
-    let times = paced.map(|(dimension, rate)| {
+fn burst_time(rates: &Rates, pacing: Pacing) -> Duration {
+    let paced = METERED.into_iter().filter(|dimension| *dimension != Dimension::Money);
+    let times = paced.filter_map(|dimension| {
+        let rate = rates.get(dimension)?;
         let burst = pacing.bucket(dimension, rate) as f64 / rate.amount.max(1) as f64;
-        Duration::from_micros(pacing.window(rate)).mul_f64(burst)
+        Some(Duration::from_micros(pacing.window(rate)).mul_f64(burst))
     });
     times.max().unwrap_or_default()
 }

@@ -8,7 +8,7 @@ use redis::{Cmd, Value};
 use super::answer::{Answers, read};
 use super::text::{end_args, limits_text, name_text, took_text};
 use crate::domain::{PortError, Spend};
-use crate::ports::{CallEnd, Limits};
+use crate::ports::{CallEnd, Limits, PartName};
 use crate::redis::Redis;
 use crate::redis::script::{self, Script};
 use crate::rules::{Pacing, SlotAsk};
@@ -40,7 +40,7 @@ pub(super) static SCRIPT: LazyLock<Script> = LazyLock::new(|| {
         module!("tell", "tell.lua"),
         module!("Next", "next.lua"),
         module!("Ends", "settle.lua"),
-        module!("resume, begun", "resume.lua"),
+        module!("resume, begun, doubt", "resume.lua"),
         include_str!("lua/main.lua"),
     ))
 });
@@ -80,6 +80,13 @@ pub enum Op {
         ahead: u64,
         /// Money that they spent.
         money: u64,
+    },
+    /// Of a tenant's or a model's limit more was used.
+    Doubt {
+        /// Whose.
+        part: PartName,
+        /// Nobody whom it limits starts for so long.
+        ahead: u64,
     },
     /// A call under way that was admitted elsewhere. Its hold does not matter.
     Begun(SlotAsk),
@@ -182,6 +189,13 @@ fn push(call: &mut Cmd, alike: &[Cow<'_, Op>]) {
         }
         Op::Resume { ahead, money } => {
             call.arg("resume").arg(ahead.min(&MOST)).arg(money.min(&MOST_UNITS));
+        }
+        Op::Doubt { part, ahead } => {
+            let part = match part {
+                PartName::Tenant(tenant) => format!("t:{}", name_text(tenant)),
+                PartName::Model(model) => format!("m:{}", name_text(model)),
+            };
+            call.arg("doubt").arg(ahead.min(&MOST)).arg(part);
         }
         Op::Begun(SlotAsk { spend, ttl, tenant, model, .. }) => {
             call.arg("begun");

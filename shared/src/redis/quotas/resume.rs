@@ -26,14 +26,15 @@ impl FleetQuotas for RedisQuotas {
     }
 
     async fn resume(&self, upstream: &str, absence: Absence) -> Result<Vec<Option<Reservation>>, PortError> {
-        let Absence { ahead, money, calls } = absence;
-        let resume = Op::Resume { ahead: micros(ahead), money };
-        let ops: Vec<_> =
-            [resume].into_iter().chain(calls.iter().map(|call| Op::Begun(call.ask()))).collect();
+        let Absence { ahead, money, parts, calls } = absence;
+        let mut ops = vec![Op::Resume { ahead: micros(ahead), money }];
+        ops.extend(parts.into_iter().map(|(part, ahead)| Op::Doubt { part, ahead: micros(ahead) }));
+        let told = ops.len();
+        ops.extend(calls.iter().map(|call| Op::Begun(call.ask())));
         let answers = self.config.call(upstream, 0).run(&self.config.redis, &ops).await?;
         let done = answers.done.ok_or_else(ended)?;
         let reservations =
-            calls.iter().zip(done.answers.into_iter().skip(1)).map(|(call, answer)| match answer {
+            calls.iter().zip(done.answers.into_iter().skip(told)).map(|(call, answer)| match answer {
                 Answer::Slot(Slot::At { id, .. }, _) => Some(call.reservation(upstream, id)),
                 _ => None,
             });

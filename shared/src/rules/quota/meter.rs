@@ -171,7 +171,7 @@ impl Meter {
         self.burst = self.burst.max(units);
     }
 
-    fn owe(&mut self, time: u64) {
+    pub(super) fn owe(&mut self, time: u64) {
         self.empty_at = self.empty_at.saturating_add(time);
         self.debt = self.debt.saturating_add(time);
     }

@@ -15,7 +15,7 @@ pub const METERED: [Dimension; 5] = [
 ];
 
 /// All limits per window: the upstream's, each tenant's and those of models.
-pub fn all_rates(limits: &Limits) -> impl Iterator<Item = (Dimension, Rate)> {
+pub(super) fn all_rates(limits: &Limits) -> impl Iterator<Item = (Dimension, Rate)> {
     let sets =
         [limits.rates()].into_iter().chain(limits.per_tenant).chain(limits.per_model.values().copied());
     sets.flat_map(|rates| METERED.into_iter().filter_map(move |of| Some((of, rates.get(of)?))))
@@ -78,7 +78,7 @@ impl Meters {
     }
 
     /// All but that of money.
-    fn paced(&mut self) -> impl Iterator<Item = &mut Meter> {
+    pub(super) fn paced(&mut self) -> impl Iterator<Item = &mut Meter> {
         let paced = self.0.iter_mut().filter(|(dimension, _)| *dimension != Dimension::Money);
         paced.map(|(_, meter)| meter)
     }

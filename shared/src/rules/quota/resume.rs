@@ -5,11 +5,13 @@
 //! nothing of the last window may go on at the pace too, from an empty bucket. What it does know, the
 //! uses in its logs, still counts.
 
+use std::time::Duration;
+
 use super::calls::Call;
 use super::settle::bounded;
-use super::{Meter, Meters, QuotaState, Slot, SlotAsk, micros};
+use super::{Meter, Meters, Pacing, QuotaState, Slot, SlotAsk, micros};
 use crate::domain::{Dimension, Spend};
-use crate::ports::{Reservation, UnderWay};
+use crate::ports::{PartName, Reservation, UnderWay};
 
 impl QuotaState {
     /// Goes on after calls that it was not told of. Nobody starts within `ahead`: until then others
@@ -20,6 +22,19 @@ impl QuotaState {
         self.last_slot = from;
         self.meters.doubt(money, from, now);
         self.parts.doubt(from);
+    }
+
+    /// As [`QuotaState::resume`], for a tenant's or a model's limit alone: of that, more was used.
+    pub fn doubt_part(&mut self, part: &PartName, ahead: u64, now: u64) {
+        self.parts.doubt_one(part, now.saturating_add(ahead), now);
+    }
+
+    /// Goes on for another state, which may just have let a burst through, and whose limits are no smaller.
+    /// `ahead`: until the other one's would be refilled, of the upstream's own limits; those of tenants and
+    /// models are made up for one by one.
+    pub fn begin_share(&mut self, ahead: u64, now: u64) {
+        self.resume(ahead, None, now);
+        self.parts.after_burst();
     }
 
     /// Takes over a call under way that was admitted elsewhere, under limits that are no larger: it goes,
@@ -41,11 +56,15 @@ impl QuotaState {
     }
 
     /// How long another state must wait that does not know what this one let through, before it goes on
-    /// at the pace: until the bucket that was drawn from most is full again. 0: nothing was used.
-    pub fn deficit(&mut self, now: u64) -> u64 {
+    /// at the pace: until the bucket that was drawn from most is full again. 0: nothing was used. Then the
+    /// same of tenants and models that must wait for longer.
+    pub fn deficit(&mut self, now: u64) -> (u64, Vec<(PartName, u64)>) {
         self.meters.throttle(self.throttle.share(now));
         self.meters.prepare(Spend::default(), now);
-        self.meters.deficit(now).max(self.parts.deficit(now))
+        let whole = self.meters.deficit(now);
+        let mut parts = self.parts.deficits(now);
+        parts.retain(|(_, deficit)| *deficit > whole);
+        (whole, parts)
     }
 }
 
@@ -63,7 +82,7 @@ impl UnderWay {
 }
 
 impl Meters {
-    fn doubt(&mut self, money: Option<u64>, from: u64, now: u64) {
+    pub(super) fn doubt(&mut self, money: Option<u64>, from: u64, now: u64) {
         for (dimension, meter) in self.iter_mut() {
             meter.prepare(0, now);
             match money.filter(|_| *dimension == Dimension::Money) {
@@ -71,6 +90,11 @@ impl Meters {
                 None => meter.doubt(*dimension, from),
             }
         }
+    }
+
+    /// Another state, of whose limits these are shares, may have emptied its buckets.
+    pub(super) fn owe_burst(&mut self, pacing: Pacing) {
+        self.paced().for_each(|meter| meter.owe_burst(pacing));
     }
 
     /// Money is not paced: it is told, not waited for.
@@ -93,6 +117,13 @@ impl Meter {
         self.debt = debt;
         self.refunded = 0;
         self.cold_until = from.saturating_add(self.window);
+    }
+
+    /// A bucket is rounded down, so that of a share may be a smaller part of its limit.
+    fn owe_burst(&mut self, pacing: Pacing) {
+        let unrounded = micros(Duration::from_micros(self.window).mul_f64(pacing.burst.clamp(0.0, 1.0)));
+        let burst = self.refill(self.burst).max(unrounded);
+        self.owe(burst.saturating_sub(self.debt));
     }
 
     fn deficit(&self, now: u64) -> u64 {

@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use super::{Switched, ask, per};
-use crate::ports::{Admission, CallEnd, Limits, Quotas, Turn};
+use crate::ports::{Admission, CallEnd, Limits, Quotas, Rates, Turn};
 
 /// Tokio's clock wakes sleepers up to two milliseconds late.
 const JITTER: Duration = Duration::from_millis(2);
@@ -40,19 +40,25 @@ struct History {
 
 fn history() -> impl Strategy<Value = History> {
     let window = prop_oneof![2 => 5u64..60, 1 => 60u64..3_600];
-    let limits = (8u64..600, window, any::<bool>());
+    let limits = (8u64..600, window, any::<bool>(), any::<bool>());
     // In thousandths of a window, and in milliseconds.
     let time = || (prop_oneof![1 => Just(0u64), 1 => 0u64..300, 1 => 300u64..2_000], 0u64..6_000);
     let switches = prop::collection::vec((time(), time(), any::<bool>()), 1..6);
     let processes = (1u32..6, 0u32..3);
     let phases = prop::collection::vec(0u64..4_000, 6);
     (limits, processes, 1u64..40, 0u64..4_000, switches, phases).prop_map(
-        |((amount, window, by_tokens), (processes, more), tokens, takes, switches, phases)| {
+        |((amount, window, by_tokens, of_tenant), (processes, more), tokens, takes, switches, phases)| {
             let of = |(share, more): (u64, u64)| share * window + more;
             let requests = Some(per(amount, window)).filter(|_| !by_tokens);
             let limit = Some(per(amount * tokens, window)).filter(|_| by_tokens);
+            let limits = if of_tenant {
+                let rates = Rates { requests, tokens: limit, ..Rates::default() };
+                Limits { per_tenant: Some(rates), ..Limits::default() }
+            } else {
+                Limits { requests, tokens: limit, ..Limits::default() }
+            };
             History {
-                limits: Limits { requests, tokens: limit, ..Limits::default() },
+                limits,
                 processes,
                 replicas: processes + more,
                 tokens,
@@ -120,8 +126,9 @@ async fn live_through(history: History) -> Vec<Call> {
 
 /// The largest share of the limit that any window holds.
 fn most(calls: &[Call], limits: &Limits) -> f64 {
-    let rate = limits.requests.or(limits.tokens).expect("one is limited");
-    let units = |tokens: u64| if limits.requests.is_some() { 1 } else { tokens };
+    let rates = limits.per_tenant.unwrap_or(limits.rates());
+    let rate = rates.requests.or(rates.tokens).expect("one is limited");
+    let units = |tokens: u64| if rates.requests.is_some() { 1 } else { tokens };
     let (mut first, mut sum, mut most) = (0, 0, 0);
     for (began, tokens) in calls {
         sum += units(*tokens);

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::FutureExt;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
@@ -48,7 +49,7 @@ impl Switched {
     /// Its state is lost. As on a server, a new one waits for those who were given a slot ahead.
     fn forget(&self) {
         let anew = Arc::new(MemoryQuotas::new(self.limits.clone()));
-        anew.doubt(UPSTREAM, HOLD);
+        let _ = anew.resume(UPSTREAM, Absence { ahead: HOLD, ..Absence::default() }).now_or_never();
         *self.quotas.lock().unwrap_or_else(PoisonError::into_inner) = anew;
     }
 

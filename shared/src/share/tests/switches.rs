@@ -6,7 +6,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::{Switched, UPSTREAM, ask, per};
 use crate::domain::{Spend, Verdict};
-use crate::ports::{Admission, CallEnd, Limits, Quotas, Reservation};
+use crate::ports::{Admission, Ask, CallEnd, Limits, Quotas, Rates, Reservation};
 use crate::share::reach::SETTLING;
 use crate::share::{Standing, StaticShare};
 
@@ -22,8 +22,12 @@ fn limits() -> Limits {
 }
 
 async fn go(quotas: &StaticShare) -> Reservation {
+    go_with(quotas, ask(1)).await
+}
+
+async fn go_with(quotas: &StaticShare, ask: Ask) -> Reservation {
     for _ in 0..100 {
-        match quotas.admit(ask(1)).await.unwrap() {
+        match quotas.admit(ask.clone()).await.unwrap() {
             Admission::Go { reservation, slot, .. } => {
                 sleep_until(slot.begins).await;
                 return reservation;
@@ -175,12 +179,52 @@ async fn what_the_other_side_used_in_a_burst_is_made_up_for() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_long_window_of_a_models_limit_holds_up_nobody_else() {
+    let hour = Rates { requests: Some(per(600, 3_600)), ..Rates::default() };
+    let per_model = [("slow".to_owned(), hour)].into();
+    let fleet = Switched::new(&Limits { requests: Some(per(6_000, 60)), per_model, ..Limits::default() });
+    let processes = [fleet.process(2), fleet.process(2)];
+    let slow = || Ask { model: Some("slow".into()), ..ask(1) };
+    let all_become = async |standing| {
+        for quotas in &processes {
+            becomes(quotas, standing).await;
+        }
+    };
+    let burst = async |quotas: &StaticShare, calls: usize| {
+        for _ in 0..calls {
+            let admission = quotas.admit(slow()).await.unwrap();
+            let Admission::Go { reservation, .. } = admission else { panic!("{admission:?}") };
+            quotas.settle(reservation, CallEnd::unknown(None)).await.unwrap();
+        }
+    };
+    let others_go_first = async |began: Instant| {
+        go(&processes[1]).await;
+        assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
+        go_with(&processes[1], slow()).await;
+        assert!(began.elapsed() >= REFILL, "{:?}", began.elapsed());
+    };
+    all_become(Standing::Fleet).await;
+    sleep(60 * LONG).await;
+    burst(&processes[0], 12).await;
+    let began = Instant::now();
+    fleet.set(false);
+    all_become(Standing::Share).await;
+    others_go_first(began).await;
+    sleep(60 * LONG).await;
+    burst(&processes[0], 6).await;
+    let began = Instant::now();
+    fleet.set(true);
+    all_become(Standing::Fleet).await;
+    others_go_first(began).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn others_stop_and_the_dispatcher_hears_of_it() {
     let fleet = Switched::new(&limits());
     let quotas = fleet.process(2);
     becomes(&quotas, Standing::Fleet).await;
     fleet.set(false);
-    let other = crate::ports::Ask { upstream: "other".into(), ..ask(1) };
+    let other = Ask { upstream: "other".into(), ..ask(1) };
     assert!(quotas.admit(other).await.is_err(), "it has no share");
     becomes(&quotas, Standing::Share).await;
     let reports = quotas.report().await.unwrap();

@@ -204,6 +204,124 @@ async fn another_budget_keeps_what_is_known() {
     assert_eq!(starts(&bench.done(&budget(500_000), 3, &many()).await), 5);
 }
 
+const DAY: u64 = 24 * 3_600 * SECOND;
+
+fn tenants(rates: Rates) -> Limits {
+    Limits { per_tenant: Some(rates), ..Limits::default() }
+}
+
+/// Ten calls of the tenant's a day, or a multiple of that.
+fn tenants_budget(days_calls: u64) -> Limits {
+    tenants(Rates { budget: budget(days_calls * 100_000).budget, ..Rates::default() })
+}
+
+fn paid(calls: usize) -> Vec<Op> {
+    let spend = Spend { money: 100_000, ..Spend::default() };
+    vec![Op::Ask(SlotAsk { spend, ttl: SECOND, tenant: "acme".into(), ..SlotAsk::default() }); calls]
+}
+
+/// A state of which all is known, and what a tenant spends of its ten calls of a day.
+async fn spends(calls: usize) -> Bench {
+    let mut bench = Bench::new();
+    bench.done(&tenants_budget(10), 1, &[]).await;
+    bench.now += 2 * DAY;
+    assert_eq!(starts(&bench.done(&tenants_budget(10), 1, &paid(calls)).await), calls);
+    bench.now += 2 * SECOND;
+    bench
+}
+
+#[tokio::test]
+async fn what_a_tenant_spent_counts_whatever_limits_change() {
+    let calls = Rates { requests: requests(1_000, 10).requests, ..Rates::default() };
+    let both = Rates { budget: budget(1_000_000).budget, ..calls };
+    let other_model = || [("other".to_owned(), calls)].into();
+    // The limits after it, calls that go half a day later, and a day after all is known.
+    for (limits, half_a_day_later, days_later) in [
+        (Limits { per_model: other_model(), ..tenants_budget(10) }, 3, 10),
+        (Limits { requests: requests(1_000, 10).requests, ..tenants_budget(10) }, 3, 10),
+        (tenants(both), 3, 10),
+        (tenants_budget(20), 13, 20),
+        (tenants_budget(5), 0, 5),
+    ] {
+        let mut bench = spends(7).await;
+        bench.done(&limits, 2, &[]).await;
+        bench.now += DAY / 2;
+        assert_eq!(starts(&bench.done(&limits, 2, &paid(30)).await), half_a_day_later, "{limits:?}");
+        bench.now += 2 * DAY;
+        assert_eq!(starts(&bench.done(&limits, 2, &paid(30)).await), days_later, "{limits:?}");
+    }
+}
+
+/// Meanwhile nobody counted, but what was counted before is known.
+#[tokio::test]
+async fn what_a_tenant_spent_counts_after_its_limit_was_gone() {
+    let mut bench = spends(10).await;
+    bench.done(&requests(1_000, 10), 2, &[]).await;
+    bench.done(&tenants_budget(10), 3, &[]).await;
+    bench.now += DAY / 2;
+    assert_eq!(starts(&bench.done(&tenants_budget(10), 3, &paid(30)).await), 0);
+    bench.now += 3 * DAY;
+    assert_eq!(starts(&bench.done(&tenants_budget(10), 3, &paid(30)).await), 10);
+}
+
+#[tokio::test]
+async fn what_a_tenant_spent_counts_after_static_shares() {
+    let mut bench = spends(10).await;
+    let resume = Op::Resume { ahead: SECOND, money: 0 };
+    bench.done(&tenants_budget(10), 1, &[resume]).await;
+    bench.now += DAY / 2;
+    assert_eq!(starts(&bench.done(&tenants_budget(10), 1, &paid(30)).await), 0);
+}
+
+/// A call that ends after a change was counted before it.
+#[tokio::test]
+async fn what_a_call_used_is_booked_though_limits_have_changed() {
+    let mut bench = spends(9).await;
+    let paid_call = bench.done(&tenants_budget(10), 1, &paid(1)).await;
+    let [Answer::Slot(Slot::At { id, .. }, _)] = paid_call.answers[..] else { panic!("{paid_call:?}") };
+    let changed = Limits { requests: requests(1_000, 10).requests, ..tenants_budget(10) };
+    let settle = Op::Settle { id, end: CallEnd::unknown(Some(Spend::default())) };
+    let resume = Op::Resume { ahead: 0, money: 0 };
+    let done = bench.done(&changed, 2, &[resume, settle]).await;
+    assert_eq!(done.answers[1], Answer::Changed(true));
+    bench.now += DAY / 2;
+    assert_eq!(starts(&bench.done(&changed, 2, &paid(30)).await), 1, "it used nothing");
+}
+
+/// Calls of a rate that changed count under the new one; of a tenant that comes later, all may go.
+#[tokio::test]
+async fn what_a_tenant_used_under_the_old_limit_counts_under_the_new_one() {
+    let mut bench = Bench::new();
+    bench.pacing.burst = 1.0;
+    let limits = |amount| tenants(Rates { requests: requests(amount, 10).requests, ..Rates::default() });
+    bench.done(&limits(100), 1, &[]).await;
+    bench.now += 20 * SECOND;
+    assert_eq!(starts(&bench.done(&limits(100), 1, &vec![ask(0); 200]).await), 100);
+    bench.now += SECOND;
+    bench.done(&limits(150), 2, &[]).await;
+    bench.now += 8 * SECOND;
+    assert_eq!(starts(&bench.done(&limits(150), 2, &vec![ask(900_000); 200]).await), 0, "it is unknown yet");
+    bench.now += 2 * SECOND;
+    bench.done(&limits(150), 2, &[ask(0)]).await;
+    bench.now += 10 * SECOND;
+    let other = SlotAsk { hold: 900_000, ttl: SECOND, tenant: "other".into(), ..SlotAsk::default() };
+    let other = Op::Ask(other);
+    assert_eq!(starts(&bench.done(&limits(150), 2, &vec![other; 200]).await), 150);
+}
+
+/// A tenant that is silent for a day is known for as long as its limit's window.
+#[tokio::test]
+async fn a_state_lasts_as_long_as_a_tenants_window() {
+    let mut bench = Bench::new();
+    let month = Rates { requests: requests(100, 30 * 86_400).requests, ..Rates::default() };
+    let limits = Limits { requests: requests(600, 60).requests, ..tenants(month) };
+    bench.done(&limits, 1, &[ask(0)]).await;
+    for key in ["quota", "calls"].map(|name| bench.key(name)) {
+        let left: i64 = bench.keys.ttl(&key).unwrap();
+        assert!(left > 30 * 86_400, "{key}: {left} s");
+    }
+}
+
 /// As the first version kept it: rates one by one, no share, no breaker. Nobody can tell what a later
 /// version would have kept beside, so it is void, and what comes after it goes at an even pace.
 #[tokio::test]

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use fleetline_shared::domain::{Dimension, DimensionStanding, Feedback, Spend, Verdict};
-use fleetline_shared::ports::{AdaptiveOptions, BreakerOptions, CallEnd, FailureRate, Limits, Rate, Rates};
+use fleetline_shared::ports::{
+    AdaptiveOptions, BreakerOptions, CallEnd, FailureRate, Limits, PartName, Rate, Rates,
+};
 use fleetline_shared::redis::Redis;
 use fleetline_shared::redis::quotas::answer::Answer;
 use fleetline_shared::redis::quotas::call::{Op, QuotaCall};
@@ -43,6 +45,8 @@ enum Step {
     Pause(u64),
     /// Ahead, and thousandths of the budget.
     Resume(u64, u64),
+    /// So much ahead, of a tenant's or of a model's limit.
+    Doubt(u64, bool, u8),
     /// A call that was admitted elsewhere: an ask without a hold.
     Begun(Box<Step>),
     Report,
@@ -78,6 +82,8 @@ fn step() -> impl Strategy<Value = Step> {
         2 => any::<prop::sample::Index>().prop_map(Step::GiveBack),
         2 => (0u64..3 * SECOND).prop_map(Step::Pause),
         1 => (0u64..3 * SECOND, 0u64..400).prop_map(|(ahead, money)| Step::Resume(ahead, money)),
+        1 => (0u64..9 * SECOND, any::<bool>(), 0u8..3)
+            .prop_map(|(ahead, of_tenant, which)| Step::Doubt(ahead, of_tenant, which)),
         1 => ask.prop_map(|ask| Step::Begun(Box::new(ask))),
         2 => Just(Step::Report),
     ]
@@ -192,6 +198,10 @@ fn breaker() -> impl Strategy<Value = BreakerOptions> {
     })
 }
 
+fn tenant_name(tenant: u8) -> String {
+    format!("tenant\n{tenant}")
+}
+
 /// With all that could be mistaken for something else.
 fn model_name(model: &str) -> String {
     format!("model/{model}.1 %\n{model}")
@@ -220,7 +230,7 @@ impl Twins {
                     output_tokens: of(self.limits.output_tokens, units[1]),
                     money: of(self.limits.budget, units[2]),
                 };
-                let (tenant, model) = (format!("tenant\n{tenant}"), model_name(&model.to_string()));
+                let (tenant, model) = (tenant_name(*tenant), model_name(&model.to_string()));
                 Op::Ask(SlotAsk { spend, hold: *hold, lead: *lead, ttl: *ttl, tenant, model })
             }
             Step::Settle(which, percent, verdict, took, feedback) => {
@@ -242,6 +252,11 @@ impl Twins {
             Step::Resume(ahead, thousandths) => {
                 let budget = self.limits.budget.map_or(0, |rate| rate.amount);
                 Op::Resume { ahead: *ahead, money: budget / 1_000 * thousandths }
+            }
+            Step::Doubt(ahead, of_tenant, which) => {
+                let model = || PartName::Model(model_name(&which.to_string()));
+                let part = if *of_tenant { PartName::Tenant(tenant_name(*which)) } else { model() };
+                Op::Doubt { part, ahead: *ahead }
             }
             Step::Begun(ask) => match self.op(ask) {
                 // Limits that are found may be so small that times are beyond a double's precision.
@@ -295,6 +310,10 @@ impl Twins {
             Op::Pause { wait, why } => Answer::Changed(self.state.pause(self.now + wait, why)),
             Op::Resume { ahead, money } => {
                 self.state.resume(*ahead, Some(*money), self.now);
+                Answer::Changed(true)
+            }
+            Op::Doubt { part, ahead } => {
+                self.state.doubt_part(part, *ahead, self.now);
                 Answer::Changed(true)
             }
             Op::Begun(ask) => {

@@ -27,6 +27,7 @@
 --            pause WAIT WHY
 --            resume AHEAD MONEY             (calls were made that it was not told of; they spent
 --              MONEY; nobody starts for AHEAD)
+--            doubt AHEAD PART               (the same of `t:TENANT` or `m:MODEL`)
 --            begun INPUT OUTPUT MONEY TTL TENANT MODEL  (a call under way, admitted elsewhere)
 --            report
 --
@@ -43,7 +44,7 @@
 --           {4, lack, limit}           larger than a whole limit
 --   settle, give-back  1, or 0 if the call is unknown or its time is over
 --   pause   1, or 0 if a pause that ends no earlier is on
---   resume  1
+--   resume, doubt  1
 --   begun   as ask: `AT ID 0`, or {4}
 --   report  {calls under way, paused until, why, next start, {INPUT, OUTPUT, MONEY of that
 --           call}, share of the rates in use in thousandths, {lack of a dimension, used, by others, limit, and so on}, how the breaker

@@ -6,9 +6,9 @@ local function option(lines, name)
   return match('\n' .. lines, '\n' .. name .. ' ([^\n]*)\n') or ''
 end
 
--- Rates by scope (`u`, `t`, `m:NAME`) and dimension, the places, and the text of the parts.
+-- Rates by scope (`u`, `t`, `m:NAME`) and dimension, the places, the text of the parts, and their longest window.
 local function parse(lines)
-  local limits, parts = { u = {} }, {}
+  local limits, parts = { u = {}, longest = 0 }, {}
   local pattern = '(%a) (%a+) (%d+) (%d+) (%d+) %d+ ([^\n]*)\n'
   for scope, dimension, amount, window, bucket, name in gmatch(lines, pattern) do
     if dimension == 'places' then
@@ -21,6 +21,7 @@ local function parse(lines)
       }
       if scope ~= 'u' then
         parts[#parts + 1] = table.concat({ key, dimension, amount, window, bucket }, ' ')
+        limits.longest = max(limits.longest, tonumber(window))
       end
     end
   end

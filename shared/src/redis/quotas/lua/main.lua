@@ -111,7 +111,7 @@ local function admit_alike(count, spend, hold, lead, ttl, tenant, model)
 end
 
 -- How many arguments the others take, with their names.
-local WIDTH = { ask = 10, ['give-back'] = 2, resume = 3, begun = 7, pause = 3, report = 1 }
+local WIDTH = { ask = 10, ['give-back'] = 2, resume = 3, doubt = 3, begun = 7, pause = 3, report = 1 }
 
 local function calls_that_end(place)
   local ids = {}
@@ -164,6 +164,8 @@ while ARGV[place] do
     answer(Ends.give_back(argument(), now))
   elseif what == 'resume' then
     answer(resume(number(), number(), now))
+  elseif what == 'doubt' then
+    answer(doubt(number(), argument(), now))
   elseif what == 'begun' then
     local spend = Spend.new(number(), number(), number())
     answer(begun(spend, number(), argument(), argument(), now))

@@ -4,6 +4,8 @@
 local METER = {
   'empty_at', 'burst', 'refunded', 'cold_until', 'debt', 'first', 'last', 'sum',
   'others', 'others_until', 'heard_of', 'after', 'told_until',
+  -- Of parts only (parts.lua).
+  'of_amount', 'of_window', 'since',
 }
 
 local LATEST_TURN = 10 * MINUTE
@@ -56,7 +58,7 @@ local function write(meter)
   local numbers = {}
   meter.first, meter.last, meter.sum = meter.log.first, meter.log.last, meter.log.sum
   for i, field in ipairs(METER) do
-    numbers[i] = text(meter[field])
+    numbers[i] = meter[field] and text(meter[field])
   end
   put(meter.name, table.concat(numbers, ' '))
   Log.write(meter.log)

@@ -20,7 +20,12 @@ local function resume(ahead, money, now)
       Meter.doubt(meter, from)
     end
   end
-  state.parts_since = from
+  state.parts_known = from
+  return 1
+end
+
+local function doubt(ahead, name, now)
+  Parts.doubt(name, now + ahead, now)
   return 1
 end
 
@@ -40,4 +45,4 @@ local function begun(spend, ttl, tenant, model, now)
   return Next.granted(at, Next.take_slots(1, spend, names, opened, at, ttl), false)
 end
 
-return resume, begun
+return resume, begun, doubt

@@ -25,26 +25,25 @@ end
 
 -- Meters of a part that a call took from, unless they have forgotten it.
 local function part_of(name, now)
-  local since, key = match(name, '^(%d+)(.*)$')
-  local rates = tonumber(since) == state.parts_since and limits[string.sub(key, 1, 2) == 't:' and 't' or key]
-  local part = rates and Parts.read(name, rates)
-  if part and now <= Meters.idle_at(part) then
+  local rates = limits[Parts.key(name)]
+  local part = rates and Parts.find(name, rates, now)
+  if part then
     Parts.used[name] = true
-    return part
+  end
+  return part
+end
+
+local function correct_part(name, id, slot, reserved, used, now)
+  local part = part_of(name, now)
+  if part then
+    Meters.correct(part, id, slot, reserved, used)
   end
 end
 
-local function correct_part(name, slot, reserved, used, now)
+local function uncount_part(name, id, slot, now)
   local part = part_of(name, now)
   if part then
-    Meters.correct(part, math.huge, slot, reserved, used)
-  end
-end
-
-local function uncount_part(name, slot, now)
-  local part = part_of(name, now)
-  if part then
-    Meters.uncount(part, math.huge, slot)
+    Meters.uncount(part, id, slot)
   end
 end
 
@@ -105,7 +104,7 @@ local function settle(id, used, verdict, pause_time, took, standings, now)
   if used then
     Meters.correct(meters, id, slot, reserved, used)
     for _, name in ipairs(names) do
-      correct_part(name, slot, reserved, used, now)
+      correct_part(name, id, slot, reserved, used, now)
     end
   end
   local open_until = Breaker.record(id, slot, Breaker.VERDICTS[verdict], now)
@@ -127,7 +126,7 @@ local function give_back(id, now)
     throttle(now)
     Meters.uncount(meters, tonumber(id), slot)
     for _, name in ipairs(names) do
-      uncount_part(name, slot, now)
+      uncount_part(name, tonumber(id), slot, now)
     end
   end
   return settle(id, Spend.new(0, 0, 0), 'u', 0, -1, '', now)

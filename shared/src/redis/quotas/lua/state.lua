@@ -3,13 +3,13 @@
 
 local NAMES = {
   'since', 'run', 'seen', 'kept', 'limits', 'id', 'slot', 'paused', 'why', 'claim', 'claim_until', 'latest',
-  'share', 'share_since', 'heard', 'parts_since',
+  'share', 'share_since', 'heard', 'parts_known', 'parts_begun',
   'breaker', 'breaker.since', 'breaker.run', 'breaker.tally', 'breaker.until', 'breaker.length',
   'breaker.probe', 'breaker.probe_end', 'stated', 'learned', 'adaptive', 'adapted',
 }
 local TEXTS = {
   run = true, limits = true, why = true, claim = true, latest = true, breaker = true, ['breaker.tally'] = true,
-  stated = true, learned = true, adaptive = true, adapted = true,
+  stated = true, learned = true, adaptive = true, adapted = true, parts_begun = true,
 }
 local NOTE = 'State of one upstream\'s quota. Fleetline\'s quota script reads and writes it; do not edit it by hand.'
 
@@ -51,7 +51,7 @@ local function start_empty(now, last_id)
   state = {
     since = -1, run = this_run(), seen = now, kept = 0, limits = '', id = max(now, last_id), slot = now,
     paused = now, why = '', claim = '', claim_until = 0, latest = '', share = Throttle.ALL, share_since = 0, heard = 0,
-    parts_since = now, breaker = '', stated = '', learned = '', adaptive = '', adapted = '',
+    parts_known = now, parts_begun = '', breaker = '', stated = '', learned = '', adaptive = '', adapted = '',
   }
   Breaker.close(now)
   limits = Limits.parse('')
@@ -118,7 +118,7 @@ local function is_same(rate, other)
 end
 
 -- Takes the limits over if they are newer; meters of new rates begin at a time. What was used
--- before still counts, but of tenants and models: their meters all begin anew.
+-- before still counts.
 local function adopt(since, lines, now, from)
   if since <= state.since then
     return
@@ -148,13 +148,13 @@ local function adopt(since, lines, now, from)
   Breaker.adopt(Limits.option(lines, 'breaker'), now)
   Adaptive.adopt(Limits.option(lines, 'adaptive'))
   if limits.parts ~= old.parts then
-    state.parts_since = from
+    Parts.adopt(old, from)
   end
 end
 
 -- Keeps the state for a day after its last use, and as long as anything in it lasts.
 local function keep(now)
-  local needed = max(now, state.paused, state.last_end or 0) + DAY
+  local needed = max(now + 2 * limits.longest, state.paused, state.last_end or 0) + DAY
   for _, meter in ipairs(meters) do
     needed = max(needed, now + DAY + 2 * meter.window)
   end

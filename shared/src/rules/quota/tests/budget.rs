@@ -51,6 +51,23 @@ fn a_state_that_knows_no_past_spends_evenly_and_says_so() {
     }
 }
 
+/// What is known stays known, and what is not fills evenly.
+#[test]
+fn what_a_tenant_spent_counts_after_calls_made_elsewhere() {
+    let limits = Limits { per_tenant: Some(budget()), ..Limits::default() };
+    for (before, half_a_day_later) in [(1_000, 0..=0), (700, 299..=300), (300, 495..=505)] {
+        let mut state = QuotaState::new(&limits, Pacing::default(), 0);
+        let spent = (0..before).filter(|_| matches!(state.admit(&ask(), 2 * DAY), Slot::At { .. })).count();
+        assert_eq!(spent, before);
+        for _ in 0..2 {
+            state.resume(SECOND, Some(0), 2 * DAY + MINUTE);
+        }
+        let later = calls(&mut state, 2 * DAY + DAY / 2 + MINUTE);
+        assert!(half_a_day_later.contains(&later), "{later} after {before}");
+        assert_eq!(calls(&mut state, 5 * DAY), 1_000);
+    }
+}
+
 /// A wrong number, or a wrong price.
 #[test]
 fn no_more_than_one_window_is_owed() {

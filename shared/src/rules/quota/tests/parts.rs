@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::ports::Rates;
+use crate::ports::{PartName, Rates};
+use crate::rules::Part;
 
 const JOBS: u64 = 300;
 const HOLD: u64 = SECOND;
@@ -60,4 +61,55 @@ fn nobody_waits_for_those_who_do_not_come_back() {
     });
     let back = refused.next().unwrap();
     assert!(back < later + 3 * SECOND, "{} s", (back - later) / SECOND);
+}
+
+/// A model with 600 calls an hour, and an upstream with 6,000 a minute.
+fn slow_model() -> Limits {
+    let rates = Rates { requests: Some(rate(600, 60 * MINUTE)), ..Rates::default() };
+    Limits { per_model: [("slow".to_owned(), rates)].into(), ..requests(6_000, MINUTE) }
+}
+
+fn slow() -> SlotAsk {
+    SlotAsk { model: "slow".into(), ..ask(0, 0) }
+}
+
+/// When the next call with the model goes, and the next one without.
+fn next_calls(state: &mut QuotaState, now: u64) -> (u64, u64) {
+    let Slot::TooFar { at, part: Some(Part::Model), .. } = state.admit(&slow(), now) else {
+        panic!("the model's limit holds it up")
+    };
+    (at - now, slot(state, 0, now) - now)
+}
+
+#[test]
+fn a_share_makes_up_for_a_models_burst_by_itself() {
+    let mut state = QuotaState::new(&slow_model(), Pacing { margin: 0.0, burst: 0.02 }, 0);
+    for now in [MINUTE, 1_000 * MINUTE, 1_001 * MINUTE] {
+        state.begin_share(SECOND, now);
+        let (slow, other) = next_calls(&mut state, now);
+        // A bucket of twelve, and its own call, six seconds each.
+        assert_eq!(slow, SECOND + 13 * 6 * SECOND);
+        assert!(other < 3 * SECOND, "{other}");
+    }
+}
+
+#[test]
+fn what_was_used_of_a_models_limit_elsewhere_holds_up_nobody_else() {
+    let mut share = QuotaState::new(&slow_model(), Pacing::default(), 0);
+    let now = 1_000 * MINUTE;
+    share.begin_share(0, 0);
+    assert!((0..12).all(|_| matches!(share.admit(&slow(), now), Slot::At { .. })));
+    let (whole, parts) = share.deficit(now);
+    let [(PartName::Model(model), deficit)] = parts.as_slice() else { panic!("{parts:?}") };
+    assert!(
+        whole < SECOND && model == "slow" && (71..=73).contains(&(deficit / SECOND)),
+        "{whole} {deficit}"
+    );
+    let mut fleet = QuotaState::new(&slow_model(), Pacing::default(), 0);
+    fleet.resume(whole, Some(0), now);
+    fleet.doubt_part(&parts[0].0, *deficit, now);
+    fleet.doubt_part(&PartName::Tenant("without a limit".into()), *deficit, now);
+    let (slow, other) = next_calls(&mut fleet, now);
+    assert!(slow >= *deficit + 60 * SECOND, "{slow}");
+    assert!(other < 3 * SECOND, "{other}");
 }
