@@ -3,6 +3,7 @@
 //! The ledger holds the backlog. A line holds only what its workers will take soon, so that a new
 //! run gets its share at once and a broker never has to keep a million messages.
 
+mod again;
 mod line;
 mod pace;
 mod publishing;
@@ -133,7 +134,10 @@ impl Dispatcher {
         let open: Vec<&mut Line> = lines.iter_mut().filter(has_room).collect();
         for line in open {
             let (_, skip) = allowed.fewer_than(HANDFUL);
-            let Ok(envelopes) = self.take(&line.kind, HANDFUL, skip).await else { return };
+            let Ok(envelopes) = self.take(&line.kind, HANDFUL, skip).await else {
+                line.may_lack_messages = true;
+                return;
+            };
             hand_out(line, envelopes, pace, &mut allowed, publishing).await;
         }
     }
@@ -164,7 +168,13 @@ impl Dispatcher {
         pause = allowed.look_in.map_or(pause, |wait| wait.min(pause));
         let mut emptied = 0;
         for (line, _) in open.into_iter().zip(seen).filter(|(_, is_seen)| *is_seen) {
-            match self.fill(line, pace, &mut allowed, publishing).await {
+            let filled = match self.send_again(line, pace, &mut allowed, publishing).await {
+                Ok(()) => self.fill(line, pace, &mut allowed, publishing).await,
+                Err(error) => Err(error),
+            };
+            // Of jobs that were handed out as the answer was lost nobody has the messages.
+            line.may_lack_messages |= filled.is_err();
+            match filled {
                 Ok(has_more) => {
                     line.went_well();
                     emptied += usize::from(!has_more);

@@ -99,6 +99,14 @@ pub trait DispatchLedger: Send + Sync {
     /// [`LARGEST_ARGS`](crate::domain::LARGEST_ARGS) are not read.
     async fn dispatch(&self, ask: DispatchAsk) -> Result<Vec<Envelope>, PortError>;
 
+    /// Jobs of the kind in the scope's runs that are handed out and not finished, whether a worker is at them or not.
+    async fn handed_out(&self, scope: Scope, kind: &str) -> Result<Vec<JobId>, PortError>;
+
+    /// The messages of those of these jobs that are handed out still, under the fences of their newest dispatches:
+    /// as [`dispatch`](Self::dispatch) gave them, with the attempts and the time until the deadline of now. Nothing
+    /// changes by it.
+    async fn messages(&self, kind: &str, jobs: Vec<JobId>) -> Result<Vec<Envelope>, PortError>;
+
     /// Time until the next job of the scope that is not due yet will be; `None`: there is none.
     async fn next_due(&self, scope: Scope) -> Result<Option<Duration>, PortError>;
 

@@ -20,6 +20,7 @@ mod fast;
 mod fault;
 mod few;
 mod finish;
+mod handed_out;
 mod insert;
 mod keys;
 mod lanes;

@@ -9,8 +9,8 @@ use tokio::sync::watch;
 use super::fault::{Fault, Result, in_doubt};
 use super::numbers::to_ms;
 use super::retry::{perform, transact, transact_repeatably};
-use super::{PostgresLedger, dispatch, due, expire, lone, runs, submit, sweep, whole};
-use crate::domain::{Envelope, NewJob, NewRun, PortError, RunId};
+use super::{PostgresLedger, dispatch, due, expire, handed_out, lone, runs, submit, sweep, whole};
+use crate::domain::{Envelope, JobId, NewJob, NewRun, PortError, RunId};
 use crate::ports::{Added, DispatchAsk, DispatchLedger, OpenedRun, Scope, Seal, SubmitLedger, Swept};
 
 /// Jobs whose occurrences are set in one transaction.
@@ -139,6 +139,16 @@ impl DispatchLedger for PostgresLedger {
             }
         }
         Ok(taken.envelopes)
+    }
+
+    async fn handed_out(&self, scope: Scope, kind: &str) -> std::result::Result<Vec<JobId>, PortError> {
+        let jobs = perform!(self, connection => handed_out::handed_out(&mut connection, scope, kind));
+        jobs.map_err(Fault::in_words)
+    }
+
+    async fn messages(&self, kind: &str, jobs: Vec<JobId>) -> std::result::Result<Vec<Envelope>, PortError> {
+        let envelopes = perform!(self, connection => handed_out::messages(&mut connection, kind, &jobs));
+        envelopes.map_err(Fault::in_words)
     }
 
     async fn next_due(&self, scope: Scope) -> std::result::Result<Option<Duration>, PortError> {

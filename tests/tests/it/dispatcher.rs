@@ -1,5 +1,6 @@
 //! What a dispatcher puts on its lines, when there is not room for all or something fails.
 
+mod again;
 mod faults;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use fleetline_producer::sweeper::{self, SETTLING, SweepOptions};
-use fleetline_shared::domain::{Envelope, PortError};
+use fleetline_shared::domain::{Envelope, JobId, PortError};
 use fleetline_shared::ports::{DispatchAsk, DispatchLedger, Scope, Swept};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -33,6 +33,14 @@ impl Fickle {
 #[async_trait]
 impl DispatchLedger for Fickle {
     async fn dispatch(&self, _: DispatchAsk) -> Result<Vec<Envelope>, PortError> {
+        unreachable!("a sweeper hands nothing out")
+    }
+
+    async fn handed_out(&self, _: Scope, _: &str) -> Result<Vec<JobId>, PortError> {
+        unreachable!("a sweeper hands nothing out")
+    }
+
+    async fn messages(&self, _: &str, _: Vec<JobId>) -> Result<Vec<Envelope>, PortError> {
         unreachable!("a sweeper hands nothing out")
     }
 

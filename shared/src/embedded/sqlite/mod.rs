@@ -14,6 +14,7 @@ mod due;
 mod fair;
 mod fault;
 mod finish;
+mod handed_out;
 mod lanes;
 mod numbers;
 #[cfg(test)]
@@ -178,6 +179,15 @@ impl DispatchLedger for SqliteLedger {
             dispatch::dispatch(connection, &ask, &mut last_turns)
         });
         Ok(dispatched.await?.envelopes)
+    }
+
+    async fn handed_out(&self, scope: Scope, kind: &str) -> Result<Vec<JobId>, PortError> {
+        let kind = kind.to_owned();
+        self.read(move |connection| handed_out::handed_out(connection, scope, &kind)).await
+    }
+
+    async fn messages(&self, _: &str, jobs: Vec<JobId>) -> Result<Vec<Envelope>, PortError> {
+        self.read(move |connection| handed_out::messages(connection, &jobs)).await
     }
 
     async fn next_due(&self, scope: Scope) -> Result<Option<Duration>, PortError> {

@@ -61,6 +61,7 @@ macro_rules! ledger_conformance {
                 a_message_says_all_a_worker_needs, each_dispatch_raises_the_fence, a_job_is_given_once,
                 priority_goes_first_then_order, paused_upstreams_stay, no_more_than_asked_for,
                 a_passed_deadline_kills, a_passed_deadline_kills_beside_another_run, an_expired_job_leaves_its_place,
+                messages_can_be_had_again,
             ];
             waiting: [
                 a_job_that_waits_is_not_given, a_short_wait_ends, the_soonest_is_next,

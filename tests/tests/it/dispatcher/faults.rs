@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use fleetline_shared::domain::{Envelope, NewJob, PortError};
+use fleetline_shared::domain::{Envelope, JobId, NewJob, PortError};
 use fleetline_shared::embedded::{MemoryBroker, MemoryQuotas, SqliteLedger};
 use fleetline_shared::ports::{
     Admission, Ask, Broker, CallEnd, Deliveries, Depth, DispatchAsk, DispatchLedger, Message, Quotas,
@@ -139,6 +139,14 @@ impl DispatchLedger for Stubborn {
             self.dispatch.pass()?;
         }
         self.ledger.dispatch(ask).await
+    }
+
+    async fn handed_out(&self, scope: Scope, kind: &str) -> Result<Vec<JobId>, PortError> {
+        self.ledger.handed_out(scope, kind).await
+    }
+
+    async fn messages(&self, kind: &str, jobs: Vec<JobId>) -> Result<Vec<Envelope>, PortError> {
+        self.ledger.messages(kind, jobs).await
     }
 
     async fn next_due(&self, scope: Scope) -> Result<Option<Duration>, PortError> {

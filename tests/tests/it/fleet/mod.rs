@@ -4,6 +4,7 @@ mod chaos;
 mod drained;
 mod ledger_away;
 mod long;
+mod lost;
 mod mutants;
 mod proxy;
 mod without_key;
