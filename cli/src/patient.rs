@@ -5,7 +5,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use fleetline_shared::domain::{DedupKey, JobId, NewJob, NewRun, PortError, RunId};
 use fleetline_shared::ports::{
-    Added, JobDetail, JobFilter, JobRow, Ledger, OpenedRun, Page, QueryLedger, RunRow, Seal, SubmitLedger,
+    Added, JobDetail, JobFilter, JobRow, Ledger, News, OpenedRun, Page, QueryLedger, RunRow, Seal,
+    SubmitLedger,
 };
 use serde_json::Value;
 use tokio::sync::watch;
@@ -21,7 +22,7 @@ pub struct RunLedger {
     /// How far it is.
     pub query: Arc<dyn QueryLedger>,
     /// Changes whenever it may have got further.
-    pub changes: watch::Receiver<u64>,
+    pub changes: watch::Receiver<News>,
 }
 
 impl RunLedger {

@@ -23,7 +23,9 @@ pub(super) struct Line {
     pub(super) may_lack_messages: bool,
     /// Messages that wait on it or are under way.
     pub(super) waiting: usize,
-    /// Which of the upstreams with few jobs had some last.
+    /// Whether upstreams with few jobs were first the last time.
+    pub(super) scarce_first: bool,
+    /// Which of them had some last.
     pub(super) last_scarce: Option<String>,
     /// Its depth or its jobs cannot be had.
     failing: Failing,
@@ -38,6 +40,7 @@ impl Line {
             is_troubled: false,
             may_lack_messages: true,
             waiting: 0,
+            scarce_first: false,
             last_scarce: None,
             failing: Failing::default(),
         }

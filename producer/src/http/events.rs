@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use fleetline_shared::domain::{RunCounts, RunId, RunState};
-use fleetline_shared::ports::{Role, RunRow};
+use fleetline_shared::ports::{News, Role, RunRow};
 use futures_util::stream::{Stream, unfold};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -68,7 +68,7 @@ struct Watching {
     /// Of the request: they hold the key.
     headers: HeaderMap,
     run: RunRow,
-    changes: watch::Receiver<u64>,
+    changes: watch::Receiver<News>,
     /// Id of the last event sent.
     seen: String,
     not_before: Instant,

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use super::labels::OfKind;
 use super::{Metrics, counts};
 use crate::domain::{Envelope, JobId, PortError};
-use crate::ports::{DispatchAsk, DispatchLedger, Scope, Swept};
+use crate::ports::{DispatchAsk, DispatchLedger, News, Scope, Swept};
 
 /// A ledger whose dispatches are counted.
 pub struct MeteredDispatch {
@@ -85,7 +85,7 @@ impl DispatchLedger for MeteredDispatch {
         Ok(swept)
     }
 
-    fn changes(&self) -> watch::Receiver<u64> {
+    fn changes(&self) -> watch::Receiver<News> {
         self.ledger.changes()
     }
 }

@@ -117,8 +117,40 @@ pub trait DispatchLedger: Send + Sync {
     /// is too late itself dies with it: the oldest that is not takes the place.
     async fn sweep(&self, scope: Scope, older_than: Duration, max_losses: u16) -> Result<Swept, PortError>;
 
-    /// Changes whenever jobs may have become ready or a run finished.
-    fn changes(&self) -> watch::Receiver<u64>;
+    /// Changes whenever jobs may have become ready or a run finished; see [`News`].
+    fn changes(&self) -> watch::Receiver<News>;
+}
+
+/// What is new at a ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum New {
+    /// Jobs were submitted.
+    Jobs,
+    /// Anything else that may have made jobs ready, or altered when they are due.
+    Moves,
+    /// A run finished.
+    End,
+}
+
+impl New {
+    /// All there are.
+    pub const ALL: [Self; 3] = [Self::Jobs, Self::Moves, Self::End];
+}
+
+/// How often each was new.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct News([u64; New::ALL.len()]);
+
+impl News {
+    /// Once more.
+    pub fn add(&mut self, new: New) {
+        self.0[new as usize] += 1;
+    }
+
+    /// Whether it was new since these were the news.
+    pub fn has(&self, new: New, since: &Self) -> bool {
+        self.0[new as usize] != since.0[new as usize]
+    }
 }
 
 /// Which runs a process works for.

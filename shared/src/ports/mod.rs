@@ -21,7 +21,7 @@ pub use keys::{ApiKey, KeyLedger, NewApiKey, Role};
 pub use leases::{Acquired, Held, Hold, Holder, Leases, lease_key};
 pub use ledger::{
     Added, CancelJobs, CancelLedger, Cancelled, DeadJobs, DispatchAsk, DispatchLedger, FailedAttempt, Finish,
-    FinishLedger, Finished, JobDetail, JobFilter, JobRow, Ledger, OpenedRun, Page, QueryLedger,
+    FinishLedger, Finished, JobDetail, JobFilter, JobRow, Ledger, New, News, OpenedRun, Page, QueryLedger,
     RedriveLedger, RunRow, Scope, Seal, SubmitLedger, Swept, Validity,
 };
 pub use outbox::{Event, OutboxLedger};

@@ -12,7 +12,7 @@ use super::retry::{perform, transact, transact_repeatably};
 use super::{PostgresLedger, cancel, keys, outbox, redrive};
 use crate::domain::{NewRun, PortError, RunId};
 use crate::ports::{
-    ApiKey, CancelJobs, CancelLedger, Cancelled, DeadJobs, Event, KeyLedger, NewApiKey, OutboxLedger,
+    ApiKey, CancelJobs, CancelLedger, Cancelled, DeadJobs, Event, KeyLedger, New, NewApiKey, OutboxLedger,
     RedriveLedger,
 };
 
@@ -104,7 +104,7 @@ impl CancelLedger for PostgresLedger {
             CancelJobs::Run(run) => self.cancel_run(tenant, run).await,
             CancelJobs::Job(job) => self.cancel_job(tenant, job).await,
         };
-        self.changes.raise();
+        self.changes.raise(New::Moves);
         cancelled.map_err(Fault::in_words)
     }
 
@@ -135,7 +135,7 @@ impl PostgresLedger {
             match transact!(self, connection => redrive::round(&mut connection, which, into)) {
                 Ok(Round::Full(jobs)) => {
                     *sent = Some(jobs);
-                    self.changes.raise();
+                    self.changes.raise(New::Moves);
                 }
                 Ok(Round::Last(jobs)) if jobs > 0 || sent.is_none() => return Ok(jobs),
                 Ok(Round::Known) if sent.is_none() => {
@@ -191,7 +191,7 @@ impl PostgresLedger {
 impl RedriveLedger for PostgresLedger {
     async fn redrive(&self, which: DeadJobs, into: NewRun) -> std::result::Result<u64, PortError> {
         let count = self.redrive_all(&which, &into).await;
-        self.changes.raise();
+        self.changes.raise(New::Moves);
         count
     }
 }

@@ -11,7 +11,9 @@ use super::numbers::to_ms;
 use super::retry::{perform, transact, transact_repeatably};
 use super::{PostgresLedger, dispatch, due, expire, handed_out, lone, runs, submit, sweep, whole};
 use crate::domain::{Envelope, JobId, NewJob, NewRun, PortError, RunId};
-use crate::ports::{Added, DispatchAsk, DispatchLedger, OpenedRun, Scope, Seal, SubmitLedger, Swept};
+use crate::ports::{
+    Added, DispatchAsk, DispatchLedger, New, News, OpenedRun, Scope, Seal, SubmitLedger, Swept,
+};
 
 /// Jobs whose occurrences are set in one transaction.
 const OCCURRENCES: usize = 5_000;
@@ -86,7 +88,7 @@ impl SubmitLedger for PostgresLedger {
 
     async fn add_jobs(&self, run: RunId, jobs: Vec<NewJob>) -> std::result::Result<Added, PortError> {
         let added = self.add(run, &jobs).await.map_err(Fault::in_words)?;
-        self.changes.raise();
+        self.changes.raise(New::Jobs);
         Ok(added)
     }
 
@@ -102,7 +104,7 @@ impl SubmitLedger for PostgresLedger {
             runs::seal_run(&mut connection, run, &seal.notes)
         });
         if sealed.map_err(Fault::in_words)? {
-            self.changes.raise();
+            self.changes.raise(New::End);
         }
         Ok(())
     }
@@ -115,7 +117,7 @@ impl SubmitLedger for PostgresLedger {
     ) -> std::result::Result<OpenedRun, PortError> {
         let opened = self.submit_whole(&run, &jobs, &notes).await.map_err(Fault::in_words)?;
         if !opened.resumed {
-            self.changes.raise();
+            self.changes.raise(New::Jobs);
         }
         Ok(opened)
     }
@@ -132,7 +134,7 @@ impl DispatchLedger for PostgresLedger {
             match expired {
                 Ok(unshared) => {
                     self.share_later(unshared);
-                    self.changes.raise();
+                    self.changes.raise(New::Moves);
                 }
                 // The next dispatch finds them again; the envelopes must reach their line.
                 Err(fault) => tracing::warn!(error = %fault.in_words(), "expired jobs stay for now"),
@@ -169,12 +171,12 @@ impl DispatchLedger for PostgresLedger {
         self.share_later(unshared);
         let others = if scope == Scope::All { self.go_on_with_all().await } else { Ok(()) };
         // What is committed is news, whatever became of the others.
-        self.changes.raise();
+        self.changes.raise(New::Moves);
         others?;
         Ok(swept)
     }
 
-    fn changes(&self) -> watch::Receiver<u64> {
+    fn changes(&self) -> watch::Receiver<News> {
         self.changes.subscribe()
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use fleetline_producer::sweeper::{self, SETTLING, SweepOptions};
 use fleetline_shared::domain::{Envelope, JobId, PortError};
-use fleetline_shared::ports::{DispatchAsk, DispatchLedger, Scope, Swept};
+use fleetline_shared::ports::{DispatchAsk, DispatchLedger, News, Scope, Swept};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
@@ -56,7 +56,7 @@ impl DispatchLedger for Fickle {
         swept
     }
 
-    fn changes(&self) -> watch::Receiver<u64> {
+    fn changes(&self) -> watch::Receiver<News> {
         unreachable!("a sweeper goes by the clock")
     }
 }

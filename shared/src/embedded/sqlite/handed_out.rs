@@ -11,7 +11,8 @@ use crate::domain::{Envelope, JobId, LARGEST_ARGS};
 use crate::ports::Scope;
 
 pub(super) const HANDED_OUT: &str =
-    "SELECT id FROM jobs WHERE state = 1 AND kind = ?1 AND (?2 IS NULL OR run = ?2) ORDER BY dispatched_at";
+    "SELECT id FROM jobs WHERE state = 1 AND dispatched_at > 0 AND kind = ?1 AND (?2 IS NULL OR run = ?2)
+     ORDER BY dispatched_at";
 
 /// In the order of their dispatches.
 pub(super) fn handed_out(connection: &Connection, scope: Scope, kind: &str) -> Result<Vec<JobId>> {

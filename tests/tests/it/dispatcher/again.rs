@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use fleetline_shared::domain::{Envelope, JobId, PortError};
 use fleetline_shared::embedded::{MemoryBroker, SqliteLedger};
 use fleetline_shared::ports::{
-    Broker, Deliveries, Depth, DispatchAsk, DispatchLedger, Message, Scope, Swept, Unpublished,
+    Broker, Deliveries, Depth, DispatchAsk, DispatchLedger, Message, News, Scope, Swept, Unpublished,
 };
 use fleetline_tests::conformance::Pace;
 use fleetline_tests::conformance::ledger::Subject;
@@ -46,7 +46,7 @@ impl DispatchLedger for Mumbling {
         self.0.sweep(scope, older_than, max_losses).await
     }
 
-    fn changes(&self) -> watch::Receiver<u64> {
+    fn changes(&self) -> watch::Receiver<News> {
         self.0.changes()
     }
 }
@@ -93,13 +93,14 @@ async fn fill(rig: &Rig, count: u64) -> Subject {
     ledger
 }
 
-/// The next messages of the line, which stay on it.
+/// The next messages of the line, settled.
 async fn next(broker: &Arc<dyn Broker>, count: usize) -> Vec<Envelope> {
     let mut deliveries = broker.consume(KIND, count).await.unwrap();
     let mut envelopes = Vec::new();
     for _ in 0..count {
         let delivery = Pace::REAL.soon(deliveries.next()).await.unwrap().unwrap();
         envelopes.push(Envelope::decode(&delivery.body).unwrap());
+        delivery.ack().await.unwrap();
     }
     envelopes
 }
@@ -144,16 +145,10 @@ async fn what_a_broker_lost_while_it_was_away_goes_again() {
     let silent = Arc::new(Silent::default());
     let broker: Arc<dyn Broker> = silent.clone();
     let running = Rig { broker: Arc::clone(&broker), ..rig }.start(&[KIND]);
-    let mut lost = broker.consume(KIND, 20).await.unwrap();
-    let mut first = Vec::new();
-    for _ in 0..20 {
-        let delivery = Pace::REAL.soon(lost.next()).await.unwrap().unwrap();
-        first.push(Envelope::decode(&delivery.body).unwrap());
-        delivery.ack().await.unwrap();
-    }
+    let lost = next(&broker, 20).await;
     silent.1.store(true, Ordering::SeqCst);
     let came = next(&broker, 20).await;
-    assert_eq!(dispatches(&came), dispatches(&first));
+    assert_eq!(dispatches(&came), dispatches(&lost));
     running.stop().await;
 }
 
@@ -167,6 +162,7 @@ async fn a_line_that_holds_all_gets_nothing_twice() {
     let broker = Arc::clone(&rig.broker);
     broker.publish(messages).await;
     let running = rig.start(&[KIND]);
+    Pace::REAL.becomes(20, async || broker.depth(KIND).await.unwrap().ready).await;
     let came = next(&broker, 20).await;
     assert!(came.iter().all(|envelope| !envelope.again && envelope.fence == 1), "{came:?}");
     running.stop().await;
