@@ -3,6 +3,7 @@
 mod conformance;
 mod crowds;
 mod faults;
+mod follow_ups;
 mod left_cancels;
 mod left_shares;
 mod many_tenants;
