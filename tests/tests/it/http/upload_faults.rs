@@ -12,7 +12,7 @@ use fleetline_tests::services::Database;
 use serde_json::json;
 
 use super::connections::Raw;
-use super::fixture::{Site, problem};
+use super::fixture::{Site, echoes, problem};
 use super::upload::{LOG, long_log, spooled};
 
 /// The only run, when it is as wanted.
@@ -78,6 +78,20 @@ async fn a_run_that_cannot_be_cancelled_is_named_and_cancelled_when_the_ledger_i
     assert_eq!(only_run(&direct, |_| true).await.state, RunState::Open);
     proxy.set(Link::PASS);
     only_run(&direct, |run| run.state == RunState::Finished).await;
+}
+
+/// Without a key they may be there already.
+#[tokio::test]
+async fn jobs_are_sent_again_with_a_key_only() {
+    let database = Database::new().await;
+    let (proxy, ledger) = ledger_behind_a_proxy(&database).await;
+    let site = Site::with(|parts| parts.ledger = Arc::new(ledger)).await;
+    proxy.set(Link::Cut);
+    let jobs = || site.post("/v1/jobs").json(&echoes([1]));
+    let said = problem(jobs(), 503).await["detail"].to_string();
+    assert!(said.contains("may have accepted") && said.contains("Idempotency-Key"), "{said}");
+    let said = problem(jobs().header("idempotency-key", "k"), 503).await["detail"].to_string();
+    assert!(said.contains("send the same request again"), "{said}");
 }
 
 #[tokio::test]
