@@ -30,6 +30,10 @@ pub(super) struct RunView {
     /// The same for its end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) finished_at_ms: Option<i64>,
+    /// The same for its cancelling: nothing of it begins any more, and jobs under way, the ones that are not terminal
+    /// yet, end with their attempt. Then it is `finished`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) cancelled_at_ms: Option<i64>,
     /// The settings that made it.
     #[schema(value_type = Object)]
     pub(super) settings: Value,

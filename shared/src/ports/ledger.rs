@@ -286,6 +286,9 @@ pub struct RunRow {
     /// The same for its end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub finished_at_ms: Option<i64>,
+    /// The same for its cancelling: from then on it takes no more jobs, and those under way end with their attempt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cancelled_at_ms: Option<i64>,
 }
 
 /// Which jobs to list. `None` and `false`: no restriction.
@@ -310,6 +313,14 @@ pub struct Page {
     pub after: i64,
     /// Rows at most.
     pub limit: usize,
+}
+
+impl RunRow {
+    /// Whether it was cancelled and is not over yet: nothing of it begins any more, and what is under way ends with its
+    /// attempt.
+    pub fn is_cancelling(&self) -> bool {
+        self.cancelled_at_ms.is_some() && self.finished_at_ms.is_none()
+    }
 }
 
 impl Page {

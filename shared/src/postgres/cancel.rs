@@ -38,11 +38,11 @@ pub(super) async fn is_live(connection: &mut PgConnection, n: i64) -> Result<boo
     Ok(found.fetch_one(connection).await?)
 }
 
-/// The run's number, if it is the tenant's. From then on it takes no jobs.
+/// The run's number, if it is the tenant's. From then on it takes no jobs. One that is finished stays as it is.
 pub(super) async fn mark_run(connection: &mut PgConnection, tenant: &str, id: RunId) -> Result<i64> {
     sqlx::query_scalar(
-        "UPDATE runs SET cancelled_at = coalesce(cancelled_at, now()), state = greatest(state, 1::smallint),
-           cancelling = true
+        "UPDATE runs SET cancelled_at = CASE WHEN state = 2 THEN cancelled_at ELSE coalesce(cancelled_at, now()) END,
+           state = greatest(state, 1::smallint), cancelling = state < 2
          WHERE id = $1 AND tenant = $2 RETURNING n",
     )
     .bind(runs::uuid_of(id))

@@ -27,6 +27,11 @@ impl Input {
 pub(super) fn in_words(app: &App, run: &RunRow, input: Input) -> String {
     let is_open = run.state == RunState::Open;
     let flags = app.flags();
+    if run.is_cancelling() {
+        return "stopped watching: the run is cancelled, and over when its jobs under way have ended with their \
+                attempts"
+            .into();
+    }
     if app.fleet() {
         of_fleet(run.id, is_open, input, &flags)
     } else {

@@ -183,7 +183,8 @@ pub(super) fn figures(run: &RunRow, took: Duration) -> String {
     }
     let open = counts.jobs - counts.terminal();
     if open > 0 {
-        parts.push(format!("{} left to do", format::count(open)));
+        let so = if run.is_cancelling() { "under way" } else { "left to do" };
+        parts.push(format!("{} {so}", format::count(open)));
     }
     let events = if run.pipeline == "logs" {
         format!(" for {} log events", format::count(counts.occurrences))

@@ -127,7 +127,8 @@ macro_rules! ledger_conformance {
                 a_success_under_way_is_recorded, a_failure_under_way_is_not_tried_again,
                 a_lost_one_is_not_handed_out_again, an_attached_job_of_another_run_takes_its_place,
                 one_job_can_be_cancelled, terminal_jobs_stay_as_they_are, a_cancelled_run_takes_no_more_jobs,
-                other_tenants_work_cannot_be_cancelled,
+                other_tenants_work_cannot_be_cancelled, a_finished_run_was_not_cancelled,
+                a_cancelled_run_is_over_with_its_attempts,
             ];
             backlog: [what_waits_is_counted, a_job_knows_its_place, a_job_says_what_it_waits_for];
             changes: [new_work_wakes, a_finish_wakes, a_sweep_wakes, a_dispatch_does_not_wake, an_expiry_wakes];
