@@ -125,7 +125,8 @@ fn start(
     parts.spawn(dispatcher.run(drain.clone()));
     // A message that is lost by itself says nothing about its job: without workers for an hour, every
     // job on a line would look like a crash loop. The broker's delivery limit finds the real ones.
-    let sweep = SweepOptions { max_losses: u16::MAX, ..app.sweep_options() };
+    let left_after = Some(config.dispatch.left_after);
+    let sweep = SweepOptions { max_losses: u16::MAX, left_after, ..app.sweep_options() };
     parts.spawn(sweeper::run(lines, sweep, drain.clone()));
     let relay = Relay {
         outbox: ledger.clone(),

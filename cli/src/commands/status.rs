@@ -62,7 +62,7 @@ fn how_they_go_on(app: &App) -> String {
     if app.fleet() {
         return format!(
             "unfinished runs are worked off by the fleet: `fleetline watch RUN{flags}` follows one. An open one waits \
-             for the rest of its input\n"
+             for the rest of its input, until nobody has read it for dispatch.left_after\n"
         );
     }
     format!(

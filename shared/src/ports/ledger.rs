@@ -10,8 +10,8 @@ use tokio::sync::watch;
 
 use super::BacklogLedger;
 use crate::domain::{
-    DeadReason, Decision, DedupKey, Envelope, JobId, JobState, NewJob, NewRun, PortError, RunCounts, RunId,
-    RunState, Source, Usage, Weights,
+    DeadReason, Decision, DedupKey, Envelope, IfLeft, JobId, JobState, NewJob, NewRun, PortError, RunCounts,
+    RunId, RunState, Source, Usage, Weights,
 };
 
 /// All of it, for the process that wires the parts together.
@@ -40,6 +40,10 @@ pub trait SubmitLedger: Send + Sync {
     /// Adds jobs in one transaction. A job whose fresh result exists succeeds at once; one whose
     /// twin is live attaches to it; one whose number the run has already is left as it is.
     async fn add_jobs(&self, run: RunId, jobs: Vec<NewJob>) -> Result<Added, PortError>;
+
+    /// Says that somebody reads the input of an open run, and what becomes of the run when this is not said any more:
+    /// see [`DispatchLedger::end_left`].
+    async fn still_reading(&self, run: RunId, if_left: IfLeft) -> Result<(), PortError>;
 
     /// Says that the input is read to its end. A run is finished when it is sealed and all its
     /// jobs are terminal.
@@ -108,6 +112,11 @@ pub trait DispatchLedger: Send + Sync {
     /// dispatch, whatever for, while its deadline passes. Who waits for a twin that ended without a result and
     /// is too late itself dies with it: the oldest that is not takes the place.
     async fn sweep(&self, scope: Scope, older_than: Duration, max_losses: u16) -> Result<Swept, PortError>;
+
+    /// Ends open runs of which nobody has said for so long that their input [is read](SubmitLedger::still_reading):
+    /// they are sealed or cancelled, as was said, and their notes say why. Their idempotency keys are free: the same
+    /// input again is another run, which shares what is there. Answers how many.
+    async fn end_left(&self, silent_for: Duration) -> Result<u64, PortError>;
 
     /// Changes whenever jobs may have become ready or a run finished.
     fn changes(&self) -> watch::Receiver<u64>;

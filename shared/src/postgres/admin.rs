@@ -52,7 +52,7 @@ impl PostgresLedger {
 
     /// The attached first: none of them is to become ready only to be cancelled next. Then all, until none is left:
     /// a job may be handed out or come back at the moment when it is looked for in its other state.
-    async fn cancel_jobs_of(&self, run: i64) -> Result<Cancelled> {
+    pub(super) async fn cancel_jobs_of(&self, run: i64) -> Result<Cancelled> {
         let mut sum = self.cancel_once(run, &[cancel::ATTACHED]).await?;
         loop {
             let ended = self.cancel_once(run, &cancel::LIVE).await?;

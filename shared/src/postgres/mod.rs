@@ -45,6 +45,7 @@ mod sweep;
 mod take;
 mod tidy;
 mod twins;
+mod unread;
 mod validity;
 mod whole;
 mod working;

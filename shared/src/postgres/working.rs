@@ -9,8 +9,8 @@ use tokio::sync::watch;
 use super::fault::{Fault, Result, in_doubt};
 use super::numbers::to_ms;
 use super::retry::{perform, transact, transact_repeatably};
-use super::{PostgresLedger, dispatch, due, expire, lone, runs, submit, sweep, whole};
-use crate::domain::{Envelope, NewJob, NewRun, PortError, RunId};
+use super::{PostgresLedger, dispatch, due, expire, lone, runs, submit, sweep, unread, whole};
+use crate::domain::{Envelope, IfLeft, NewJob, NewRun, PortError, RunId};
 use crate::ports::{Added, DispatchAsk, DispatchLedger, OpenedRun, Scope, Seal, SubmitLedger, Swept};
 
 /// Jobs whose occurrences are set in one transaction.
@@ -90,6 +90,11 @@ impl SubmitLedger for PostgresLedger {
         Ok(added)
     }
 
+    async fn still_reading(&self, run: RunId, if_left: IfLeft) -> std::result::Result<(), PortError> {
+        let said = perform!(self, connection => unread::still_reading(&mut connection, run, if_left));
+        said.map_err(Fault::in_words)
+    }
+
     async fn seal_run(&self, run: RunId, seal: Seal) -> std::result::Result<(), PortError> {
         // A few at a time: whoever finishes a job of the run waits for its row meanwhile.
         for some in seal.occurrences.chunks(OCCURRENCES) {
@@ -162,6 +167,10 @@ impl DispatchLedger for PostgresLedger {
         self.changes.raise();
         others?;
         Ok(swept)
+    }
+
+    async fn end_left(&self, silent_for: Duration) -> std::result::Result<u64, PortError> {
+        self.end_all_left(silent_for).await
     }
 
     fn changes(&self) -> watch::Receiver<u64> {

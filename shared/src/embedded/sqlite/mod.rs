@@ -26,6 +26,7 @@ mod submit;
 mod sweep;
 mod turns;
 mod twins;
+mod unread;
 mod validity;
 mod writer;
 
@@ -40,7 +41,7 @@ use serde_json::value::RawValue;
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
-use crate::domain::{AnalyserRef, DedupKey, Envelope, JobId, NewJob, NewRun, PortError, RunId};
+use crate::domain::{AnalyserRef, DedupKey, Envelope, IfLeft, JobId, NewJob, NewRun, PortError, RunId};
 use crate::ports::{
     Added, Backlog, BacklogLedger, CancelJobs, CancelLedger, Cancelled, DeadJobs, DispatchAsk,
     DispatchLedger, Finish, FinishLedger, Finished, JobDetail, JobFilter, JobRow, JobStanding, OpenedRun,
@@ -153,6 +154,15 @@ impl SubmitLedger for SqliteLedger {
             .await
     }
 
+    async fn still_reading(&self, run: RunId, if_left: IfLeft) -> Result<(), PortError> {
+        self.write(
+            Durability::ProcessEnd,
+            |()| false,
+            move |connection| unread::still_reading(connection, run, if_left),
+        )
+        .await
+    }
+
     async fn seal_run(&self, run: RunId, seal: Seal) -> Result<(), PortError> {
         self.write(Durability::PowerCut, |()| true, move |connection| runs::seal_run(connection, run, &seal))
             .await
@@ -191,6 +201,15 @@ impl DispatchLedger for SqliteLedger {
             Durability::PowerCut,
             |_| true,
             move |connection| sweep::sweep(connection, scope, age, max_losses),
+        )
+        .await
+    }
+
+    async fn end_left(&self, silent_for: Duration) -> Result<u64, PortError> {
+        self.write(
+            Durability::PowerCut,
+            |ended| *ended > 0,
+            move |connection| unread::end_left(connection, silent_for),
         )
         .await
     }

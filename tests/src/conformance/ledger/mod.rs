@@ -27,6 +27,7 @@ pub mod sweep;
 pub mod tenants;
 pub mod terminal;
 pub mod twins;
+pub mod unread;
 pub mod waiting;
 
 /// The ledger under test.
@@ -112,6 +113,11 @@ macro_rules! ledger_conformance {
             seal: [
                 a_run_finishes_when_sealed_and_done, an_empty_run_finishes_at_its_seal,
                 occurrences_are_set_not_added, sealing_again_changes_notes_only,
+            ];
+            unread: [
+                a_run_that_was_left_is_sealed, an_upload_that_was_left_is_cancelled,
+                an_empty_run_that_was_left_is_finished, a_run_that_is_read_stays_open,
+                runs_that_are_read_to_their_end_are_not_left, the_same_input_again_is_another_run,
             ];
             query: [
                 jobs_come_in_pages, filters_narrow_the_listing, results_are_read_when_asked_for,
