@@ -3,15 +3,18 @@
 use std::fs::File;
 use std::io::Write;
 use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
 
 use fleetline_tests::chaos::fleet::Process;
 use fleetline_tests::chaos::until;
-use fleetline_tests::conformance::ledger::prelude::TENANT;
+use fleetline_tests::conformance::ledger::Subject;
+use fleetline_tests::conformance::ledger::prelude::{TENANT, job, run_of};
 use fleetline_tests::services::{self, Database, Vhost};
 use rustix::process::Signal;
 use serde_json::Value;
 use sqlx::{Connection, PgConnection};
+use tokio::time::sleep;
 
 use crate::cli::harness::{Place, log_of};
 
@@ -90,5 +93,33 @@ async fn a_run_whose_reader_was_killed_comes_to_an_end() {
         process.signal(Signal::TERM);
         process.ended_well().await;
     }
+    vhost.remove().await;
+}
+
+/// Thousands wait for a job that it has ended, and somebody holds one of them for a while.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_ends_shares_first_what_it_has_begun_to_share() {
+    let (database, vhost) = (Database::new().await, Vhost::new().await);
+    let place = place(&database, &vhost);
+    let ledger: Subject = Arc::new(database.open().await);
+    let first = run_of(&ledger, vec![job(1, "a")]).await;
+    run_of(&ledger, (1..=4_500).map(|seq| job(seq, "a")).collect()).await;
+    let serve = ["serve", "--listen", "127.0.0.1:0", "--open"];
+    let mut serve = Process::start("serve", &mut place.command(&serve), &place.path("."));
+    let address = serve.says("listening on ").await;
+    let mut holding = PgConnection::connect(&database.url).await.expect("it answers");
+    let hold = "BEGIN; SELECT FROM queue WHERE n = (SELECT max(n) FROM queue) FOR UPDATE";
+    sqlx::raw_sql(hold).execute(&mut holding).await.expect("it is held");
+    let cancel = reqwest::Client::new().post(format!("{address}/v1/runs/{first}/cancel"));
+    assert_eq!(cancel.send().await.expect("an answer").status(), 200);
+
+    serve.signal(Signal::TERM);
+    serve.says("ending").await;
+    // One that waits for nothing is gone by then.
+    sleep(Duration::from_secs(2)).await;
+    sqlx::raw_sql("ROLLBACK").execute(&mut holding).await.expect("it answers");
+    serve.ended_well().await;
+    let left = sqlx::query_scalar::<_, i64>("SELECT count(*) FROM unshared").fetch_one(&mut holding);
+    assert_eq!(left.await.expect("it answers"), 0);
     vhost.remove().await;
 }
