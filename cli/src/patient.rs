@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use fleetline_shared::domain::{DedupKey, JobId, NewJob, NewRun, PortError, RunId};
+use fleetline_shared::domain::{DedupKey, IfLeft, JobId, NewJob, NewRun, PortError, RunId};
 use fleetline_shared::ports::{
     Added, JobDetail, JobFilter, JobRow, Ledger, News, OpenedRun, Page, QueryLedger, RunRow, Seal,
     SubmitLedger,
@@ -52,6 +52,11 @@ impl SubmitLedger for PatientLedger {
 
     async fn add_jobs(&self, run: RunId, jobs: Vec<NewJob>) -> Result<Added, PortError> {
         self.outages.outlast(|| self.ledger.add_jobs(run, jobs.clone())).await
+    }
+
+    /// Once: it is said again anyway.
+    async fn still_reading(&self, run: RunId, if_left: IfLeft) -> Result<(), PortError> {
+        self.ledger.still_reading(run, if_left).await
     }
 
     async fn seal_run(&self, run: RunId, seal: Seal) -> Result<(), PortError> {

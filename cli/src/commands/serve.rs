@@ -7,7 +7,7 @@ use fleetline_producer::dispatcher::{DispatchOptions, Dispatcher, WindowBounds};
 use fleetline_producer::insight::FleetPorts;
 use fleetline_producer::relay::Relay;
 use fleetline_producer::sweeper::{self, SweepOptions};
-use fleetline_shared::ports::{DispatchLedger, Scope};
+use fleetline_shared::ports::{CancelLedger, DispatchLedger, Scope};
 use fleetline_shared::postgres::PostgresLedger;
 use fleetline_shared::rabbitmq::RabbitBroker;
 use fleetline_shared::rules::Backoff;
@@ -59,7 +59,11 @@ pub(super) async fn serve(app: &App, args: ServeArgs) -> Result<(), CliError> {
     };
     app.say("ending: what was accepted is kept; again to leave at once");
     drain.cancel();
-    let all = async { while parts.join_next().await.is_some() {} };
+    let all = async {
+        while parts.join_next().await.is_some() {}
+        // Or those that wait for a share would wait for the sweep of another process.
+        ledger.settled().await;
+    };
     tokio::select! {
         ended = timeout(app.config().worker.grace, all) => {
             if ended.is_err() {
@@ -125,7 +129,8 @@ fn start(
     parts.spawn(dispatcher.run(drain.clone()));
     // A message that is lost by itself says nothing about its job: without workers for an hour, every
     // job on a line would look like a crash loop. The broker's delivery limit finds the real ones.
-    let sweep = SweepOptions { max_losses: u16::MAX, ..app.sweep_options() };
+    let left_after = Some(config.dispatch.left_after);
+    let sweep = SweepOptions { max_losses: u16::MAX, left_after, ..app.sweep_options() };
     parts.spawn(sweeper::run(lines, sweep, drain.clone()));
     let relay = Relay {
         outbox: ledger.clone(),

@@ -146,5 +146,6 @@ fn id_of(run: &RunRow) -> String {
         return FINISHED.to_owned();
     }
     let RunCounts { jobs, succeeded, dead, cancelled, retries, usage, .. } = run.counts;
-    format!("{}-{jobs}-{succeeded}-{dead}-{cancelled}-{retries}-{}", run.state, usage.calls)
+    let state = if run.is_cancelling() { "cancelling" } else { run.state.as_str() };
+    format!("{state}-{jobs}-{succeeded}-{dead}-{cancelled}-{retries}-{}", usage.calls)
 }

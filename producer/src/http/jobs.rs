@@ -44,7 +44,7 @@ pub(super) enum OneOrMore {
         (status = 409, description = "The idempotency key stands for other jobs.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, description = "The body is too large.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "The body is not `application/json`, or is compressed.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 422, description = "Some jobs cannot be; `errors` lists every problem. None was accepted.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, description = "Some jobs cannot be; `errors` lists the problems, the first 100. None was accepted.", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn create_jobs(
@@ -57,8 +57,11 @@ pub(super) async fn create_jobs(
     let body = read_json(&headers, body, &app.options).await?;
     let requests = read_requests(&body, &app.options.jobs)?;
     drop(body);
+    let has_key = key.is_some();
     let new = NewJobs { id: RunId::new(), tenant: &tenant, idempotency_key: key };
-    let accepted = submit_jobs(&*app.ledger, &app.kinds, &app.options.jobs, new, &requests).await?;
+    let accepted = submit_jobs(&*app.ledger, &app.kinds, &app.options.jobs, new, &requests)
+        .await
+        .map_err(|rejected| Problem::of_jobs(rejected, has_key))?;
     let location = format!("/v1/runs/{}", accepted.run_id);
     Ok((StatusCode::ACCEPTED, [(LOCATION, location)], Json(accepted)))
 }

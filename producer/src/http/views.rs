@@ -30,6 +30,10 @@ pub(super) struct RunView {
     /// The same for its end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) finished_at_ms: Option<i64>,
+    /// The same for its cancelling: nothing of it begins any more, and jobs under way, the ones that are not terminal
+    /// yet, end with their attempt. Then it is `finished`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) cancelled_at_ms: Option<i64>,
     /// The settings that made it.
     #[schema(value_type = Object)]
     pub(super) settings: Value,
@@ -39,7 +43,7 @@ pub(super) struct RunView {
     /// Of an upload: whether an earlier request with the same idempotency key made the run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) repeated: Option<bool>,
-    /// Of an upload: why the input was not read to its end, if what came before is kept.
+    /// Why the input was not read to its end, if what came before is kept, or the run was ended for it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) problem: Option<String>,
 }
@@ -54,10 +58,11 @@ impl From<RunRow> for RunView {
             counts: row.counts.into(),
             created_at_ms: row.created_at_ms,
             finished_at_ms: row.finished_at_ms,
+            cancelled_at_ms: row.cancelled_at_ms,
+            problem: row.notes["error"].as_str().map(ToOwned::to_owned),
             settings: row.settings,
             notes: row.notes,
             repeated: None,
-            problem: None,
         }
     }
 }

@@ -65,9 +65,11 @@ pub trait Kind: Send + Sync + 'static {
     }
 
     /// Completes an output or a fact with what depends on the job's place in its input.
-    /// Results are shared between jobs with the same key, so they hold nothing of the kind.
-    fn locate(&self, value: &mut Value, source: &Source) {
+    /// Results are shared between jobs with the same key, so they hold nothing of the kind. Answers whether there was
+    /// anything to complete.
+    fn locate(&self, value: &mut Value, source: &Source) -> bool {
         let _ = (value, source);
+        false
     }
 }
 
@@ -228,7 +230,7 @@ pub trait DynKind: Send + Sync {
     /// Parses the args and looks at them, see [`Kind::appraise`].
     fn appraise(&self, args: &RawValue) -> Result<Appraisal, String>;
     /// See [`Kind::locate`].
-    fn locate(&self, value: &mut Value, source: &Source);
+    fn locate(&self, value: &mut Value, source: &Source) -> bool;
 }
 
 impl<K: Kind> DynKind for K {
@@ -262,8 +264,8 @@ impl<K: Kind> DynKind for K {
         Kind::appraise(self, &args, json)
     }
 
-    fn locate(&self, value: &mut Value, source: &Source) {
-        Kind::locate(self, value, source);
+    fn locate(&self, value: &mut Value, source: &Source) -> bool {
+        Kind::locate(self, value, source)
     }
 }
 

@@ -85,6 +85,10 @@ impl DispatchLedger for MeteredDispatch {
         Ok(swept)
     }
 
+    async fn end_left(&self, silent_for: Duration) -> Result<u64, PortError> {
+        self.ledger.end_left(silent_for).await
+    }
+
     fn changes(&self) -> watch::Receiver<News> {
         self.ledger.changes()
     }

@@ -10,8 +10,8 @@ use tokio::sync::watch;
 
 use super::BacklogLedger;
 use crate::domain::{
-    DeadReason, Decision, DedupKey, Envelope, JobId, JobState, NewJob, NewRun, PortError, RunCounts, RunId,
-    RunState, Source, Usage, Weights,
+    DeadReason, Decision, DedupKey, Envelope, IfLeft, JobId, JobState, NewJob, NewRun, PortError, RunCounts,
+    RunId, RunState, Source, Usage, Weights,
 };
 
 /// All of it, for the process that wires the parts together.
@@ -40,6 +40,10 @@ pub trait SubmitLedger: Send + Sync {
     /// Adds jobs in one transaction. A job whose fresh result exists succeeds at once; one whose
     /// twin is live attaches to it; one whose number the run has already is left as it is.
     async fn add_jobs(&self, run: RunId, jobs: Vec<NewJob>) -> Result<Added, PortError>;
+
+    /// Says that somebody reads the input of an open run, and what becomes of the run when this is not said any more:
+    /// see [`DispatchLedger::end_left`].
+    async fn still_reading(&self, run: RunId, if_left: IfLeft) -> Result<(), PortError>;
 
     /// Says that the input is read to its end. A run is finished when it is sealed and all its
     /// jobs are terminal.
@@ -116,6 +120,11 @@ pub trait DispatchLedger: Send + Sync {
     /// dispatch, whatever for, while its deadline passes. Who waits for a twin that ended without a result and
     /// is too late itself dies with it: the oldest that is not takes the place.
     async fn sweep(&self, scope: Scope, older_than: Duration, max_losses: u16) -> Result<Swept, PortError>;
+
+    /// Ends open runs of which nobody has said for so long that their input [is read](SubmitLedger::still_reading):
+    /// they are sealed or cancelled, as was said, and their notes say why. Their idempotency keys are free: the same
+    /// input again is another run, which shares what is there. Answers how many.
+    async fn end_left(&self, silent_for: Duration) -> Result<u64, PortError>;
 
     /// Changes whenever jobs may have become ready or a run finished; see [`News`].
     fn changes(&self) -> watch::Receiver<News>;
@@ -326,6 +335,9 @@ pub struct RunRow {
     /// The same for its end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub finished_at_ms: Option<i64>,
+    /// The same for its cancelling: from then on it takes no more jobs, and those under way end with their attempt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cancelled_at_ms: Option<i64>,
 }
 
 /// Which jobs to list. `None` and `false`: no restriction.
@@ -350,6 +362,14 @@ pub struct Page {
     pub after: i64,
     /// Rows at most.
     pub limit: usize,
+}
+
+impl RunRow {
+    /// Whether it was cancelled and is not over yet: nothing of it begins any more, and what is under way ends with its
+    /// attempt.
+    pub fn is_cancelling(&self) -> bool {
+        self.cancelled_at_ms.is_some() && self.finished_at_ms.is_none()
+    }
 }
 
 impl Page {

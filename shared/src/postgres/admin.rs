@@ -1,5 +1,6 @@
 //! Cancelling, redriving, events, API keys.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -25,10 +26,14 @@ impl PostgresLedger {
         self.cancel_jobs_of(run).await
     }
 
-    /// Goes on with what was begun by somebody who died. A run that cannot be cancelled now keeps no other. Answers
-    /// with the first fault.
+    /// Goes on with what was begun by somebody who died. A run that cannot be cancelled now keeps no other: the next
+    /// sweep goes on behind the last one of this. Answers with the first fault.
     pub(super) async fn go_on_cancelling(&self) -> std::result::Result<(), PortError> {
-        let left = perform!(self, connection => cancel::left(&mut connection)).map_err(Fault::in_words)?;
+        let after = self.cancelled_to.load(Ordering::Relaxed);
+        let left =
+            perform!(self, connection => cancel::left(&mut connection, after)).map_err(Fault::in_words)?;
+        let is_all = left.len() < cancel::PORTION;
+        self.cancelled_to.store(left.last().copied().filter(|_| !is_all).unwrap_or(0), Ordering::Relaxed);
         let mut first = None;
         for run in left {
             match self.cancel_jobs_of(run).await {
@@ -47,7 +52,7 @@ impl PostgresLedger {
 
     /// The attached first: none of them is to become ready only to be cancelled next. Then all, until none is left:
     /// a job may be handed out or come back at the moment when it is looked for in its other state.
-    async fn cancel_jobs_of(&self, run: i64) -> Result<Cancelled> {
+    pub(super) async fn cancel_jobs_of(&self, run: i64) -> Result<Cancelled> {
         let mut sum = self.cancel_once(run, &[cancel::ATTACHED]).await?;
         loop {
             let ended = self.cancel_once(run, &cancel::LIVE).await?;

@@ -19,6 +19,7 @@ macro_rules! run_rows {
             "SELECT n, id, tenant, pipeline, input, state, settings, notes,
                floor(extract(epoch FROM created_at) * 1000)::bigint AS created_at,
                floor(extract(epoch FROM finished_at) * 1000)::bigint AS finished_at,
+               floor(extract(epoch FROM cancelled_at) * 1000)::bigint AS cancelled_at,
                jobs, occurrences, succeeded, reused, dead, cancelled, retries, calls, input_tokens, output_tokens
              FROM runs WHERE ",
             $condition
@@ -59,6 +60,7 @@ fn read_run(row: &PgRow) -> Result<RunRow> {
         notes: json(row.try_get("notes")?)?,
         created_at_ms: row.try_get("created_at")?,
         finished_at_ms: row.try_get("finished_at")?,
+        cancelled_at_ms: row.try_get("cancelled_at")?,
         counts: RunCounts {
             jobs: count("jobs")?,
             occurrences: count("occurrences")?,

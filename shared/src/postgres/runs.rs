@@ -17,11 +17,23 @@ pub(super) fn uuid_of(run: RunId) -> Uuid {
 
 /// In a transaction, if the run has a key. Repeated with the same id it gives the same answer.
 pub(super) async fn open_run(connection: &mut PgConnection, run: &NewRun) -> Result<OpenedRun> {
-    if let Some(known) = known_run(connection, run).await? {
+    if let Some(known) = known_run(connection, run).await?
+        && is_read_again(connection, known.id).await?
+    {
         return Ok(known);
     }
     insert_run(connection, run, None, 0).await?;
     Ok(OpenedRun { id: run.id, resumed: false })
+}
+
+/// `false`: it was [ended](super::unread) meanwhile, as one that nobody reads.
+async fn is_read_again(connection: &mut PgConnection, known: RunId) -> Result<bool> {
+    let updated =
+        sqlx::query("UPDATE runs SET read_at = now() WHERE id = $1 AND idempotency_key IS NOT NULL")
+            .bind(uuid_of(known))
+            .execute(connection)
+            .await?;
+    Ok(updated.rows_affected() > 0)
 }
 
 /// The run that the same key stands for. Who asks for that key next waits for the end of this transaction.

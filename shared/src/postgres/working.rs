@@ -9,8 +9,8 @@ use tokio::sync::watch;
 use super::fault::{Fault, Result, in_doubt};
 use super::numbers::to_ms;
 use super::retry::{perform, transact, transact_repeatably};
-use super::{PostgresLedger, dispatch, due, expire, handed_out, lone, runs, submit, sweep, whole};
-use crate::domain::{Envelope, JobId, NewJob, NewRun, PortError, RunId};
+use super::{PostgresLedger, dispatch, due, expire, handed_out, lone, runs, submit, sweep, unread, whole};
+use crate::domain::{Envelope, IfLeft, JobId, NewJob, NewRun, PortError, RunId};
 use crate::ports::{
     Added, DispatchAsk, DispatchLedger, New, News, OpenedRun, Scope, Seal, SubmitLedger, Swept,
 };
@@ -90,6 +90,11 @@ impl SubmitLedger for PostgresLedger {
         let added = self.add(run, &jobs).await.map_err(Fault::in_words)?;
         self.changes.raise(New::Jobs);
         Ok(added)
+    }
+
+    async fn still_reading(&self, run: RunId, if_left: IfLeft) -> std::result::Result<(), PortError> {
+        let said = perform!(self, connection => unread::still_reading(&mut connection, run, if_left));
+        said.map_err(Fault::in_words)
     }
 
     async fn seal_run(&self, run: RunId, seal: Seal) -> std::result::Result<(), PortError> {
@@ -174,6 +179,10 @@ impl DispatchLedger for PostgresLedger {
         self.changes.raise(New::Moves);
         others?;
         Ok(swept)
+    }
+
+    async fn end_left(&self, silent_for: Duration) -> std::result::Result<u64, PortError> {
+        self.end_all_left(silent_for).await
     }
 
     fn changes(&self) -> watch::Receiver<News> {

@@ -1,7 +1,7 @@
 //! When the sweeper sweeps, on virtual time.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -14,10 +14,13 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 const EVERY: Duration = Duration::from_secs(1);
+const LEFT_AFTER: Duration = Duration::from_mins(3);
 
 /// A ledger in which nothing is ever lost. It can be out of reach, and tells when it was swept.
 struct Fickle {
     away: AtomicBool,
+    /// How often left runs were looked for.
+    ended: AtomicU64,
     swept: mpsc::UnboundedSender<Instant>,
 }
 
@@ -56,6 +59,13 @@ impl DispatchLedger for Fickle {
         swept
     }
 
+    async fn end_left(&self, silent_for: Duration) -> Result<u64, PortError> {
+        assert_eq!(silent_for, LEFT_AFTER);
+        let ended = self.answer(0);
+        self.ended.fetch_add(u64::from(ended.is_ok()), Ordering::SeqCst);
+        ended
+    }
+
     fn changes(&self) -> watch::Receiver<News> {
         unreachable!("a sweeper goes by the clock")
     }
@@ -71,9 +81,9 @@ struct Bench {
 impl Bench {
     fn start(stale_after: Duration) -> Self {
         let (tell, swept) = mpsc::unbounded_channel();
-        let ledger = Arc::new(Fickle { away: AtomicBool::new(false), swept: tell });
+        let ledger = Arc::new(Fickle { away: AtomicBool::new(false), ended: AtomicU64::new(0), swept: tell });
         let drain = CancellationToken::new();
-        let options = SweepOptions { every: EVERY, stale_after, max_losses: 3 };
+        let options = SweepOptions { every: EVERY, stale_after, max_losses: 3, left_after: Some(LEFT_AFTER) };
         let sweeper = tokio::spawn(sweeper::run(ledger.clone(), options, drain.clone()));
         Self { ledger, swept, drain, sweeper }
     }
@@ -97,6 +107,7 @@ impl Bench {
 async fn nothing_is_lost_before_the_ledger_has_answered_for_a_while() {
     let mut bench = Bench::start(Duration::from_mins(5));
     assert_eq!(bench.next().await, EVERY + SETTLING, "at the start");
+    assert_eq!(bench.ledger.ended.load(Ordering::SeqCst), 1, "left runs are looked for with it");
     assert_eq!(bench.next().await, EVERY, "then as often as it is told to");
 
     for outage in [2 * EVERY, Duration::from_hours(1)] {

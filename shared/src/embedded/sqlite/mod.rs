@@ -27,6 +27,7 @@ mod submit;
 mod sweep;
 mod turns;
 mod twins;
+mod unread;
 mod validity;
 mod writer;
 
@@ -41,7 +42,7 @@ use serde_json::value::RawValue;
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
-use crate::domain::{AnalyserRef, DedupKey, Envelope, JobId, NewJob, NewRun, PortError, RunId};
+use crate::domain::{AnalyserRef, DedupKey, Envelope, IfLeft, JobId, NewJob, NewRun, PortError, RunId};
 use crate::ports::{
     Added, Backlog, BacklogLedger, CancelJobs, CancelLedger, Cancelled, DeadJobs, DispatchAsk,
     DispatchLedger, Finish, FinishLedger, Finished, JobDetail, JobFilter, JobRow, JobStanding, New, News,
@@ -158,6 +159,15 @@ impl SubmitLedger for SqliteLedger {
         .await
     }
 
+    async fn still_reading(&self, run: RunId, if_left: IfLeft) -> Result<(), PortError> {
+        self.write(
+            Durability::ProcessEnd,
+            |()| None,
+            move |connection| unread::still_reading(connection, run, if_left),
+        )
+        .await
+    }
+
     async fn seal_run(&self, run: RunId, seal: Seal) -> Result<(), PortError> {
         self.write(
             Durability::PowerCut,
@@ -209,6 +219,15 @@ impl DispatchLedger for SqliteLedger {
             Durability::PowerCut,
             |_| Some(New::Moves),
             move |connection| sweep::sweep(connection, scope, age, max_losses),
+        )
+        .await
+    }
+
+    async fn end_left(&self, silent_for: Duration) -> Result<u64, PortError> {
+        self.write(
+            Durability::PowerCut,
+            |ended| (*ended > 0).then_some(New::Moves),
+            move |connection| unread::end_left(connection, silent_for),
         )
         .await
     }

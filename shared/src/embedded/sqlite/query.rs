@@ -8,8 +8,10 @@ use super::codes::{dead_reason, job_code, job_state, run_state};
 use crate::domain::{DedupKey, JobId, RunCounts, RunId, Usage};
 use crate::ports::{JobFilter, JobRow, Page, RunRow};
 
-const RUN_COLUMNS: &str = "SELECT id, tenant, pipeline, input, state, settings, notes, created_at, finished_at,
-    jobs, occurrences, succeeded, reused, dead, cancelled, retries, calls, input_tokens, output_tokens, n FROM runs";
+const RUN_COLUMNS: &str =
+    "SELECT id, tenant, pipeline, input, state, settings, notes, created_at, finished_at,
+    jobs, occurrences, succeeded, reused, dead, cancelled, retries, calls, input_tokens, output_tokens, n,
+    cancelled_at FROM runs";
 
 pub(super) fn runs(
     connection: &Connection,
@@ -45,6 +47,7 @@ fn read_run(row: &Row<'_>) -> rusqlite::Result<RunRow> {
         notes: json(row, 6)?,
         created_at_ms: row.get(7)?,
         finished_at_ms: row.get(8)?,
+        cancelled_at_ms: row.get(20)?,
         counts: RunCounts {
             jobs: count(9)?,
             occurrences: count(10)?,

@@ -19,6 +19,10 @@ pub(super) fn open_run(connection: &Connection, run: &NewRun) -> rusqlite::Resul
             .query_row(params![run.tenant, key, RUN_FINISHED, run.once], |row| row.get::<_, [u8; 16]>(0))
             .optional()?;
         if let Some(id) = known {
+            // It has a reader again.
+            connection
+                .prepare_cached("UPDATE runs SET read_at = ?2 WHERE id = ?1")?
+                .execute(params![id, now_ms()])?;
             return Ok(OpenedRun { id: RunId::from_bytes(id), resumed: true });
         }
     }

@@ -27,6 +27,7 @@ pub mod sweep;
 pub mod tenants;
 pub mod terminal;
 pub mod twins;
+pub mod unread;
 pub mod waiting;
 
 /// The ledger under test.
@@ -114,6 +115,11 @@ macro_rules! ledger_conformance {
                 a_run_finishes_when_sealed_and_done, an_empty_run_finishes_at_its_seal,
                 occurrences_are_set_not_added, sealing_again_changes_notes_only,
             ];
+            unread: [
+                a_run_that_was_left_is_sealed, an_upload_that_was_left_is_cancelled,
+                an_empty_run_that_was_left_is_finished, a_run_that_is_read_stays_open,
+                runs_that_are_read_to_their_end_are_not_left, the_same_input_again_is_another_run,
+            ];
             query: [
                 jobs_come_in_pages, filters_narrow_the_listing, results_are_read_when_asked_for,
                 the_newest_run_comes_first, runs_come_in_pages, a_run_shows_what_it_was_given, what_is_not_there_is_none,
@@ -128,7 +134,8 @@ macro_rules! ledger_conformance {
                 a_success_under_way_is_recorded, a_failure_under_way_is_not_tried_again,
                 a_lost_one_is_not_handed_out_again, an_attached_job_of_another_run_takes_its_place,
                 one_job_can_be_cancelled, terminal_jobs_stay_as_they_are, a_cancelled_run_takes_no_more_jobs,
-                other_tenants_work_cannot_be_cancelled,
+                other_tenants_work_cannot_be_cancelled, a_finished_run_was_not_cancelled,
+                a_cancelled_run_is_over_with_its_attempts,
             ];
             backlog: [what_waits_is_counted, a_job_knows_its_place, a_job_says_what_it_waits_for];
             changes: [new_work_wakes, a_finish_wakes, a_sweep_wakes, a_dispatch_does_not_wake, an_expiry_wakes];

@@ -46,6 +46,10 @@ impl DispatchLedger for Mumbling {
         self.0.sweep(scope, older_than, max_losses).await
     }
 
+    async fn end_left(&self, silent_for: Duration) -> Result<u64, PortError> {
+        self.0.end_left(silent_for).await
+    }
+
     fn changes(&self) -> watch::Receiver<News> {
         self.0.changes()
     }

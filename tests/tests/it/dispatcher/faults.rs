@@ -158,6 +158,10 @@ impl DispatchLedger for Stubborn {
         self.ledger.sweep(scope, older_than, max_losses).await
     }
 
+    async fn end_left(&self, silent_for: Duration) -> Result<u64, PortError> {
+        self.ledger.end_left(silent_for).await
+    }
+
     fn changes(&self) -> watch::Receiver<News> {
         self.ledger.changes()
     }

@@ -3,6 +3,7 @@
 mod chaos;
 mod drained;
 mod ledger_away;
+mod left;
 mod long;
 mod lost;
 mod mutants;

@@ -154,7 +154,7 @@ pub(super) struct Site {
     pub(super) serving: JoinHandle<std::io::Result<()>>,
     pub(super) client: Client,
     pub(super) folder: TempDir,
-    _database: Database,
+    pub(super) database: Database,
 }
 
 impl Site {
@@ -179,17 +179,8 @@ impl Site {
         let shutdown = CancellationToken::new();
         let serving = tokio::spawn(serve(listener, parts, shutdown.clone()));
         let client = Client::new();
-        let mut site = Self {
-            address,
-            ledger,
-            keys,
-            key: String::new(),
-            shutdown,
-            serving,
-            client,
-            folder,
-            _database: database,
-        };
+        let mut site =
+            Self { address, ledger, keys, key: String::new(), shutdown, serving, client, folder, database };
         site.key = site.new_key("acme", Role::Submit).await;
         site
     }

@@ -42,6 +42,18 @@ async fn malformed_json_is_told_with_its_place() {
 }
 
 #[tokio::test]
+async fn of_many_problems_some_are_told() {
+    let site = Site::start().await;
+    for (jobs, found, told) in
+        [(1, "a problem was", 1), (100, "100 problems were", 100), (150, "more than 100 problems were", 101)]
+    {
+        let said = problem(site.post("/v1/jobs").json(&vec![json!({ "kind": "none" }); jobs]), 422).await;
+        assert!(said["detail"].as_str().expect("a text").starts_with(found), "{said}");
+        assert_eq!(said["errors"].as_array().expect("a list").len(), told);
+    }
+}
+
+#[tokio::test]
 async fn bodies_of_another_type_or_size() {
     let site = Site::with(|parts| parts.options.jobs.bytes = 1_000).await;
     problem(site.post("/v1/jobs").body("kind=test.echo"), 415).await;
