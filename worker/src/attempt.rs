@@ -24,7 +24,7 @@ use crate::committer::Committer;
 use crate::flow::Hand;
 use crate::gate::{Gate, Pass, Permission, Settling, Told};
 use crate::job::{Ended, Job, over};
-use crate::keeper::{Keeper, Loss, release};
+use crate::keeper::{Keeper, release};
 use crate::others::Others;
 use crate::recorder::Recorder;
 use crate::trouble::Trouble;
@@ -90,10 +90,7 @@ impl Attempts {
         tokio::select! {
             biased;
             outcome = self.call(envelope, kind, context, hand, settling) => outcome,
-            loss = lease.lost() => Ok(match loss {
-                Loss::ToAnother => Outcome::Superseded,
-                Loss::OutOfReach(error) => not_now(PORT_PAUSE, &error.to_string()),
-            }),
+            () = lease.lost() => Ok(Outcome::Superseded),
             () = context.cancel.cancelled() => Ok(Outcome::Drained),
         }
     }
@@ -129,6 +126,11 @@ impl Attempts {
         if let Some(over) = self.check_again(envelope, &mut checked).await.transpose() {
             pass.give_back();
             return over;
+        }
+        // And so may the answer.
+        if pass.is_late() {
+            pass.give_back();
+            return Ok(not_now(Duration::ZERO, "the ledger's answer came after the slot of the call"));
         }
         Ok(match (perform(&wish, pass, hand, settling).await, &self.others) {
             (Called::Error(JobError::NotHere(why)), Some(others)) => {
@@ -167,7 +169,7 @@ impl Attempts {
             model: envelope.upstream.as_ref().and_then(|_| kind.model(args)),
             terms,
             hold: self.hold,
-            slot_ttl: kind.policy().timeout + self.hold,
+            timeout: kind.policy().timeout,
         };
         let answer = Pass::get(&self.quotas, permission, hand).await;
         // Who calls nobody asks nobody, and a refusal may be without Redis.
