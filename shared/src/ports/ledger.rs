@@ -367,6 +367,9 @@ pub struct JobRow {
     /// Class of reason, if it is dead.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dead_reason: Option<DeadReason>,
+    /// In which run it was sent again, if it is dead and was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sent_again_in: Option<RunId>,
 }
 
 impl JobRow {
