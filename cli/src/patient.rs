@@ -50,6 +50,10 @@ impl SubmitLedger for PatientLedger {
         self.outages.outlast(|| self.ledger.open_run(run.clone())).await
     }
 
+    async fn run_of_key(&self, tenant: &str, key: &str) -> Result<Option<RunId>, PortError> {
+        self.outages.outlast(|| self.ledger.run_of_key(tenant, key)).await
+    }
+
     async fn add_jobs(&self, run: RunId, jobs: Vec<NewJob>) -> Result<Added, PortError> {
         self.outages.outlast(|| self.ledger.add_jobs(run, jobs.clone())).await
     }

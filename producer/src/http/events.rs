@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::Shared;
 use super::caller::Reader;
-use super::params::Id;
+use super::params::{Id, NoParams};
 use super::problem::{Problem, ProblemBody};
 use super::views::RunView;
 
@@ -41,6 +41,7 @@ pub(super) async fn get_events(
     State(app): State<Shared>,
     Reader(tenant): Reader,
     Id(id): Id<RunId>,
+    _: NoParams,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let changes = app.ledger.changes();

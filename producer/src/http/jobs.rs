@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 use super::Shared;
 use super::body::read_json;
 use super::caller::{Reader, Submitter};
-use super::params::{Id, IdempotencyKey};
+use super::params::{Id, IdempotencyKey, NoParams};
 use super::problem::{Problem, ProblemBody};
 use super::views::{CancelledView, JobView};
 use crate::intake::{Accepted, JobRequest, NewJobs, read_requests, submit_jobs};
@@ -39,7 +39,7 @@ pub(super) enum OneOrMore {
     responses(
         (status = 202, description = "Accepted: each job will reach one terminal state.", body = Accepted,
          headers(("Location" = String, description = "Path of the run"))),
-        (status = 400, description = "No JSON: `line` and `column` say where; or a body that broke off.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 400, description = "No JSON: `line` and `column` say where; or a body that broke off; or an unknown query parameter.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 408, description = "The body came too slowly.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "The idempotency key stands for other jobs.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, description = "The body is too large.", body = ProblemBody, content_type = "application/problem+json"),
@@ -50,6 +50,7 @@ pub(super) enum OneOrMore {
 pub(super) async fn create_jobs(
     State(app): State<Shared>,
     Submitter(tenant): Submitter,
+    _: NoParams,
     IdempotencyKey(key): IdempotencyKey,
     headers: HeaderMap,
     body: Body,
@@ -79,6 +80,7 @@ pub(super) async fn get_job(
     State(app): State<Shared>,
     Reader(tenant): Reader,
     Id(id): Id<JobId>,
+    _: NoParams,
 ) -> Result<Json<JobView>, Problem> {
     let job = find_job(&app, tenant, id).await?;
     let detail = app.ledger.job_detail(id).await?.ok_or_else(|| no_job(id))?;
@@ -99,6 +101,7 @@ pub(super) async fn cancel_job(
     State(app): State<Shared>,
     Submitter(tenant): Submitter,
     Id(id): Id<JobId>,
+    _: NoParams,
 ) -> Result<Json<CancelledView>, Problem> {
     let job = find_job(&app, tenant.clone(), id).await?;
     let cancelled = app.ledger.cancel(&tenant, CancelJobs::Job(job.job_id)).await?;

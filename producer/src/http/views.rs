@@ -111,6 +111,9 @@ pub(super) struct JobView {
     /// Class of reason, if it is dead.
     #[schema(value_type = Option<String>, example = "exhausted")]
     dead_reason: Option<&'static str>,
+    /// In which run it was sent again, if it is dead and was.
+    #[schema(value_type = Option<String>, format = Uuid)]
+    sent_again_in: Option<String>,
     /// The kind's args, as they were submitted.
     #[schema(value_type = Object)]
     args: Box<RawValue>,
@@ -127,6 +130,7 @@ impl JobView {
             result_of: job.result_of.map(|id| id.to_string()),
             attempts: job.attempts,
             dead_reason: job.dead_reason.map(DeadReason::as_str),
+            sent_again_in: job.sent_again_in.map(|run| run.to_string()),
             args: detail.args,
             failed_attempts: detail.attempts,
         }

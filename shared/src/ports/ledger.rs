@@ -37,6 +37,10 @@ pub trait SubmitLedger: Send + Sync {
     /// [`NewRun::once`] any.
     async fn open_run(&self, run: NewRun) -> Result<OpenedRun, PortError>;
 
+    /// The newest run with this idempotency key, finished or not: what [`open_run`](Self::open_run) finds for a run
+    /// that is to be there [`NewRun::once`].
+    async fn run_of_key(&self, tenant: &str, key: &str) -> Result<Option<RunId>, PortError>;
+
     /// Adds jobs in one transaction. A job whose fresh result exists succeeds at once; one whose
     /// twin is live attaches to it; one whose number the run has already is left as it is.
     async fn add_jobs(&self, run: RunId, jobs: Vec<NewJob>) -> Result<Added, PortError>;
@@ -423,6 +427,9 @@ pub struct JobRow {
     /// Class of reason, if it is dead.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dead_reason: Option<DeadReason>,
+    /// In which run it was sent again, if it is dead and was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sent_again_in: Option<RunId>,
 }
 
 impl JobRow {

@@ -86,6 +86,11 @@ impl SubmitLedger for PostgresLedger {
         opened.map_err(Fault::in_words)
     }
 
+    async fn run_of_key(&self, tenant: &str, key: &str) -> std::result::Result<Option<RunId>, PortError> {
+        let found = perform!(self, connection => runs::run_of_key(&mut connection, tenant, key, true));
+        found.map_err(Fault::in_words)
+    }
+
     async fn add_jobs(&self, run: RunId, jobs: Vec<NewJob>) -> std::result::Result<Added, PortError> {
         let added = self.add(run, &jobs).await.map_err(Fault::in_words)?;
         self.changes.raise(New::Jobs);

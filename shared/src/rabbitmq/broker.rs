@@ -10,6 +10,7 @@ use lapin::types::FieldTable;
 use tokio::sync::{Mutex, mpsc};
 use tokio::time::{Instant, timeout};
 
+use super::answers::Answers;
 use super::consumer::{Consumer, Wish};
 use super::error::{NOT_FOUND, answered};
 use super::held::Held;
@@ -32,6 +33,7 @@ use crate::ports::{Broker, Deliveries, Depth, Message, Unpublished};
 pub struct RabbitBroker {
     pod: String,
     publisher: Publisher,
+    answers: Answers,
     link: Arc<Link>,
     /// Of the queues that are no lines.
     intakes: Mutex<HashMap<String, Arc<Link>>>,
@@ -58,7 +60,8 @@ impl RabbitBroker {
         let (open, closed) = mpsc::channel(1);
         Ok(Self {
             pod: options.pod.clone(),
-            publisher: Publisher::start(options)?,
+            publisher: Publisher::start(options, "publish")?,
+            answers: Answers::new(options),
             link: Arc::new(Link::start(options, "consume")?),
             intakes: Mutex::default(),
             options: options.clone(),
@@ -79,6 +82,12 @@ impl RabbitBroker {
     /// Publishes to any exchange, over the same connection.
     pub fn publisher(&self) -> Publisher {
         self.publisher.clone()
+    }
+
+    /// Sends an answer to where whoever asked wants it, over connections of its own, and once or twice more if it is
+    /// unknown whether it arrived. An error: it may not have.
+    pub async fn answer(&self, answer: Outgoing) -> Result<(), PortError> {
+        self.answers.send(answer).await
     }
 
     /// Consumes from a queue that is no line, such as [`super::topology::SUBMIT_QUEUE`], over a connection
@@ -113,6 +122,7 @@ impl RabbitBroker {
         for link in self.intakes.lock().await.values() {
             link.close().await;
         }
+        self.answers.close().await;
         self.publisher.link().close().await;
     }
 

@@ -150,6 +150,11 @@ impl SubmitLedger for SqliteLedger {
         self.write(Durability::PowerCut, |_| None, move |connection| runs::open_run(connection, &run)).await
     }
 
+    async fn run_of_key(&self, tenant: &str, key: &str) -> Result<Option<RunId>, PortError> {
+        let (tenant, key) = (tenant.to_owned(), key.to_owned());
+        self.read(move |connection| runs::run_of_key(connection, &tenant, &key, true)).await
+    }
+
     async fn add_jobs(&self, run: RunId, jobs: Vec<NewJob>) -> Result<Added, PortError> {
         self.write(
             Durability::PowerCut,

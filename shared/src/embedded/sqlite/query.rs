@@ -64,7 +64,8 @@ fn read_run(row: &Row<'_>) -> rusqlite::Result<RunRow> {
 /// CROSS JOIN: in order of jobs, whatever the planner thinks, for a page must not need a sort.
 const JOB_COLUMNS: &str = "SELECT jobs.n, jobs.id, runs.id, jobs.kind, jobs.dedup_key, jobs.state, jobs.occurrences,
       jobs.reused, maker.id, results.analyser, results.model, job_inputs.source, jobs.calls, jobs.input_tokens,
-      jobs.output_tokens, jobs.attempts, jobs.error, jobs.dead_reason, jobs.result, results.output
+      jobs.output_tokens, jobs.attempts, jobs.error, jobs.dead_reason, jobs.result, results.output,
+      (SELECT id FROM runs WHERE n = jobs.redriven_as)
     FROM jobs CROSS JOIN runs ON runs.n = jobs.run CROSS JOIN job_inputs ON job_inputs.job = jobs.n
       LEFT JOIN results ON results.n = jobs.result LEFT JOIN jobs maker ON maker.n = results.job
     WHERE jobs.n > ?1";
@@ -125,6 +126,7 @@ fn read_job(row: &Row<'_>) -> rusqlite::Result<JobRow> {
         attempts: row.get(15)?,
         error: row.get(16)?,
         dead_reason: row.get::<_, Option<i64>>(17)?.and_then(dead_reason),
+        sent_again_in: row.get::<_, Option<[u8; 16]>>(20)?.map(RunId::from_bytes),
     })
 }
 

@@ -44,7 +44,7 @@ macro_rules! ledger_conformance {
                 another_tenants_run_is_not_resumed, runs_without_a_key_are_apart, a_number_is_added_once,
                 of_many_submissions_of_a_key_one_is_ready, a_run_that_is_not_there_is_named,
                 a_finished_run_takes_no_new_jobs, absurd_numbers_do_no_harm,
-                a_key_of_once_finds_its_finished_run, a_whole_run_is_submitted_at_once,
+                a_key_of_once_finds_its_finished_run, the_newest_run_of_a_key_is_found, a_whole_run_is_submitted_at_once,
                 a_number_is_submitted_once,
                 of_many_small_runs_of_the_same_jobs_one_has_each,
                 a_whole_run_without_jobs_is_finished, a_key_submits_its_whole_run_once,

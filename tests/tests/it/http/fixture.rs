@@ -1,6 +1,6 @@
 //! A served intake with keys, a kind of its own, and somebody who does the work.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -135,6 +135,7 @@ pub(super) fn parts(folder: &TempDir, ledger: PostgresLedger, keys: Arc<KeyStore
             ledger: Arc::new(ledger),
             kinds: registry(),
             limits: BTreeMap::new(),
+            static_shares: BTreeSet::new(),
             weights: Weights::default(),
             fleet: None,
         },

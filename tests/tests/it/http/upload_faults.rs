@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use fleetline_producer::discovery::OnMalformed;
 use fleetline_shared::domain::RunState;
-use fleetline_shared::ports::{DispatchLedger, Page, QueryLedger, RunRow};
+use fleetline_shared::ports::{DispatchLedger, Page, QueryLedger, Role, RunRow};
 use fleetline_shared::postgres::{PostgresLedger, PostgresOptions};
 use fleetline_tests::chaos::proxy::{Link, Proxy};
 use fleetline_tests::services::Database;
+use reqwest::Method;
 use serde_json::json;
 use sqlx::{Connection, PgConnection};
 use tokio::time::sleep;
@@ -165,6 +166,24 @@ async fn more_files_at_once_than_there_are_places_are_told_to_come_later() {
     upload.send(log.as_bytes()).await;
     assert!(upload.answer().await.starts_with("HTTP/1.1 202"));
     assert_eq!(site.post("/v1/runs?pipeline=logs").body(LOG).send().await.expect("an answer").status(), 202);
+}
+
+#[tokio::test]
+async fn a_tenant_that_holds_its_places_keeps_no_other_out() {
+    let site = Site::with(|parts| parts.options.uploads = 2).await;
+    let mut upload = Raw::open(&site).await;
+    let log = long_log();
+    upload.head(&site, "/v1/runs?pipeline=logs", log.len() * 2).await;
+    upload.send(log.as_bytes()).await;
+    run_when(&site, |run| run.counts.jobs > 0).await;
+    let said = problem(site.post("/v1/runs?pipeline=logs").body(LOG), 503).await;
+    assert!(said["detail"].as_str().expect("a text").contains("of your tenant"), "{said}");
+    let other = site.new_key("other", Role::Submit).await;
+    let theirs =
+        site.request(Method::POST, "/v1/runs?pipeline=logs").bearer_auth(other).body(LOG).send().await;
+    assert_eq!(theirs.expect("an answer").status(), 202);
+    upload.send(log.as_bytes()).await;
+    assert!(upload.answer().await.starts_with("HTTP/1.1 202"));
 }
 
 #[tokio::test]
