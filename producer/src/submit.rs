@@ -132,6 +132,10 @@ mod tests {
         async fn submit_run(&self, _: NewRun, _: Vec<NewJob>, _: Value) -> Result<OpenedRun, PortError> {
             unreachable!("it is open")
         }
+
+        async fn run_of_key(&self, _: &str, _: &str) -> Result<Option<RunId>, PortError> {
+            unreachable!("it has none")
+        }
     }
 
     /// However slow the input is; after the ledger was away as soon as it is back.
