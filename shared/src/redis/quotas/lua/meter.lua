@@ -1,10 +1,8 @@
 
 -- One dimension: `meter.rs`, and its use by others: `others.rs`.
 
-local METER = {
-  'empty_at', 'burst', 'refunded', 'cold_until', 'debt', 'first', 'last', 'sum',
-  'others', 'others_until', 'heard_of', 'after', 'told_until',
-}
+-- In the state: empty_at burst refunded cold_until debt first last sum others others_until heard_of after told_until.
+local PACKED = '^' .. string.rep('(%d+) ', 13)
 
 local LATEST_TURN = 10 * MINUTE
 
@@ -38,28 +36,25 @@ local function new(name, dimension, rate, older, from, after)
 end
 
 local function read(name, dimension, rate, packed)
-  local meter = {
+  -- Earlier versions had no `after` and `told_until`.
+  local empty_at, burst, refunded, cold_until, debt, first, last, sum, others, others_until, heard_of, after, told_until =
+    match(packed .. ' 0 0 ', PACKED)
+  return {
     name = name, dimension = dimension, amount = rate.amount, effective = max(rate.amount, 1),
     window = rate.window, is_found = rate.stated_window ~= nil, learned = rate.learned,
+    empty_at = empty_at + 0, burst = burst + 0, refunded = refunded + 0, cold_until = cold_until + 0,
+    debt = debt + 0, others = others + 0, others_until = others_until + 0, heard_of = heard_of + 0,
+    after = after + 0, told_until = told_until + 0,
+    log = Log.new(name, rate.window, first + 0, last + 0, sum + 0),
   }
-  local place = 1
-  for number in gmatch(packed, '%d+') do
-    meter[METER[place]] = tonumber(number)
-    place = place + 1
-  end
-  meter.after, meter.told_until = meter.after or 0, meter.told_until or 0
-  meter.log = Log.new(name, meter.window, meter.first, meter.last, meter.sum)
-  return meter
 end
 
 local function write(meter)
-  local numbers = {}
-  meter.first, meter.last, meter.sum = meter.log.first, meter.log.last, meter.log.sum
-  for i, field in ipairs(METER) do
-    numbers[i] = text(meter[field])
-  end
-  put(meter.name, table.concat(numbers, ' '))
-  Log.write(meter.log)
+  local log = meter.log
+  put(meter.name, format('%d %d %d %d %d %d %d %d %d %d %d %d %d', meter.empty_at, meter.burst, meter.refunded,
+    meter.cold_until, meter.debt, log.first, log.last, log.sum, meter.others, meter.others_until, meter.heard_of,
+    meter.after, meter.told_until))
+  Log.write(log)
 end
 
 local function remove(meter)
@@ -182,19 +177,23 @@ local function room(meter, units, at, now)
   return max(min(by_pace, by_log), 0)
 end
 
-local function correct(meter, at, reserved, used)
-  Log.correct(meter.log, at, reserved, used)
+-- So many calls at one time used the same.
+local function correct(meter, at, reserved, used, count)
+  if used == reserved then
+    return
+  end
+  Log.correct(meter.log, at, count * (used - reserved))
   if used > reserved then
-    local paid_back = meter.empty_at + refill(meter, used - reserved)
+    local paid_back = meter.empty_at + count * refill(meter, used - reserved)
     meter.empty_at = min(paid_back, max(meter.empty_at, at + meter.window))
   else
-    meter.empty_at = max(meter.empty_at - refill(meter, reserved - used), 0)
-    meter.refunded = meter.refunded + reserved - used
+    meter.empty_at = max(meter.empty_at - count * refill(meter, reserved - used), 0)
+    meter.refunded = meter.refunded + count * (reserved - used)
   end
 end
 
 local function put_back(meter, at)
-  Log.correct(meter.log, at, 1, 0)
+  Log.correct(meter.log, at, -1)
   meter.empty_at = max(meter.empty_at - refill(meter, 1), 0)
 end
 

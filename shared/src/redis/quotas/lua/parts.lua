@@ -53,9 +53,6 @@ end
 -- Names of the parts that limit a call, and their meters.
 local function of(tenant, model, now)
   local names, opened = {}, {}
-  if limits.parts == '' then
-    return names, opened
-  end
   local rates = { limits.t or false, limits['m:' .. model] or false }
   for i, part in ipairs({ 't:' .. tenant, 'm:' .. model }) do
     if rates[i] then
@@ -85,9 +82,8 @@ local function close()
   in_portions('ZADD', IDLE, idle)
 end
 
--- Removes some that are idle, whatever limits they had.
-local function forget_idle(now)
-  local names = redis.call('ZRANGEBYSCORE', IDLE, '-inf', '(' .. text(now), 'LIMIT', 0, 8)
+-- Removes those with these names: they are idle.
+local function forget(names)
   for _, name in ipairs(names) do
     for _, dimension in ipairs(METERED) do
       local field = name .. '/' .. dimension
@@ -101,5 +97,5 @@ local function forget_idle(now)
   in_portions('ZREM', IDLE, names)
 end
 
-Parts.read, Parts.of, Parts.word, Parts.close, Parts.forget_idle = read, of, word, close, forget_idle
+Parts.read, Parts.of, Parts.word, Parts.close, Parts.forget = read, of, word, close, forget
 return Parts

@@ -40,4 +40,4 @@ local function begun(spend, ttl, tenant, model, now)
   return Next.granted(at, Next.take_slots(1, spend, names, opened, at, ttl), false)
 end
 
-return resume, begun
+return { resume = resume, begun = begun }
