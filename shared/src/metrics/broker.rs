@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::labels::OfKind;
 use super::{Metrics, times};
 use crate::domain::PortError;
-use crate::ports::{Broker, Deliveries, Delivery, Depth, Message, Settle, Settlement, Unpublished};
+use crate::ports::{Broker, Deliveries, Delivery, Depth, Message, Settle, Settlement, Taker, Unpublished};
 
 /// A broker whose messages are counted.
 pub struct MeteredBroker {
@@ -66,7 +66,16 @@ impl Broker for MeteredBroker {
     }
 
     async fn consume(&self, line: &str, prefetch: usize) -> Result<Box<dyn Deliveries>, PortError> {
-        let deliveries = self.broker.consume(line, prefetch).await?;
+        self.consume_as(&Taker::default(), line, prefetch).await
+    }
+
+    async fn consume_as(
+        &self,
+        taker: &Taker,
+        line: &str,
+        prefetch: usize,
+    ) -> Result<Box<dyn Deliveries>, PortError> {
+        let deliveries = self.broker.consume_as(taker, line, prefetch).await?;
         Ok(Box::new(MeteredDeliveries { deliveries, line: Arc::new(self.lines.of(line)) }))
     }
 
