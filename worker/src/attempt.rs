@@ -216,7 +216,7 @@ async fn perform(wish: &Wish<'_>, mut pass: Pass<'_>, hand: &mut Hand, settling:
     kill_point::reach("quota.admitted");
     pass.begin();
     let begun = Instant::now();
-    let context = &context.clone().with_slot_end(pass.ends());
+    context.has_slot_until(pass.ends());
     let called = call(kind.perform(args, context), kind.policy().timeout).await;
     kill_point::reach("call.returned");
     hand.end_call();
