@@ -115,18 +115,19 @@ impl<'a> Pass<'a> {
             return Ok(Gate::Open(Self { claim: None, ends: None, model, terms }));
         };
         let estimate = envelope.estimate;
-        let mut ask = Ask {
-            upstream: upstream.clone(),
-            tenant: envelope.tenant.clone(),
-            model: model.clone(),
-            priority: 0,
-            spend: spend(terms, model.as_deref(), estimate.input_tokens, estimate.output_tokens),
-            hold,
-            lead: Duration::ZERO,
-            slot_ttl,
-        };
+        let mut lead = Duration::ZERO;
         for _ in 0..TRIES {
-            match hand.admission(quotas.admit(ask.clone())).await? {
+            let ask = Ask {
+                upstream: upstream.clone(),
+                tenant: envelope.tenant.clone(),
+                model: model.clone(),
+                priority: 0,
+                spend: spend(terms, model.as_deref(), estimate.input_tokens, estimate.output_tokens),
+                hold,
+                lead,
+                slot_ttl,
+            };
+            match hand.admission(quotas.admit(ask)).await? {
                 Admission::Go { slot, reservation, .. } => {
                     let claim = Claim::new(quotas, reservation);
                     hand.take_place().await;
@@ -135,7 +136,7 @@ impl<'a> Pass<'a> {
                             let (claim, ends) = (Some(claim), slot.ends);
                             return Ok(Gate::Open(Self { claim, ends, model, terms }));
                         }
-                        Turn::Missed => ask.lead = (slot.begins.elapsed() * 2).min(hold),
+                        Turn::Missed => lead = (slot.begins.elapsed() * 2).min(hold),
                         Turn::Closed { wait, lack, why } => return Ok(Gate::Closed { wait, lack, why }),
                     }
                 }
