@@ -23,7 +23,7 @@ use crate::call::{Called, call, not_now};
 use crate::committer::Committer;
 use crate::flow::Hand;
 use crate::gate::{Gate, Pass, Permission, Settling, Told};
-use crate::job::{Ended, Job, over};
+use crate::job::{BoxedJob, Ended, Job, over};
 use crate::keeper::{Keeper, release};
 use crate::others::Others;
 use crate::recorder::Recorder;
@@ -74,7 +74,7 @@ struct Wish<'a> {
 
 impl Attempts {
     /// Makes the job's call, and has the outcome recorded.
-    pub(crate) async fn work_on(&self, mut job: Job) {
+    pub(crate) async fn work_on(self: Arc<Self>, mut job: BoxedJob) {
         let mut settling = Settling::default();
         match self.under_lease(&mut job, &mut settling).await {
             Ok(outcome) => self.record(job.end(outcome, settling)),
@@ -206,7 +206,7 @@ impl Attempts {
     }
 
     /// The ledger cannot be reached: the jobs go back to the broker, and the worker stops.
-    pub(crate) async fn give_up(&self, jobs: Vec<Job>, error: PortError) {
+    pub(crate) async fn give_up(&self, jobs: Vec<BoxedJob>, error: PortError) {
         let _ = self.failed.try_send(error);
         release(jobs.into_iter().filter_map(|job| job.lease).collect()).await;
     }
@@ -218,7 +218,7 @@ async fn perform(wish: &Wish<'_>, mut pass: Pass<'_>, hand: &mut Hand, settling:
     kill_point::reach("quota.admitted");
     pass.begin();
     let begun = Instant::now();
-    let context = &context.clone().with_slot_end(pass.ends());
+    context.has_slot_until(pass.ends());
     let called = call(kind.perform(args, context), kind.policy().timeout).await;
     kill_point::reach("call.returned");
     hand.end_call();

@@ -133,18 +133,19 @@ impl<'a> Pass<'a> {
         };
         let estimate = envelope.estimate;
         let lateness = hold.max(LEAST_LATENESS);
-        let mut ask = Ask {
-            upstream: upstream.clone(),
-            tenant: envelope.tenant.clone(),
-            model: model.clone(),
-            priority: 0,
-            spend: spend(terms, model.as_deref(), estimate.input_tokens, estimate.output_tokens),
-            hold,
-            lead: Duration::ZERO,
-            slot_ttl: timeout + lateness,
-        };
+        let mut lead = Duration::ZERO;
         for _ in 0..TRIES {
-            match hand.admission(quotas.admit(ask.clone())).await? {
+            let ask = Ask {
+                upstream: upstream.clone(),
+                tenant: envelope.tenant.clone(),
+                model: model.clone(),
+                priority: 0,
+                spend: spend(terms, model.as_deref(), estimate.input_tokens, estimate.output_tokens),
+                hold,
+                lead,
+                slot_ttl: timeout + lateness,
+            };
+            match hand.admission(quotas.admit(ask)).await? {
                 Admission::Go { slot, reservation, .. } => {
                     let claim = Claim::new(quotas, reservation);
                     let SlotTime { begins, ends } = slot;
@@ -157,7 +158,7 @@ impl<'a> Pass<'a> {
                             let (claim, latest) = (Some(claim), Some(latest));
                             return Ok(Gate::Open(Self { claim, ends, latest, model, terms }));
                         }
-                        Turn::Missed => ask.lead = (slot.begins.elapsed() * 2).min(hold),
+                        Turn::Missed => lead = (slot.begins.elapsed() * 2).min(hold),
                         Turn::Closed { wait, lack, why } => return Ok(Gate::Closed { wait, lack, why }),
                     }
                 }

@@ -15,7 +15,7 @@ mod quotas;
 pub use adaptive::AdaptiveOptions;
 pub use backlog::{Backlog, BacklogLedger, JobStanding};
 pub use breaker::{BreakerOptions, BreakerReport, FailureRate};
-pub use broker::{Broker, Deliveries, Delivery, Depth, Message, Settle, Settlement, Unpublished};
+pub use broker::{Broker, Deliveries, Delivery, Depth, Message, Settle, Settlement, Taker, Unpublished};
 pub use fleet_quotas::{Absence, FleetQuotas, UnderWay};
 pub use keys::{ApiKey, KeyLedger, NewApiKey, Role};
 pub use leases::{Acquired, Held, Hold, Holder, Leases, lease_key};

@@ -23,7 +23,7 @@ use super::publisher::Publisher;
 use super::rejection::Origin;
 use super::topology::{JOBS_EXCHANGE, Queue, declare};
 use crate::domain::PortError;
-use crate::ports::{Broker, Deliveries, Depth, Message, Unpublished};
+use crate::ports::{Broker, Deliveries, Depth, Message, Taker, Unpublished};
 
 /// Lines on `RabbitMQ`. It connects in the background and keeps on trying; while there is no
 /// connection, calls end with `Unavailable` after the timeouts of its options.
@@ -97,7 +97,8 @@ impl RabbitBroker {
         let link = self.intake_link(queue, short_name).await?;
         let is_careful = link.met_the_unreadable();
         let prefetch = if is_careful { prefetch.min(1) } else { prefetch };
-        let consumer = self.consumer(&link, &Queue::named(queue), short_name, prefetch).await?;
+        let taker = Taker::default();
+        let consumer = self.consumer(&link, &taker, &Queue::named(queue), short_name, prefetch).await?;
         Ok(IntakeConsumer::new(consumer, self.origin(queue.to_owned()), link, is_careful))
     }
 
@@ -133,12 +134,14 @@ impl RabbitBroker {
     async fn consumer(
         &self,
         link: &Arc<Link>,
+        taker: &Taker,
         queue: &Queue,
         kind: &str,
         prefetch: usize,
     ) -> Result<Consumer, PortError> {
         let open = self.consumers.lock().await.open.clone();
-        let wish = Wish { queue, tag: format!("{}.{kind}", self.pod), prefetch, open };
+        let (taker, tag) = (taker.clone(), format!("{}.{kind}", self.pod));
+        let wish = Wish { queue, taker, tag, prefetch, open };
         Consumer::start(link, &self.held, wish).await
     }
 
@@ -208,8 +211,17 @@ impl Broker for RabbitBroker {
     }
 
     async fn consume(&self, line: &str, prefetch: usize) -> Result<Box<dyn Deliveries>, PortError> {
+        self.consume_as(&Taker::default(), line, prefetch).await
+    }
+
+    async fn consume_as(
+        &self,
+        taker: &Taker,
+        line: &str,
+        prefetch: usize,
+    ) -> Result<Box<dyn Deliveries>, PortError> {
         let queue = Queue::of_line(line);
-        let consumer = self.consumer(&self.link, &queue, line, prefetch).await?;
+        let consumer = self.consumer(&self.link, taker, &queue, line, prefetch).await?;
         Ok(Box::new(LineConsumer { consumer, origin: self.origin(queue.name) }))
     }
 
