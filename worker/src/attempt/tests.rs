@@ -450,17 +450,17 @@ async fn a_message_that_cannot_be_rejected_holds_up_no_other() {
 
 /// What the leases' service does in the middle of a call.
 #[derive(Clone, Copy, Debug)]
-enum Leaves {
+enum Absence {
     /// It is away for several lives of a lease.
-    Away,
+    Alone,
     /// And the connection to the broker breaks meanwhile.
-    AwayAndBroken,
+    WithBreak,
     /// And a later dispatch has the lease when it is back.
-    AwayAndTaken,
+    WithTaker,
 }
 
 /// What is recorded of the call.
-async fn without_leases(leaves: Leaves) -> Decision {
+async fn without_leases(absence: Absence) -> Decision {
     let (ledger, mut outcomes) = Says::current();
     let leases = Arc::new(Fickle::default());
     let usual = worker(ledger);
@@ -476,12 +476,12 @@ async fn without_leases(leaves: Leaves) -> Decision {
     sleep(CALL / 4).await;
     leases.is_away.store(true, Ordering::Relaxed);
     sleep(CALL / 4).await;
-    if matches!(leaves, Leaves::AwayAndBroken) {
+    if matches!(absence, Absence::WithBreak) {
         member.goes_on().await;
         sleep(CALL / 4).await;
     }
     let Envelope { tenant, kind, dedup_key, job_id, .. } = &job;
-    if matches!(leaves, Leaves::AwayAndTaken) {
+    if matches!(absence, Absence::WithTaker) {
         let later = Holder { job: *job_id, fence: 2, token: 0, nonce: 1 };
         leases.leases.acquire(&lease_key(tenant, kind, dedup_key), later, CALL).await.unwrap();
     }
@@ -491,16 +491,16 @@ async fn without_leases(leaves: Leaves) -> Decision {
 
 #[tokio::test(start_paused = true)]
 async fn a_call_ends_with_its_lease_only_if_another_has_that() {
-    for (leaves, succeeds) in
-        [(Leaves::Away, true), (Leaves::AwayAndBroken, true), (Leaves::AwayAndTaken, false)]
+    for (absence, succeeds) in
+        [(Absence::Alone, true), (Absence::WithBreak, true), (Absence::WithTaker, false)]
     {
-        let decision = without_leases(leaves).await;
+        let decision = without_leases(absence).await;
         let is_so = match &decision {
             Decision::Succeed(_) => succeeds,
             Decision::Ignore => !succeeds,
             _ => false,
         };
-        assert!(is_so, "{leaves:?}: {decision:?}");
+        assert!(is_so, "{absence:?}: {decision:?}");
     }
 }
 
