@@ -289,7 +289,7 @@ mod tests {
             let in_flight = async || quotas.report().await.unwrap()[0].in_flight;
             let [calling, mut waiting] = hands().await;
             let permission =
-                Permission { envelope: &job, model: None, terms: &terms, hold: HOLD, timeout: HOLD };
+                Permission { envelope: &job, model: None, terms: &terms, hold: HOLD, timeout: 60 * HOLD };
             let mut getting = pin!(Pass::get(&quotas, permission, &mut waiting));
             assert!(timeout(HOLD / 2, &mut getting).await.is_err());
             assert_eq!(in_flight().await, 1);

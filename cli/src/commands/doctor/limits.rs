@@ -79,7 +79,7 @@ mod tests {
             ("input_tokens = '1k/s'", false),
             ("output_tokens = '1k/s'", false),
             ("tokens = '1k/s'", false),
-            ("budget = '20 USD/day'\nprices = { m = { input = 1, output = 2 } }", false),
+            ("budget = '20 USD/day'\nprices = { gpt-4o-mini = { input = 1, output = 2 } }", false),
             ("concurrency = 8", false),
             ("adaptive = { max = 64 }", false),
             ("quota = 'discover'", false),
