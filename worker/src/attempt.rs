@@ -130,6 +130,11 @@ impl Attempts {
             pass.give_back();
             return over;
         }
+        // And so may the answer.
+        if pass.is_late() {
+            pass.give_back();
+            return Ok(not_now(Duration::ZERO, "the ledger's answer came after the slot of the call"));
+        }
         Ok(match (perform(&wish, pass, hand, settling).await, &self.others) {
             (Called::Error(JobError::NotHere(why)), Some(others)) => {
                 others.take_over(&why, envelope.deadline())
@@ -167,7 +172,7 @@ impl Attempts {
             model: envelope.upstream.as_ref().and_then(|_| kind.model(args)),
             terms,
             hold: self.hold,
-            slot_ttl: kind.policy().timeout + self.hold,
+            timeout: kind.policy().timeout,
         };
         let answer = Pass::get(&self.quotas, permission, hand).await;
         // Who calls nobody asks nobody, and a refusal may be without Redis.

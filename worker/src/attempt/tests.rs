@@ -59,6 +59,8 @@ impl Kind for Slow {
 /// A ledger that gives this answer to every check.
 pub(crate) struct Says {
     validity: Mutex<Validity>,
+    /// So late.
+    answers_in: Mutex<Duration>,
     /// Gone: nothing can be recorded.
     finishes: UnboundedSender<Finish>,
 }
@@ -67,13 +69,22 @@ impl Says {
     /// That every dispatch counts; with what is recorded.
     pub(crate) fn current() -> (Arc<Self>, UnboundedReceiver<Finish>) {
         let (finishes, outcomes) = unbounded_channel();
-        (Arc::new(Self { validity: Mutex::new(Validity::Current), finishes }), outcomes)
+        let says = Arc::new(Self {
+            validity: Mutex::new(Validity::Current),
+            answers_in: Mutex::default(),
+            finishes,
+        });
+        (says, outcomes)
     }
 }
 
 #[async_trait]
 impl FinishLedger for Says {
     async fn validity(&self, jobs: Vec<(JobId, u64)>, _: Duration) -> Result<Vec<Validity>, PortError> {
+        let answers_in = *self.answers_in.lock().unwrap();
+        if !answers_in.is_zero() {
+            sleep(answers_in).await;
+        }
         Ok(vec![*self.validity.lock().unwrap(); jobs.len()])
     }
 
@@ -183,13 +194,15 @@ impl Quotas for Late {
 enum WaitsFor {
     Place,
     Quota,
+    /// And then for the ledger for as long.
+    QuotaAndLedger,
 }
 
 /// What becomes of a job that waits so long for the only place or for quota, and is found so then.
 async fn after(waits_for: WaitsFor, wait: Duration, found: Validity) -> (Decision, u64) {
     let (ledger, mut outcomes) = Says::current();
     let (failed, _failures) = mpsc::channel(1);
-    let late = if matches!(waits_for, WaitsFor::Quota) { wait } else { Duration::ZERO };
+    let late = if matches!(waits_for, WaitsFor::Place) { Duration::ZERO } else { wait };
     let quotas = Arc::new(Late(late, MemoryQuotas::new(BTreeMap::new())));
     let worker = Worker { quotas, ..worker(ledger.clone()) };
     let attempts = Arc::new(worker.attempts(CancellationToken::new(), failed));
@@ -204,15 +217,18 @@ async fn after(waits_for: WaitsFor, wait: Duration, found: Validity) -> (Decisio
     let job = Envelope { upstream: Some("api".into()), ..envelope(Echo::NAME) };
     let delivery = Delivery::new(job.encode(), false, Box::new(Counted(Arc::default())));
     assert!(intake.take(delivery, waiting));
-    if matches!(waits_for, WaitsFor::Quota) {
-        drop(calling);
-        sleep(wait / 2).await;
-        *ledger.validity.lock().unwrap() = found;
-    } else {
+    if matches!(waits_for, WaitsFor::Place) {
         // It is there before time goes on.
         sleep(wait).await;
         *ledger.validity.lock().unwrap() = found;
         drop(calling);
+    } else {
+        drop(calling);
+        sleep(wait / 2).await;
+        *ledger.validity.lock().unwrap() = found;
+        if matches!(waits_for, WaitsFor::QuotaAndLedger) {
+            *ledger.answers_in.lock().unwrap() = wait;
+        }
     }
     let Finish { decision, usage, .. } = outcomes.recv().await.expect("an outcome");
     (decision, usage.calls)
@@ -230,6 +246,9 @@ async fn no_call_is_made_for_what_is_over_when_it_could_begin() {
         (WaitsFor::Quota, long, Validity::Stale, 0),
         (WaitsFor::Quota, long, Validity::Current, 1),
         (WaitsFor::Quota, short, Validity::Stale, 1),
+        // Its quota is another's by then.
+        (WaitsFor::QuotaAndLedger, long, Validity::Current, 0),
+        (WaitsFor::QuotaAndLedger, short, Validity::Current, 1),
     ] {
         let case = format!("{wait:?} for {waits_for:?}, {found:?}");
         let (decision, made) = after(waits_for, wait, found).await;
@@ -239,7 +258,8 @@ async fn no_call_is_made_for_what_is_over_when_it_could_begin() {
             (0, Validity::Expired) => {
                 matches!(decision, Decision::Die { reason: DeadReason::DeadlinePassed, .. })
             }
-            (0, _) => matches!(decision, Decision::Ignore),
+            (0, Validity::Stale) => matches!(decision, Decision::Ignore),
+            (0, Validity::Current) => matches!(decision, Decision::Snooze { .. }),
             _ => matches!(decision, Decision::Succeed(_)),
         };
         assert!(is_so, "{case}: {decision:?}");
