@@ -24,7 +24,7 @@ use crate::committer::Committer;
 use crate::flow::Hand;
 use crate::gate::{Gate, Pass, Permission, Settling, Told};
 use crate::job::{Ended, Job, over};
-use crate::keeper::{Keeper, Loss, release};
+use crate::keeper::{Keeper, release};
 use crate::others::Others;
 use crate::recorder::Recorder;
 use crate::trouble::Trouble;
@@ -90,10 +90,7 @@ impl Attempts {
         tokio::select! {
             biased;
             outcome = self.call(envelope, kind, context, hand, settling) => outcome,
-            loss = lease.lost() => Ok(match loss {
-                Loss::ToAnother => Outcome::Superseded,
-                Loss::OutOfReach(error) => not_now(PORT_PAUSE, &error.to_string()),
-            }),
+            () = lease.lost() => Ok(Outcome::Superseded),
             () = context.cancel.cancelled() => Ok(Outcome::Drained),
         }
     }

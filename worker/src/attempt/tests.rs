@@ -447,6 +447,62 @@ async fn a_message_that_cannot_be_rejected_holds_up_no_other() {
     assert!(matches!(recorded.decision, Decision::Succeed(_)), "{recorded:?}");
 }
 
+/// What the leases' service does in the middle of a call.
+#[derive(Clone, Copy, Debug)]
+enum Absence {
+    /// It is away for several lives of a lease.
+    Alone,
+    /// And the connection to the broker breaks meanwhile.
+    WithBreak,
+    /// And a later dispatch has the lease when it is back.
+    WithTaker,
+}
+
+/// What is recorded of the call.
+async fn without_leases(absence: Absence) -> Decision {
+    let (ledger, mut outcomes) = Says::current();
+    let leases = Arc::new(Fickle::default());
+    let usual = worker(ledger);
+    let lease_ttl = CALL / 20;
+    let member = Member::new(&Worker {
+        registry: Registry::default().with(Slow(Arc::default())),
+        leases: leases.clone(),
+        options: WorkerOptions { lease_ttl, ..usual.options },
+        ..usual
+    });
+    let job = Envelope { upstream: Some("api".into()), ..envelope(Slow::NAME) };
+    member.take(&job, false, &Arc::default()).await;
+    sleep(CALL / 4).await;
+    leases.is_away.store(true, Ordering::Relaxed);
+    sleep(CALL / 4).await;
+    if matches!(absence, Absence::WithBreak) {
+        member.goes_on().await;
+        sleep(CALL / 4).await;
+    }
+    let Envelope { tenant, kind, dedup_key, job_id, .. } = &job;
+    if matches!(absence, Absence::WithTaker) {
+        let later = Holder { job: *job_id, fence: 2, token: 0, nonce: 1 };
+        leases.leases.acquire(&lease_key(tenant, kind, dedup_key), later, CALL).await.unwrap();
+    }
+    leases.is_away.store(false, Ordering::Relaxed);
+    outcomes.recv().await.expect("an outcome").decision
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_ends_with_its_lease_only_if_another_has_that() {
+    for (absence, succeeds) in
+        [(Absence::Alone, true), (Absence::WithBreak, true), (Absence::WithTaker, false)]
+    {
+        let decision = without_leases(absence).await;
+        let is_so = match &decision {
+            Decision::Succeed(_) => succeeds,
+            Decision::Ignore => !succeeds,
+            _ => false,
+        };
+        assert!(is_so, "{absence:?}: {decision:?}");
+    }
+}
+
 /// A job whose lease another worker has for an hour, which goes on; its delivery comes here. Says whether the delivery
 /// is still kept when that was done to the worker that waits, and what it recorded.
 async fn waits<Done: Future<Output = Option<Member>>>(
