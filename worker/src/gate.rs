@@ -48,12 +48,13 @@ struct Claim {
     quotas: Arc<dyn Quotas>,
     /// Until somebody ends it.
     reservation: Option<Reservation>,
-    has_begun: bool,
+    /// When the call did.
+    begun: Option<Instant>,
 }
 
 impl Claim {
     fn new(quotas: &Arc<dyn Quotas>, reservation: Reservation) -> Self {
-        Self { quotas: Arc::clone(quotas), reservation: Some(reservation), has_begun: false }
+        Self { quotas: Arc::clone(quotas), reservation: Some(reservation), begun: None }
     }
 
     fn reservation(&self) -> &Reservation {
@@ -80,9 +81,10 @@ impl Claim {
 impl Drop for Claim {
     fn drop(&mut self) {
         let Some(reservation) = self.reservation.take() else { return };
-        if self.has_begun {
+        if let Some(begun) = self.begun {
             // What it used nobody knows: the estimate stands.
-            drop(Settling::of(Arc::clone(&self.quotas), reservation, CallEnd::unknown(None)));
+            let end = CallEnd { took: Some(begun.elapsed()), ..CallEnd::unknown(None) };
+            drop(Settling::of(Arc::clone(&self.quotas), reservation, end));
         } else {
             self.quotas.give_back(reservation);
         }
@@ -179,7 +181,7 @@ impl<'a> Pass<'a> {
     /// From now on the upstream may hear of the call.
     pub(crate) fn begin(&mut self) {
         if let Some(claim) = &mut self.claim {
-            claim.has_begun = true;
+            claim.begun = Some(Instant::now());
         }
     }
 

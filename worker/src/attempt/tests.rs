@@ -9,6 +9,7 @@ use fleetline_shared::domain::{
     DeadReason, Decision, DedupKey, Done, ENVELOPE_VERSION, Estimate, JobError, JobId, Kind, RunId,
 };
 use fleetline_shared::embedded::{MemoryBroker, MemoryLeases, MemoryQuotas};
+use fleetline_shared::metrics::{MeteredQuotas, Metrics};
 use fleetline_shared::ports::{
     Admission, Ask, CallEnd, Delivery, Finish, FinishLedger, Finished, Holder, Leases, Limits, Rate,
     Reservation, Settle, Settlement, SlotTime, Turn, UpstreamReport, lease_key,
@@ -553,35 +554,44 @@ async fn who_waits_for_another_worker_records_nothing() {
     assert!(matches!(waited, (false, None)), "{waited:?}");
 }
 
-/// Of a job that is broken off after so long: its calls, and what its upstream's quota counts: calls in the window and
-/// under way. The first slot is a second ahead.
-async fn broken_off_after(time: Duration) -> (u32, u64, u32) {
+/// Of a job that is broken off after so long: its calls, what its upstream's quota counts: calls in the window and
+/// under way, and what its metrics count: tokens. The first slot is a second ahead.
+async fn broken_off_after(time: Duration) -> (u32, u64, u32, Option<u64>) {
     let (ledger, mut outcomes) = Says::current();
     let calls = Arc::<AtomicU32>::default();
     let rate = Rate { amount: 60, window: Duration::from_mins(1) };
     let limits = Limits { requests: Some(rate), concurrency: Some(1), ..Limits::default() };
     let quotas = Arc::new(MemoryQuotas::new(BTreeMap::from([("api".to_owned(), limits)])));
+    let mut metrics = Metrics::new();
     let worker = Worker {
         registry: Registry::default().with(Slow(calls.clone())),
-        quotas: quotas.clone(),
+        quotas: Arc::new(MeteredQuotas::new(quotas.clone(), &mut metrics)),
         options: WorkerOptions { hold: CALL, ..worker(ledger.clone()).options },
         ..worker(ledger)
     };
     let member = Member::new(&worker);
-    let job = Envelope { upstream: Some("api".into()), ..envelope(Slow::NAME) };
+    let estimate = Estimate { input_tokens: 7, ..Estimate::default() };
+    let job = Envelope { upstream: Some("api".into()), estimate, ..envelope(Slow::NAME) };
     member.take(&job, false, &Arc::default()).await;
     sleep(time).await;
     member.attempts.stop.cancel();
     let Finish { decision, .. } = outcomes.recv().await.expect("an outcome");
     assert!(matches!(decision, Decision::Snooze { .. }), "{decision:?}");
     let report = quotas.report().await.unwrap().remove(0);
-    (calls.load(Ordering::Relaxed), report.used[0].used, report.in_flight)
+    let text = metrics.text();
+    let tokens = text
+        .lines()
+        .find_map(|line| {
+            line.strip_prefix(r#"fleetline_tokens_total{upstream="api",dimension="input_tokens"} "#)
+        })
+        .map(|tokens| tokens.parse().unwrap());
+    (calls.load(Ordering::Relaxed), report.used[0].used, report.in_flight, tokens)
 }
 
 #[tokio::test(start_paused = true)]
 async fn who_is_broken_off_leaves_its_place_to_others() {
     let asleep_for_its_slot = broken_off_after(Duration::from_millis(500)).await;
-    assert_eq!(asleep_for_its_slot, (0, 0, 0), "the call was not made");
+    assert_eq!(asleep_for_its_slot, (0, 0, 0, None), "the call was not made");
     let at_its_call = broken_off_after(CALL / 2).await;
-    assert_eq!(at_its_call, (1, 1, 0), "the upstream may have heard of the call");
+    assert_eq!(at_its_call, (1, 1, 0, Some(7)), "the upstream may have heard of the call");
 }
