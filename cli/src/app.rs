@@ -173,6 +173,7 @@ impl App {
             every: dispatch.sweep_every,
             stale_after: dispatch.stale_after,
             max_losses: dispatch.max_losses,
+            left_after: None,
         }
     }
 

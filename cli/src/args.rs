@@ -227,7 +227,8 @@ Examples:
   fleetline work --kinds node.extract --concurrency 50
 
 Workers keep no state: start as many as you like, anywhere, and end any of them. SIGTERM or Ctrl-C
-drains: running calls may finish within worker.grace, the rest goes back unharmed.";
+drains: running calls may finish within worker.grace, the rest goes back. A call that
+is broken off so is made, and paid for, again.";
 
 /// Options of `submit`.
 #[derive(Clone, Debug, Args)]

@@ -1,6 +1,6 @@
 //! The fleet's servers, from the settings: Postgres, `RabbitMQ`, Redis.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -190,6 +190,12 @@ pub fn limits(app: &App) -> BTreeMap<String, QuotaLimits> {
     upstreams.map(|(name, upstream)| (name.clone(), upstream.limits())).collect()
 }
 
+/// Upstreams whose calls go on while Redis is away.
+fn static_shares(app: &App) -> BTreeSet<String> {
+    let shared = app.config().upstreams.iter().filter(|(_, upstream)| upstream.share().is_some());
+    shared.map(|(name, _)| name.clone()).collect()
+}
+
 /// Answers about upstreams and jobs, for a command.
 pub fn insight(app: &App, ledger: Arc<dyn Ledger>) -> Result<Insight, CliError> {
     let redis = redis(app)?;
@@ -202,6 +208,7 @@ pub fn insight(app: &App, ledger: Arc<dyn Ledger>) -> Result<Insight, CliError> 
         ledger,
         kinds: app.registry().clone(),
         limits: limits(app),
+        static_shares: static_shares(app),
         weights: app.weights(),
         fleet: Some(fleet),
     })
@@ -227,6 +234,7 @@ pub fn http_parts(app: &App, ledger: &Arc<PostgresLedger>, fleet: FleetPorts) ->
             ledger: ledger.clone(),
             kinds: app.registry().clone(),
             limits: limits(app),
+            static_shares: static_shares(app),
             weights: app.weights(),
             fleet: Some(fleet),
         },

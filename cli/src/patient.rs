@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use fleetline_shared::domain::{DedupKey, JobId, NewJob, NewRun, PortError, RunId};
+use fleetline_shared::domain::{DedupKey, IfLeft, JobId, NewJob, NewRun, PortError, RunId};
 use fleetline_shared::ports::{
-    Added, JobDetail, JobFilter, JobRow, Ledger, OpenedRun, Page, QueryLedger, RunRow, Seal, SubmitLedger,
+    Added, JobDetail, JobFilter, JobRow, Ledger, News, OpenedRun, Page, QueryLedger, RunRow, Seal,
+    SubmitLedger,
 };
 use serde_json::Value;
 use tokio::sync::watch;
@@ -21,7 +22,7 @@ pub struct RunLedger {
     /// How far it is.
     pub query: Arc<dyn QueryLedger>,
     /// Changes whenever it may have got further.
-    pub changes: watch::Receiver<u64>,
+    pub changes: watch::Receiver<News>,
 }
 
 impl RunLedger {
@@ -49,8 +50,17 @@ impl SubmitLedger for PatientLedger {
         self.outages.outlast(|| self.ledger.open_run(run.clone())).await
     }
 
+    async fn run_of_key(&self, tenant: &str, key: &str) -> Result<Option<RunId>, PortError> {
+        self.outages.outlast(|| self.ledger.run_of_key(tenant, key)).await
+    }
+
     async fn add_jobs(&self, run: RunId, jobs: Vec<NewJob>) -> Result<Added, PortError> {
         self.outages.outlast(|| self.ledger.add_jobs(run, jobs.clone())).await
+    }
+
+    /// Once: it is said again anyway.
+    async fn still_reading(&self, run: RunId, if_left: IfLeft) -> Result<(), PortError> {
+        self.ledger.still_reading(run, if_left).await
     }
 
     async fn seal_run(&self, run: RunId, seal: Seal) -> Result<(), PortError> {

@@ -6,6 +6,9 @@
 import { createHash, randomUUID } from "node:crypto";
 import amqp from "amqplib";
 
+/** Milliseconds to wait for the answer: while Fleetline is away the message waits for it. */
+const PATIENCE = 60_000;
+
 /** One log event as a job of kind log.analyze; resolves to Fleetline's answer. */
 export async function submit(url, message) {
   const connection = await amqp.connect(url);
@@ -16,6 +19,7 @@ export async function submit(url, message) {
   const answer = new Promise((resolve) => {
     channel.consume("amq.rabbitmq.reply-to", (reply) => resolve(JSON.parse(reply.content)), { noAck: true });
   });
+  const messageId = randomUUID();
   const job = {
     kind: "log.analyze",
     args: {
@@ -32,12 +36,21 @@ export async function submit(url, message) {
     persistent: true,
     mandatory: true,
     // The idempotency key: sent again with the same id, it is the same run.
-    messageId: randomUUID(),
+    messageId,
     replyTo: "amq.rabbitmq.reply-to",
   });
   await channel.waitForConfirms();
-  const answered = await answer;
+  let timer;
+  const late = new Promise((resolve) => (timer = setTimeout(resolve, PATIENCE)));
+  const answered = await Promise.race([answer, late]);
+  clearTimeout(timer);
   await connection.close();
+  if (answered === undefined) {
+    throw new Error(
+      `no answer within ${PATIENCE / 1000} s: is \`fleetline serve\` running? The answer may also be lost: ` +
+        `send the same message again with the same message id, ${messageId}`,
+    );
+  }
   return answered;
 }
 

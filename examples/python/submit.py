@@ -6,9 +6,13 @@
 
 import json
 import sys
+import time
 import uuid
 
 import pika
+
+# Seconds to wait for the answer: while Fleetline is away the message waits for it.
+PATIENCE = 60
 
 
 def submit(url: str, message: str) -> dict:
@@ -24,6 +28,7 @@ def submit(url: str, message: str) -> dict:
         lambda _channel, _method, _properties, body: answers.append(json.loads(body)),
         auto_ack=True,
     )
+    message_id = str(uuid.uuid4())
     job = {
         "kind": "log.analyze",
         "args": {
@@ -44,13 +49,19 @@ def submit(url: str, message: str) -> dict:
             content_type="application/json",
             delivery_mode=pika.DeliveryMode.Persistent,
             # The idempotency key: sent again with the same id, it is the same run.
-            message_id=str(uuid.uuid4()),
+            message_id=message_id,
             reply_to="amq.rabbitmq.reply-to",
         ),
     )
-    while not answers:
+    until = time.monotonic() + PATIENCE
+    while not answers and time.monotonic() < until:
         connection.process_data_events(time_limit=1)
     connection.close()
+    if not answers:
+        sys.exit(
+            f"no answer within {PATIENCE} s: is `fleetline serve` running? The answer may also be lost:"
+            f" send the same message again with the same message_id, {message_id}"
+        )
     return answers[0]
 
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use fleetline_shared::domain::PortError;
-use fleetline_shared::ports::{Event, OutboxLedger};
+use fleetline_shared::ports::{Event, News, OutboxLedger};
 use tokio::sync::watch;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -33,7 +33,7 @@ pub struct Relay {
     /// Where they go.
     pub sink: Arc<dyn EventSink>,
     /// Changes when there may be new ones.
-    pub changes: watch::Receiver<u64>,
+    pub changes: watch::Receiver<News>,
     /// The longest time between two looks.
     pub poll: Duration,
 }

@@ -1,11 +1,13 @@
 //! Jobs as rows for programs: results completed with what depends on their place in the input. The
 //! command line and the HTTP intake show the same rows.
 
+use std::collections::BTreeMap;
+
 use fleetline_shared::domain::{DedupKey, JobId, JobState, Registry, RunId, Source, Usage};
 use fleetline_shared::ports::JobRow;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
-use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
 /// A job with its result.
@@ -47,8 +49,8 @@ pub struct ResultRow {
 }
 
 /// The facts of a job, at their place in the input.
-pub fn facts_of(registry: &Registry, job: &JobRow) -> Vec<Value> {
-    let mut facts = job.facts.clone();
+pub fn facts_of(registry: &Registry, job: &mut JobRow) -> Vec<Value> {
+    let mut facts = std::mem::take(&mut job.facts);
     if let Some(kind) = registry.get(&job.kind) {
         for fact in &mut facts {
             kind.locate(fact, &job.source);
@@ -58,8 +60,8 @@ pub fn facts_of(registry: &Registry, job: &JobRow) -> Vec<Value> {
 }
 
 /// The row of a job.
-pub fn result_row(registry: &Registry, job: JobRow) -> ResultRow {
-    let output = completed(registry, &job).or(job.output).map(on_one_line);
+pub fn result_row(registry: &Registry, mut job: JobRow) -> ResultRow {
+    let output = completed(registry, &mut job).or(job.output).map(on_one_line);
     ResultRow {
         job_id: job.job_id,
         run_id: job.run_id,
@@ -87,41 +89,49 @@ fn on_one_line(output: Box<RawValue>) -> Box<RawValue> {
 }
 
 /// The output with what depends on the job's place. `None`: it stays as its kind wrote it, to the last digit.
-fn completed(registry: &Registry, job: &JobRow) -> Option<Box<RawValue>> {
-    let stored = job.output_value()?;
-    let mut output = stored.clone();
-    if let Some(kind) = registry.get(&job.kind) {
-        kind.locate(&mut output, &job.source);
-    }
+fn completed(registry: &Registry, job: &mut JobRow) -> Option<Box<RawValue>> {
+    let mut output = job.output_value()?;
+    let mut is_other = registry.get(&job.kind).is_some_and(|kind| kind.locate(&mut output, &job.source));
     let facts = facts_of(registry, job);
     if let Value::Object(fields) = &mut output
         && !facts.is_empty()
     {
-        fields.insert("facts".into(), json!(facts));
+        fields.insert("facts".into(), Value::Array(facts));
+        is_other = true;
     }
-    (output != stored).then(|| to_raw_value(&output).expect("a value is JSON"))
+    is_other.then(|| raw(&output))
 }
 
-/// A job's facts as rows; a result without facts is one itself, under `value` if it is no object. What no value can
-/// hold is there as its text.
-pub fn fact_rows(registry: &Registry, job: &JobRow) -> Vec<Value> {
-    let facts = facts_of(registry, job);
+/// A job's facts as rows; a result without facts is one itself, to the last digit, under `value` if it is no object.
+pub fn fact_rows(registry: &Registry, mut job: JobRow) -> Vec<Box<RawValue>> {
+    let facts = facts_of(registry, &mut job);
     if !facts.is_empty() {
-        return facts;
+        return facts.iter().map(raw).collect();
     }
-    let Some(text) = &job.output else { return Vec::new() };
-    let mut output = match job.output_value() {
-        Some(Value::Object(output)) => output,
-        value => Map::from_iter([("value".to_owned(), value.unwrap_or_else(|| text.get().into()))]),
-    };
-    output.insert("place".into(), json!(place(&job.source)));
-    output.insert("occurrences".into(), json!(job.occurrences));
-    vec![Value::Object(output)]
+    let Some(output) = job.output else { return Vec::new() };
+    let mut fields = serde_json::from_str::<BTreeMap<String, Box<RawValue>>>(output.get())
+        .unwrap_or_else(|_| BTreeMap::from([("value".to_owned(), output)]));
+    fields.insert("place".into(), raw(&place(&job.source)));
+    fields.insert("occurrences".into(), raw(&job.occurrences));
+    vec![on_one_line(raw(&fields))]
+}
+
+fn raw(value: &impl Serialize) -> Box<RawValue> {
+    to_raw_value(value).expect("it is plain JSON")
 }
 
 /// The class of a fact: its element's name, or its error type.
-pub fn type_of(fact: &Value) -> &str {
-    fact["node_type"].as_str().or_else(|| fact["error_type"].as_str()).unwrap_or_default()
+pub fn type_of(fact: &RawValue) -> String {
+    #[derive(Default, Deserialize)]
+    struct Classes<'a> {
+        #[serde(borrow)]
+        node_type: Option<&'a RawValue>,
+        #[serde(borrow)]
+        error_type: Option<&'a RawValue>,
+    }
+    let Classes { node_type, error_type } = serde_json::from_str(fact.get()).unwrap_or_default();
+    let text = |class: &RawValue| serde_json::from_str(class.get()).ok();
+    node_type.and_then(text).or_else(|| error_type.and_then(text)).unwrap_or_default()
 }
 
 /// Where in its input a job came from, in few words.

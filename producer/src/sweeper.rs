@@ -21,6 +21,8 @@ pub struct SweepOptions {
     pub stale_after: Duration,
     /// A job lost so often is dead.
     pub max_losses: u16,
+    /// A run whose input nobody reads for longer is ended. `None`: it waits for whoever began it.
+    pub left_after: Option<Duration>,
 }
 
 /// Sweeps until `drain` is cancelled. At the start and after the ledger was away it only asks,
@@ -57,6 +59,9 @@ async fn sweep(ledger: &dyn DispatchLedger, options: SweepOptions) -> Result<(),
     }
     if swept.expired > 0 {
         tracing::warn!(dead = swept.expired, "deadlines passed while jobs waited to be handed out");
+    }
+    if let Some(left_after) = options.left_after {
+        ledger.end_left(left_after).await?;
     }
     Ok(())
 }

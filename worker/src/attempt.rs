@@ -23,8 +23,8 @@ use crate::call::{Called, call, not_now};
 use crate::committer::Committer;
 use crate::flow::Hand;
 use crate::gate::{Gate, Pass, Permission, Settling, Told};
-use crate::job::{Ended, Job, over};
-use crate::keeper::{Keeper, Loss, release};
+use crate::job::{BoxedJob, Ended, Job, over};
+use crate::keeper::{Keeper, release};
 use crate::others::Others;
 use crate::recorder::Recorder;
 use crate::trouble::Trouble;
@@ -74,7 +74,7 @@ struct Wish<'a> {
 
 impl Attempts {
     /// Makes the job's call, and has the outcome recorded.
-    pub(crate) async fn work_on(&self, mut job: Job) {
+    pub(crate) async fn work_on(self: Arc<Self>, mut job: BoxedJob) {
         let mut settling = Settling::default();
         match self.under_lease(&mut job, &mut settling).await {
             Ok(outcome) => self.record(job.end(outcome, settling)),
@@ -90,10 +90,7 @@ impl Attempts {
         tokio::select! {
             biased;
             outcome = self.call(envelope, kind, context, hand, settling) => outcome,
-            loss = lease.lost() => Ok(match loss {
-                Loss::ToAnother => Outcome::Superseded,
-                Loss::OutOfReach(error) => not_now(PORT_PAUSE, &error.to_string()),
-            }),
+            () = lease.lost() => Ok(Outcome::Superseded),
             () = context.cancel.cancelled() => Ok(Outcome::Drained),
         }
     }
@@ -129,6 +126,11 @@ impl Attempts {
         if let Some(over) = self.check_again(envelope, &mut checked).await.transpose() {
             pass.give_back();
             return over;
+        }
+        // And so may the answer.
+        if pass.is_late() {
+            pass.give_back();
+            return Ok(not_now(Duration::ZERO, "the ledger's answer came after the slot of the call"));
         }
         Ok(match (perform(&wish, pass, hand, settling).await, &self.others) {
             (Called::Error(JobError::NotHere(why)), Some(others)) => {
@@ -167,7 +169,7 @@ impl Attempts {
             model: envelope.upstream.as_ref().and_then(|_| kind.model(args)),
             terms,
             hold: self.hold,
-            slot_ttl: kind.policy().timeout + self.hold,
+            timeout: kind.policy().timeout,
         };
         let answer = Pass::get(&self.quotas, permission, hand).await;
         // Who calls nobody asks nobody, and a refusal may be without Redis.
@@ -204,7 +206,7 @@ impl Attempts {
     }
 
     /// The ledger cannot be reached: the jobs go back to the broker, and the worker stops.
-    pub(crate) async fn give_up(&self, jobs: Vec<Job>, error: PortError) {
+    pub(crate) async fn give_up(&self, jobs: Vec<BoxedJob>, error: PortError) {
         let _ = self.failed.try_send(error);
         release(jobs.into_iter().filter_map(|job| job.lease).collect()).await;
     }
@@ -216,7 +218,7 @@ async fn perform(wish: &Wish<'_>, mut pass: Pass<'_>, hand: &mut Hand, settling:
     kill_point::reach("quota.admitted");
     pass.begin();
     let begun = Instant::now();
-    let context = &context.clone().with_slot_end(pass.ends());
+    context.has_slot_until(pass.ends());
     let called = call(kind.perform(args, context), kind.policy().timeout).await;
     kill_point::reach("call.returned");
     hand.end_call();

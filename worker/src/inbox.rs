@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fleetline_shared::domain::{PortError, Registry};
-use fleetline_shared::ports::{Broker, Deliveries, Delivery};
+use fleetline_shared::ports::{Broker, Deliveries, Delivery, Taker};
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream, SelectAll};
 use tokio::time::sleep;
@@ -21,6 +21,7 @@ pub(crate) struct Inbox {
     broker: Arc<dyn Broker>,
     registry: Registry,
     concurrency: usize,
+    taker: Taker,
     open: Option<Open>,
 }
 
@@ -33,7 +34,13 @@ struct Open {
 
 impl Inbox {
     pub(crate) fn new(broker: &Arc<dyn Broker>, registry: &Registry, concurrency: usize) -> Self {
-        Self { broker: Arc::clone(broker), registry: registry.clone(), concurrency, open: None }
+        Self {
+            broker: Arc::clone(broker),
+            registry: registry.clone(),
+            concurrency,
+            taker: Taker::default(),
+            open: None,
+        }
     }
 
     /// The next delivery. `ahead`: how many beyond the concurrency the worker has in hand.
@@ -52,7 +59,7 @@ impl Inbox {
         let open = if let Some(open) = self.open.take() {
             open
         } else {
-            let streams = consume(&*self.broker, &self.registry, self.concurrency).await?;
+            let streams = consume(&*self.broker, &self.taker, &self.registry, self.concurrency).await?;
             Open { deliveries: stream::select_all(streams), extra: 0 }
         };
         let open = self.open.insert(open);
@@ -61,7 +68,7 @@ impl Inbox {
             // what is asked for has an end.
             let more = open.extra.max(LEAST_EXTRA);
             open.extra += more;
-            let further = consume(&*self.broker, &self.registry, more).await?;
+            let further = consume(&*self.broker, &self.taker, &self.registry, more).await?;
             open.deliveries.extend(further);
         }
         open.deliveries.next().await.unwrap_or_else(|| Err(gone()))
@@ -71,12 +78,13 @@ impl Inbox {
 /// A consumer for each kind.
 async fn consume(
     broker: &dyn Broker,
+    taker: &Taker,
     registry: &Registry,
     prefetch: usize,
 ) -> Result<Vec<Stream>, PortError> {
     let mut streams = Vec::new();
     for kind in registry.names() {
-        streams.push(stream_of(broker.consume(kind, prefetch).await?));
+        streams.push(stream_of(broker.consume_as(taker, kind, prefetch).await?));
     }
     Ok(streams)
 }

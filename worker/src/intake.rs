@@ -18,7 +18,7 @@ use crate::Fail;
 use crate::attempt::{Attempts, PORT_PAUSE};
 use crate::call::not_now;
 use crate::flow::Hand;
-use crate::job::{Job, over};
+use crate::job::{BoxedJob, Job, over};
 use crate::keeper::{Keeper, Taken, lock};
 use crate::recorder::acknowledge;
 
@@ -33,9 +33,9 @@ pub(crate) struct Intake {
     attempts: Arc<Attempts>,
     /// Cancelled when it is dropped: who waits for the holder of a lease gives its delivery back.
     _open: DropGuard,
-    usual: Batcher<Job, ()>,
+    usual: Batcher<BoxedJob, ()>,
     /// Of jobs that go on while the fleet's leases are out of reach: they do not wait behind others.
-    spare: Batcher<Job, ()>,
+    spare: Batcher<BoxedJob, ()>,
     set: Arc<Mutex<JoinSet<()>>>,
 }
 
@@ -50,7 +50,7 @@ impl Intake {
                 set: Arc::clone(&tasks.0),
                 closed: closed.clone(),
             };
-            Batcher::start(GROUPS, move |jobs: Vec<Job>| {
+            Batcher::start(GROUPS, move |jobs: Vec<BoxedJob>| {
                 let way = way.clone();
                 async move {
                     let count = jobs.len();
@@ -65,11 +65,13 @@ impl Intake {
     }
 
     /// Takes a delivery for which there is room. `false`: the tasks are gone.
-    pub(crate) fn take(&self, delivery: Delivery, hand: Hand) -> bool {
+    pub(crate) fn take(&self, mut delivery: Delivery, hand: Hand) -> bool {
         kill_point::reach("delivery.taken");
         let attempts = &self.attempts;
         match attempts.read(&delivery.body) {
             Ok((envelope, kind)) => {
+                // The envelope has all of it.
+                delivery.body = Vec::new();
                 let job = attempts.job(delivery, hand, envelope, kind);
                 if attempts.needs_the_fleet(&job.envelope) {
                     self.usual.send(job, attempts.leases.patience())
@@ -110,7 +112,7 @@ struct Way {
 
 impl Way {
     /// A delivery that was taken back meanwhile is dropped: it comes again, and must not compete with itself.
-    async fn lead(self, mut jobs: Vec<Job>) {
+    async fn lead(self, mut jobs: Vec<BoxedJob>) {
         let breaks = self.keeper.breaks();
         jobs.retain(|job| job.breaks == breaks);
         let Leased { leased, waiting } = self.attempts.lease(&self.keeper, jobs).await;
@@ -123,7 +125,7 @@ impl Way {
 
     /// After a while these try again. Those that the broker took back from another insist on their leases then, and
     /// wait on if their holders have said that they go on.
-    fn lead_later(self, mut jobs: Vec<Job>) {
+    fn lead_later(self, mut jobs: Vec<BoxedJob>) {
         let set = Arc::clone(&self.set);
         let later: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(async move {
             tokio::select! {
@@ -138,13 +140,12 @@ impl Way {
         lock(&set).spawn(later);
     }
 
-    fn begin(self, jobs: Vec<Job>) {
+    fn begin(self, jobs: Vec<BoxedJob>) {
         let mut set = lock(&self.set);
         while set.try_join_next().is_some() {}
         for job in jobs {
-            let attempts = Arc::clone(&self.attempts);
             // In a box, for a task's future is copied about, and this one is large.
-            set.spawn(Box::pin(async move { attempts.work_on(job).await }));
+            set.spawn(Box::pin(Arc::clone(&self.attempts).work_on(job)));
         }
     }
 }
@@ -152,9 +153,9 @@ impl Way {
 /// What became of a group's jobs that are not dealt with.
 #[derive(Default)]
 struct Leased {
-    leased: Vec<Job>,
+    leased: Vec<BoxedJob>,
     /// Those of which another delivery of the same dispatch has the lease, or may have it.
-    waiting: Vec<Job>,
+    waiting: Vec<BoxedJob>,
 }
 
 /// The attempts of a worker, which end with it.
@@ -183,10 +184,11 @@ impl Attempts {
         Ok((envelope, kind))
     }
 
-    fn job(&self, delivery: Delivery, hand: Hand, envelope: Envelope, kind: Arc<dyn DynKind>) -> Job {
+    fn job(&self, delivery: Delivery, hand: Hand, envelope: Envelope, kind: Arc<dyn DynKind>) -> BoxedJob {
         let context = CallContext::new(envelope.job_id, envelope.attempts + 1, self.stop.child_token());
         let (started, breaks) = (Instant::now(), self.leases.breaks());
-        Job { delivery, envelope, kind, hand, context, started, lease: None, insists: false, breaks }
+        let lease = None;
+        Box::new(Job { delivery, envelope, kind, hand, context, started, lease, insists: false, breaks })
     }
 
     /// Whether the job must wait while the fleet's servers are out of reach.
@@ -196,9 +198,9 @@ impl Attempts {
     }
 
     /// Takes a group's leases.
-    async fn lease(&self, keeper: &Arc<Keeper>, jobs: Vec<Job>) -> Leased {
-        let jobs: Vec<Job> = jobs.into_iter().filter_map(|job| job.unless_at_it(keeper)).collect();
-        let answers = keeper.take(jobs.iter().map(Job::hold).collect()).await;
+    async fn lease(&self, keeper: &Arc<Keeper>, jobs: Vec<BoxedJob>) -> Leased {
+        let jobs: Vec<_> = jobs.into_iter().filter_map(|job| job.unless_at_it(keeper)).collect();
+        let answers = keeper.take(jobs.iter().map(|job| job.hold()).collect()).await;
         let answers = match answers {
             Ok(answers) => answers,
             Err(error) => {
@@ -216,11 +218,12 @@ impl Attempts {
         };
         let mut group = Leased::default();
         let mut duplicates = Vec::new();
-        for (job, taken) in jobs.into_iter().zip(answers) {
+        for (mut job, taken) in jobs.into_iter().zip(answers) {
             match taken {
                 Taken::Yes(lease) => {
                     kill_point::reach("lease.acquired");
-                    group.leased.push(Job { lease: Some(lease), ..job });
+                    job.lease = Some(lease);
+                    group.leased.push(job);
                 }
                 Taken::Duplicate if job.delivery.redelivered => group.waiting.push(job.refused()),
                 // The same message twice. Nothing is written: the job is in good hands.
@@ -243,7 +246,7 @@ impl Attempts {
 
     /// Those of a group whose calls may begin: a redelivered message of a job that is finished must not be
     /// paid for again. The check may take as long as the ledger is away.
-    async fn check(&self, jobs: Vec<Job>) -> Vec<Job> {
+    async fn check(&self, jobs: Vec<BoxedJob>) -> Vec<BoxedJob> {
         if jobs.is_empty() {
             return jobs;
         }
@@ -267,7 +270,7 @@ impl Attempts {
         }
     }
 
-    fn sort(&self, jobs: Vec<Job>, answers: Vec<Validity>) -> Vec<Job> {
+    fn sort(&self, jobs: Vec<BoxedJob>, answers: Vec<Validity>) -> Vec<BoxedJob> {
         let mut current = Vec::with_capacity(jobs.len());
         for (mut job, validity) in jobs.into_iter().zip(answers) {
             match over(validity, &mut job.envelope) {

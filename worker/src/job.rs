@@ -32,6 +32,9 @@ pub(crate) struct Job {
     pub(crate) breaks: u64,
 }
 
+/// It passes through many hands, and each would copy it.
+pub(crate) type BoxedJob = Box<Job>;
+
 /// What ends the attempt before its call, if anything does, by what the ledger says of its dispatch.
 pub(crate) fn over(validity: Validity, envelope: &mut Envelope) -> Option<Outcome> {
     match validity {
@@ -64,20 +67,20 @@ impl Job {
     }
 
     /// Itself, unless this process is at it already.
-    pub(crate) fn unless_at_it(self, keeper: &Keeper) -> Option<Self> {
+    pub(crate) fn unless_at_it(self: BoxedJob, keeper: &Keeper) -> Option<BoxedJob> {
         if !self.delivery.redelivered {
             return Some(self);
         }
-        let Self { delivery, envelope, .. } = self;
-        match keeper.join(envelope.job_id, envelope.fence, delivery) {
+        let job = *self;
+        match keeper.join(job.envelope.job_id, job.envelope.fence, job.delivery) {
             Ok(()) => None,
-            Err(delivery) => Some(Self { delivery, envelope, ..self }),
+            Err(delivery) => Some(Box::new(Self { delivery, ..job })),
         }
     }
 
     /// Another delivery of its dispatch has its lease. Until it insists, that one's worker may be dead: it keeps its hand,
     /// or this worker would take all that a dead one had. Then it is known that the other goes on.
-    pub(crate) fn refused(mut self) -> Self {
+    pub(crate) fn refused(mut self: BoxedJob) -> BoxedJob {
         if self.insists {
             self.hand.wait_apart();
         } else {

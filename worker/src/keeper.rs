@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::mem::take;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use fleetline_shared::domain::{JobId, PortError};
@@ -51,7 +51,7 @@ struct Tenure {
     is_unsaid: AtomicBool,
     /// When the leases' service last knew of it.
     renewed: Mutex<Instant>,
-    loss: OnceLock<Loss>,
+    is_lost: AtomicBool,
     lost: Notify,
     /// Later deliveries of the same dispatch: the connection broke over which the first one came. `None`: the
     /// outcome is recorded, none is left to the attempt any more.
@@ -75,15 +75,6 @@ pub(crate) enum Taken {
         /// Time until it may be free.
         expires_in: Duration,
     },
-}
-
-/// How a lease was lost.
-#[derive(Clone, Debug)]
-pub(crate) enum Loss {
-    /// Another delivery holds it: the job is its business now.
-    ToAnother,
-    /// Nobody knows who holds it. The job may be nobody's business: it must go back.
-    OutOfReach(PortError),
 }
 
 impl Keeper {
@@ -136,7 +127,7 @@ impl Keeper {
             token,
             is_unsaid: AtomicBool::new(false),
             renewed,
-            loss: OnceLock::new(),
+            is_lost: AtomicBool::new(false),
             lost: Notify::new(),
             again,
         });
@@ -151,7 +142,7 @@ impl Keeper {
         let held = self.held();
         let is_same = |tenure: &&Arc<Tenure>| {
             let Holder { job: holder, fence: dispatch, .. } = tenure.hold.holder;
-            (holder, dispatch) == (job, fence) && tenure.loss.get().is_none()
+            (holder, dispatch) == (job, fence) && !tenure.is_lost()
         };
         let Some(tenure) = held.by_number.values().find(is_same) else { return Err(again) };
         match lock(&tenure.again).as_mut() {
@@ -175,8 +166,7 @@ impl Keeper {
     }
 
     async fn stay(&self) {
-        let may_be_taken_over =
-            |tenure: &&Arc<Tenure>| tenure.loss.get().is_none() && tenure.token() != STAYS;
+        let may_be_taken_over = |tenure: &&Arc<Tenure>| !tenure.is_lost() && tenure.token() != STAYS;
         let held: Vec<_> = self.held().by_number.values().filter(may_be_taken_over).cloned().collect();
         for tenure in &held {
             tenure.is_unsaid.store(true, Ordering::SeqCst);
@@ -218,40 +208,32 @@ impl Keeper {
         let now = Instant::now();
         let is_due = |tenure: &&Arc<Tenure>| {
             let is_old = now >= tenure.renewed() + self.ttl / RENEWAL;
-            tenure.loss.get().is_none() && (is_old || tenure.is_unsaid.load(Ordering::SeqCst))
+            !tenure.is_lost() && (is_old || tenure.is_unsaid.load(Ordering::SeqCst))
         };
         let due: Vec<_> = self.held().by_number.values().filter(is_due).cloned().collect();
         join_all(due.chunks(GROUP).map(|group| self.renew_group(group))).await;
     }
 
-    /// Leases that cannot be reached are no loss before the time to live has passed.
+    /// Leases that cannot be reached are no loss, however long: what is under way is paid for, and what nobody has
+    /// taken meanwhile is taken again as soon as somebody answers.
     async fn renew_group(&self, group: &[Arc<Tenure>]) {
         let holds: Vec<Hold> = group.iter().map(|tenure| tenure.hold()).collect();
         let asked = Instant::now();
         let answers = self.leases.renew_all(&holds, self.ttl).await;
         self.trouble.hear(&answers);
-        match answers {
-            Ok(answers) => {
-                let mut not_ours = Vec::new();
-                for ((tenure, hold), is_ours) in group.iter().zip(holds).zip(answers) {
-                    if is_ours {
-                        *lock(&tenure.renewed) = asked;
-                        if hold.holder.token == STAYS {
-                            tenure.is_unsaid.store(false, Ordering::SeqCst);
-                        }
-                    } else {
-                        not_ours.push(Arc::clone(tenure));
-                    }
+        let Ok(answers) = answers else { return };
+        let mut not_ours = Vec::new();
+        for ((tenure, hold), is_ours) in group.iter().zip(holds).zip(answers) {
+            if is_ours {
+                *lock(&tenure.renewed) = asked;
+                if hold.holder.token == STAYS {
+                    tenure.is_unsaid.store(false, Ordering::SeqCst);
                 }
-                self.lose(not_ours).await;
-            }
-            Err(error) => {
-                let now = Instant::now();
-                for tenure in group.iter().filter(|tenure| now >= tenure.renewed() + self.ttl) {
-                    tenure.lose(Loss::OutOfReach(error.clone()));
-                }
+            } else {
+                not_ours.push(Arc::clone(tenure));
             }
         }
+        self.lose(not_ours).await;
     }
 
     /// Others have these leases. Or this process has them by its token of before a break, for what it said of it did not
@@ -263,7 +245,7 @@ impl Keeper {
             lost.extend(self.say(may_be_ours).await);
         }
         for tenure in lost {
-            tenure.lose(Loss::ToAnother);
+            tenure.lose();
         }
     }
 
@@ -313,20 +295,20 @@ impl Tenure {
         *lock(&self.renewed)
     }
 
-    fn lose(&self, loss: Loss) {
-        if self.loss.set(loss).is_ok() {
-            self.lost.notify_one();
-        }
+    fn is_lost(&self) -> bool {
+        self.is_lost.load(Ordering::SeqCst)
+    }
+
+    fn lose(&self) {
+        self.is_lost.store(true, Ordering::SeqCst);
+        self.lost.notify_one();
     }
 }
 
 impl HeldLease {
-    /// Resolves when it is lost. For one caller.
-    pub(crate) async fn lost(&self) -> Loss {
-        loop {
-            if let Some(loss) = self.tenure.loss.get() {
-                return loss.clone();
-            }
+    /// Resolves when another has it: the job is that one's business now. For one caller.
+    pub(crate) async fn lost(&self) {
+        while !self.tenure.is_lost() {
             self.tenure.lost.notified().await;
         }
     }

@@ -75,7 +75,7 @@ pub struct Worker {
 
 impl Worker {
     /// Works until `drain` is cancelled, then finishes what runs, within the grace period or until
-    /// `stop` is cancelled. Jobs that are still running then go back unharmed.
+    /// `stop` is cancelled. Jobs that are still running then go back; their calls are made anew later.
     pub async fn run(self, drain: CancellationToken, stop: CancellationToken) -> Result<(), WorkerError> {
         let (failed, mut failures) = mpsc::channel(1);
         let tasks = Tasks::default();
@@ -94,7 +94,9 @@ impl Worker {
                     None => return Ok(()),
                     Some(error) => ended = Err(error),
                 },
-                () = sleep(self.options.grace) => {}
+                () = sleep(self.options.grace) => tracing::warn!(
+                    "worker.grace is over: calls that still run are broken off, and will be made and paid for again"
+                ),
                 () = stop.cancelled() => {}
             }
         }

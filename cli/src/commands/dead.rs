@@ -48,6 +48,7 @@ async fn list(app: &App, run: Option<&str>) -> Result<u8, CliError> {
             Column::Path("where"),
             Column::Left("reason"),
             Column::Right("attempts"),
+            Column::Left("sent again in"),
             Column::Text("error"),
         ],
     );
@@ -75,13 +76,14 @@ async fn list(app: &App, run: Option<&str>) -> Result<u8, CliError> {
     Ok(OK)
 }
 
-fn cells(job: &JobRow) -> [String; 6] {
+fn cells(job: &JobRow) -> [String; 7] {
     [
         format::short_id(&job.job_id.to_string()),
         format::short_id(&job.run_id.to_string()),
         place(&job.source),
         job.dead_reason.map(|reason| reason.to_string()).unwrap_or_default(),
         job.attempts.to_string(),
+        job.sent_again_in.map(|run| format::short_id(&run.to_string())).unwrap_or_default(),
         job.error.clone().unwrap_or_default(),
     ]
 }

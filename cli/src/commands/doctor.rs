@@ -5,7 +5,6 @@ mod limits;
 use std::io;
 
 use fleetline_shared::domain::{Finding, PortError};
-use fleetline_shared::ports::Rates;
 use fleetline_shared::rabbitmq::topology;
 use serde_json::json;
 
@@ -87,19 +86,13 @@ fn settings(app: &App) -> (String, Vec<Finding>) {
     let is_used = |(name, upstream): &(&String, &Upstream)| {
         upstream.base_url.is_some() || (*name == "openai" && config.openai.is_configured())
     };
-    let has_no_quota = |(_, upstream): &(&String, &Upstream)| {
-        let limits = upstream.limits();
-        let Rates { requests, input_tokens, output_tokens, tokens, .. } = limits.rates();
-        !limits.discover
-            && !limits.lifted
-            && [requests, input_tokens, output_tokens, tokens].iter().all(Option::is_none)
-    };
+    let has_no_quota = |(_, upstream): &(&String, &Upstream)| limits::has_no_quota(&upstream.limits());
     let without = config.upstreams.iter().filter(is_used).filter(has_no_quota);
     let findings = without.map(|(name, _)| {
         Finding::new(
             format!("upstreams.{name}"),
             "it has no quota here: unless other processes have one, the fleet calls as fast as its workers can",
-            "set requests and tokens to what the provider allows, or quota = \"unlimited\"",
+            "set requests and tokens to what the provider allows, concurrency to what it bears, or quota = \"unlimited\"",
         )
     });
     let kinds: Vec<_> = app.registry().names().collect();

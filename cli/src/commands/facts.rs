@@ -30,8 +30,8 @@ pub(super) async fn facts(app: &App, args: FactsArgs) -> Result<(), CliError> {
     let mut total = 0;
     let mut out = io::stdout().lock();
     lookup::each_job(&*ledger, filter, |job| {
-        for fact in fact_rows(app.registry(), &job) {
-            if args.r#type.as_deref().is_some_and(|wanted| wanted != type_of(&fact)) {
+        for fact in fact_rows(app.registry(), job) {
+            if args.r#type.as_ref().is_some_and(|wanted| *wanted != type_of(&fact)) {
                 continue;
             }
             total += 1;
@@ -41,7 +41,8 @@ pub(super) async fn facts(app: &App, args: FactsArgs) -> Result<(), CliError> {
             if app.json() {
                 write_line(&mut out, &fact)?;
             } else {
-                rows.push(cells(&fact));
+                // What no value can hold has no class and no text to show.
+                rows.push(cells(&serde_json::from_str(fact.get()).unwrap_or_default()));
             }
         }
         Ok(())

@@ -1,19 +1,20 @@
 //! `fleetline serve`: the fleet's front door and engine.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use fleetline_producer::amqp::{BrokerEvents, record_crash_loops};
 use fleetline_producer::dispatcher::{DispatchOptions, Dispatcher, WindowBounds};
 use fleetline_producer::insight::FleetPorts;
 use fleetline_producer::relay::Relay;
 use fleetline_producer::sweeper::{self, SweepOptions};
-use fleetline_shared::ports::{DispatchLedger, Scope};
+use fleetline_shared::ports::{CancelLedger, DispatchLedger, Scope};
 use fleetline_shared::postgres::PostgresLedger;
 use fleetline_shared::rabbitmq::RabbitBroker;
 use fleetline_shared::rules::Backoff;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
@@ -26,6 +27,9 @@ use crate::watched::Watched;
 
 /// A line's window where the settings leave it to the workers' speed.
 const WINDOW: WindowBounds = WindowBounds { least: 64, most: 10_000 };
+
+/// The connections to the broker have the rest of the grace to close in good order, and so much at least.
+const CLOSING: Duration = Duration::from_secs(1);
 
 /// Serves until it is told to stop, then ends in order: nothing new is accepted, what was taken is
 /// handed on.
@@ -59,16 +63,25 @@ pub(super) async fn serve(app: &App, args: ServeArgs) -> Result<(), CliError> {
     };
     app.say("ending: what was accepted is kept; again to leave at once");
     drain.cancel();
-    let all = async { while parts.join_next().await.is_some() {} };
+    let until = Instant::now() + app.config().worker.grace;
+    let all = async {
+        while parts.join_next().await.is_some() {}
+        // Or those that wait for a share would wait for the sweep of another process.
+        ledger.settled().await;
+    };
     tokio::select! {
-        ended = timeout(app.config().worker.grace, all) => {
+        ended = timeout_at(until, all) => {
             if ended.is_err() {
                 tracing::warn!("not all parts ended within worker.grace; the ledger has what they were doing");
             }
         }
         () = signals.asked_to_stop() => std::process::exit(i32::from(INTERRUPTED)),
     }
-    broker.close().await;
+    if timeout_at(until.max(Instant::now() + CLOSING), broker.close()).await.is_err() {
+        tracing::warn!(
+            "the connections to RabbitMQ were left within worker.grace; what was not settled comes again"
+        );
+    }
     match crashed {
         None => Ok(()),
         Some(ended) => Err(CliError::Failure(match ended {
@@ -125,7 +138,8 @@ fn start(
     parts.spawn(dispatcher.run(drain.clone()));
     // A message that is lost by itself says nothing about its job: without workers for an hour, every
     // job on a line would look like a crash loop. The broker's delivery limit finds the real ones.
-    let sweep = SweepOptions { max_losses: u16::MAX, ..app.sweep_options() };
+    let left_after = Some(config.dispatch.left_after);
+    let sweep = SweepOptions { max_losses: u16::MAX, left_after, ..app.sweep_options() };
     parts.spawn(sweeper::run(lines, sweep, drain.clone()));
     let relay = Relay {
         outbox: ledger.clone(),

@@ -1,6 +1,6 @@
 //! `fleetline upstreams`: how the upstreams stand.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -59,7 +59,8 @@ pub(super) fn insight(app: &App, ledger: Arc<dyn Ledger>) -> Result<Insight, Cli
         return fleet::insight(app, ledger);
     }
     let kinds = app.registry().clone();
-    Ok(Insight { ledger, kinds, limits: fleet::limits(app), weights: app.weights(), fleet: None })
+    let (limits, weights) = (fleet::limits(app), app.weights());
+    Ok(Insight { ledger, kinds, limits, static_shares: BTreeSet::new(), weights, fleet: None })
 }
 
 /// Says what could not be asked.
@@ -141,6 +142,7 @@ fn cells(of: &UpstreamView) -> [(String, Tone); 7] {
     let finished = match of.finish_in_ms {
         Some(0) => "-".to_owned(),
         Some(ms) => format::duration(Duration::from_millis(ms)),
+        None if !of.is_known && of.limits.iter().any(|limit| limit.window_ms.is_some()) => "?".to_owned(),
         None => "no rate".to_owned(),
     };
     [

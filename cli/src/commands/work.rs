@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fleetline_shared::domain::Registry;
+use fleetline_shared::ports::CancelLedger;
 use fleetline_worker::{Worker, WorkerOptions};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -17,6 +18,9 @@ use crate::watched::Watched;
 
 /// A worker of the fleet holds on to what it has paid for while the ledger is away for this long.
 const PATIENCE: Duration = Duration::from_hours(1);
+
+/// At its end it shares results for so long with those that wait for them; a sweep does the rest.
+const SHARING: Duration = Duration::from_secs(10);
 
 /// Works until it is told to stop, then drains.
 pub(super) async fn work(app: &App, args: WorkArgs) -> Result<(), CliError> {
@@ -32,7 +36,7 @@ pub(super) async fn work(app: &App, args: WorkArgs) -> Result<(), CliError> {
     let quotas = watched.quotas(on_redis.quotas);
     let worker = Worker {
         registry,
-        ledger: watched.finishes(Arc::new(ledger)),
+        ledger: watched.finishes(Arc::new(ledger.clone())),
         broker: watched.broker(broker.clone()),
         leases: on_redis.leases,
         spare_leases: on_redis.spare_leases,
@@ -53,6 +57,7 @@ pub(super) async fn work(app: &App, args: WorkArgs) -> Result<(), CliError> {
         let ended = running.await;
         // Or the places of calls that were broken off stay taken for as long as those could have lasted.
         let _ = timeout(patience, quotas.flush()).await;
+        let _ = timeout(SHARING, ledger.settled()).await;
         ended
     });
     let ended = tokio::select! {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use fleetline_producer::submit::SIGN_EVERY;
+
 use super::openai::{NOT_CONFIGURED, PUBLIC_URL};
 use super::problems::Problem;
 use super::sections::{AnalyserChoice, Config};
@@ -12,6 +14,7 @@ pub(super) fn contradictions(config: &Config) -> Vec<Problem> {
     let mut found = Found(Vec::new());
     database(config, &mut found);
     times(config, &mut found);
+    readers(config, &mut found);
     openai(config, &mut found);
     sizes(config, &mut found);
     upstream::check::upstreams(config, &mut found);
@@ -64,6 +67,20 @@ fn times(config: &Config, found: &mut Found) {
             "a running job would count as lost, and be paid for again: stale_after must be longer than an attempt \
              may take, {}",
             show(attempt)
+        )
+    });
+}
+
+/// Signs of a reader that may be lost or late.
+const SIGNS: u32 = 3;
+
+fn readers(config: &Config, found: &mut Found) {
+    let least = SIGN_EVERY * SIGNS;
+    found.when(config.dispatch.left_after < least, ["dispatch.left_after"], || {
+        format!(
+            "an input that is still read would count as left: its reader is heard of each {}, so give {} at least",
+            show(SIGN_EVERY),
+            show(least)
         )
     });
 }

@@ -148,6 +148,9 @@ pub struct Dispatch {
     /// Age at which a dispatched job is lost.
     #[serde(deserialize_with = "text::duration")]
     pub stale_after: Duration,
+    /// Silence after which nobody reads a run's input any more.
+    #[serde(deserialize_with = "text::duration")]
+    pub left_after: Duration,
     /// Losses after which a job is dead.
     #[serde(deserialize_with = "numbers::whole::<_, 1, 10_000, _>")]
     pub max_losses: u16,

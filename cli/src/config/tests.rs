@@ -303,6 +303,7 @@ fn each_contradiction() {
         ("[jobs]\nbackoff_base = '1m'\nbackoff_cap = '1s'", "jobs.backoff_base, jobs.backoff_cap"),
         ("[jobs]\ndeadline = '1m'", "jobs.deadline, jobs.timeout"),
         ("[dispatch]\nstale_after = '2m'", "dispatch.stale_after, jobs.timeout"),
+        ("[dispatch]\nleft_after = '59s'", "dispatch.left_after"),
         ("[openai]\napi_key = 'k'\ntimeout = '10m'", "dispatch.stale_after, openai.timeout"),
         (
             "[upstreams.jira]\nbase_url = 'http://a'\ntimeout = '30m'",

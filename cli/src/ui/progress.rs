@@ -23,6 +23,8 @@ pub struct Progress {
     pub dead: u64,
     /// Failed attempts that were tried again.
     pub retries: u64,
+    /// Nothing begins any more: what is left is under way.
+    pub cancelled: bool,
     /// Attempts under way.
     pub running: u64,
     /// What jobs wait for, if they do: `openai: tokens`.
@@ -127,7 +129,9 @@ fn describe(progress: &Progress, pace: &Pace) -> String {
         Some(total) => format!("{done}/{} jobs", format::count(total)),
         None => format!("{done} jobs, reading on"),
     }];
-    if let Some(rate) = pace.per_second() {
+    if progress.cancelled {
+        parts.push("cancelled: what is under way ends with its attempt".to_owned());
+    } else if let Some(rate) = pace.per_second() {
         parts.push(format::per_second(rate));
         let left = progress.total.map(|total| total.saturating_sub(progress.done));
         let seconds = left.filter(|left| *left > 0).map(|left| left as f64 / rate);
@@ -201,6 +205,11 @@ mod tests {
                 },
                 pace(&[]),
                 "500/1,500 jobs · 10 running · 40 reused · 2 failed · 1 retry · waiting for openai: tokens",
+            ),
+            (
+                Progress { cancelled: true, ..running.clone() },
+                pace(&[(0, 0), (10, 500)]),
+                "500/1,500 jobs · cancelled: what is under way ends with its attempt · 10 running",
             ),
             (
                 Progress { total: Some(9), done: 9, ..Progress::default() },

@@ -81,7 +81,9 @@ impl AmqpIntake {
             Ok(requests) => requests,
             Err(unreadable) => return Ok(Err(refusal_of(unreadable))),
         };
-        let idempotency_key = delivery.message_id.as_ref().map(|id| format!("amqp {id}"));
+        // Some clients send an empty one where none is given.
+        let message_id = delivery.message_id.as_ref().filter(|id| !id.is_empty());
+        let idempotency_key = message_id.map(|id| format!("amqp {id}"));
         let new = NewJobs { id, tenant: &self.tenant, idempotency_key };
         let submitted = submit_jobs(&*self.ledger, &self.kinds, &self.limits, new, &requests).await;
         match submitted {
@@ -101,10 +103,8 @@ impl AmqpIntake {
             correlation_id: delivery.correlation_id.clone(),
             ..Outgoing::new("", reply_to, Uuid::now_v7().to_string(), body.to_string().into_bytes())
         };
-        for answered in self.broker.publisher().publish(vec![answer]).await {
-            if let Err(error) = answered {
-                tracing::warn!(%error, reply_to, "an answer could not be sent");
-            }
+        if let Err(error) = self.broker.answer(answer).await {
+            tracing::warn!(%error, reply_to, "an answer could not be sent");
         }
     }
 }

@@ -18,9 +18,14 @@ pub(super) struct Line {
     pub(super) under_way: usize,
     /// Messages for it fail and are tried again: until they are through there are to be no further ones.
     pub(super) is_troubled: bool,
+    /// Jobs may be handed out whose messages nobody has. At first nobody knows what the dispatcher before this one
+    /// left; later when anything about the line has failed.
+    pub(super) may_lack_messages: bool,
     /// Messages that wait on it or are under way.
     pub(super) waiting: usize,
-    /// Which of the upstreams with few jobs had some last.
+    /// Whether upstreams with few jobs were first the last time.
+    pub(super) scarce_first: bool,
+    /// Which of them had some last.
     pub(super) last_scarce: Option<String>,
     /// Its depth or its jobs cannot be had.
     failing: Failing,
@@ -33,7 +38,9 @@ impl Line {
             window,
             under_way: 0,
             is_troubled: false,
+            may_lack_messages: true,
             waiting: 0,
+            scarce_first: false,
             last_scarce: None,
             failing: Failing::default(),
         }
@@ -70,6 +77,7 @@ impl Line {
 
     /// It could not be filled, and rests for so long.
     pub(super) fn failed(&mut self, error: &PortError, rest: Duration) {
+        self.may_lack_messages = true;
         if self.failing.begin(Instant::now() + rest) {
             tracing::warn!(line = self.kind, %error, "a line is not filled; the others go on");
         }

@@ -3,9 +3,12 @@
 //! The ledger holds the backlog. A line holds only what its workers will take soon, so that a new
 //! run gets its share at once and a broker never has to keep a million messages.
 
+mod again;
+mod fill;
 mod line;
 mod pace;
 mod publishing;
+mod rest;
 mod window;
 
 use std::collections::BTreeSet;
@@ -17,22 +20,18 @@ use fleetline_shared::failing::Failing;
 use fleetline_shared::kill_point;
 use fleetline_shared::ports::{Broker, DispatchAsk, DispatchLedger, FinishLedger, Quotas, Scope};
 use futures_util::future::join_all;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use line::Line;
 use pace::{Allowed, Pace};
 use publishing::Publishing;
+use rest::Rest;
 use window::Window;
 pub use window::WindowBounds;
 
 /// Jobs in one transaction and one burst of messages, at most.
 const BATCH: usize = 512;
-/// Jobs of a line that go out before a look, at most.
-const HANDFUL: usize = 8;
-/// Nothing was going on if there was nothing to hand out for so long.
-const QUIET: Duration = Duration::from_millis(10);
-
 /// Limits of a dispatcher.
 #[derive(Clone, Debug)]
 pub struct DispatchOptions {
@@ -90,12 +89,8 @@ impl Dispatcher {
         let mut pace = Pace::new(hold, self.options.detours.clone(), &self.options.upstreams);
         let mut publishing = Publishing::new(&self.broker, &self.finishes, drain.clone());
         let mut failing = Failing::default();
-        let mut quiet = None;
         while !drain.is_cancelled() {
-            changes.mark_unchanged();
-            if let Some(allowed) = quiet.take() {
-                self.hand_out_few(&mut lines, &mut pace, allowed, &mut publishing).await;
-            }
+            let seen = *changes.borrow_and_update();
             let round = self.round(&mut lines, &mut pace, &mut publishing).await;
             match &round {
                 Ok(_) if failing.end() => tracing::info!("dispatch goes well again"),
@@ -104,40 +99,13 @@ impl Dispatcher {
                 }
                 _ => {}
             }
-            let Round { pause, nothing_left } = round.unwrap_or(Round { pause: poll, nothing_left: None });
-            let ended = Instant::now();
-            tokio::select! {
-                () = drain.cancelled() => {}
-                // A closed channel would wake at once for ever; then the poll does the work.
-                Ok(()) = changes.changed() => {
-                    quiet = nothing_left.filter(|_| ended.elapsed() >= QUIET);
-                }
-                () = self.broker.line_moved() => {}
-                () = sleep(pause) => {}
-            }
+            let round = round.unwrap_or(Round { pause: poll, nothing_left: None });
+            let mut rest =
+                Rest { dispatcher: &self, lines: &mut lines, pace: &mut pace, publishing: &mut publishing };
+            rest.wait(round, seen, &mut changes, &drain).await;
         }
         publishing.finish().await;
     }
-
-    /// Hands a few jobs out by what the last look allowed, when they come after a quiet time: a lone job need not
-    /// wait for a look. That one was a poll ago at most, and the next follows at once; it also tells what
-    /// goes wrong here.
-    async fn hand_out_few(
-        &self,
-        lines: &mut [Line],
-        pace: &mut Pace,
-        mut allowed: Allowed,
-        publishing: &mut Publishing,
-    ) {
-        let has_room = |line: &&mut Line| line.room() >= Some(HANDFUL) && !publishing.is_troubled(&line.kind);
-        let open: Vec<&mut Line> = lines.iter_mut().filter(has_room).collect();
-        for line in open {
-            let (_, skip) = allowed.fewer_than(HANDFUL);
-            let Ok(envelopes) = self.take(&line.kind, HANDFUL, skip).await else { return };
-            hand_out(line, envelopes, pace, &mut allowed, publishing).await;
-        }
-    }
-
     /// Fills all lines once.
     async fn round(
         &self,
@@ -164,7 +132,13 @@ impl Dispatcher {
         pause = allowed.look_in.map_or(pause, |wait| wait.min(pause));
         let mut emptied = 0;
         for (line, _) in open.into_iter().zip(seen).filter(|(_, is_seen)| *is_seen) {
-            match self.fill(line, pace, &mut allowed, publishing).await {
+            let filled = match self.send_again(line, pace, &mut allowed, publishing).await {
+                Ok(()) => self.fill(line, pace, &mut allowed, publishing).await,
+                Err(error) => Err(error),
+            };
+            // Of jobs that were handed out as the answer was lost nobody has the messages.
+            line.may_lack_messages |= filled.is_err();
+            match filled {
                 Ok(has_more) => {
                     line.went_well();
                     emptied += usize::from(!has_more);
@@ -177,44 +151,6 @@ impl Dispatcher {
         }
         let pause = due?.map_or(pause, |wait| wait.min(pause));
         Ok(Round { pause, nothing_left: (emptied == all).then_some(allowed) })
-    }
-
-    /// Fills one line. `true`: the ledger may have more for it than there is room.
-    async fn fill(
-        &self,
-        line: &mut Line,
-        pace: &mut Pace,
-        allowed: &mut Allowed,
-        publishing: &mut Publishing,
-    ) -> Result<bool, PortError> {
-        // First all that may have more jobs than there is room for, together.
-        let mut scarce = loop {
-            let Some(room) = line.room() else { return Ok(true) };
-            let (scarce, skip) = allowed.fewer_than(room);
-            let envelopes = self.take(&line.kind, room, skip).await?;
-            let taken = hand_out(line, envelopes, pace, allowed, publishing).await;
-            if taken < room {
-                break scarce;
-            }
-        };
-        // Then the others in turn, each as far as it may: there may not be room for all.
-        let had_theirs = scarce.partition_point(|name| Some(name) <= line.last_scarce.as_ref());
-        scarce.rotate_left(had_theirs);
-        for upstream in &scarce {
-            loop {
-                let Some(room) = line.room() else { return Ok(true) };
-                let limit = room.min(allowed.jobs(upstream));
-                if limit == 0 {
-                    break;
-                }
-                let envelopes = self.take(&line.kind, limit, allowed.others(upstream)).await?;
-                line.last_scarce = Some(upstream.clone());
-                if hand_out(line, envelopes, pace, allowed, publishing).await < limit {
-                    break;
-                }
-            }
-        }
-        Ok(false)
     }
 
     async fn take(
@@ -231,7 +167,9 @@ impl Dispatcher {
             weights: self.options.weights.clone(),
         };
         let envelopes = self.ledger.dispatch(ask).await?;
-        kill_point::reach("dispatch.after_commit");
+        if !envelopes.is_empty() {
+            kill_point::reach("dispatch.after_commit");
+        }
         Ok(envelopes)
     }
 }

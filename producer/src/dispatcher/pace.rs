@@ -152,6 +152,11 @@ impl Pace {
                 allowed.none.push(report.upstream.clone());
             }
         }
+        // Only those that are reported may be called then.
+        if reports.iter().any(|report| report.apart) {
+            let is_reported = |name: &&String| reports.iter().any(|report| report.upstream == **name);
+            allowed.none.extend(self.upstreams.keys().filter(|name| !is_reported(name)).cloned());
+        }
         allowed
     }
 
@@ -425,6 +430,17 @@ mod tests {
             tokio::time::advance(Duration::from_millis(60)).await;
         }
         assert!((5_000..6_100).contains(&jobs), "{jobs} in a minute");
+    }
+
+    #[test]
+    fn workers_apart_get_nothing_of_unknown_upstreams() {
+        let (mut pace, limits) = (pace(), per_minute(6_000));
+        let unknown = Envelope { upstream: Some("another".into()), ..envelope() };
+        pace.note(&[unknown, envelope()], Instant::now());
+        for (apart, none) in [(false, &[][..]), (true, &["another".to_owned()])] {
+            let report = UpstreamReport { apart, ..report(&limits, 0, 0) };
+            assert_eq!(pace.allowed(&[report], Instant::now()).none, none);
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use futures_util::stream::try_unfold;
 use futures_util::{Stream, StreamExt};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::HttpOptions;
 use super::problem::Problem;
@@ -19,6 +19,10 @@ pub(super) enum BodyFault {
     BrokeOff,
     #[error("no byte of the body came within {0:?}")]
     Stalled(Duration),
+    #[error(
+        "the body came with fewer than {0} bytes in a second: send it over a faster connection, or in parts"
+    )]
+    TooSlow(u64),
     #[error("the form has more than {} KiB beside its first file: send one file a request", .0 >> 10)]
     BesideTheFile(u64),
 }
@@ -28,23 +32,51 @@ impl From<BodyFault> for Problem {
         let told = fault.to_string();
         match fault {
             BodyFault::BrokeOff => Self::bad_request(told),
-            BodyFault::Stalled(_) => Self::too_slow(told),
+            BodyFault::Stalled(_) | BodyFault::TooSlow(_) => Self::too_slow(told),
             BodyFault::BesideTheFile(_) => Self::too_large(told),
         }
     }
 }
 
-/// The bytes of a body, each chunk of them within its time.
+/// How fast a file must come: a place is held by whoever sends one, however slowly.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pace {
+    /// The next bytes come within this time.
+    patience: Duration,
+    /// Bytes in a second, on average, once so much time has passed.
+    rate: u64,
+}
+
+impl Pace {
+    pub(super) fn of(options: &HttpOptions) -> Self {
+        Self { patience: options.body_timeout, rate: options.upload_rate }
+    }
+
+    /// How long one that has sent so many bytes may have been waited for.
+    fn allows(self, bytes: u64) -> Duration {
+        self.patience + Duration::from_millis(bytes.saturating_mul(1000) / self.rate.max(1))
+    }
+}
+
+/// The bytes of a body, each chunk of them within its time, and all of them at the pace. Only the time in which
+/// they are waited for counts, not what this process takes over them.
 pub(super) fn chunks_of(
     body: Body,
-    patience: Duration,
+    pace: Pace,
 ) -> impl Stream<Item = Result<Bytes, BodyFault>> + Send + 'static {
-    try_unfold(body.into_data_stream(), move |mut chunks| async move {
-        match timeout(patience, chunks.next()).await {
-            Ok(Some(Ok(chunk))) => Ok(Some((chunk, chunks))),
+    let begun = (body.into_data_stream(), Duration::ZERO, 0);
+    try_unfold(begun, move |(mut chunks, waited, bytes)| async move {
+        let left = pace.allows(bytes).saturating_sub(waited);
+        let since = Instant::now();
+        match timeout(left.min(pace.patience), chunks.next()).await {
+            Ok(Some(Ok(chunk))) => {
+                let bytes = bytes + chunk.len() as u64;
+                Ok(Some((chunk, (chunks, waited + since.elapsed(), bytes))))
+            }
             Ok(Some(Err(_))) => Err(BodyFault::BrokeOff),
             Ok(None) => Ok(None),
-            Err(_) => Err(BodyFault::Stalled(patience)),
+            Err(_) if bytes > 0 && left < pace.patience => Err(BodyFault::TooSlow(pace.rate)),
+            Err(_) => Err(BodyFault::Stalled(pace.patience)),
         }
     })
 }
@@ -107,4 +139,49 @@ fn check_type(headers: &HeaderMap, expected: &str) -> Result<(), Problem> {
 /// The type of the body, without parameters.
 pub(super) fn media_type(headers: &HeaderMap) -> Option<&str> {
     headers.get(CONTENT_TYPE)?.to_str().ok()?.split(';').next().map(str::trim)
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::{TryStreamExt, stream};
+    use tokio::time::sleep;
+
+    use super::*;
+
+    const PACE: Pace = Pace { patience: Duration::from_secs(30), rate: 1_000 };
+
+    /// What comes of a body of so many chunks, each so many seconds after the one before, and read so late.
+    async fn sent(chunks: u64, bytes: usize, seconds: u64, late: u64) -> Result<u64, BodyFault> {
+        let body = stream::iter(0..chunks).then(move |_| async move {
+            sleep(Duration::from_secs(seconds)).await;
+            Ok::<_, std::io::Error>(Bytes::from(vec![b'x'; bytes]))
+        });
+        let mut read = std::pin::pin!(chunks_of(Body::from_stream(body), PACE));
+        let mut count = 0;
+        while let Some(chunk) = read.try_next().await? {
+            count += chunk.len() as u64;
+            sleep(Duration::from_secs(late)).await;
+        }
+        Ok(count)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_file_comes_at_its_pace() {
+        let table = [
+            ("as fast as it must", 600, 1_000, 1, 0, Ok(600_000)),
+            ("a drop now and then", 600, 1, 29, 0, Err("fewer than 1000 bytes")),
+            ("nothing any more", 600, 1, 31, 0, Err("no byte")),
+            ("a pause behind much", 2, 30_000, 29, 0, Ok(60_000)),
+            ("slowly at first", 29, 1, 1, 0, Ok(29)),
+            ("held up here", 600, 1_000, 1, 60, Ok(600_000)),
+        ];
+        for (name, chunks, bytes, seconds, late, expected) in table {
+            let found = sent(chunks, bytes, seconds, late).await;
+            match (found, expected) {
+                (Ok(found), Ok(expected)) => assert_eq!(found, expected, "{name}"),
+                (Err(fault), Err(part)) => assert!(fault.to_string().contains(part), "{name}: {fault}"),
+                (found, _) => panic!("{name}: {found:?}"),
+            }
+        }
+    }
 }

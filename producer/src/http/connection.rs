@@ -13,10 +13,9 @@ use std::time::Duration;
 
 use axum::body::{Body, HttpBody};
 use axum::extract::Request;
-use axum::extract::connect_info::{ConnectInfo, Connected};
 use axum::http::header::CONTENT_LENGTH;
 use axum::response::Response;
-use axum::serve::{IncomingStream, Listener};
+use axum::serve::Listener;
 use futures_util::stream::{self, StreamExt};
 use futures_util::task::AtomicWaker;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -101,6 +100,11 @@ pub(super) struct GuardedStream {
 }
 
 impl GuardedStream {
+    /// For its requests.
+    pub(super) fn connection(&self) -> Connection {
+        Connection(Arc::clone(&self.exchanges))
+    }
+
     fn wait(&mut self, waits: Waits, time: Duration) {
         self.waits = waits;
         self.timer.as_mut().reset(Instant::now() + time);
@@ -224,18 +228,12 @@ struct Exchanges {
 #[derive(Clone)]
 pub(super) struct Connection(Arc<Exchanges>);
 
-impl Connected<IncomingStream<'_, Guarded>> for Connection {
-    fn connect_info(stream: IncomingStream<'_, Guarded>) -> Self {
-        Self(Arc::clone(&stream.io().exchanges))
-    }
-}
-
 /// From a request's arrival until its answer is sent.
 pub(super) struct Exchange(Arc<Exchanges>);
 
 /// Begins with the request, whose body is watched from then on.
 pub(super) fn exchange(request: Request) -> (Option<Exchange>, Request) {
-    let Some(ConnectInfo(Connection(exchanges))) = request.extensions().get() else {
+    let Some(Connection(exchanges)) = request.extensions().get() else {
         return (None, request);
     };
     let exchanges = Arc::clone(exchanges);

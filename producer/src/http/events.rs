@@ -7,14 +7,14 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use fleetline_shared::domain::{RunCounts, RunId, RunState};
-use fleetline_shared::ports::{Role, RunRow};
+use fleetline_shared::ports::{News, Role, RunRow};
 use futures_util::stream::{Stream, unfold};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::Shared;
 use super::caller::Reader;
-use super::params::Id;
+use super::params::{Id, NoParams};
 use super::problem::{Problem, ProblemBody};
 use super::views::RunView;
 
@@ -41,6 +41,7 @@ pub(super) async fn get_events(
     State(app): State<Shared>,
     Reader(tenant): Reader,
     Id(id): Id<RunId>,
+    _: NoParams,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let changes = app.ledger.changes();
@@ -68,7 +69,7 @@ struct Watching {
     /// Of the request: they hold the key.
     headers: HeaderMap,
     run: RunRow,
-    changes: watch::Receiver<u64>,
+    changes: watch::Receiver<News>,
     /// Id of the last event sent.
     seen: String,
     not_before: Instant,
@@ -146,5 +147,6 @@ fn id_of(run: &RunRow) -> String {
         return FINISHED.to_owned();
     }
     let RunCounts { jobs, succeeded, dead, cancelled, retries, usage, .. } = run.counts;
-    format!("{}-{jobs}-{succeeded}-{dead}-{cancelled}-{retries}-{}", run.state, usage.calls)
+    let state = if run.is_cancelling() { "cancelling" } else { run.state.as_str() };
+    format!("{state}-{jobs}-{succeeded}-{dead}-{cancelled}-{retries}-{}", usage.calls)
 }

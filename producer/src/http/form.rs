@@ -14,7 +14,7 @@ use futures_util::{Stream, StreamExt, TryStreamExt};
 use tokio::task::yield_now;
 
 use super::App;
-use super::body::{BodyFault, chunks_of};
+use super::body::{BodyFault, Pace, chunks_of};
 use super::problem::Problem;
 use super::upload::{feed_all, finish, start};
 use crate::intake::files::feed;
@@ -54,7 +54,7 @@ pub(super) async fn from_form(
 
 async fn open(app: &App, request: Request, allowance: &Arc<Allowance>) -> Result<Multipart, Problem> {
     let (head, body) = request.into_parts();
-    let chunks = chunks_of(body, app.options.body_timeout);
+    let chunks = chunks_of(body, Pace::of(&app.options));
     let mut request = Request::from_parts(head, Body::from_stream(within(chunks, Arc::clone(allowance))));
     // The limits are counted here.
     DefaultBodyLimit::disable().apply(&mut request);

@@ -7,7 +7,7 @@ use fleetline_shared::domain::JobId;
 use super::Shared;
 use super::caller::{Admin, Reader};
 use super::jobs::no_job;
-use super::params::Id;
+use super::params::{Id, NoParams};
 use super::problem::{Problem, ProblemBody};
 use crate::insight::{Explanation, Unknown, UpstreamsView};
 
@@ -22,6 +22,7 @@ use crate::insight::{Explanation, Unknown, UpstreamsView};
 pub(super) async fn get_upstreams(
     State(app): State<Shared>,
     _: Admin,
+    _: NoParams,
 ) -> Result<Json<UpstreamsView>, Problem> {
     let view = app.insight.upstreams().await?;
     Ok(Json(UpstreamsView { unknown: without_details(view.unknown), ..view }))
@@ -40,6 +41,7 @@ pub(super) async fn explain_job(
     State(app): State<Shared>,
     Reader(tenant): Reader,
     Id(id): Id<JobId>,
+    _: NoParams,
 ) -> Result<Json<Explanation>, Problem> {
     let explanation = app.insight.explain(id, Some(&tenant)).await?.ok_or_else(|| no_job(id))?;
     Ok(Json(Explanation { unknown: without_details(explanation.unknown), ..explanation }))

@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 use super::Shared;
 use super::body::read_json;
 use super::caller::{Reader, Submitter};
-use super::params::{Id, IdempotencyKey};
+use super::params::{Id, IdempotencyKey, NoParams};
 use super::problem::{Problem, ProblemBody};
 use super::views::{CancelledView, JobView};
 use crate::intake::{Accepted, JobRequest, NewJobs, read_requests, submit_jobs};
@@ -39,17 +39,18 @@ pub(super) enum OneOrMore {
     responses(
         (status = 202, description = "Accepted: each job will reach one terminal state.", body = Accepted,
          headers(("Location" = String, description = "Path of the run"))),
-        (status = 400, description = "No JSON: `line` and `column` say where; or a body that broke off.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 400, description = "No JSON: `line` and `column` say where; or a body that broke off; or an unknown query parameter.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 408, description = "The body came too slowly.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "The idempotency key stands for other jobs.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, description = "The body is too large.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "The body is not `application/json`, or is compressed.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 422, description = "Some jobs cannot be; `errors` lists every problem. None was accepted.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, description = "Some jobs cannot be; `errors` lists the problems, the first 100. None was accepted.", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn create_jobs(
     State(app): State<Shared>,
     Submitter(tenant): Submitter,
+    _: NoParams,
     IdempotencyKey(key): IdempotencyKey,
     headers: HeaderMap,
     body: Body,
@@ -57,8 +58,11 @@ pub(super) async fn create_jobs(
     let body = read_json(&headers, body, &app.options).await?;
     let requests = read_requests(&body, &app.options.jobs)?;
     drop(body);
+    let has_key = key.is_some();
     let new = NewJobs { id: RunId::new(), tenant: &tenant, idempotency_key: key };
-    let accepted = submit_jobs(&*app.ledger, &app.kinds, &app.options.jobs, new, &requests).await?;
+    let accepted = submit_jobs(&*app.ledger, &app.kinds, &app.options.jobs, new, &requests)
+        .await
+        .map_err(|rejected| Problem::of_jobs(rejected, has_key))?;
     let location = format!("/v1/runs/{}", accepted.run_id);
     Ok((StatusCode::ACCEPTED, [(LOCATION, location)], Json(accepted)))
 }
@@ -76,6 +80,7 @@ pub(super) async fn get_job(
     State(app): State<Shared>,
     Reader(tenant): Reader,
     Id(id): Id<JobId>,
+    _: NoParams,
 ) -> Result<Json<JobView>, Problem> {
     let job = find_job(&app, tenant, id).await?;
     let detail = app.ledger.job_detail(id).await?.ok_or_else(|| no_job(id))?;
@@ -96,6 +101,7 @@ pub(super) async fn cancel_job(
     State(app): State<Shared>,
     Submitter(tenant): Submitter,
     Id(id): Id<JobId>,
+    _: NoParams,
 ) -> Result<Json<CancelledView>, Problem> {
     let job = find_job(&app, tenant.clone(), id).await?;
     let cancelled = app.ledger.cancel(&tenant, CancelJobs::Job(job.job_id)).await?;

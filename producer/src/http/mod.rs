@@ -1,6 +1,6 @@
 //! The HTTP intake: services submit files and jobs, look at runs, and fetch results.
 //!
-//! A request's way: [`connection`] ends what is too slow, [`around`] gives it an id and catches
+//! A request's way: [`listening`] accepts its connection, [`connection`] ends what is too slow, [`around`] gives it an id and catches
 //! panics, [`caller`] says whose it is, a handler ([`jobs`], [`runs`], [`upload`], [`results`],
 //! [`events`], [`insight`]) does it. Whatever goes wrong is a [`problem::Problem`]. `docs/http.md` is the page
 //! for users; `GET /openapi.json` is made of the handlers.
@@ -16,9 +16,11 @@ mod health;
 mod insight;
 mod jobs;
 pub mod keys;
+mod listening;
 mod openapi;
 mod options;
 mod params;
+mod places;
 mod problem;
 mod results;
 mod runs;
@@ -26,7 +28,6 @@ mod upload;
 mod views;
 
 use std::io;
-use std::pin::pin;
 use std::sync::Arc;
 
 use axum::Router;
@@ -35,8 +36,6 @@ use axum::middleware::from_fn;
 use fleetline_shared::domain::Registry;
 use fleetline_shared::ports::Ledger;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
-use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -44,7 +43,8 @@ use utoipa_axum::routes;
 use crate::insight::Insight;
 use crate::intake::{Pipelines, Submissions};
 use caller::{Callers, Keys};
-use connection::{Connection, Guarded, Times};
+use connection::{Guarded, Times};
+use places::Places;
 use problem::Problem;
 
 pub use options::{Access, HttpOptions};
@@ -76,7 +76,7 @@ struct App {
     options: HttpOptions,
     submissions: Submissions,
     /// A place for each file that is taken.
-    uploads: Arc<Semaphore>,
+    uploads: Places,
     shutdown: CancellationToken,
     openapi: Bytes,
 }
@@ -85,7 +85,7 @@ type Shared = Arc<App>;
 
 /// Serves until `shutdown`, then lets what is under way finish, at most [`HttpOptions::grace`].
 /// Uploads that have not ended by then are broken off, and their runs cancelled, which may take
-/// [`HttpOptions::clearing`].
+/// [`HttpOptions::clearing`]; answers that were not taken by then are cut off.
 ///
 /// Without keys it serves on loopback addresses only: anything else is an error.
 pub async fn serve(listener: TcpListener, parts: HttpParts, shutdown: CancellationToken) -> io::Result<()> {
@@ -99,38 +99,16 @@ pub async fn serve(listener: TcpListener, parts: HttpParts, shutdown: Cancellati
     let HttpOptions { grace, clearing, header_timeout, idle_timeout, write_timeout, .. } = parts.options;
     let submissions = Submissions::default();
     let times = Times { head: header_timeout, idle: idle_timeout, write: write_timeout };
-    let listener = Guarded::new(listener, times);
-    let app = router(parts, submissions.clone(), shutdown.clone())
-        .into_make_service_with_connect_info::<Connection>();
-    let serving = tokio::spawn(
-        axum::serve(listener, app).with_graceful_shutdown(shutdown.clone().cancelled_owned()).into_future(),
-    );
-    let cut_off = serving.abort_handle();
-    // A submission goes on when its client has left, so it may be there after the last connection.
-    let mut ending = pin!(async {
-        let ended = serving.await;
-        submissions.all_ended().await;
-        ended.map_err(io::Error::other)?
-    });
-    tokio::select! {
-        ended = &mut ending => return ended,
-        () = shutdown.cancelled() => {}
-    }
-    if let Ok(ended) = timeout(grace, &mut ending).await {
-        return ended;
-    }
-    tracing::warn!(?grace, "uploads are broken off at the end of the grace period");
-    submissions.stop();
-    timeout(clearing, ending).await.unwrap_or_else(|_| {
-        tracing::warn!(?clearing, "requests were cut off; a run of an upload may still be open");
-        cut_off.abort();
-        Ok(())
-    })
+    let router = router(parts, submissions.clone(), shutdown.clone());
+    let open = listening::accept(Guarded::new(listener, times), router, &shutdown).await;
+    listening::end(open, &submissions, grace, clearing).await;
+    Ok(())
 }
 
 fn router(parts: HttpParts, submissions: Submissions, shutdown: CancellationToken) -> Router {
     let (router, openapi) = routes().split_for_parts();
     let openapi = openapi::completed(openapi).to_json().expect("an OpenAPI document is plain JSON");
+    let has_tenants = matches!(parts.access, Access::Keys(_));
     let callers = match parts.access {
         Access::Open(tenant) => Callers::All(tenant),
         Access::Keys(ledger) => Callers::WithKeys(Keys::new(ledger, parts.options.key_cache)),
@@ -141,7 +119,7 @@ fn router(parts: HttpParts, submissions: Submissions, shutdown: CancellationToke
         pipelines: Arc::new(parts.pipelines),
         insight: parts.insight,
         callers,
-        uploads: Arc::new(Semaphore::new(parts.options.uploads)),
+        uploads: Places::new(parts.options.uploads, has_tenants),
         options: parts.options,
         submissions,
         shutdown,

@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::openapi::{ContentBuilder, OpenApi, Ref, RefOr, ResponseBuilder, Responses};
+use utoipa::openapi::{ContentBuilder, OpenApi, Ref, RefOr, Response, ResponseBuilder, Responses};
 use utoipa::{Modify, OpenApi as _};
 
 use super::Shared;
@@ -57,13 +57,20 @@ pub(super) fn completed(mut document: OpenApi) -> OpenApi {
 }
 
 fn add_common_answers(answers: &mut Responses) {
+    let (status, description) = UNKNOWN_PARAMETER;
+    answers.responses.entry(status.to_owned()).or_insert_with(|| problem(description));
     for (status, description) in COMMON {
-        let answer = ResponseBuilder::new().description(description).content(
-            "application/problem+json",
-            ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build(),
-        );
-        answers.responses.insert(status.to_owned(), answer.build().into());
+        answers.responses.insert(status.to_owned(), problem(description));
     }
+}
+
+fn problem(description: &str) -> RefOr<Response> {
+    let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
+    ResponseBuilder::new()
+        .description(description)
+        .content("application/problem+json", content)
+        .build()
+        .into()
 }
 
 /// `OpenAPI` wants a description of every answer; often the status says it all.
@@ -77,6 +84,9 @@ fn describe(answers: &mut Responses) {
         }
     }
 }
+
+/// Handlers that can answer it for other reasons describe it themselves.
+const UNKNOWN_PARAMETER: (&str, &str) = ("400", "A query parameter that the path does not know.");
 
 const COMMON: [(&str, &str); 4] = [
     ("401", "No API key, or one that is unknown or revoked."),

@@ -21,8 +21,11 @@ pub enum Access {
 pub struct HttpOptions {
     /// Limits of a request for jobs.
     pub jobs: JobLimits,
-    /// Files that are taken at the same time: each has a thread, and most a copy on the disk.
+    /// Files that are taken at the same time: each has a thread, and most a copy on the disk. Where there are
+    /// several tenants, one has half of the places at most.
     pub uploads: usize,
+    /// Bytes of a file that must come in a second, on average from [`HttpOptions::body_timeout`] on.
+    pub upload_rate: u64,
     /// Bytes of an uploaded file.
     pub upload_bytes: u64,
     /// A page of results or facts ends with the jobs that make it as long.
@@ -54,6 +57,7 @@ impl Default for HttpOptions {
         Self {
             jobs: JobLimits::default(),
             uploads: 64,
+            upload_rate: 4 << 10,
             upload_bytes: 1 << 30,
             page_bytes: 16 << 20,
             header_timeout: Duration::from_secs(10),

@@ -6,6 +6,7 @@ use axum::extract::{FromRequestParts, Path, Query};
 use axum::http::HeaderMap;
 use axum::http::request::Parts;
 use fleetline_shared::domain::{JobId, RunId};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::Shared;
@@ -53,6 +54,21 @@ impl<T: DeserializeOwned> FromRequestParts<Shared> for Params<T> {
             Ok(Query(params)) => Ok(Self(params)),
             Err(rejection) => Err(Problem::bad_request(rejection.body_text())),
         }
+    }
+}
+
+/// No parameters: one that is given is refused, for it would change nothing, and `dry_run=true` would be paid for.
+pub(super) struct NoParams;
+
+/// None.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Nothing {}
+
+impl FromRequestParts<Shared> for NoParams {
+    type Rejection = Problem;
+    async fn from_request_parts(parts: &mut Parts, app: &Shared) -> Result<Self, Problem> {
+        Params::<Nothing>::from_request_parts(parts, app).await.map(|_| Self)
     }
 }
 

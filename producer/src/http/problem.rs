@@ -7,7 +7,7 @@ use fleetline_shared::domain::PortError;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::intake::{JobProblem, Left, Rejected, Unreadable};
+use crate::intake::{JobProblem, Left, MOST_PROBLEMS, Rejected, Unreadable};
 
 /// Seconds after which a client may try again what the ledger could not do.
 const RETRY_SECONDS: &str = "5";
@@ -32,7 +32,7 @@ pub(super) struct ProblemBody {
     status: u16,
     /// This error in words, and what to do.
     detail: String,
-    /// Of jobs that were refused: every problem.
+    /// Of jobs that were refused: the problems; behind the first 100 one that says how many more there are.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     errors: Vec<JobProblem>,
@@ -132,7 +132,13 @@ impl Problem {
     }
 
     pub(super) fn invalid_jobs(errors: Vec<JobProblem>) -> Self {
-        let detail = format!("{} problems were found, see `errors`; no job was accepted", errors.len());
+        let found = match errors.len() {
+            1 => "a problem was".to_owned(),
+            // The last one only says that there are others.
+            more if more > MOST_PROBLEMS => format!("more than {MOST_PROBLEMS} problems were"),
+            few => format!("{few} problems were"),
+        };
+        let detail = format!("{found} found, see `errors`; no job was accepted");
         let status = StatusCode::UNPROCESSABLE_ENTITY;
         let mut problem = Self::new(status, kind!("invalid-jobs"), "Jobs that cannot be", detail);
         problem.0.errors = errors;
@@ -199,11 +205,21 @@ impl From<PortError> for Problem {
     }
 }
 
-impl From<Rejected> for Problem {
-    fn from(rejected: Rejected) -> Self {
+impl Problem {
+    /// Of jobs. Where the ledger did not answer they may be in it: only with an idempotency key does the same request
+    /// make no second run.
+    pub(super) fn of_jobs(rejected: Rejected, has_key: bool) -> Self {
         match rejected {
             Rejected::Invalid(problems) => Self::invalid_jobs(problems),
             Rejected::Conflict(detail) => Self::conflict(detail),
+            Rejected::Ledger(error @ PortError::Unavailable { .. }) if !has_key => {
+                tracing::warn!(%error, "jobs found the ledger unavailable");
+                Self::unavailable(
+                    "the ledger cannot be reached now, and may have accepted the jobs: look at GET /v1/runs before you \
+                     send them again, for that would be a second run; with the header `Idempotency-Key` the same \
+                     request may be sent again at any time",
+                )
+            }
             Rejected::Ledger(error) => error.into(),
         }
     }

@@ -109,8 +109,8 @@ pub(super) async fn get_facts(
     let page = page(params.after.as_deref(), params.limit, ROWS)?;
     let filter = of_run(tenant, id, Some(JobState::Succeeded));
     let rows = move |kinds: &Registry, job: JobRow| {
-        let mut facts = fact_rows(kinds, &job);
-        facts.retain(|fact| params.r#type.as_deref().is_none_or(|wanted| wanted == type_of(fact)));
+        let mut facts = fact_rows(kinds, job);
+        facts.retain(|fact| params.r#type.as_ref().is_none_or(|wanted| *wanted == type_of(fact)));
         facts
     };
     answer(app, filter, page, &headers, rows).await

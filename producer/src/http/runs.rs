@@ -12,7 +12,7 @@ use utoipa::IntoParams;
 
 use super::caller::{Reader, Submitter};
 use super::cursor::{next, page};
-use super::params::{Id, Params};
+use super::params::{Id, NoParams, Params};
 use super::problem::{Problem, ProblemBody};
 use super::views::{CancelledView, PageView, RunView, job_state};
 use super::{App, Shared};
@@ -76,6 +76,7 @@ pub(super) async fn get_run(
     State(app): State<Shared>,
     Reader(tenant): Reader,
     Id(id): Id<RunId>,
+    _: NoParams,
 ) -> Result<Json<RunView>, Problem> {
     Ok(Json(app.run_of(&tenant, id).await?.into()))
 }
@@ -131,6 +132,7 @@ pub(super) async fn cancel_run(
     State(app): State<Shared>,
     Submitter(tenant): Submitter,
     Id(id): Id<RunId>,
+    _: NoParams,
 ) -> Result<Json<CancelledView>, Problem> {
     app.run_of(&tenant, id).await?;
     // A long one outlives its client's patience.

@@ -13,7 +13,7 @@ use futures_util::{Stream, StreamExt, TryStreamExt};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::body::{check_encoding, check_length, chunks_of, larger_than, media_type};
+use super::body::{Pace, check_encoding, check_length, chunks_of, larger_than, media_type};
 use super::caller::Submitter;
 use super::form::{AROUND_THE_FILE, from_form};
 use super::params::{IdempotencyKey, Params};
@@ -88,7 +88,7 @@ pub(super) async fn create_run(
     let accepted = if is_multipart {
         from_form(&app, request, file).await?
     } else {
-        let chunks = chunks_of(request.into_body(), app.options.body_timeout).map_err(Problem::from);
+        let chunks = chunks_of(request.into_body(), Pace::of(&app.options)).map_err(Problem::from);
         let (sender, reader) = feed();
         let submitting = start(&app, file(None), reader)?;
         let fed = feed_all(&app, chunks, &sender).await;
@@ -119,9 +119,7 @@ pub(super) type Submitting = tokio::task::JoinHandle<Result<FileAccepted, FileRe
 /// In a task of its own: the handler is dropped when its client leaves, and what is in the ledger
 /// by then must still be cleared away.
 pub(super) fn start(app: &App, request: FileRequest, body: FeedReader<Bytes>) -> Result<Submitting, Problem> {
-    let place = Arc::clone(&app.uploads).try_acquire_owned().map_err(|_| {
-        Problem::unavailable(format!("{} files are being taken already: send it later", app.options.uploads))
-    })?;
+    let place = app.uploads.take(&request.tenant)?;
     let (ledger, pipelines) = (Arc::clone(&app.ledger), Arc::clone(&app.pipelines));
     let submitting = submit_file(ledger, pipelines, app.submissions.clone(), request, body);
     Ok(app.submissions.spawn(async move {

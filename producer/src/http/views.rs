@@ -30,6 +30,10 @@ pub(super) struct RunView {
     /// The same for its end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) finished_at_ms: Option<i64>,
+    /// The same for its cancelling: nothing of it begins any more, and jobs under way, the ones that are not terminal
+    /// yet, end with their attempt. Then it is `finished`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) cancelled_at_ms: Option<i64>,
     /// The settings that made it.
     #[schema(value_type = Object)]
     pub(super) settings: Value,
@@ -39,7 +43,7 @@ pub(super) struct RunView {
     /// Of an upload: whether an earlier request with the same idempotency key made the run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) repeated: Option<bool>,
-    /// Of an upload: why the input was not read to its end, if what came before is kept.
+    /// Why the input was not read to its end, if what came before is kept, or the run was ended for it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) problem: Option<String>,
 }
@@ -54,10 +58,11 @@ impl From<RunRow> for RunView {
             counts: row.counts.into(),
             created_at_ms: row.created_at_ms,
             finished_at_ms: row.finished_at_ms,
+            cancelled_at_ms: row.cancelled_at_ms,
+            problem: row.notes["error"].as_str().map(ToOwned::to_owned),
             settings: row.settings,
             notes: row.notes,
             repeated: None,
-            problem: None,
         }
     }
 }
@@ -106,6 +111,9 @@ pub(super) struct JobView {
     /// Class of reason, if it is dead.
     #[schema(value_type = Option<String>, example = "exhausted")]
     dead_reason: Option<&'static str>,
+    /// In which run it was sent again, if it is dead and was.
+    #[schema(value_type = Option<String>, format = Uuid)]
+    sent_again_in: Option<String>,
     /// The kind's args, as they were submitted.
     #[schema(value_type = Object)]
     args: Box<RawValue>,
@@ -122,6 +130,7 @@ impl JobView {
             result_of: job.result_of.map(|id| id.to_string()),
             attempts: job.attempts,
             dead_reason: job.dead_reason.map(DeadReason::as_str),
+            sent_again_in: job.sent_again_in.map(|run| run.to_string()),
             args: detail.args,
             failed_attempts: detail.attempts,
         }

@@ -11,7 +11,7 @@ mod tests;
 mod upstreams;
 mod waits;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,6 +41,8 @@ pub struct Insight {
     pub kinds: Registry,
     /// The upstreams' limits as they are configured here.
     pub limits: BTreeMap<String, Limits>,
+    /// Upstreams whose calls go on, each worker with its share of the limits, while the quotas are away.
+    pub static_shares: BTreeSet<String>,
     /// How tenants share the upstreams.
     pub weights: Weights,
     /// The fleet's other servers; `None`: the ledger is a file, and its worker is another process.
@@ -105,7 +107,9 @@ impl Insight {
         let backlog = self.ledger.backlog().await?;
         let mut seen = Seen::default();
         let reports = self.reports(&mut seen).await;
-        Ok(upstreams::view(&backlog, reports, &self.limits, seen.unknown))
+        let is_blind = self.fleet.is_some() && reports.is_none();
+        let stands_still = |name: &str| is_blind && !self.static_shares.contains(name);
+        Ok(upstreams::view(&backlog, reports, &self.limits, stands_still, seen.unknown))
     }
 
     /// What a job waits for; `None`: there is no such job, or it is not the tenant's.

@@ -322,7 +322,7 @@ fn upstreams_are_those_configured_known_or_waited_for() {
     let reported =
         UpstreamReport { upstream: "other".into(), paused: Some((SECOND, "429".into())), ..report() };
     let configured = [("api".to_owned(), limits()), ("quiet".to_owned(), Limits::default())].into();
-    let shown = view(&backlog, Some(vec![reported]), &configured, Vec::new());
+    let shown = view(&backlog, Some(vec![reported]), &configured, |_| false, Vec::new());
     let names: Vec<_> = shown.upstreams.iter().map(|upstream| upstream.name.as_str()).collect();
     assert_eq!(names, ["api", "other", "quiet"]);
     let [api, other, quiet] = shown.upstreams.as_slice() else { panic!("three") };
@@ -333,13 +333,26 @@ fn upstreams_are_those_configured_known_or_waited_for() {
     assert_eq!((quiet.finish_in_ms, quiet.limits.len()), (Some(0), 0));
 }
 
+/// Redis is away: no call is made, but with static shares.
+#[test]
+fn an_upstream_that_stands_still_has_no_rate_and_no_end() {
+    let backlog = fleet(report()).backlog;
+    let configured = ["api", "quiet"].map(|name| (name.to_owned(), limits())).into();
+    for (is_still, rate, finish) in [(true, None, None), (false, Some(10.0), Some(12_000))] {
+        let shown = view(&backlog, None, &configured, |_| is_still, Vec::new());
+        let [api, quiet] = shown.upstreams.as_slice() else { panic!("two") };
+        assert_eq!((api.calls_per_second, api.finish_in_ms), (rate, finish));
+        assert_eq!((api.limits.len(), quiet.finish_in_ms), (2, Some(0)));
+    }
+}
+
 /// Those in force where they are known, else those configured here.
 #[test]
 fn upstreams_name_the_limits_of_tenants_and_models() {
     let limits = parted().limits;
     let reported = UpstreamReport { limits: limits.clone(), ..report() };
     for (reports, here) in [(Some(vec![reported]), Limits::default()), (None, limits)] {
-        let shown = view(&[], reports, &[("api".to_owned(), here)].into(), Vec::new());
+        let shown = view(&[], reports, &[("api".to_owned(), here)].into(), |_| false, Vec::new());
         let [api] = shown.upstreams.as_slice() else { panic!("one") };
         let tenant: Vec<_> =
             api.per_tenant.iter().map(|rate| (rate.of, rate.limit, rate.window_ms)).collect();

@@ -49,7 +49,8 @@ pub struct UpstreamView {
     pub is_known: bool,
     /// Share of the rates that is in use since the upstream last said 429, in percent.
     pub effective_percent: Option<f64>,
-    /// Calls that its rates let start in a second now, as large as those that wait.
+    /// Calls that its rates let start in a second now, as large as those that wait; null: no rate limits it, or none
+    /// can be made while its quotas cannot be asked.
     pub calls_per_second: Option<f64>,
     /// Calls under way.
     pub in_flight: Option<u32>,
@@ -59,8 +60,17 @@ pub struct UpstreamView {
     pub breaker: Option<BreakerView>,
     /// What waits for it in the ledger.
     pub backlog: BacklogView,
-    /// Milliseconds until the last of the backlog is called, by `limits` and pause; null: no rate limits it.
+    /// Milliseconds until the last of the backlog is called, by `limits` and pause; null: no rate limits it,
+    /// or its quotas cannot be asked.
     pub finish_in_ms: Option<u64>,
+}
+
+impl UpstreamView {
+    /// While no call of it can be made, for nobody can say what its quotas allow: when that ends is not known.
+    fn standing_still(self) -> Self {
+        let finish_in_ms = self.finish_in_ms.filter(|_| self.backlog.calls() == 0);
+        Self { calls_per_second: None, finish_in_ms, ..self }
+    }
 }
 
 /// One dimension of a limit.
@@ -162,6 +172,7 @@ pub(super) fn view(
     backlog: &[Backlog],
     reports: Option<Vec<UpstreamReport>>,
     configured: &BTreeMap<String, Limits>,
+    stands_still: impl Fn(&str) -> bool,
     unknown: Vec<Unknown>,
 ) -> UpstreamsView {
     let reports: BTreeMap<String, UpstreamReport> =
@@ -171,7 +182,8 @@ pub(super) fn view(
     let of = |name: &&String| {
         let rows = backlog.iter().filter(|row| row.upstream.as_ref() == Some(*name));
         let limits = configured.get(*name).cloned().unwrap_or_default();
-        one((*name).clone(), reports.get(*name), &limits, &rows.collect::<Vec<_>>())
+        let view = one((*name).clone(), reports.get(*name), &limits, &rows.collect::<Vec<_>>());
+        if stands_still(name) { view.standing_still() } else { view }
     };
     UpstreamsView {
         upstreams: names.iter().map(of).collect(),

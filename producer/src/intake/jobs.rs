@@ -1,7 +1,7 @@
 //! Single jobs on their way into the ledger: a run of their own, all of them or none.
 
 use fleetline_shared::domain::{JobId, JobState, NewJob, NewRun, PortError, Registry, RunId, Source};
-use fleetline_shared::ports::{JobFilter, JobRow, Ledger, Page};
+use fleetline_shared::ports::{JobFilter, JobRow, Ledger, OpenedRun, Page};
 use fleetline_shared::rules::canonical_json;
 use serde::Serialize;
 use serde_json::json;
@@ -71,8 +71,8 @@ impl From<PortError> for Rejected {
 
 /// Checks all requests, then accepts all of them as one run.
 ///
-/// With an idempotency key the same requests again are the same run, also after its end. Without one, whoever
-/// tries again after a fault gives the same `id`.
+/// With an idempotency key the same requests again are the same run, also after its end, and whatever the settings
+/// by which they would be checked now. Without one, whoever tries again after a fault gives the same `id`.
 pub async fn submit_jobs(
     ledger: &dyn Ledger,
     kinds: &Registry,
@@ -80,9 +80,15 @@ pub async fn submit_jobs(
     new: NewJobs<'_>,
     requests: &JobRequests,
 ) -> Result<Accepted, Rejected> {
-    let NewJobs { id, tenant, idempotency_key } = new;
-    let jobs = check_all(requests, kinds, limits).map_err(Rejected::Invalid)?;
+    let jobs = match check_all(requests, kinds, limits) {
+        Ok(jobs) => jobs,
+        Err(problems) => {
+            let before = accepted_before(ledger, &new, requests).await?;
+            return before.ok_or(Rejected::Invalid(problems));
+        }
+    };
     let content = content_hash(requests)?;
+    let NewJobs { id, tenant, idempotency_key } = new;
     let run = NewRun {
         id,
         tenant: tenant.to_owned(),
@@ -97,13 +103,29 @@ pub async fn submit_jobs(
     if opened.resumed {
         same_content(ledger, opened.id, PIPELINE, &content).await?;
     }
+    accepted(ledger, opened, count).await
+}
+
+/// The same requests as they were accepted by other settings: their jobs run, whatever holds now. One that passes
+/// the check is found where its run would be made, without another look.
+async fn accepted_before(
+    ledger: &dyn Ledger,
+    new: &NewJobs<'_>,
+    requests: &JobRequests,
+) -> Result<Option<Accepted>, Rejected> {
+    let Some(key) = new.idempotency_key.as_ref().filter(|_| requests.are_whole()) else { return Ok(None) };
+    let Some(id) = ledger.run_of_key(new.tenant, key).await? else { return Ok(None) };
+    same_content(ledger, id, PIPELINE, &content_hash(requests)?).await?;
+    accepted(ledger, OpenedRun { id, resumed: true }, requests.read.len()).await.map(Some)
+}
+
+async fn accepted(ledger: &dyn Ledger, opened: OpenedRun, count: usize) -> Result<Accepted, Rejected> {
     let rows = read_back(ledger, opened.id, count).await?;
     if rows.len() < count {
         return Err(left_unfinished(opened.id));
     }
-    let accepted =
-        |(index, row): (usize, JobRow)| AcceptedJob { index, job_id: row.job_id, state: row.state };
-    let jobs = rows.into_iter().enumerate().map(accepted).collect();
+    let job = |(index, row): (usize, JobRow)| AcceptedJob { index, job_id: row.job_id, state: row.state };
+    let jobs = rows.into_iter().enumerate().map(job).collect();
     Ok(Accepted { run_id: opened.id, repeated: opened.resumed, jobs })
 }
 

@@ -18,4 +18,5 @@ pub use files::{
 };
 pub use jobs::{Accepted, AcceptedJob, NewJobs, Rejected, submit_jobs};
 pub use problems::JobProblem;
+pub(crate) use problems::MOST_PROBLEMS;
 pub use requests::{JobLimits, JobRequest, JobRequests, Unreadable, read_requests};

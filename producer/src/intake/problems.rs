@@ -4,7 +4,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 /// Problems of one request that are told at most.
-pub(super) const MOST_PROBLEMS: usize = 100;
+pub(crate) const MOST_PROBLEMS: usize = 100;
 /// Characters of the name of a field or a kind.
 pub(super) const LONGEST_NAME: usize = 100;
 /// Characters of what is wrong with it: it may have the caller's own text in it.

@@ -116,6 +116,13 @@ pub struct JobRequests {
     pub(super) problems: Problems,
 }
 
+impl JobRequests {
+    /// Whether nothing of the text is missing in what was read.
+    pub(super) fn are_whole(&self) -> bool {
+        self.problems.count() == 0
+    }
+}
+
 /// Reads one job, or an array of them.
 pub fn read_requests(body: &[u8], limits: &JobLimits) -> Result<JobRequests, Unreadable> {
     let unfit = |detail| Unreadable::Invalid(vec![JobProblem::new(0, "", detail)]);

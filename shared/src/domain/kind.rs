@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -65,9 +64,11 @@ pub trait Kind: Send + Sync + 'static {
     }
 
     /// Completes an output or a fact with what depends on the job's place in its input.
-    /// Results are shared between jobs with the same key, so they hold nothing of the kind.
-    fn locate(&self, value: &mut Value, source: &Source) {
+    /// Results are shared between jobs with the same key, so they hold nothing of the kind. Answers whether there was
+    /// anything to complete.
+    fn locate(&self, value: &mut Value, source: &Source) -> bool {
         let _ = (value, source);
+        false
     }
 }
 
@@ -95,31 +96,28 @@ pub struct CallContext {
     pub attempt: u16,
     /// Cancelled when the attempt must end now.
     pub cancel: CancellationToken,
+    notes: Arc<Mutex<Notes>>,
+}
+
+/// What is noted of an attempt. Clones of its context share it.
+#[derive(Debug, Default)]
+struct Notes {
     /// When its first call may not begin any more.
     slot_end: Option<Instant>,
-    usage: Arc<Mutex<Usage>>,
-    feedback: Arc<Mutex<Feedback>>,
-    refused: Arc<AtomicBool>,
+    usage: Usage,
+    feedback: Feedback,
+    refused: bool,
 }
 
 impl CallContext {
     /// The context of one attempt.
     pub fn new(job_id: JobId, attempt: u16, cancel: CancellationToken) -> Self {
-        Self {
-            job_id,
-            attempt,
-            cancel,
-            slot_end: None,
-            usage: Arc::default(),
-            feedback: Arc::default(),
-            refused: Arc::default(),
-        }
+        Self { job_id, attempt, cancel, notes: Arc::default() }
     }
 
-    /// The same attempt, which has a slot for its call now.
-    #[must_use]
-    pub fn with_slot_end(self, slot_end: Option<Instant>) -> Self {
-        Self { slot_end, ..self }
+    /// The attempt has a slot for its call now: its first one may not begin later. `None`: at any time.
+    pub fn has_slot_until(&self, end: Option<Instant>) {
+        self.notes().slot_end = end;
     }
 
     /// Counts a call as sent. Every handler says this right before the request leaves, so that a crash, a
@@ -128,51 +126,51 @@ impl CallContext {
     /// An error, to be returned as it is, says that the call must not be made: its slot has passed while
     /// it was prepared, and it could be one too many for its upstream.
     pub fn begin_call(&self) -> Result<(), JobError> {
-        let is_first = self.usage().calls == 0;
-        if is_first && self.slot_end.is_some_and(|end| Instant::now() > end) {
+        let mut notes = self.notes();
+        if notes.usage.calls == 0 && notes.slot_end.is_some_and(|end| Instant::now() > end) {
             let why = "the call was not ready within its slot: this machine is too busy".into();
             return Err(JobError::Snooze { delay: Duration::ZERO, why });
         }
         crate::kill_point::reach("call.sent");
-        self.add(Usage { calls: 1, ..Usage::default() });
+        notes.usage.calls += 1;
         Ok(())
     }
 
     /// Adds the tokens that the upstream says it used.
     pub fn tokens_used(&self, input_tokens: u64, output_tokens: u64) {
-        self.add(Usage { calls: 0, input_tokens, output_tokens });
+        self.notes().usage += Usage { calls: 0, input_tokens, output_tokens };
     }
 
     /// What the attempt has used so far.
     pub fn usage(&self) -> Usage {
-        *self.usage.lock().unwrap_or_else(PoisonError::into_inner)
+        self.notes().usage
     }
 
     /// Keeps what an answer says about the upstream's quota. Of several answers the last counts;
     /// one that says nothing changes nothing.
     pub fn heard(&self, feedback: Feedback) {
         if !feedback.is_empty() {
-            *self.feedback.lock().unwrap_or_else(PoisonError::into_inner) = feedback;
+            self.notes().feedback = feedback;
         }
     }
 
     /// Notes whether the answer refuses the call: then it costs nothing. Of several answers the last counts.
     pub fn answered(&self, is_refusal: bool) {
-        self.refused.store(is_refusal, Ordering::Relaxed);
+        self.notes().refused = is_refusal;
     }
 
     /// Whether the upstream refused the call.
     pub fn is_refused(&self) -> bool {
-        self.refused.load(Ordering::Relaxed)
+        self.notes().refused
     }
 
     /// What the attempt has heard about its upstream's quota.
     pub fn feedback(&self) -> Feedback {
-        self.feedback.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.notes().feedback.clone()
     }
 
-    fn add(&self, more: Usage) {
-        *self.usage.lock().unwrap_or_else(PoisonError::into_inner) += more;
+    fn notes(&self) -> MutexGuard<'_, Notes> {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -228,7 +226,7 @@ pub trait DynKind: Send + Sync {
     /// Parses the args and looks at them, see [`Kind::appraise`].
     fn appraise(&self, args: &RawValue) -> Result<Appraisal, String>;
     /// See [`Kind::locate`].
-    fn locate(&self, value: &mut Value, source: &Source);
+    fn locate(&self, value: &mut Value, source: &Source) -> bool;
 }
 
 impl<K: Kind> DynKind for K {
@@ -262,8 +260,8 @@ impl<K: Kind> DynKind for K {
         Kind::appraise(self, &args, json)
     }
 
-    fn locate(&self, value: &mut Value, source: &Source) {
-        Kind::locate(self, value, source);
+    fn locate(&self, value: &mut Value, source: &Source) -> bool {
+        Kind::locate(self, value, source)
     }
 }
 

@@ -26,6 +26,6 @@ pub use ids::{JobId, RunId};
 pub use job::{DedupKey, Estimate, JobState, NewJob, Usage};
 pub use kind::{CallContext, Done, DynKind, ErasedDone, Kind, KindPolicy, Registry};
 pub use outcome::{DeadReason, Decision, FailureClass, Outcome};
-pub use run::{NewRun, RunCounts, RunState};
+pub use run::{IfLeft, NewRun, RunCounts, RunState};
 pub use source::Source;
 pub use weights::Weights;

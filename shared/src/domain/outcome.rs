@@ -51,7 +51,7 @@ pub enum Outcome {
         /// What it would wait for.
         why: String,
     },
-    /// The process drains: the job goes back unharmed.
+    /// The process drains: the job goes back, and no attempt is counted.
     Drained,
     /// Its lease went to another attempt, or the ledger knows a newer dispatch.
     Superseded,

@@ -56,6 +56,15 @@ pub struct NewRun {
     pub settings: Value,
 }
 
+/// What becomes of an open run when whoever reads its input is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IfLeft {
+    /// It is sealed: what was accepted is worked off.
+    Sealed,
+    /// It is cancelled: nobody was told that any of it was accepted.
+    Cancelled,
+}
+
 /// Counters of a run; kept in the same transactions as the jobs they count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunCounts {

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::labels::OfKind;
 use super::{Metrics, times};
 use crate::domain::PortError;
-use crate::ports::{Broker, Deliveries, Delivery, Depth, Message, Settle, Settlement, Unpublished};
+use crate::ports::{Broker, Deliveries, Delivery, Depth, Message, Settle, Settlement, Taker, Unpublished};
 
 /// A broker whose messages are counted.
 pub struct MeteredBroker {
@@ -20,7 +20,6 @@ pub struct MeteredBroker {
     lines: Lines,
 }
 
-#[derive(Clone)]
 struct Lines {
     deliveries: Family<OfKind, Counter>,
     redelivered: Family<OfKind, Counter>,
@@ -67,8 +66,17 @@ impl Broker for MeteredBroker {
     }
 
     async fn consume(&self, line: &str, prefetch: usize) -> Result<Box<dyn Deliveries>, PortError> {
-        let deliveries = self.broker.consume(line, prefetch).await?;
-        Ok(Box::new(MeteredDeliveries { deliveries, kind: OfKind::new(line), lines: self.lines.clone() }))
+        self.consume_as(&Taker::default(), line, prefetch).await
+    }
+
+    async fn consume_as(
+        &self,
+        taker: &Taker,
+        line: &str,
+        prefetch: usize,
+    ) -> Result<Box<dyn Deliveries>, PortError> {
+        let deliveries = self.broker.consume_as(taker, line, prefetch).await?;
+        Ok(Box::new(MeteredDeliveries { deliveries, line: Arc::new(self.lines.of(line)) }))
     }
 
     async fn depth(&self, line: &str) -> Result<Depth, PortError> {
@@ -91,10 +99,29 @@ impl Broker for MeteredBroker {
     }
 }
 
+/// What is counted of one line: looked up once, for its labels are the same for all its deliveries.
+struct OfLine {
+    deliveries: Counter,
+    redelivered: Counter,
+    in_hand: Gauge,
+    attempts: Histogram,
+}
+
+impl Lines {
+    fn of(&self, line: &str) -> OfLine {
+        let kind = OfKind::new(line);
+        OfLine {
+            deliveries: self.deliveries.get_or_create_owned(&kind),
+            redelivered: self.redelivered.get_or_create_owned(&kind),
+            in_hand: self.in_hand.get_or_create_owned(&kind),
+            attempts: self.attempts.get_or_create_owned(&kind),
+        }
+    }
+}
+
 struct MeteredDeliveries {
     deliveries: Box<dyn Deliveries>,
-    kind: OfKind,
-    lines: Lines,
+    line: Arc<OfLine>,
 }
 
 #[async_trait]
@@ -104,13 +131,13 @@ impl Deliveries for MeteredDeliveries {
             Ok(delivery) => delivery,
             Err(error) => return Some(Err(error)),
         };
-        self.lines.deliveries.get_or_create(&self.kind).inc();
+        self.line.deliveries.inc();
         if delivery.redelivered {
-            self.lines.redelivered.get_or_create(&self.kind).inc();
+            self.line.redelivered.inc();
         }
         let (body, redelivered) = (std::mem::take(&mut delivery.body), delivery.redelivered);
         let returns = delivery.returns;
-        let settle = InHand::new(delivery, self.kind.clone(), &self.lines);
+        let settle = InHand::new(delivery, &self.line);
         Some(Ok(Delivery::new(body, redelivered, Box::new(settle)).with_returns(returns)))
     }
 }
@@ -118,29 +145,27 @@ impl Deliveries for MeteredDeliveries {
 /// A delivery that somebody has. Dropped, it goes back as it would without this.
 struct InHand {
     delivery: Option<Delivery>,
-    kind: OfKind,
-    lines: Lines,
+    line: Arc<OfLine>,
     since: Instant,
 }
 
 impl InHand {
-    fn new(delivery: Delivery, kind: OfKind, lines: &Lines) -> Self {
-        lines.in_hand.get_or_create(&kind).inc();
-        Self { delivery: Some(delivery), kind, lines: lines.clone(), since: Instant::now() }
+    fn new(delivery: Delivery, line: &Arc<OfLine>) -> Self {
+        line.in_hand.inc();
+        Self { delivery: Some(delivery), line: Arc::clone(line), since: Instant::now() }
     }
 }
 
 impl Drop for InHand {
     fn drop(&mut self) {
-        self.lines.in_hand.get_or_create(&self.kind).dec();
+        self.line.in_hand.dec();
     }
 }
 
 #[async_trait]
 impl Settle for InHand {
     async fn settle(mut self: Box<Self>, how: Settlement) -> Result<(), PortError> {
-        let took = self.since.elapsed().as_secs_f64();
-        self.lines.attempts.get_or_create(&self.kind).observe(took);
+        self.line.attempts.observe(self.since.elapsed().as_secs_f64());
         let mut delivery = self.delivery.take().expect("a delivery is settled once, by value");
         match how {
             Settlement::Ack => delivery.ack().await,

@@ -11,13 +11,14 @@ use tokio::sync::watch;
 
 use super::labels::OfKind;
 use super::{Metrics, counts};
-use crate::domain::{Envelope, PortError};
-use crate::ports::{DispatchAsk, DispatchLedger, Scope, Swept};
+use crate::domain::{Envelope, JobId, PortError};
+use crate::ports::{DispatchAsk, DispatchLedger, News, Scope, Swept};
 
 /// A ledger whose dispatches are counted.
 pub struct MeteredDispatch {
     ledger: Arc<dyn DispatchLedger>,
     dispatched: Family<OfKind, Counter>,
+    repeated: Family<OfKind, Counter>,
     batches: Histogram,
     swept: Counter,
     crash_looped: Counter,
@@ -29,11 +30,17 @@ impl MeteredDispatch {
         let metered = Self {
             ledger,
             dispatched: Family::default(),
+            repeated: Family::default(),
             batches: counts(),
             swept: Counter::default(),
             crash_looped: Counter::default(),
         };
         metrics.add("dispatched", "Jobs taken from the ledger for their line", metered.dispatched.clone());
+        metrics.add(
+            "repeated",
+            "Messages sent again, since their line may have lost them",
+            metered.repeated.clone(),
+        );
         metrics.add("dispatch_batch_jobs", "Jobs of one dispatch that had any", metered.batches.clone());
         metrics.add("swept", "Jobs that were lost after their dispatch and put back", metered.swept.clone());
         metrics.add(
@@ -57,6 +64,16 @@ impl DispatchLedger for MeteredDispatch {
         Ok(envelopes)
     }
 
+    async fn handed_out(&self, scope: Scope, kind: &str) -> Result<Vec<JobId>, PortError> {
+        self.ledger.handed_out(scope, kind).await
+    }
+
+    async fn messages(&self, kind: &str, jobs: Vec<JobId>) -> Result<Vec<Envelope>, PortError> {
+        let envelopes = self.ledger.messages(kind, jobs).await?;
+        self.repeated.get_or_create(&OfKind::new(kind)).inc_by(envelopes.len() as u64);
+        Ok(envelopes)
+    }
+
     async fn next_due(&self, scope: Scope) -> Result<Option<Duration>, PortError> {
         self.ledger.next_due(scope).await
     }
@@ -68,7 +85,11 @@ impl DispatchLedger for MeteredDispatch {
         Ok(swept)
     }
 
-    fn changes(&self) -> watch::Receiver<u64> {
+    async fn end_left(&self, silent_for: Duration) -> Result<u64, PortError> {
+        self.ledger.end_left(silent_for).await
+    }
+
+    fn changes(&self) -> watch::Receiver<News> {
         self.ledger.changes()
     }
 }

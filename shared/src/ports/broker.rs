@@ -1,5 +1,7 @@
 //! The broker hands work out. Losing it delays; it never decides.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use thiserror::Error;
 
@@ -15,6 +17,18 @@ pub trait Broker: Send + Sync {
 
     /// Starts taking from a line, with at most `prefetch` deliveries unsettled.
     async fn consume(&self, line: &str, prefetch: usize) -> Result<Box<dyn Deliveries>, PortError>;
+
+    /// The same for a taker that waits for all its consumers of the line at once: none of them looks after what is
+    /// pushed to another of them.
+    async fn consume_as(
+        &self,
+        taker: &Taker,
+        line: &str,
+        prefetch: usize,
+    ) -> Result<Box<dyn Deliveries>, PortError> {
+        let _ = taker;
+        self.consume(line, prefetch).await
+    }
 
     /// How much a line holds.
     async fn depth(&self, line: &str) -> Result<Depth, PortError>;
@@ -32,6 +46,18 @@ pub trait Broker: Send + Sync {
     /// process.
     async fn took_back(&self);
 }
+
+/// Who takes deliveries. Clones are the same one.
+#[derive(Clone, Debug, Default)]
+pub struct Taker(Arc<()>);
+
+impl PartialEq for Taker {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Taker {}
 
 /// A message of which it is not known that the broker has it.
 #[derive(Clone, Debug, Error)]

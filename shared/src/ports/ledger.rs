@@ -10,8 +10,8 @@ use tokio::sync::watch;
 
 use super::BacklogLedger;
 use crate::domain::{
-    DeadReason, Decision, DedupKey, Envelope, JobId, JobState, NewJob, NewRun, PortError, RunCounts, RunId,
-    RunState, Source, Usage, Weights,
+    DeadReason, Decision, DedupKey, Envelope, IfLeft, JobId, JobState, NewJob, NewRun, PortError, RunCounts,
+    RunId, RunState, Source, Usage, Weights,
 };
 
 /// All of it, for the process that wires the parts together.
@@ -37,9 +37,17 @@ pub trait SubmitLedger: Send + Sync {
     /// [`NewRun::once`] any.
     async fn open_run(&self, run: NewRun) -> Result<OpenedRun, PortError>;
 
+    /// The newest run with this idempotency key, finished or not: what [`open_run`](Self::open_run) finds for a run
+    /// that is to be there [`NewRun::once`].
+    async fn run_of_key(&self, tenant: &str, key: &str) -> Result<Option<RunId>, PortError>;
+
     /// Adds jobs in one transaction. A job whose fresh result exists succeeds at once; one whose
     /// twin is live attaches to it; one whose number the run has already is left as it is.
     async fn add_jobs(&self, run: RunId, jobs: Vec<NewJob>) -> Result<Added, PortError>;
+
+    /// Says that somebody reads the input of an open run, and what becomes of the run when this is not said any more:
+    /// see [`DispatchLedger::end_left`].
+    async fn still_reading(&self, run: RunId, if_left: IfLeft) -> Result<(), PortError>;
 
     /// Says that the input is read to its end. A run is finished when it is sealed and all its
     /// jobs are terminal.
@@ -99,6 +107,14 @@ pub trait DispatchLedger: Send + Sync {
     /// [`LARGEST_ARGS`](crate::domain::LARGEST_ARGS) are not read.
     async fn dispatch(&self, ask: DispatchAsk) -> Result<Vec<Envelope>, PortError>;
 
+    /// Jobs of the kind in the scope's runs that are handed out and not finished, whether a worker is at them or not.
+    async fn handed_out(&self, scope: Scope, kind: &str) -> Result<Vec<JobId>, PortError>;
+
+    /// The messages of those of these jobs that are handed out still, under the fences of their newest dispatches:
+    /// as [`dispatch`](Self::dispatch) gave them, with the attempts and the time until the deadline of now. Nothing
+    /// changes by it.
+    async fn messages(&self, kind: &str, jobs: Vec<JobId>) -> Result<Vec<Envelope>, PortError>;
+
     /// Time until the next job of the scope that is not due yet will be; `None`: there is none.
     async fn next_due(&self, scope: Scope) -> Result<Option<Duration>, PortError>;
 
@@ -109,8 +125,45 @@ pub trait DispatchLedger: Send + Sync {
     /// is too late itself dies with it: the oldest that is not takes the place.
     async fn sweep(&self, scope: Scope, older_than: Duration, max_losses: u16) -> Result<Swept, PortError>;
 
-    /// Changes whenever jobs may have become ready or a run finished.
-    fn changes(&self) -> watch::Receiver<u64>;
+    /// Ends open runs of which nobody has said for so long that their input [is read](SubmitLedger::still_reading):
+    /// they are sealed or cancelled, as was said, and their notes say why. Their idempotency keys are free: the same
+    /// input again is another run, which shares what is there. Answers how many.
+    async fn end_left(&self, silent_for: Duration) -> Result<u64, PortError>;
+
+    /// Changes whenever jobs may have become ready or a run finished; see [`News`].
+    fn changes(&self) -> watch::Receiver<News>;
+}
+
+/// What is new at a ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum New {
+    /// Jobs were submitted.
+    Jobs,
+    /// Anything else that may have made jobs ready, or altered when they are due.
+    Moves,
+    /// A run finished.
+    End,
+}
+
+impl New {
+    /// All there are.
+    pub const ALL: [Self; 3] = [Self::Jobs, Self::Moves, Self::End];
+}
+
+/// How often each was new.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct News([u64; New::ALL.len()]);
+
+impl News {
+    /// Once more.
+    pub fn add(&mut self, new: New) {
+        self.0[new as usize] += 1;
+    }
+
+    /// Whether it was new since these were the news.
+    pub fn has(&self, new: New, since: &Self) -> bool {
+        self.0[new as usize] != since.0[new as usize]
+    }
 }
 
 /// Which runs a process works for.
@@ -286,6 +339,9 @@ pub struct RunRow {
     /// The same for its end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub finished_at_ms: Option<i64>,
+    /// The same for its cancelling: from then on it takes no more jobs, and those under way end with their attempt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cancelled_at_ms: Option<i64>,
 }
 
 /// Which jobs to list. `None` and `false`: no restriction.
@@ -310,6 +366,14 @@ pub struct Page {
     pub after: i64,
     /// Rows at most.
     pub limit: usize,
+}
+
+impl RunRow {
+    /// Whether it was cancelled and is not over yet: nothing of it begins any more, and what is under way ends with its
+    /// attempt.
+    pub fn is_cancelling(&self) -> bool {
+        self.cancelled_at_ms.is_some() && self.finished_at_ms.is_none()
+    }
 }
 
 impl Page {
@@ -363,6 +427,9 @@ pub struct JobRow {
     /// Class of reason, if it is dead.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dead_reason: Option<DeadReason>,
+    /// In which run it was sent again, if it is dead and was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sent_again_in: Option<RunId>,
 }
 
 impl JobRow {

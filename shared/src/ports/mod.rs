@@ -15,13 +15,13 @@ mod quotas;
 pub use adaptive::AdaptiveOptions;
 pub use backlog::{Backlog, BacklogLedger, JobStanding};
 pub use breaker::{BreakerOptions, BreakerReport, FailureRate};
-pub use broker::{Broker, Deliveries, Delivery, Depth, Message, Settle, Settlement, Unpublished};
+pub use broker::{Broker, Deliveries, Delivery, Depth, Message, Settle, Settlement, Taker, Unpublished};
 pub use fleet_quotas::{Absence, FleetQuotas, PartName, UnderWay};
 pub use keys::{ApiKey, KeyLedger, NewApiKey, Role};
 pub use leases::{Acquired, Held, Hold, Holder, Leases, lease_key};
 pub use ledger::{
     Added, CancelJobs, CancelLedger, Cancelled, DeadJobs, DispatchAsk, DispatchLedger, FailedAttempt, Finish,
-    FinishLedger, Finished, JobDetail, JobFilter, JobRow, Ledger, OpenedRun, Page, QueryLedger,
+    FinishLedger, Finished, JobDetail, JobFilter, JobRow, Ledger, New, News, OpenedRun, Page, QueryLedger,
     RedriveLedger, RunRow, Scope, Seal, SubmitLedger, Swept, Validity,
 };
 pub use outbox::{Event, OutboxLedger};

@@ -1,5 +1,6 @@
 //! Cancelling, redriving, events, API keys.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -12,7 +13,7 @@ use super::retry::{perform, transact, transact_repeatably};
 use super::{PostgresLedger, cancel, keys, outbox, redrive};
 use crate::domain::{NewRun, PortError, RunId};
 use crate::ports::{
-    ApiKey, CancelJobs, CancelLedger, Cancelled, DeadJobs, Event, KeyLedger, NewApiKey, OutboxLedger,
+    ApiKey, CancelJobs, CancelLedger, Cancelled, DeadJobs, Event, KeyLedger, New, NewApiKey, OutboxLedger,
     RedriveLedger,
 };
 
@@ -25,10 +26,14 @@ impl PostgresLedger {
         self.cancel_jobs_of(run).await
     }
 
-    /// Goes on with what was begun by somebody who died. A run that cannot be cancelled now keeps no other. Answers
-    /// with the first fault.
+    /// Goes on with what was begun by somebody who died. A run that cannot be cancelled now keeps no other: the next
+    /// sweep goes on behind the last one of this. Answers with the first fault.
     pub(super) async fn go_on_cancelling(&self) -> std::result::Result<(), PortError> {
-        let left = perform!(self, connection => cancel::left(&mut connection)).map_err(Fault::in_words)?;
+        let after = self.cancelled_to.load(Ordering::Relaxed);
+        let left =
+            perform!(self, connection => cancel::left(&mut connection, after)).map_err(Fault::in_words)?;
+        let is_all = left.len() < cancel::PORTION;
+        self.cancelled_to.store(left.last().copied().filter(|_| !is_all).unwrap_or(0), Ordering::Relaxed);
         let mut first = None;
         for run in left {
             match self.cancel_jobs_of(run).await {
@@ -47,7 +52,7 @@ impl PostgresLedger {
 
     /// The attached first: none of them is to become ready only to be cancelled next. Then all, until none is left:
     /// a job may be handed out or come back at the moment when it is looked for in its other state.
-    async fn cancel_jobs_of(&self, run: i64) -> Result<Cancelled> {
+    pub(super) async fn cancel_jobs_of(&self, run: i64) -> Result<Cancelled> {
         let mut sum = self.cancel_once(run, &[cancel::ATTACHED]).await?;
         loop {
             let ended = self.cancel_once(run, &cancel::LIVE).await?;
@@ -104,7 +109,7 @@ impl CancelLedger for PostgresLedger {
             CancelJobs::Run(run) => self.cancel_run(tenant, run).await,
             CancelJobs::Job(job) => self.cancel_job(tenant, job).await,
         };
-        self.changes.raise();
+        self.changes.raise(New::Moves);
         cancelled.map_err(Fault::in_words)
     }
 
@@ -135,7 +140,7 @@ impl PostgresLedger {
             match transact!(self, connection => redrive::round(&mut connection, which, into)) {
                 Ok(Round::Full(jobs)) => {
                     *sent = Some(jobs);
-                    self.changes.raise();
+                    self.changes.raise(New::Moves);
                 }
                 Ok(Round::Last(jobs)) if jobs > 0 || sent.is_none() => return Ok(jobs),
                 Ok(Round::Known) if sent.is_none() => {
@@ -191,7 +196,7 @@ impl PostgresLedger {
 impl RedriveLedger for PostgresLedger {
     async fn redrive(&self, which: DeadJobs, into: NewRun) -> std::result::Result<u64, PortError> {
         let count = self.redrive_all(&which, &into).await;
-        self.changes.raise();
+        self.changes.raise(New::Moves);
         count
     }
 }

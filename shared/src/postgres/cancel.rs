@@ -38,11 +38,11 @@ pub(super) async fn is_live(connection: &mut PgConnection, n: i64) -> Result<boo
     Ok(found.fetch_one(connection).await?)
 }
 
-/// The run's number, if it is the tenant's. From then on it takes no jobs.
+/// The run's number, if it is the tenant's. From then on it takes no jobs. One that is finished stays as it is.
 pub(super) async fn mark_run(connection: &mut PgConnection, tenant: &str, id: RunId) -> Result<i64> {
     sqlx::query_scalar(
-        "UPDATE runs SET cancelled_at = coalesce(cancelled_at, now()), state = greatest(state, 1::smallint),
-           cancelling = true
+        "UPDATE runs SET cancelled_at = CASE WHEN state = 2 THEN cancelled_at ELSE coalesce(cancelled_at, now()) END,
+           state = greatest(state, 1::smallint), cancelling = state < 2
          WHERE id = $1 AND tenant = $2 RETURNING n",
     )
     .bind(runs::uuid_of(id))
@@ -58,12 +58,16 @@ pub(super) async fn unmark_run(connection: &mut PgConnection, run: i64) -> Resul
     Ok(())
 }
 
-/// Runs that somebody has begun to cancel, and should be done with. Two at the same run do no harm.
-const LEFT: &str =
-    "SELECT n FROM runs WHERE cancelling AND cancelled_at < now() - interval '1 minute' ORDER BY n LIMIT 100";
+/// Runs that one sweep goes on with.
+pub(super) const PORTION: usize = 100;
 
-pub(super) async fn left(connection: &mut PgConnection) -> Result<Vec<i64>> {
-    Ok(sqlx::query_scalar(LEFT).fetch_all(connection).await?)
+/// Runs behind this one that somebody has begun to cancel, and should be done with. Two at the same run do no harm.
+const LEFT: &str =
+    "SELECT n FROM runs WHERE cancelling AND cancelled_at < now() - interval '1 minute' AND n > $1
+     ORDER BY n LIMIT $2";
+
+pub(super) async fn left(connection: &mut PgConnection, after: i64) -> Result<Vec<i64>> {
+    Ok(sqlx::query_scalar(LEFT).bind(after).bind(limit(PORTION)).fetch_all(connection).await?)
 }
 
 pub(super) const ATTACHED: i16 = 2;

@@ -17,7 +17,7 @@ pub(super) struct Counters(BTreeMap<i64, RunCounts>);
 pub(super) struct Counted {
     /// Some run became finished.
     pub(super) finished: bool,
-    /// Some run takes no more jobs.
+    /// Some run got jobs and takes no more: it was cancelled meanwhile, or has ended.
     pub(super) closed: bool,
 }
 
@@ -34,7 +34,7 @@ pub(super) const COUNT: &str = "
       c (run, jobs, occurrences, succeeded, reused, dead, cancelled, retries, calls, input_tokens, output_tokens)
     WHERE r.n = ANY(ARRAY[c.run])
     RETURNING r.state = 2 AND r.finished_at = now() AS finished,
-      r.cancelled_at IS NOT NULL OR (r.state = 2 AND r.finished_at <> now()) AS closed";
+      c.jobs > 0 AND (r.cancelled_at IS NOT NULL OR (r.state = 2 AND r.finished_at <> now())) AS closed";
 
 impl Counters {
     /// The counters to add for a run.

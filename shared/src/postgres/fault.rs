@@ -14,6 +14,8 @@ pub(super) enum Fault {
     InDoubt(sqlx::Error),
     /// There was no answer in the time of the whole piece of work. Nothing of it was written.
     TookTooLong,
+    /// Another step has changed what this one had seen. Nothing was written; the next try sees it.
+    Overtaken,
     /// No connection became free in time.
     NoConnection,
     /// The request names a run that is not there.
@@ -49,9 +51,9 @@ impl Fault {
         }
     }
 
-    /// Whether the database undid it because of what others did at the same time.
+    /// Whether it was undone because of what others did at the same time.
     pub(super) fn is_collision(&self) -> bool {
-        matches!(self.code().as_deref(), Some("40P01" | "40001"))
+        matches!(self, Self::Overtaken) || matches!(self.code().as_deref(), Some("40P01" | "40001"))
     }
 
     /// Whether a row that was to be new was there already.
@@ -99,6 +101,9 @@ impl Fault {
                  written: look at its load and at the way to it, and try again"
                     .into(),
             ),
+            Self::Overtaken => {
+                unavailable("others changed the same rows again and again: try again".into())
+            }
             Self::NoConnection => unavailable(
                 "all connections to Postgres are busy: try again, or raise the size of the pool".into(),
             ),

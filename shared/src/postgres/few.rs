@@ -2,13 +2,11 @@
 //! tenants, for where all may go nobody goes before another.
 
 use sqlx::{PgConnection, Row};
-use uuid::Uuid;
 
 use super::fault::{Result, in_doubt};
-use super::lanes::{Lane, LaneOfRun};
 use super::numbers::limit;
-use super::take::{Taken, hand_over, read_all};
-use crate::domain::{LARGEST_ARGS, RunId};
+use super::take::{Taken, hand_over, read_with_lanes};
+use crate::domain::LARGEST_ARGS;
 use crate::ports::DispatchAsk;
 
 /// More than these nobody asks for in the hope that it is all.
@@ -59,18 +57,10 @@ pub(super) async fn take_few(connection: &mut PgConnection, ask: &DispatchAsk) -
         .fetch_all(connection)
         .await
         .map_err(in_doubt)?;
-    let mut lanes = Vec::with_capacity(rows.len());
     for row in &rows {
         if row.try_get::<Option<i64>, _>(1)?.is_none() {
             return Ok(None);
         }
-        lanes.push(LaneOfRun {
-            lane: Lane { upstream: row.try_get(12)?, run: row.try_get(14)? },
-            run_id: RunId::from_bytes(row.try_get::<Uuid, _>(15)?.into_bytes()),
-            tenant: row.try_get(13)?,
-        });
     }
-    let taken = read_all(rows, &ask.kind, |turn| &lanes[turn])?;
-    // They had no turn.
-    Ok(Some(Taken { last: None, ..taken }))
+    read_with_lanes(rows, &ask.kind).map(Some)
 }

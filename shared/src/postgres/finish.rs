@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::counters::Counters;
 use super::end::{End, Ending, end_jobs};
-use super::fault::Result;
+use super::fault::{Fault, Result};
 use super::live::{self, Live};
 use super::numbers::{bounded_usage, for_people, number_of, to_ms, uuid_of};
 use super::old::{self, OldResult};
@@ -46,7 +46,7 @@ pub(super) async fn finish_all(connection: &mut PgConnection, finishes: &[&Finis
     let mut counters = Counters::default();
     let mut group = Group::default();
     group.add(record(connection, finishes, &mut counters).await?);
-    group.news |= counters.apply(connection).await?.finished;
+    group.news |= count(connection, counters).await?;
     Ok(group)
 }
 
@@ -70,8 +70,15 @@ pub(super) async fn finish_each(connection: &mut PgConnection, finishes: &[&Fini
             Err(fault) => return Err(fault),
         }
     }
-    group.news |= counters.apply(connection).await?.finished;
+    group.news |= count(connection, counters).await?;
     Ok(group)
+}
+
+/// Whether a run finished. A run that was cancelled after its follow-ups were looked at takes none: the cancellation may
+/// have passed them by.
+async fn count(connection: &mut PgConnection, counters: Counters) -> Result<bool> {
+    let counted = counters.apply(connection).await?;
+    if counted.closed { Err(Fault::Overtaken) } else { Ok(counted.finished) }
 }
 
 /// Jobs whose dispatch is the one that counts, held in order of numbers: the newest one, without an

@@ -20,6 +20,7 @@ mod fast;
 mod fault;
 mod few;
 mod finish;
+mod handed_out;
 mod insert;
 mod keys;
 mod lanes;
@@ -45,6 +46,7 @@ mod sweep;
 mod take;
 mod tidy;
 mod twins;
+mod unread;
 mod validity;
 mod whole;
 mod working;
@@ -54,6 +56,7 @@ pub use migrate::{migrate, newest as newest_schema, schema_version};
 pub use options::PostgresOptions;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 
 use tokio::sync::{OnceCell, watch};
 
@@ -71,6 +74,8 @@ pub struct PostgresLedger {
     changes: Arc<Changes>,
     last_turns: Arc<LastTurns>,
     tidy: Arc<Tidy>,
+    /// The last run that a sweep tried to cancel; 0: it has tried all.
+    cancelled_to: Arc<AtomicI64>,
     /// Each task that [shares](shares) holds a receiver.
     sharing: watch::Sender<()>,
     /// Set once the database was seen to have this version's schema.
@@ -95,7 +100,15 @@ impl PostgresLedger {
         let changes = Arc::new(Changes::start(Arc::clone(&pool), listen));
         let tidy = Arc::new(Tidy::start(Arc::clone(&pool)));
         let sharing = watch::Sender::new(());
-        Ok(Self { pool, changes, tidy, sharing, last_turns: Arc::default(), checked: Arc::default() })
+        Ok(Self {
+            pool,
+            changes,
+            tidy,
+            sharing,
+            cancelled_to: Arc::default(),
+            last_turns: Arc::default(),
+            checked: Arc::default(),
+        })
     }
 
     async fn acquire(&self) -> Result<Held<'_>> {

@@ -19,6 +19,7 @@ macro_rules! run_rows {
             "SELECT n, id, tenant, pipeline, input, state, settings, notes,
                floor(extract(epoch FROM created_at) * 1000)::bigint AS created_at,
                floor(extract(epoch FROM finished_at) * 1000)::bigint AS finished_at,
+               floor(extract(epoch FROM cancelled_at) * 1000)::bigint AS cancelled_at,
                jobs, occurrences, succeeded, reused, dead, cancelled, retries, calls, input_tokens, output_tokens
              FROM runs WHERE ",
             $condition
@@ -59,6 +60,7 @@ fn read_run(row: &PgRow) -> Result<RunRow> {
         notes: json(row.try_get("notes")?)?,
         created_at_ms: row.try_get("created_at")?,
         finished_at_ms: row.try_get("finished_at")?,
+        cancelled_at_ms: row.try_get("cancelled_at")?,
         counts: RunCounts {
             jobs: count("jobs")?,
             occurrences: count("occurrences")?,
@@ -125,7 +127,8 @@ pub(super) fn listing(filter: &JobFilter) -> String {
            coalesce(e.calls, q.calls) AS calls, coalesce(e.input_tokens, q.input_tokens) AS input_tokens,
            coalesce(e.output_tokens, q.output_tokens) AS output_tokens,
            coalesce(e.attempts, q.attempts) AS attempts, CASE WHEN e.n IS NULL THEN q.error ELSE e.error END AS error,
-           e.dead_reason, e.result, CASE WHEN $6 THEN made.output END AS output
+           e.dead_reason, (SELECT id FROM runs WHERE n = e.redriven_as) AS sent_again_in, e.result,
+           CASE WHEN $6 THEN made.output END AS output
          FROM page CROSS JOIN LATERAL (SELECT * FROM jobs WHERE n = page.n OFFSET 0) j
            CROSS JOIN LATERAL (SELECT id FROM runs WHERE n = j.run OFFSET 0) r
            LEFT JOIN LATERAL (SELECT * FROM queue WHERE n = page.n OFFSET 0) q ON true
@@ -190,6 +193,9 @@ fn read_job(row: &PgRow) -> Result<JobRow> {
         attempts: u16::try_from(row.try_get::<i32, _>("attempts")?).unwrap_or(u16::MAX),
         error: row.try_get("error")?,
         dead_reason: row.try_get::<Option<i16>, _>("dead_reason")?.and_then(dead_reason),
+        sent_again_in: row
+            .try_get::<Option<Uuid>, _>("sent_again_in")?
+            .map(|run| RunId::from_bytes(run.into_bytes())),
     })
 }
 

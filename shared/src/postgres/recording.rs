@@ -12,7 +12,7 @@ use super::numbers::{number_of, to_ms};
 use super::retry::{perform, transact, transact_repeatably};
 use super::{PostgresLedger, detail, fast, validity};
 use crate::domain::{JobId, PortError};
-use crate::ports::{Finish, FinishLedger, Finished, Validity};
+use crate::ports::{Finish, FinishLedger, Finished, New, Validity};
 
 /// Commits in doubt that one group lives through.
 const DOUBTS: u32 = 20;
@@ -49,7 +49,7 @@ impl PostgresLedger {
             match perform!(self, connection => fast::finish(&mut connection, group)) {
                 Ok(done) => {
                     if done.news {
-                        self.changes.raise();
+                        self.changes.raise(New::End);
                     }
                     recorded = done.recorded;
                 }
@@ -81,7 +81,7 @@ impl PostgresLedger {
         }
         let group = group?;
         if group.news {
-            self.changes.raise();
+            self.changes.raise(New::Moves);
         }
         self.share_later(group.unshared);
         Ok(group.answers)

@@ -19,7 +19,7 @@ impl Tries {
     /// Whether to try again, after a wait that grows.
     pub(super) async fn again(&mut self, fault: &Fault) -> bool {
         let safe = match fault {
-            Fault::Database(_) => fault.is_collision() || fault.is_connection_lost(),
+            Fault::Database(_) | Fault::Overtaken => fault.is_collision() || fault.is_connection_lost(),
             _ => false,
         };
         self.0 += 1;

@@ -17,11 +17,23 @@ pub(super) fn uuid_of(run: RunId) -> Uuid {
 
 /// In a transaction, if the run has a key. Repeated with the same id it gives the same answer.
 pub(super) async fn open_run(connection: &mut PgConnection, run: &NewRun) -> Result<OpenedRun> {
-    if let Some(known) = known_run(connection, run).await? {
+    if let Some(known) = known_run(connection, run).await?
+        && is_read_again(connection, known.id).await?
+    {
         return Ok(known);
     }
     insert_run(connection, run, None, 0).await?;
     Ok(OpenedRun { id: run.id, resumed: false })
+}
+
+/// `false`: it was [ended](super::unread) meanwhile, as one that nobody reads.
+async fn is_read_again(connection: &mut PgConnection, known: RunId) -> Result<bool> {
+    let updated =
+        sqlx::query("UPDATE runs SET read_at = now() WHERE id = $1 AND idempotency_key IS NOT NULL")
+            .bind(uuid_of(known))
+            .execute(connection)
+            .await?;
+    Ok(updated.rows_affected() > 0)
 }
 
 /// The run that the same key stands for. Who asks for that key next waits for the end of this transaction.
@@ -32,20 +44,27 @@ pub(super) async fn known_run(connection: &mut PgConnection, run: &NewRun) -> Re
         .bind(key)
         .execute(&mut *connection)
         .await?;
-    let known = sqlx::query_scalar(
+    let known = run_of_key(connection, &run.tenant, key, run.once).await?;
+    Ok(known.map(|id| OpenedRun { id, resumed: id != run.id }))
+}
+
+/// The newest run with this key: one that is not finished, or any.
+pub(super) async fn run_of_key(
+    connection: &mut PgConnection,
+    tenant: &str,
+    key: &str,
+    also_finished: bool,
+) -> Result<Option<RunId>> {
+    let known: Option<Uuid> = sqlx::query_scalar(
         "SELECT id FROM runs WHERE tenant = $1 AND idempotency_key = $2 AND (state < 2 OR $3)
          ORDER BY n DESC LIMIT 1",
     )
-    .bind(&run.tenant)
+    .bind(tenant)
     .bind(key)
-    .bind(run.once)
+    .bind(also_finished)
     .fetch_optional(connection)
     .await?;
-    let opened = |id: Uuid| {
-        let id = RunId::from_bytes(id.into_bytes());
-        OpenedRun { id, resumed: id != run.id }
-    };
-    Ok(known.map(opened))
+    Ok(known.map(|id| RunId::from_bytes(id.into_bytes())))
 }
 
 /// The number of the new run, and numbers for so many jobs; `None` if it is there already. With notes it is

@@ -19,6 +19,7 @@ use super::retry::{perform, transact_repeatably};
 use super::twins::{Attached, Heir, Waiting, attached_to, promote, reattach};
 use super::{PostgresLedger, store};
 use crate::domain::{DeadReason, PortError};
+use crate::ports::New;
 
 /// Jobs that one sweep takes from all others at a time.
 const PORTION: i64 = 100;
@@ -100,7 +101,7 @@ impl PostgresLedger {
         let done: Result<Round> = transact_repeatably!(self, connection => round(&mut connection, twin));
         let Round { more, news } = done?;
         if news {
-            self.changes.raise();
+            self.changes.raise(New::Moves);
         }
         Ok(more)
     }

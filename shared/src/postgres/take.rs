@@ -1,13 +1,15 @@
 //! Taking due jobs of lanes: fence raised, message read, in one statement.
 
+use std::collections::HashMap;
+
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 use uuid::Uuid;
 
 use super::fault::{Result, in_doubt};
-use super::lanes::LaneOfRun;
+use super::lanes::{Lane, LaneOfRun};
 use super::query::raw;
-use crate::domain::{DedupKey, ENVELOPE_VERSION, Envelope, Estimate, JobId, LARGEST_ARGS};
+use crate::domain::{DedupKey, ENVELOPE_VERSION, Envelope, Estimate, JobId, LARGEST_ARGS, RunId};
 
 /// What a taking brought.
 #[derive(Default)]
@@ -148,7 +150,7 @@ pub(super) fn read_all<'l>(
     rows.sort_unstable_by_key(|row| (row.get::<i64, _>(0), row.get::<i64, _>(1)));
     let mut taken = Taken::default();
     for row in &rows {
-        let turn = usize::try_from(row.try_get::<i64, _>(1)? - 1).unwrap_or_default();
+        let turn = turn_of(row)?;
         taken.last = Some(turn);
         if row.try_get::<Option<Uuid>, _>(3)?.is_some() {
             taken.envelopes.push(read_envelope(row, kind, lane_of(turn))?);
@@ -157,6 +159,26 @@ pub(super) fn read_all<'l>(
         }
     }
     Ok(taken)
+}
+
+fn turn_of(row: &PgRow) -> Result<usize> {
+    Ok(usize::try_from(row.try_get::<i64, _>(1)? - 1).unwrap_or_default())
+}
+
+/// Rows that have lane, tenant and run behind the message: columns 12 to 15.
+pub(super) fn read_with_lanes(rows: Vec<PgRow>, kind: &str) -> Result<Taken> {
+    let lane = |row: &PgRow| -> Result<(usize, LaneOfRun)> {
+        let lane = LaneOfRun {
+            lane: Lane { upstream: row.try_get(12)?, run: row.try_get(14)? },
+            run_id: RunId::from_bytes(row.try_get::<Uuid, _>(15)?.into_bytes()),
+            tenant: row.try_get(13)?,
+        };
+        Ok((turn_of(row)?, lane))
+    };
+    let lanes = rows.iter().map(lane).collect::<Result<HashMap<_, _>>>()?;
+    let taken = read_all(rows, kind, |turn| &lanes[&turn])?;
+    // They had no turn.
+    Ok(Taken { last: None, ..taken })
 }
 
 /// The columns from the fourth on.

@@ -9,9 +9,11 @@ use tokio::sync::watch;
 use super::fault::{Fault, Result, in_doubt};
 use super::numbers::to_ms;
 use super::retry::{perform, transact, transact_repeatably};
-use super::{PostgresLedger, dispatch, due, expire, lone, runs, submit, sweep, whole};
-use crate::domain::{Envelope, NewJob, NewRun, PortError, RunId};
-use crate::ports::{Added, DispatchAsk, DispatchLedger, OpenedRun, Scope, Seal, SubmitLedger, Swept};
+use super::{PostgresLedger, dispatch, due, expire, handed_out, lone, runs, submit, sweep, unread, whole};
+use crate::domain::{Envelope, IfLeft, JobId, NewJob, NewRun, PortError, RunId};
+use crate::ports::{
+    Added, DispatchAsk, DispatchLedger, New, News, OpenedRun, Scope, Seal, SubmitLedger, Swept,
+};
 
 /// Jobs whose occurrences are set in one transaction.
 const OCCURRENCES: usize = 5_000;
@@ -84,10 +86,20 @@ impl SubmitLedger for PostgresLedger {
         opened.map_err(Fault::in_words)
     }
 
+    async fn run_of_key(&self, tenant: &str, key: &str) -> std::result::Result<Option<RunId>, PortError> {
+        let found = perform!(self, connection => runs::run_of_key(&mut connection, tenant, key, true));
+        found.map_err(Fault::in_words)
+    }
+
     async fn add_jobs(&self, run: RunId, jobs: Vec<NewJob>) -> std::result::Result<Added, PortError> {
         let added = self.add(run, &jobs).await.map_err(Fault::in_words)?;
-        self.changes.raise();
+        self.changes.raise(New::Jobs);
         Ok(added)
+    }
+
+    async fn still_reading(&self, run: RunId, if_left: IfLeft) -> std::result::Result<(), PortError> {
+        let said = perform!(self, connection => unread::still_reading(&mut connection, run, if_left));
+        said.map_err(Fault::in_words)
     }
 
     async fn seal_run(&self, run: RunId, seal: Seal) -> std::result::Result<(), PortError> {
@@ -102,7 +114,7 @@ impl SubmitLedger for PostgresLedger {
             runs::seal_run(&mut connection, run, &seal.notes)
         });
         if sealed.map_err(Fault::in_words)? {
-            self.changes.raise();
+            self.changes.raise(New::End);
         }
         Ok(())
     }
@@ -115,7 +127,7 @@ impl SubmitLedger for PostgresLedger {
     ) -> std::result::Result<OpenedRun, PortError> {
         let opened = self.submit_whole(&run, &jobs, &notes).await.map_err(Fault::in_words)?;
         if !opened.resumed {
-            self.changes.raise();
+            self.changes.raise(New::Jobs);
         }
         Ok(opened)
     }
@@ -132,13 +144,23 @@ impl DispatchLedger for PostgresLedger {
             match expired {
                 Ok(unshared) => {
                     self.share_later(unshared);
-                    self.changes.raise();
+                    self.changes.raise(New::Moves);
                 }
                 // The next dispatch finds them again; the envelopes must reach their line.
                 Err(fault) => tracing::warn!(error = %fault.in_words(), "expired jobs stay for now"),
             }
         }
         Ok(taken.envelopes)
+    }
+
+    async fn handed_out(&self, scope: Scope, kind: &str) -> std::result::Result<Vec<JobId>, PortError> {
+        let jobs = perform!(self, connection => handed_out::handed_out(&mut connection, scope, kind));
+        jobs.map_err(Fault::in_words)
+    }
+
+    async fn messages(&self, kind: &str, jobs: Vec<JobId>) -> std::result::Result<Vec<Envelope>, PortError> {
+        let envelopes = perform!(self, connection => handed_out::messages(&mut connection, kind, &jobs));
+        envelopes.map_err(Fault::in_words)
     }
 
     async fn next_due(&self, scope: Scope) -> std::result::Result<Option<Duration>, PortError> {
@@ -159,12 +181,16 @@ impl DispatchLedger for PostgresLedger {
         self.share_later(unshared);
         let others = if scope == Scope::All { self.go_on_with_all().await } else { Ok(()) };
         // What is committed is news, whatever became of the others.
-        self.changes.raise();
+        self.changes.raise(New::Moves);
         others?;
         Ok(swept)
     }
 
-    fn changes(&self) -> watch::Receiver<u64> {
+    async fn end_left(&self, silent_for: Duration) -> std::result::Result<u64, PortError> {
+        self.end_all_left(silent_for).await
+    }
+
+    fn changes(&self) -> watch::Receiver<News> {
         self.changes.subscribe()
     }
 }

@@ -10,6 +10,7 @@ use lapin::types::FieldTable;
 use tokio::sync::{Mutex, mpsc};
 use tokio::time::{Instant, timeout};
 
+use super::answers::Answers;
 use super::consumer::{Consumer, Wish};
 use super::error::{NOT_FOUND, answered};
 use super::held::Held;
@@ -22,7 +23,7 @@ use super::publisher::Publisher;
 use super::rejection::Origin;
 use super::topology::{JOBS_EXCHANGE, Queue, declare};
 use crate::domain::PortError;
-use crate::ports::{Broker, Deliveries, Depth, Message, Unpublished};
+use crate::ports::{Broker, Deliveries, Depth, Message, Taker, Unpublished};
 
 /// Lines on `RabbitMQ`. It connects in the background and keeps on trying; while there is no
 /// connection, calls end with `Unavailable` after the timeouts of its options.
@@ -32,6 +33,7 @@ use crate::ports::{Broker, Deliveries, Depth, Message, Unpublished};
 pub struct RabbitBroker {
     pod: String,
     publisher: Publisher,
+    answers: Answers,
     link: Arc<Link>,
     /// Of the queues that are no lines.
     intakes: Mutex<HashMap<String, Arc<Link>>>,
@@ -58,7 +60,8 @@ impl RabbitBroker {
         let (open, closed) = mpsc::channel(1);
         Ok(Self {
             pod: options.pod.clone(),
-            publisher: Publisher::start(options)?,
+            publisher: Publisher::start(options, "publish")?,
+            answers: Answers::new(options),
             link: Arc::new(Link::start(options, "consume")?),
             intakes: Mutex::default(),
             options: options.clone(),
@@ -81,6 +84,12 @@ impl RabbitBroker {
         self.publisher.clone()
     }
 
+    /// Sends an answer to where whoever asked wants it, over connections of its own, and once or twice more if it is
+    /// unknown whether it arrived. An error: it may not have.
+    pub async fn answer(&self, answer: Outgoing) -> Result<(), PortError> {
+        self.answers.send(answer).await
+    }
+
     /// Consumes from a queue that is no line, such as [`super::topology::SUBMIT_QUEUE`], over a connection
     /// of its own; declares it if it is missing.
     pub async fn intake(&self, queue: &str, prefetch: usize) -> Result<IntakeConsumer, PortError> {
@@ -88,7 +97,8 @@ impl RabbitBroker {
         let link = self.intake_link(queue, short_name).await?;
         let is_careful = link.met_the_unreadable();
         let prefetch = if is_careful { prefetch.min(1) } else { prefetch };
-        let consumer = self.consumer(&link, &Queue::named(queue), short_name, prefetch).await?;
+        let taker = Taker::default();
+        let consumer = self.consumer(&link, &taker, &Queue::named(queue), short_name, prefetch).await?;
         Ok(IntakeConsumer::new(consumer, self.origin(queue.to_owned()), link, is_careful))
     }
 
@@ -113,6 +123,7 @@ impl RabbitBroker {
         for link in self.intakes.lock().await.values() {
             link.close().await;
         }
+        self.answers.close().await;
         self.publisher.link().close().await;
     }
 
@@ -123,12 +134,14 @@ impl RabbitBroker {
     async fn consumer(
         &self,
         link: &Arc<Link>,
+        taker: &Taker,
         queue: &Queue,
         kind: &str,
         prefetch: usize,
     ) -> Result<Consumer, PortError> {
         let open = self.consumers.lock().await.open.clone();
-        let wish = Wish { queue, tag: format!("{}.{kind}", self.pod), prefetch, open };
+        let (taker, tag) = (taker.clone(), format!("{}.{kind}", self.pod));
+        let wish = Wish { queue, taker, tag, prefetch, open };
         Consumer::start(link, &self.held, wish).await
     }
 
@@ -198,8 +211,17 @@ impl Broker for RabbitBroker {
     }
 
     async fn consume(&self, line: &str, prefetch: usize) -> Result<Box<dyn Deliveries>, PortError> {
+        self.consume_as(&Taker::default(), line, prefetch).await
+    }
+
+    async fn consume_as(
+        &self,
+        taker: &Taker,
+        line: &str,
+        prefetch: usize,
+    ) -> Result<Box<dyn Deliveries>, PortError> {
         let queue = Queue::of_line(line);
-        let consumer = self.consumer(&self.link, &queue, line, prefetch).await?;
+        let consumer = self.consumer(&self.link, taker, &queue, line, prefetch).await?;
         Ok(Box::new(LineConsumer { consumer, origin: self.origin(queue.name) }))
     }
 

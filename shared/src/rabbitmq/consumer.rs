@@ -20,10 +20,12 @@ use super::outgoing::short;
 use super::settle::{Command, Settler, Unsettled};
 use super::topology::{Queue, declare};
 use crate::domain::PortError;
+use crate::ports::Taker;
 
 /// What a consumer takes from, and how.
 pub(super) struct Wish<'a> {
     pub(super) queue: &'a Queue,
+    pub(super) taker: Taker,
     pub(super) tag: String,
     pub(super) prefetch: usize,
     /// Told when the consumer's channel is closed: it is dropped then.
@@ -34,7 +36,7 @@ pub(super) struct Wish<'a> {
 /// it handed out is settled.
 ///
 /// Consumers of one queue in this process share their buffers: a message that the broker pushed to
-/// one whose owner is busy goes to whoever waits.
+/// one whose taker is busy goes to whoever waits. Those of one taker need not, for it waits for all of them.
 pub(super) struct Consumer {
     me: Member,
     queue: Arc<HeldQueue>,
@@ -46,7 +48,7 @@ pub(super) struct Consumer {
 impl Consumer {
     /// Declares the queue if it is missing, and consumes from it.
     pub(super) async fn start(link: &Arc<Link>, held: &Arc<Held>, wish: Wish<'_>) -> Result<Self, PortError> {
-        let Wish { queue, tag, prefetch, open } = wish;
+        let Wish { queue, taker, tag, prefetch, open } = wish;
         let doing = format!("consuming from `{}`", queue.name);
         if prefetch == 0 {
             return Err(invalid(format!("{doing} with prefetch 0 gets nothing; ask for 1 or more")));
@@ -79,7 +81,7 @@ impl Consumer {
             drop(open);
         });
         let queue = held.queue(&queue.name);
-        let me = Member { stream, commands, ended: Arc::default(), loans };
+        let me = Member { taker, stream, commands, ended: Arc::default(), loans };
         queue.join(me.clone());
         Ok(Self { me, queue, slots: Arc::new(Semaphore::new(usize::from(prefetch))), gone: false })
     }
@@ -107,7 +109,7 @@ impl Consumer {
         None
     }
 
-    /// The first delivery from any buffer, or the end of this consumer.
+    /// The first delivery from its own buffer or another taker's, or the end of this consumer.
     async fn take(&mut self) -> Option<lapin::Result<Taken>> {
         let (queue, ended) = (Arc::clone(&self.queue), Arc::clone(&self.me.ended));
         // With work at hand nobody else's buffer is looked at.
@@ -140,7 +142,7 @@ fn poll_own(me: &mut Member, cx: &mut Context<'_>) -> Poll<Option<lapin::Result<
     me.stream.poll_next_unpin(cx).map(|next| next.map(|next| next.map(own)))
 }
 
-/// Own deliveries first, then what lies in the others' buffers.
+/// Own deliveries first, then what lies in the buffers of other takers.
 fn poll(me: &mut Member, others: &mut [Member], cx: &mut Context<'_>) -> Poll<Option<lapin::Result<Taken>>> {
     if let Poll::Ready(taken) = poll_own(me, cx) {
         return Poll::Ready(taken);

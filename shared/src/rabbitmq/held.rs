@@ -8,6 +8,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc};
 
 use super::loan::{Loan, Loans};
 use super::settle::Command;
+use crate::ports::Taker;
 
 /// Everything of all queues.
 #[derive(Default)]
@@ -42,6 +43,7 @@ pub(super) struct HeldQueue {
 /// another waits. Clones share the buffer, so whoever waits can take from it.
 #[derive(Clone)]
 pub(super) struct Member {
+    pub(super) taker: Taker,
     pub(super) stream: lapin::Consumer,
     pub(super) commands: mpsc::UnboundedSender<Command>,
     /// Told when another member met the end of the stream.
@@ -70,8 +72,9 @@ impl HeldQueue {
         lock(&self.members).retain(|other| !other.is(member));
     }
 
+    /// Those of other takers.
     pub(super) fn others(&self, member: &Member) -> Vec<Member> {
-        lock(&self.members).iter().filter(|other| !other.is(member)).cloned().collect()
+        lock(&self.members).iter().filter(|other| other.taker != member.taker).cloned().collect()
     }
 }
 

@@ -50,8 +50,8 @@ struct LineSettle {
 impl Settle for LineSettle {
     async fn settle(self: Box<Self>, how: Settlement) -> Result<(), PortError> {
         if let Settlement::Reject { reason, body } = how {
-            // A worker that drains drops this.
-            self.rejection.publish(&body, &reason, &self.unsettled, pending()).await?;
+            // A worker that drains drops this. In a box, or every acknowledgement would have room for it.
+            Box::pin(self.rejection.publish(&body, &reason, &self.unsettled, pending())).await?;
         }
         self.unsettled.ack().await
     }

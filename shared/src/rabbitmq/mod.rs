@@ -2,13 +2,15 @@
 //!
 //! - [`RabbitBroker`]: the port's adapter. It keeps two connections up, one to publish and one to
 //!   consume, because an alarm of the broker blocks whoever publishes, acknowledgements included.
-//! - [`Publisher`] and [`IntakeConsumer`]: the same connections for events, replies and the intake.
+//! - [`Publisher`]: the same connection to publish events. [`IntakeConsumer`] and answers
+//!   ([`RabbitBroker::answer`]) have connections of their own, for what others send may break them.
 //! - [`topology`]: the exchanges, queues and policies; [`topology::apply`] and [`topology::check`].
 //!
 //! Every wait has an end. What was published and not confirmed may have arrived; what was delivered
 //! and not acknowledged is delivered again.
 
 mod acks;
+mod answers;
 mod broker;
 mod consumer;
 mod error;

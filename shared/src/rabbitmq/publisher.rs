@@ -21,8 +21,8 @@ pub struct Publisher {
 }
 
 impl Publisher {
-    pub(super) fn start(options: &RabbitOptions) -> Result<Self, PortError> {
-        let link = Arc::new(Link::start(options, "publish")?);
+    pub(super) fn start(options: &RabbitOptions, purpose: &str) -> Result<Self, PortError> {
+        let link = Arc::new(Link::start(options, purpose)?);
         let lane = |_| Lane::start(Arc::clone(&link), options.window.max(1), options.confirm_timeout);
         Ok(Self { lanes: Arc::new((0..LANES).map(lane).collect()), next: Arc::default(), link })
     }

@@ -6,6 +6,7 @@ mod canonical;
 mod decide;
 mod dedup;
 mod fair;
+mod left;
 mod old_result;
 mod quota;
 
@@ -15,6 +16,7 @@ pub use canonical::canonical_json;
 pub use decide::{Standing, decide};
 pub use dedup::dedup_key;
 pub use fair::{Claim, Turns, take_turns};
+pub use left::notes_of_left;
 pub use old_result::old_result;
 pub use quota::{
     FoundTerms, LEAST_LATENESS, METERED, Pacing, Part, QuotaClosing, QuotaStanding, QuotaState, Slot,

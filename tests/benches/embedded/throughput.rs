@@ -118,6 +118,7 @@ fn options() -> EngineOptions {
             every: Duration::from_secs(30),
             stale_after: Duration::from_mins(10),
             max_losses: 20,
+            left_after: None,
         },
         limits: std::collections::BTreeMap::new(),
         terms: std::collections::BTreeMap::new(),

@@ -1,5 +1,6 @@
 //! What a dispatcher puts on its lines, when there is not room for all or something fails.
 
+mod again;
 mod faults;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -120,4 +121,31 @@ async fn upstreams_that_may_have_some_share_a_line_that_is_too_short_for_all() {
         let jobs = taken.get(upstream).copied().unwrap_or(0);
         assert!(jobs >= TAKEN / UPSTREAMS / 4, "{upstream}: {taken:?}");
     }
+}
+
+/// As long as these have work: the line is never full for lack of it.
+#[tokio::test]
+async fn an_upstream_that_may_have_few_goes_beside_those_that_may_have_any_number() {
+    let rig = Rig::new();
+    let ledger: Subject = Arc::new(rig.sqlite.clone());
+    let run = open(&ledger, TENANT).await;
+    let jobs = (1..=2_000).map(|seq| {
+        let upstream = if seq <= 1_900 { "any" } else { "few" };
+        NewJob { upstream: Some(upstream.into()), ..job(seq, &format!("key-{seq}")) }
+    });
+    add(&ledger, run, jobs.collect()).await;
+    let requests = Some(Rate { amount: 10 * 60, window: Duration::from_mins(1) });
+    let limits = BTreeMap::from([("few".to_owned(), Limits { requests, ..Limits::default() })]);
+    let broker = Arc::clone(&rig.broker);
+    let running = Rig { quotas: Arc::new(MemoryQuotas::new(limits)), ..rig }.start(&[KIND]);
+    let mut deliveries = broker.consume(KIND, 1).await.unwrap();
+    let mut few = 0;
+    for _ in 0..TAKEN {
+        let delivery = deliveries.next().await.unwrap().unwrap();
+        few += usize::from(Envelope::decode(&delivery.body).unwrap().upstream.as_deref() == Some("few"));
+        sleep(WORK).await;
+        delivery.ack().await.unwrap();
+    }
+    running.stop().await;
+    assert!(few >= 10, "{few} of {TAKEN}");
 }

@@ -1,23 +1,26 @@
 //! When the sweeper sweeps, on virtual time.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use fleetline_producer::sweeper::{self, SETTLING, SweepOptions};
-use fleetline_shared::domain::{Envelope, PortError};
-use fleetline_shared::ports::{DispatchAsk, DispatchLedger, Scope, Swept};
+use fleetline_shared::domain::{Envelope, JobId, PortError};
+use fleetline_shared::ports::{DispatchAsk, DispatchLedger, News, Scope, Swept};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 const EVERY: Duration = Duration::from_secs(1);
+const LEFT_AFTER: Duration = Duration::from_mins(3);
 
 /// A ledger in which nothing is ever lost. It can be out of reach, and tells when it was swept.
 struct Fickle {
     away: AtomicBool,
+    /// How often left runs were looked for.
+    ended: AtomicU64,
     swept: mpsc::UnboundedSender<Instant>,
 }
 
@@ -36,6 +39,14 @@ impl DispatchLedger for Fickle {
         unreachable!("a sweeper hands nothing out")
     }
 
+    async fn handed_out(&self, _: Scope, _: &str) -> Result<Vec<JobId>, PortError> {
+        unreachable!("a sweeper hands nothing out")
+    }
+
+    async fn messages(&self, _: &str, _: Vec<JobId>) -> Result<Vec<Envelope>, PortError> {
+        unreachable!("a sweeper hands nothing out")
+    }
+
     async fn next_due(&self, _: Scope) -> Result<Option<Duration>, PortError> {
         self.answer(None)
     }
@@ -48,7 +59,14 @@ impl DispatchLedger for Fickle {
         swept
     }
 
-    fn changes(&self) -> watch::Receiver<u64> {
+    async fn end_left(&self, silent_for: Duration) -> Result<u64, PortError> {
+        assert_eq!(silent_for, LEFT_AFTER);
+        let ended = self.answer(0);
+        self.ended.fetch_add(u64::from(ended.is_ok()), Ordering::SeqCst);
+        ended
+    }
+
+    fn changes(&self) -> watch::Receiver<News> {
         unreachable!("a sweeper goes by the clock")
     }
 }
@@ -63,9 +81,9 @@ struct Bench {
 impl Bench {
     fn start(stale_after: Duration) -> Self {
         let (tell, swept) = mpsc::unbounded_channel();
-        let ledger = Arc::new(Fickle { away: AtomicBool::new(false), swept: tell });
+        let ledger = Arc::new(Fickle { away: AtomicBool::new(false), ended: AtomicU64::new(0), swept: tell });
         let drain = CancellationToken::new();
-        let options = SweepOptions { every: EVERY, stale_after, max_losses: 3 };
+        let options = SweepOptions { every: EVERY, stale_after, max_losses: 3, left_after: Some(LEFT_AFTER) };
         let sweeper = tokio::spawn(sweeper::run(ledger.clone(), options, drain.clone()));
         Self { ledger, swept, drain, sweeper }
     }
@@ -89,6 +107,7 @@ impl Bench {
 async fn nothing_is_lost_before_the_ledger_has_answered_for_a_while() {
     let mut bench = Bench::start(Duration::from_mins(5));
     assert_eq!(bench.next().await, EVERY + SETTLING, "at the start");
+    assert_eq!(bench.ledger.ended.load(Ordering::SeqCst), 1, "left runs are looked for with it");
     assert_eq!(bench.next().await, EVERY, "then as often as it is told to");
 
     for outage in [2 * EVERY, Duration::from_hours(1)] {

@@ -65,6 +65,7 @@ impl World {
                 every: Duration::from_mins(1),
                 stale_after: Duration::from_mins(10),
                 max_losses: 5,
+                left_after: None,
             },
             limits,
             terms,

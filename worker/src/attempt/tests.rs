@@ -9,6 +9,7 @@ use fleetline_shared::domain::{
     DeadReason, Decision, DedupKey, Done, ENVELOPE_VERSION, Estimate, JobError, JobId, Kind, RunId,
 };
 use fleetline_shared::embedded::{MemoryBroker, MemoryLeases, MemoryQuotas};
+use fleetline_shared::metrics::{MeteredQuotas, Metrics};
 use fleetline_shared::ports::{
     Admission, Ask, CallEnd, Delivery, Finish, FinishLedger, Finished, Holder, Leases, Limits, Rate,
     Reservation, Settle, Settlement, SlotTime, Turn, UpstreamReport, lease_key,
@@ -59,6 +60,8 @@ impl Kind for Slow {
 /// A ledger that gives this answer to every check.
 pub(crate) struct Says {
     validity: Mutex<Validity>,
+    /// So late.
+    answers_in: Mutex<Duration>,
     /// Gone: nothing can be recorded.
     finishes: UnboundedSender<Finish>,
 }
@@ -67,13 +70,22 @@ impl Says {
     /// That every dispatch counts; with what is recorded.
     pub(crate) fn current() -> (Arc<Self>, UnboundedReceiver<Finish>) {
         let (finishes, outcomes) = unbounded_channel();
-        (Arc::new(Self { validity: Mutex::new(Validity::Current), finishes }), outcomes)
+        let says = Arc::new(Self {
+            validity: Mutex::new(Validity::Current),
+            answers_in: Mutex::default(),
+            finishes,
+        });
+        (says, outcomes)
     }
 }
 
 #[async_trait]
 impl FinishLedger for Says {
     async fn validity(&self, jobs: Vec<(JobId, u64)>, _: Duration) -> Result<Vec<Validity>, PortError> {
+        let answers_in = *self.answers_in.lock().unwrap();
+        if !answers_in.is_zero() {
+            sleep(answers_in).await;
+        }
         Ok(vec![*self.validity.lock().unwrap(); jobs.len()])
     }
 
@@ -183,13 +195,15 @@ impl Quotas for Late {
 enum WaitsFor {
     Place,
     Quota,
+    /// And then for the ledger for as long.
+    QuotaAndLedger,
 }
 
 /// What becomes of a job that waits so long for the only place or for quota, and is found so then.
 async fn after(waits_for: WaitsFor, wait: Duration, found: Validity) -> (Decision, u64) {
     let (ledger, mut outcomes) = Says::current();
     let (failed, _failures) = mpsc::channel(1);
-    let late = if matches!(waits_for, WaitsFor::Quota) { wait } else { Duration::ZERO };
+    let late = if matches!(waits_for, WaitsFor::Place) { Duration::ZERO } else { wait };
     let quotas = Arc::new(Late(late, MemoryQuotas::new(BTreeMap::new())));
     let worker = Worker { quotas, ..worker(ledger.clone()) };
     let attempts = Arc::new(worker.attempts(CancellationToken::new(), failed));
@@ -204,15 +218,18 @@ async fn after(waits_for: WaitsFor, wait: Duration, found: Validity) -> (Decisio
     let job = Envelope { upstream: Some("api".into()), ..envelope(Echo::NAME) };
     let delivery = Delivery::new(job.encode(), false, Box::new(Counted(Arc::default())));
     assert!(intake.take(delivery, waiting));
-    if matches!(waits_for, WaitsFor::Quota) {
-        drop(calling);
-        sleep(wait / 2).await;
-        *ledger.validity.lock().unwrap() = found;
-    } else {
+    if matches!(waits_for, WaitsFor::Place) {
         // It is there before time goes on.
         sleep(wait).await;
         *ledger.validity.lock().unwrap() = found;
         drop(calling);
+    } else {
+        drop(calling);
+        sleep(wait / 2).await;
+        *ledger.validity.lock().unwrap() = found;
+        if matches!(waits_for, WaitsFor::QuotaAndLedger) {
+            *ledger.answers_in.lock().unwrap() = wait;
+        }
     }
     let Finish { decision, usage, .. } = outcomes.recv().await.expect("an outcome");
     (decision, usage.calls)
@@ -230,6 +247,9 @@ async fn no_call_is_made_for_what_is_over_when_it_could_begin() {
         (WaitsFor::Quota, long, Validity::Stale, 0),
         (WaitsFor::Quota, long, Validity::Current, 1),
         (WaitsFor::Quota, short, Validity::Stale, 1),
+        // Its quota is another's by then.
+        (WaitsFor::QuotaAndLedger, long, Validity::Current, 0),
+        (WaitsFor::QuotaAndLedger, short, Validity::Current, 1),
     ] {
         let case = format!("{wait:?} for {waits_for:?}, {found:?}");
         let (decision, made) = after(waits_for, wait, found).await;
@@ -239,7 +259,8 @@ async fn no_call_is_made_for_what_is_over_when_it_could_begin() {
             (0, Validity::Expired) => {
                 matches!(decision, Decision::Die { reason: DeadReason::DeadlinePassed, .. })
             }
-            (0, _) => matches!(decision, Decision::Ignore),
+            (0, Validity::Stale) => matches!(decision, Decision::Ignore),
+            (0, Validity::Current) => matches!(decision, Decision::Snooze { .. }),
             _ => matches!(decision, Decision::Succeed(_)),
         };
         assert!(is_so, "{case}: {decision:?}");
@@ -427,6 +448,62 @@ async fn a_message_that_cannot_be_rejected_holds_up_no_other() {
     assert!(matches!(recorded.decision, Decision::Succeed(_)), "{recorded:?}");
 }
 
+/// What the leases' service does in the middle of a call.
+#[derive(Clone, Copy, Debug)]
+enum Absence {
+    /// It is away for several lives of a lease.
+    Alone,
+    /// And the connection to the broker breaks meanwhile.
+    WithBreak,
+    /// And a later dispatch has the lease when it is back.
+    WithTaker,
+}
+
+/// What is recorded of the call.
+async fn without_leases(absence: Absence) -> Decision {
+    let (ledger, mut outcomes) = Says::current();
+    let leases = Arc::new(Fickle::default());
+    let usual = worker(ledger);
+    let lease_ttl = CALL / 20;
+    let member = Member::new(&Worker {
+        registry: Registry::default().with(Slow(Arc::default())),
+        leases: leases.clone(),
+        options: WorkerOptions { lease_ttl, ..usual.options },
+        ..usual
+    });
+    let job = Envelope { upstream: Some("api".into()), ..envelope(Slow::NAME) };
+    member.take(&job, false, &Arc::default()).await;
+    sleep(CALL / 4).await;
+    leases.is_away.store(true, Ordering::Relaxed);
+    sleep(CALL / 4).await;
+    if matches!(absence, Absence::WithBreak) {
+        member.goes_on().await;
+        sleep(CALL / 4).await;
+    }
+    let Envelope { tenant, kind, dedup_key, job_id, .. } = &job;
+    if matches!(absence, Absence::WithTaker) {
+        let later = Holder { job: *job_id, fence: 2, token: 0, nonce: 1 };
+        leases.leases.acquire(&lease_key(tenant, kind, dedup_key), later, CALL).await.unwrap();
+    }
+    leases.is_away.store(false, Ordering::Relaxed);
+    outcomes.recv().await.expect("an outcome").decision
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_ends_with_its_lease_only_if_another_has_that() {
+    for (absence, succeeds) in
+        [(Absence::Alone, true), (Absence::WithBreak, true), (Absence::WithTaker, false)]
+    {
+        let decision = without_leases(absence).await;
+        let is_so = match &decision {
+            Decision::Succeed(_) => succeeds,
+            Decision::Ignore => !succeeds,
+            _ => false,
+        };
+        assert!(is_so, "{absence:?}: {decision:?}");
+    }
+}
+
 /// A job whose lease another worker has for an hour, which goes on; its delivery comes here. Says whether the delivery
 /// is still kept when that was done to the worker that waits, and what it recorded.
 async fn waits<Done: Future<Output = Option<Member>>>(
@@ -477,35 +554,44 @@ async fn who_waits_for_another_worker_records_nothing() {
     assert!(matches!(waited, (false, None)), "{waited:?}");
 }
 
-/// Of a job that is broken off after so long: its calls, and what its upstream's quota counts: calls in the window and
-/// under way. The first slot is a second ahead.
-async fn broken_off_after(time: Duration) -> (u32, u64, u32) {
+/// Of a job that is broken off after so long: its calls, what its upstream's quota counts: calls in the window and
+/// under way, and what its metrics count: tokens. The first slot is a second ahead.
+async fn broken_off_after(time: Duration) -> (u32, u64, u32, Option<u64>) {
     let (ledger, mut outcomes) = Says::current();
     let calls = Arc::<AtomicU32>::default();
     let rate = Rate { amount: 60, window: Duration::from_mins(1) };
     let limits = Limits { requests: Some(rate), concurrency: Some(1), ..Limits::default() };
     let quotas = Arc::new(MemoryQuotas::new(BTreeMap::from([("api".to_owned(), limits)])));
+    let mut metrics = Metrics::new();
     let worker = Worker {
         registry: Registry::default().with(Slow(calls.clone())),
-        quotas: quotas.clone(),
+        quotas: Arc::new(MeteredQuotas::new(quotas.clone(), &mut metrics)),
         options: WorkerOptions { hold: CALL, ..worker(ledger.clone()).options },
         ..worker(ledger)
     };
     let member = Member::new(&worker);
-    let job = Envelope { upstream: Some("api".into()), ..envelope(Slow::NAME) };
+    let estimate = Estimate { input_tokens: 7, ..Estimate::default() };
+    let job = Envelope { upstream: Some("api".into()), estimate, ..envelope(Slow::NAME) };
     member.take(&job, false, &Arc::default()).await;
     sleep(time).await;
     member.attempts.stop.cancel();
     let Finish { decision, .. } = outcomes.recv().await.expect("an outcome");
     assert!(matches!(decision, Decision::Snooze { .. }), "{decision:?}");
     let report = quotas.report().await.unwrap().remove(0);
-    (calls.load(Ordering::Relaxed), report.used[0].used, report.in_flight)
+    let text = metrics.text();
+    let tokens = text
+        .lines()
+        .find_map(|line| {
+            line.strip_prefix(r#"fleetline_tokens_total{upstream="api",dimension="input_tokens"} "#)
+        })
+        .map(|tokens| tokens.parse().unwrap());
+    (calls.load(Ordering::Relaxed), report.used[0].used, report.in_flight, tokens)
 }
 
 #[tokio::test(start_paused = true)]
 async fn who_is_broken_off_leaves_its_place_to_others() {
     let asleep_for_its_slot = broken_off_after(Duration::from_millis(500)).await;
-    assert_eq!(asleep_for_its_slot, (0, 0, 0), "the call was not made");
+    assert_eq!(asleep_for_its_slot, (0, 0, 0, None), "the call was not made");
     let at_its_call = broken_off_after(CALL / 2).await;
-    assert_eq!(at_its_call, (1, 1, 0), "the upstream may have heard of the call");
+    assert_eq!(at_its_call, (1, 1, 0, Some(7)), "the upstream may have heard of the call");
 }

@@ -225,19 +225,20 @@ impl Kind for NodeExtract {
     }
 
     /// Facts get their absolute `path`, and `ordinal`. An output has no path and stays as it is.
-    fn locate(&self, value: &mut Value, source: &Source) {
+    fn locate(&self, value: &mut Value, source: &Source) -> bool {
         let (Source::Node { path: root, ordinal, .. }, Some(fact)) = (source, value.as_object_mut()) else {
-            return;
+            return false;
         };
-        let Some(path) = fact.get("path").and_then(Value::as_str) else { return };
+        let Some(path) = fact.get("path").and_then(Value::as_str) else { return false };
         let absolute = match path {
             "." => root.clone(),
             // Twice located is located once.
-            path if path.starts_with('/') => return,
+            path if path.starts_with('/') => return false,
             path => format!("{root}/{path}"),
         };
         fact.insert("path".to_owned(), absolute.into());
         fact.insert("ordinal".to_owned(), (*ordinal).into());
+        true
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use fleetline_shared::domain::Finding;
-use fleetline_shared::ports::Limits;
+use fleetline_shared::ports::{Limits, Rates};
 use fleetline_shared::redis::quotas::as_kept;
 
 /// What differs, of upstreams that the fleet knows.
@@ -13,6 +13,12 @@ pub(super) fn differences(
 ) -> Vec<Finding> {
     let both = here.iter().filter_map(|(name, here)| Some((name, here, in_force.get(name)?)));
     both.filter_map(|(name, here, in_force)| difference(name, here, in_force)).collect()
+}
+
+/// Whether nothing here keeps the fleet from calling as fast as its workers can: neither a rate nor a budget nor
+/// places, and not that this is meant.
+pub(super) fn has_no_quota(limits: &Limits) -> bool {
+    !limits.discover && !limits.lifted && !limits.has_places() && limits.rates() == Rates::default()
 }
 
 fn difference(name: &str, here: &Limits, in_force: &Limits) -> Option<Finding> {
@@ -62,6 +68,25 @@ mod tests {
 
     fn limits(toml: &str) -> Limits {
         Sources::new(&format!("[upstreams.openai]\n{toml}")).load().config.upstreams["openai"].limits()
+    }
+
+    #[test]
+    fn any_limit_is_a_quota() {
+        for (toml, expected) in [
+            ("", true),
+            ("breaker = { failures = 9 }", true),
+            ("requests = '5/s'", false),
+            ("input_tokens = '1k/s'", false),
+            ("output_tokens = '1k/s'", false),
+            ("tokens = '1k/s'", false),
+            ("budget = '20 USD/day'\nprices = { gpt-4o-mini = { input = 1, output = 2 } }", false),
+            ("concurrency = 8", false),
+            ("adaptive = { max = 64 }", false),
+            ("quota = 'discover'", false),
+            ("quota = 'unlimited'", false),
+        ] {
+            assert_eq!(has_no_quota(&limits(toml)), expected, "{toml}");
+        }
     }
 
     #[test]

@@ -27,6 +27,11 @@ impl Input {
 pub(super) fn in_words(app: &App, run: &RunRow, input: Input) -> String {
     let is_open = run.state == RunState::Open;
     let flags = app.flags();
+    if run.is_cancelling() {
+        return "stopped watching: the run is cancelled, and over when its jobs under way have ended with their \
+                attempts"
+            .into();
+    }
     if app.fleet() {
         of_fleet(run.id, is_open, input, &flags)
     } else {
@@ -47,7 +52,7 @@ fn of_file(run: RunId, is_open: bool, input: Input, flags: &str) -> String {
     }
 }
 
-/// Of a run whose jobs the fleet works on. An open one does not finish by itself.
+/// Of a run whose jobs the fleet works on. An open one that nobody goes on with is ended by `serve`.
 pub fn of_fleet(run: RunId, is_open: bool, input: Input, flags: &str) -> String {
     if !is_open {
         return format!(
@@ -55,21 +60,22 @@ pub fn of_fleet(run: RunId, is_open: bool, input: Input, flags: &str) -> String 
         );
     }
     let ends = format!(
-        "`fleetline run --resume {run}{flags}` ends it with what was accepted, `fleetline cancel {run}{flags}` \
-         without"
+        "the fleet ends it after a while (dispatch.left_after) with what was accepted, `fleetline run --resume \
+         {run}{flags}` at once, `fleetline cancel {run}{flags}` without"
     );
     match input {
         Input::Again => format!(
             "interrupted: the input was not read to its end, and what was accepted of it is worked off. The same \
-             command goes on with run {run}"
+             command goes on with run {run}, or makes another one if the fleet has ended that (dispatch.left_after); \
+             it pays for nothing twice"
         ),
         Input::Once => format!(
             "interrupted: the input was not read to its end, and cannot be read again; what was accepted of it is \
-             worked off. Run {run} stays open: {ends}"
+             worked off. Run {run} is still open: {ends}"
         ),
         Input::Elsewhere => format!(
             "stopped watching: the input of run {run} is not read to its end yet, and what was accepted of it is \
-             worked off. If nobody submits it any more, the command that began it goes on with it, or {ends}"
+             worked off. If nobody submits it any more, the command that began it goes on with it; or {ends}"
         ),
     }
 }
@@ -96,7 +102,7 @@ mod tests {
             ),
             (
                 of_fleet(run, true, Input::Once, " --fleet"),
-                &[&resume, "cancel", "stays open"],
+                &[&resume, "cancel", "still open"],
                 &["stopped watching", same],
             ),
             (of_fleet(run, true, Input::Elsewhere, " --fleet"), &["not read to its end", &resume], &[&watch]),

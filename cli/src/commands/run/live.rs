@@ -225,6 +225,7 @@ async fn progress_of(row: &RunRow, engine: Option<&RunningEngine>) -> Progress {
         None => (0, None),
     };
     Progress {
+        cancelled: row.is_cancelling(),
         total: (row.state != RunState::Open).then_some(row.counts.jobs),
         done: row.counts.terminal(),
         reused: row.counts.reused,

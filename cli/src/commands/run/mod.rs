@@ -124,7 +124,12 @@ pub async fn conclude(
     }
     let problem = unread::problem(&run);
     if let Some(problem) = &problem {
-        tell(&format!("error: {problem}\n  what came before it is kept and was analysed\n"));
+        let kept = if run.cancelled_at_ms.is_some() {
+            ""
+        } else {
+            "\n  what came before it is kept and was analysed"
+        };
+        tell(&format!("error: {problem}{kept}\n"));
     }
     if interrupted {
         app.say(&left::in_words(app, &run, input));

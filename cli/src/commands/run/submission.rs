@@ -3,8 +3,8 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use fleetline_producer::submit::submit;
-use fleetline_shared::domain::{NewJob, NewRun};
+use fleetline_producer::submit::{submit, while_reading};
+use fleetline_shared::domain::{IfLeft, NewJob, NewRun};
 use fleetline_shared::ports::{OpenedRun, Seal, SubmitLedger};
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, spawn_blocking};
@@ -92,12 +92,12 @@ impl Adding {
     /// Adds all jobs, then seals the run. An input that was not read to its end by the user's will
     /// leaves the run open. Returns the input's problem, if it has one.
     async fn run(self, first: NewJob, inbox: mpsc::Receiver<NewJob>) -> Result<Option<String>, CliError> {
-        let halt = self.halt.clone();
+        let (halt, ledger, run) = (self.halt.clone(), Arc::clone(&self.ledger), self.opened.id);
         tokio::select! {
             biased;
             // Neither for a ledger that is away, nor for a pipe that nobody writes to.
             () = halt.cancelled() => Ok(None),
-            ended = self.add_all(first, inbox) => ended,
+            ended = while_reading(&*ledger, run, IfLeft::Sealed, self.add_all(first, inbox)) => ended,
         }
     }
 

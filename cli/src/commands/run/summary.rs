@@ -48,7 +48,7 @@ pub(super) async fn tables(
     each_job(ledger, filter, |job| {
         match job.output_value() {
             Some(output) if output["error_type"].is_string() => add_analysis(&mut errors, &job, &output),
-            _ => add_facts(&mut nodes, registry, &job),
+            _ => add_facts(&mut nodes, registry, job),
         }
         Ok(())
     })
@@ -63,8 +63,8 @@ pub(super) async fn tables(
     Ok(tables.join("\n"))
 }
 
-fn add_facts(groups: &mut BTreeMap<String, Group>, registry: &Registry, job: &JobRow) {
-    for (n, fact) in facts_of(registry, job).iter().enumerate() {
+fn add_facts(groups: &mut BTreeMap<String, Group>, registry: &Registry, mut job: JobRow) {
+    for (n, fact) in facts_of(registry, &mut job).iter().enumerate() {
         let group = groups.entry(text(fact, "node_type")).or_default();
         group.jobs += u64::from(n == 0);
         group.facts += 1;
@@ -183,7 +183,8 @@ pub(super) fn figures(run: &RunRow, took: Duration) -> String {
     }
     let open = counts.jobs - counts.terminal();
     if open > 0 {
-        parts.push(format!("{} left to do", format::count(open)));
+        let so = if run.is_cancelling() { "under way" } else { "left to do" };
+        parts.push(format!("{} {so}", format::count(open)));
     }
     let events = if run.pipeline == "logs" {
         format!(" for {} log events", format::count(counts.occurrences))

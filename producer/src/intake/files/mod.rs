@@ -10,14 +10,14 @@ use std::io::Read;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fleetline_shared::domain::{NewJob, NewRun, PortError, RunId, RunState};
+use fleetline_shared::domain::{IfLeft, NewJob, NewRun, PortError, RunId, RunState};
 use fleetline_shared::ports::{CancelJobs, Cancelled, Ledger, OpenedRun, RunRow, Seal};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
 use super::jobs::{CONTENT, Rejected, same_content};
-use crate::submit::submit;
+use crate::submit::{submit, while_reading};
 
 pub use feed::{FeedReader, FeedSender, feed};
 pub use split::{FilePipeline, Pipelines};
@@ -171,7 +171,10 @@ impl Submission {
             // Nothing to analyse, but maybe well read: a log without errors is no error.
             let end = ended(splitting).await.map_err(FileFault::Unreadable)?;
             let opened = self.open().await?;
-            return self.seal_or_give_up(opened, end).await;
+            return match self.seal(opened, end).await {
+                Ok(accepted) => Ok(accepted),
+                Err(fault) => Err(self.give_up(opened, fault).await),
+            };
         };
         let opened = self.open().await?;
         if opened.resumed {
@@ -184,8 +187,12 @@ impl Submission {
             }
             self.same_split(&run)?;
         }
-        match self.add_all(opened, first, inbox, splitting).await {
-            Ok(end) => self.seal_or_give_up(opened, end).await,
+        let filling = async {
+            let end = self.add_all(opened, first, inbox, splitting).await?;
+            self.seal(opened, end).await
+        };
+        match while_reading(&*self.ledger, opened.id, IfLeft::Cancelled, filling).await {
+            Ok(accepted) => Ok(accepted),
             Err(fault) => Err(self.give_up(opened, fault).await),
         }
     }
@@ -223,9 +230,7 @@ impl Submission {
         let split = ended(splitting).await;
         match added {
             Ok(_) => split.map_err(FileFault::Unreadable),
-            Err(PortError::Invalid { .. }) => {
-                Err(FileFault::Conflict(format!("run {} was cancelled while its input was read", opened.id)))
-            }
+            Err(PortError::Invalid { .. }) => Err(cancelled_meanwhile(opened.id)),
             Err(error) => Err(FileFault::Ledger(error)),
         }
     }
@@ -234,17 +239,13 @@ impl Submission {
         self.submissions.unless_stopped(part).await.ok_or(FileFault::Stopped)
     }
 
-    async fn seal_or_give_up(self, opened: OpenedRun, end: SplitEnd) -> Result<FileAccepted, FileRejected> {
-        match self.seal(opened, end).await {
-            Ok(accepted) => Ok(accepted),
-            Err(fault) => Err(self.give_up(opened, fault).await),
-        }
-    }
-
     async fn seal(&self, opened: OpenedRun, end: SplitEnd) -> Result<FileAccepted, FileFault> {
         let seal = Seal { occurrences: end.occurrences, notes: end.notes };
         self.ledger.seal_run(opened.id, seal).await?;
         let run = self.row(opened.id).await?;
+        if run.cancelled_at_ms.is_some() {
+            return Err(cancelled_meanwhile(run.id));
+        }
         Ok(FileAccepted { run, repeated: opened.resumed, problem: end.problem })
     }
 
@@ -291,6 +292,11 @@ impl Submission {
         let gone = || PortError::Broken { port: "ledger", message: format!("run {id} is gone") };
         Ok(self.ledger.run(id).await?.ok_or_else(gone)?)
     }
+}
+
+/// By somebody, or since nothing was heard of this process for too long.
+fn cancelled_meanwhile(run: RunId) -> FileFault {
+    FileFault::Conflict(format!("run {run} was cancelled while its input was read"))
 }
 
 /// What the first request with this key was told, or would have been.

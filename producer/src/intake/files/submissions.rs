@@ -41,6 +41,11 @@ impl Submissions {
         self.stop.run_until_cancelled(part).await
     }
 
+    /// Whether there is one.
+    pub fn are_under_way(&self) -> bool {
+        self.under_way.receiver_count() > 0
+    }
+
     /// Waits until none is under way.
     pub async fn all_ended(&self) {
         self.under_way.closed().await;

@@ -35,10 +35,11 @@ fn cancel_job(connection: &Connection, tenant: &str, id: JobId, now: i64) -> Res
     Ok(Cancelled { cancelled, under_way })
 }
 
-fn cancel_run(connection: &Connection, tenant: &str, id: RunId, now: i64) -> Result<Cancelled> {
+pub(super) fn cancel_run(connection: &Connection, tenant: &str, id: RunId, now: i64) -> Result<Cancelled> {
     let run: i64 = connection
         .prepare_cached(
-            "UPDATE runs SET cancelled_at = coalesce(cancelled_at, ?3), state = max(state, ?4)
+            "UPDATE runs SET cancelled_at = iif(state = 2, cancelled_at, coalesce(cancelled_at, ?3)),
+               state = max(state, ?4)
              WHERE id = ?1 AND tenant = ?2 RETURNING n",
         )?
         .query_row(params![id.as_bytes(), tenant, now, RUN_RUNNING], |row| row.get(0))

@@ -10,9 +10,13 @@ use crate::domain::PortError;
 
 const SCHEMA: &str = include_str!("schema.sql");
 /// From version 1 on.
-const UPGRADES: [&str; 3] =
-    [include_str!("upgrade_2.sql"), include_str!("upgrade_3.sql"), include_str!("upgrade_4.sql")];
-const SCHEMA_VERSION: i64 = 4;
+const UPGRADES: [&str; 4] = [
+    include_str!("upgrade_2.sql"),
+    include_str!("upgrade_3.sql"),
+    include_str!("upgrade_4.sql"),
+    include_str!("upgrade_5.sql"),
+];
+const SCHEMA_VERSION: i64 = 5;
 /// Marks the file as Fleetline's: "FLTL".
 const APPLICATION_ID: i64 = 0x464c_544c;
 /// Another process may hold the write lock for the length of one commit.

@@ -103,6 +103,21 @@ fn twins_elsewhere(
 /// Why a job died that was never dispatched in time.
 pub(super) const LATE: &str = "its deadline passed before it could start";
 
+/// What a message says, without args of more bytes than `$most`.
+macro_rules! message {
+    (args $most:literal) => {
+        concat!(
+            "id, (SELECT id FROM runs WHERE runs.n = jobs.run), tenant, kind, fence, attempts,
+               max_attempts, deadline, dedup_key, upstream, est_input, est_output,
+               (SELECT args FROM job_inputs WHERE job = jobs.n AND length(CAST(args AS BLOB)) <= ",
+            $most,
+            ")"
+        )
+    };
+}
+
+pub(super) use message;
+
 /// Raises the fence and reads the message. A job whose deadline has passed dies instead.
 fn hand_over(
     connection: &Connection,
@@ -111,13 +126,12 @@ fn hand_over(
     counters: &mut Counters,
 ) -> rusqlite::Result<Option<Envelope>> {
     let envelope = connection
-        .prepare_cached(
+        .prepare_cached(concat!(
             "UPDATE jobs SET state = ?2, fence = fence + 1, dispatched_at = ?3
              WHERE n = ?1 AND state = ?4 AND (deadline IS NULL OR deadline > ?3)
-             RETURNING id, (SELECT id FROM runs WHERE runs.n = jobs.run), tenant, kind, fence, attempts,
-               max_attempts, deadline, dedup_key, upstream, est_input, est_output,
-               (SELECT args FROM job_inputs WHERE job = jobs.n AND length(CAST(args AS BLOB)) <= ?5)",
-        )?
+             RETURNING ",
+            message!(args "?5")
+        ))?
         .query_row(
             params![n, DISPATCHED, now, READY, u32::try_from(LARGEST_ARGS).unwrap_or(u32::MAX)],
             |row| read_envelope(row, now),
@@ -129,7 +143,7 @@ fn hand_over(
     Ok(envelope)
 }
 
-fn read_envelope(row: &rusqlite::Row<'_>, now: i64) -> rusqlite::Result<Envelope> {
+pub(super) fn read_envelope(row: &rusqlite::Row<'_>, now: i64) -> rusqlite::Result<Envelope> {
     let upstream: String = row.get(9)?;
     let args = row.get::<_, Option<String>>(12)?.map(RawValue::from_string).transpose().map_err(|error| {
         rusqlite::Error::FromSqlConversionFailure(12, rusqlite::types::Type::Text, error.into())

@@ -14,6 +14,7 @@ mod due;
 mod fair;
 mod fault;
 mod finish;
+mod handed_out;
 mod lanes;
 mod numbers;
 #[cfg(test)]
@@ -26,6 +27,7 @@ mod submit;
 mod sweep;
 mod turns;
 mod twins;
+mod unread;
 mod validity;
 mod writer;
 
@@ -40,11 +42,11 @@ use serde_json::value::RawValue;
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
-use crate::domain::{AnalyserRef, DedupKey, Envelope, JobId, NewJob, NewRun, PortError, RunId};
+use crate::domain::{AnalyserRef, DedupKey, Envelope, IfLeft, JobId, NewJob, NewRun, PortError, RunId};
 use crate::ports::{
     Added, Backlog, BacklogLedger, CancelJobs, CancelLedger, Cancelled, DeadJobs, DispatchAsk,
-    DispatchLedger, Finish, FinishLedger, Finished, JobDetail, JobFilter, JobRow, JobStanding, OpenedRun,
-    Page, QueryLedger, RedriveLedger, RunRow, Scope, Seal, SubmitLedger, Swept, Validity,
+    DispatchLedger, Finish, FinishLedger, Finished, JobDetail, JobFilter, JobRow, JobStanding, New, News,
+    OpenedRun, Page, QueryLedger, RedriveLedger, RunRow, Scope, Seal, SubmitLedger, Swept, Validity,
 };
 use dispatch::{Dispatched, LastTurns};
 use fault::Fault;
@@ -58,7 +60,7 @@ pub struct SqliteLedger {
     writer: Option<Writer>,
     /// `None`: closed.
     reader: Arc<Mutex<Option<Connection>>>,
-    changes: watch::Receiver<u64>,
+    changes: watch::Receiver<News>,
     /// Where the last round of each kind ended, so that the next begins behind it.
     last_turns: Arc<Mutex<LastTurns>>,
 }
@@ -67,7 +69,7 @@ impl SqliteLedger {
     /// Opens the file, and makes it if it is missing.
     pub fn open(path: &Path) -> Result<Self, PortError> {
         let connection = connection::open_writer(path)?;
-        let (raise, changes) = watch::channel(0);
+        let (raise, changes) = watch::channel(News::default());
         let writer = Writer::start(connection, path.to_owned(), raise);
         Self::with(path, Some(writer), changes)
     }
@@ -75,10 +77,10 @@ impl SqliteLedger {
     /// Opens an existing file to look at, also while another process writes it. Calls that
     /// write are errors.
     pub fn open_read_only(path: &Path) -> Result<Self, PortError> {
-        Self::with(path, None, watch::channel(0).1)
+        Self::with(path, None, watch::channel(News::default()).1)
     }
 
-    fn with(path: &Path, writer: Option<Writer>, changes: watch::Receiver<u64>) -> Result<Self, PortError> {
+    fn with(path: &Path, writer: Option<Writer>, changes: watch::Receiver<News>) -> Result<Self, PortError> {
         let reader = connection::open_reader(path)?;
         Ok(Self {
             path: Arc::new(path.to_owned()),
@@ -113,16 +115,16 @@ impl SqliteLedger {
         self.read(move |connection| analysers::of_dead(connection, &which, &tenant)).await
     }
 
-    /// Runs `work` in a transaction. `is_news` says whether what it did may have made jobs ready or
+    /// Runs `work` in a transaction. `news_of` says whether what it did may have made jobs ready or
     /// finished a run.
     async fn write<T: Send + 'static, E: Into<Fault>>(
         &self,
         durability: Durability,
-        is_news: fn(&T) -> bool,
+        news_of: fn(&T) -> Option<New>,
         work: impl FnOnce(&Connection) -> Result<T, E> + Send + 'static,
     ) -> Result<T, PortError> {
         match &self.writer {
-            Some(writer) => writer.write(durability, is_news, work).await,
+            Some(writer) => writer.write(durability, news_of, work).await,
             None => Err(PortError::Invalid { port: "ledger", message: "it is open for reading only".into() }),
         }
     }
@@ -145,23 +147,45 @@ impl SqliteLedger {
 #[async_trait]
 impl SubmitLedger for SqliteLedger {
     async fn open_run(&self, run: NewRun) -> Result<OpenedRun, PortError> {
-        self.write(Durability::PowerCut, |_| false, move |connection| runs::open_run(connection, &run)).await
+        self.write(Durability::PowerCut, |_| None, move |connection| runs::open_run(connection, &run)).await
+    }
+
+    async fn run_of_key(&self, tenant: &str, key: &str) -> Result<Option<RunId>, PortError> {
+        let (tenant, key) = (tenant.to_owned(), key.to_owned());
+        self.read(move |connection| runs::run_of_key(connection, &tenant, &key, true)).await
     }
 
     async fn add_jobs(&self, run: RunId, jobs: Vec<NewJob>) -> Result<Added, PortError> {
-        self.write(Durability::PowerCut, |_| true, move |connection| submit::add_jobs(connection, run, &jobs))
-            .await
+        self.write(
+            Durability::PowerCut,
+            |_| Some(New::Jobs),
+            move |connection| submit::add_jobs(connection, run, &jobs),
+        )
+        .await
+    }
+
+    async fn still_reading(&self, run: RunId, if_left: IfLeft) -> Result<(), PortError> {
+        self.write(
+            Durability::ProcessEnd,
+            |()| None,
+            move |connection| unread::still_reading(connection, run, if_left),
+        )
+        .await
     }
 
     async fn seal_run(&self, run: RunId, seal: Seal) -> Result<(), PortError> {
-        self.write(Durability::PowerCut, |()| true, move |connection| runs::seal_run(connection, run, &seal))
-            .await
+        self.write(
+            Durability::PowerCut,
+            |()| Some(New::Moves),
+            move |connection| runs::seal_run(connection, run, &seal),
+        )
+        .await
     }
 
     async fn submit_run(&self, run: NewRun, jobs: Vec<NewJob>, notes: Value) -> Result<OpenedRun, PortError> {
         self.write(
             Durability::PowerCut,
-            |opened: &OpenedRun| !opened.resumed,
+            |opened: &OpenedRun| (!opened.resumed).then_some(New::Jobs),
             move |connection| submit::submit_run(connection, &run, &jobs, notes),
         )
         .await
@@ -172,12 +196,21 @@ impl SubmitLedger for SqliteLedger {
 impl DispatchLedger for SqliteLedger {
     async fn dispatch(&self, ask: DispatchAsk) -> Result<Vec<Envelope>, PortError> {
         let last_turns = Arc::clone(&self.last_turns);
-        let made_news = |dispatched: &Dispatched| dispatched.died > 0;
+        let made_news = |dispatched: &Dispatched| (dispatched.died > 0).then_some(New::Moves);
         let dispatched = self.write(Durability::ProcessEnd, made_news, move |connection| {
             let mut last_turns = last_turns.lock().unwrap_or_else(PoisonError::into_inner);
             dispatch::dispatch(connection, &ask, &mut last_turns)
         });
         Ok(dispatched.await?.envelopes)
+    }
+
+    async fn handed_out(&self, scope: Scope, kind: &str) -> Result<Vec<JobId>, PortError> {
+        let kind = kind.to_owned();
+        self.read(move |connection| handed_out::handed_out(connection, scope, &kind)).await
+    }
+
+    async fn messages(&self, _: &str, jobs: Vec<JobId>) -> Result<Vec<Envelope>, PortError> {
+        self.read(move |connection| handed_out::messages(connection, &jobs)).await
     }
 
     async fn next_due(&self, scope: Scope) -> Result<Option<Duration>, PortError> {
@@ -189,13 +222,22 @@ impl DispatchLedger for SqliteLedger {
         let age = numbers::to_ms(older_than);
         self.write(
             Durability::PowerCut,
-            |_| true,
+            |_| Some(New::Moves),
             move |connection| sweep::sweep(connection, scope, age, max_losses),
         )
         .await
     }
 
-    fn changes(&self) -> watch::Receiver<u64> {
+    async fn end_left(&self, silent_for: Duration) -> Result<u64, PortError> {
+        self.write(
+            Durability::PowerCut,
+            |ended| (*ended > 0).then_some(New::Moves),
+            move |connection| unread::end_left(connection, silent_for),
+        )
+        .await
+    }
+
+    fn changes(&self) -> watch::Receiver<News> {
         self.changes.clone()
     }
 }
@@ -217,7 +259,7 @@ impl FinishLedger for SqliteLedger {
         }
         self.write(
             Durability::ProcessEnd,
-            |_| false,
+            |_| None,
             move |connection| validity::begin_anew(connection, &dispatches, age),
         )
         .await
@@ -230,7 +272,7 @@ impl FinishLedger for SqliteLedger {
     async fn finish(&self, finishes: Vec<Finish>) -> Result<Vec<Finished>, PortError> {
         self.write(
             Durability::PowerCut,
-            |_| true,
+            |_| Some(New::Moves),
             move |connection| finish::finish_all(connection, &finishes),
         )
         .await
@@ -283,7 +325,7 @@ impl RedriveLedger for SqliteLedger {
     async fn redrive(&self, which: DeadJobs, into: NewRun) -> Result<u64, PortError> {
         self.write(
             Durability::PowerCut,
-            |_| true,
+            |_| Some(New::Moves),
             move |connection| redrive::redrive(connection, &which, &into),
         )
         .await
@@ -296,7 +338,7 @@ impl CancelLedger for SqliteLedger {
         let tenant = tenant.to_owned();
         self.write(
             Durability::PowerCut,
-            |_| true,
+            |_| Some(New::Moves),
             move |connection| cancel::cancel(connection, &tenant, which),
         )
         .await

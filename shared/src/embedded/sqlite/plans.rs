@@ -3,7 +3,7 @@
 
 use rusqlite::{Connection, Statement, StatementStatus, params};
 
-use super::{dispatch, due, lanes, query, redrive, runs, submit, sweep, turns, twins};
+use super::{dispatch, due, handed_out, lanes, query, redrive, runs, submit, sweep, turns, twins};
 use crate::domain::{JobId, JobState, RunId};
 use crate::ports::JobFilter;
 
@@ -37,6 +37,7 @@ fn no_step_of_a_job_scans_or_sorts() {
         due::NEXT_KIND,
         due::TWIN_DUE,
         dispatch::TWINS_ELSEWHERE,
+        handed_out::HANDED_OUT,
         sweep::LOST,
         sweep::EXPIRED,
         twins::GIVE_TO_ATTACHED,

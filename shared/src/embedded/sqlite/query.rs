@@ -8,8 +8,10 @@ use super::codes::{dead_reason, job_code, job_state, run_state};
 use crate::domain::{DedupKey, JobId, RunCounts, RunId, Usage};
 use crate::ports::{JobFilter, JobRow, Page, RunRow};
 
-const RUN_COLUMNS: &str = "SELECT id, tenant, pipeline, input, state, settings, notes, created_at, finished_at,
-    jobs, occurrences, succeeded, reused, dead, cancelled, retries, calls, input_tokens, output_tokens, n FROM runs";
+const RUN_COLUMNS: &str =
+    "SELECT id, tenant, pipeline, input, state, settings, notes, created_at, finished_at,
+    jobs, occurrences, succeeded, reused, dead, cancelled, retries, calls, input_tokens, output_tokens, n,
+    cancelled_at FROM runs";
 
 pub(super) fn runs(
     connection: &Connection,
@@ -45,6 +47,7 @@ fn read_run(row: &Row<'_>) -> rusqlite::Result<RunRow> {
         notes: json(row, 6)?,
         created_at_ms: row.get(7)?,
         finished_at_ms: row.get(8)?,
+        cancelled_at_ms: row.get(20)?,
         counts: RunCounts {
             jobs: count(9)?,
             occurrences: count(10)?,
@@ -61,7 +64,8 @@ fn read_run(row: &Row<'_>) -> rusqlite::Result<RunRow> {
 /// CROSS JOIN: in order of jobs, whatever the planner thinks, for a page must not need a sort.
 const JOB_COLUMNS: &str = "SELECT jobs.n, jobs.id, runs.id, jobs.kind, jobs.dedup_key, jobs.state, jobs.occurrences,
       jobs.reused, maker.id, results.analyser, results.model, job_inputs.source, jobs.calls, jobs.input_tokens,
-      jobs.output_tokens, jobs.attempts, jobs.error, jobs.dead_reason, jobs.result, results.output
+      jobs.output_tokens, jobs.attempts, jobs.error, jobs.dead_reason, jobs.result, results.output,
+      (SELECT id FROM runs WHERE n = jobs.redriven_as)
     FROM jobs CROSS JOIN runs ON runs.n = jobs.run CROSS JOIN job_inputs ON job_inputs.job = jobs.n
       LEFT JOIN results ON results.n = jobs.result LEFT JOIN jobs maker ON maker.n = results.job
     WHERE jobs.n > ?1";
@@ -122,6 +126,7 @@ fn read_job(row: &Row<'_>) -> rusqlite::Result<JobRow> {
         attempts: row.get(15)?,
         error: row.get(16)?,
         dead_reason: row.get::<_, Option<i64>>(17)?.and_then(dead_reason),
+        sent_again_in: row.get::<_, Option<[u8; 16]>>(20)?.map(RunId::from_bytes),
     })
 }
 

@@ -10,20 +10,34 @@ use crate::domain::{NewRun, RunId};
 use crate::ports::{OpenedRun, Seal};
 
 pub(super) fn open_run(connection: &Connection, run: &NewRun) -> rusqlite::Result<OpenedRun> {
-    if let Some(key) = &run.idempotency_key {
-        let known = connection
-            .prepare_cached(
-                "SELECT id FROM runs WHERE tenant = ?1 AND idempotency_key = ?2 AND (state < ?3 OR ?4)
-                 ORDER BY n DESC LIMIT 1",
-            )?
-            .query_row(params![run.tenant, key, RUN_FINISHED, run.once], |row| row.get::<_, [u8; 16]>(0))
-            .optional()?;
-        if let Some(id) = known {
-            return Ok(OpenedRun { id: RunId::from_bytes(id), resumed: true });
-        }
+    if let Some(key) = &run.idempotency_key
+        && let Some(id) = run_of_key(connection, &run.tenant, key, run.once)?
+    {
+        // It has a reader again.
+        connection
+            .prepare_cached("UPDATE runs SET read_at = ?2 WHERE id = ?1")?
+            .execute(params![id.as_bytes(), now_ms()])?;
+        return Ok(OpenedRun { id, resumed: true });
     }
     insert_run(connection, run)?;
     Ok(OpenedRun { id: run.id, resumed: false })
+}
+
+/// The newest run with this key: one that is not finished, or any.
+pub(super) fn run_of_key(
+    connection: &Connection,
+    tenant: &str,
+    key: &str,
+    also_finished: bool,
+) -> rusqlite::Result<Option<RunId>> {
+    let known = connection
+        .prepare_cached(
+            "SELECT id FROM runs WHERE tenant = ?1 AND idempotency_key = ?2 AND (state < ?3 OR ?4)
+             ORDER BY n DESC LIMIT 1",
+        )?
+        .query_row(params![tenant, key, RUN_FINISHED, also_finished], |row| row.get(0))
+        .optional()?;
+    Ok(known.map(RunId::from_bytes))
 }
 
 pub(super) fn insert_run(connection: &Connection, run: &NewRun) -> rusqlite::Result<()> {

@@ -1,4 +1,4 @@
--- Version 3. Times are milliseconds since 1970. States of jobs are numbers: see `codes.rs`.
+-- Version 5. Times are milliseconds since 1970. States of jobs are numbers: see `codes.rs`.
 
 CREATE TABLE runs (
     n               INTEGER PRIMARY KEY,
@@ -11,6 +11,8 @@ CREATE TABLE runs (
     notes           TEXT NOT NULL DEFAULT 'null',
     state           INTEGER NOT NULL DEFAULT 0,
     cancelled_at    INTEGER,                   -- it takes no more jobs
+    read_at         INTEGER,                   -- when its reader was heard of last
+    if_left         INTEGER NOT NULL DEFAULT 0,-- without one it is 0: sealed, 1: cancelled
     jobs            INTEGER NOT NULL DEFAULT 0,
     occurrences     INTEGER NOT NULL DEFAULT 0,
     succeeded       INTEGER NOT NULL DEFAULT 0,

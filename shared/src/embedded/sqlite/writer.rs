@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::fault::{Fault, in_words};
 use crate::domain::PortError;
+use crate::ports::{New, News};
 
 /// Requests in one transaction at most: bounds what one failed commit takes along.
 const GROUP: usize = 256;
@@ -31,8 +32,8 @@ pub(super) enum Durability {
 
 /// A request that was carried out and waits for its group's commit.
 struct Handled {
-    /// Whether its commit is news for those who wait for work or for a run's end.
-    is_news: bool,
+    /// What its commit tells those who wait for work or for a run's end.
+    news: Option<New>,
     /// Tells the caller how the request ended, once the group's fate is known.
     answer: Box<dyn FnOnce(Result<(), PortError>) + Send>,
 }
@@ -60,7 +61,7 @@ struct Open {
 impl Writer {
     /// Starts the thread. It ends when it is closed, or the last `Writer` is dropped. `changes` is
     /// raised after every commit that is news, before its requests are answered.
-    pub(super) fn start(connection: Connection, path: PathBuf, changes: watch::Sender<u64>) -> Self {
+    pub(super) fn start(connection: Connection, path: PathBuf, changes: watch::Sender<News>) -> Self {
         let (requests, inbox) = mpsc::unbounded_channel();
         let (ending, ended) = channel();
         thread::Builder::new()
@@ -89,11 +90,11 @@ impl Writer {
         sent.ok_or_else(gone)
     }
 
-    /// Runs `work` in a transaction; answers after its commit. `is_news` looks at what it did.
+    /// Runs `work` in a transaction; answers after its commit. `news_of` looks at what it did.
     pub(super) async fn write<T: Send + 'static, E: Into<Fault>>(
         &self,
         durability: Durability,
-        is_news: fn(&T) -> bool,
+        news_of: fn(&T) -> Option<New>,
         work: impl FnOnce(&Connection) -> Result<T, E> + Send + 'static,
     ) -> Result<T, PortError> {
         let (reply, answer) = oneshot::channel();
@@ -101,7 +102,7 @@ impl Writer {
             let result = transaction
                 .and_then(|connection| in_savepoint(connection, work).map_err(|fault| fault.in_words(path)));
             Handled {
-                is_news: result.as_ref().is_ok_and(is_news),
+                news: result.as_ref().ok().and_then(news_of),
                 answer: Box::new(move |group| {
                     // Nobody listens: the caller was cancelled. What is committed is committed.
                     let _ = reply.send(result.and_then(|value| group.map(|()| value)));
@@ -128,7 +129,7 @@ fn serve(
     connection: &Connection,
     path: &Path,
     mut inbox: mpsc::UnboundedReceiver<Request>,
-    changes: &watch::Sender<u64>,
+    changes: &watch::Sender<News>,
 ) {
     let mut in_force = Durability::PowerCut;
     while let Some(first) = inbox.blocking_recv() {
@@ -142,8 +143,9 @@ fn serve(
         }
         let group = work_through(connection, path, waiting);
         let committed = commit(connection, path);
-        if committed.is_ok() && group.iter().any(|handled| handled.is_news) {
-            changes.send_modify(|version| *version += 1);
+        let news: Vec<New> = group.iter().filter_map(|handled| handled.news).collect();
+        if committed.is_ok() && !news.is_empty() {
+            changes.send_modify(|all| news.into_iter().for_each(|new| all.add(new)));
         }
         for handled in group {
             (handled.answer)(committed.clone());

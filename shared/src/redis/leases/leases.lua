@@ -1,5 +1,5 @@
 -- Prolongs, gives up and takes leases, in this order: what is given up is not prolonged after it, and can
--- be taken at once.
+-- be taken at once. What is wanted and free is taken without this script, so somebody has, or had, what it takes.
 --
 -- KEYS      the leases that are prolonged, then those that are given up, then those that are taken
 -- ARGV[1]   how many are prolonged
@@ -19,11 +19,10 @@ local answers = {}
 
 local function drop_all()
   local held, own = redis.call('MGET', unpack(KEYS, kept + 1, kept + dropped)), {}
-  for i = kept + 1, kept + dropped do
-    answers[i] = held[i - kept] == ARGV[2 + i] and 1 or 0
-    if answers[i] == 1 then
-      own[#own + 1] = KEYS[i]
-    end
+  for i = 1, dropped do
+    local is_own = held[i] == ARGV[2 + kept + i]
+    answers[kept + i] = is_own and '1' or '0'
+    own[#own + 1] = is_own and KEYS[kept + i] or nil
   end
   if own[1] then
     redis.call('DEL', unpack(own))
@@ -39,22 +38,21 @@ local function keep(key, holder, ttl)
   return 1
 end
 
--- A lease is taken if it is free, or held by the same job under an older fence, or under this one with
+-- A lease is taken if it is free by now, or held by the same job under an older fence, or under this one with
 -- a smaller token, or by this very holder: the answer to its first request was lost on the way.
 local function take(key, holder, ttl)
-  if redis.call('SET', key, holder, 'NX', 'PX', ttl) then
-    return -1
-  end
   local held = redis.call('GET', key)
-  local same_dispatch = string.sub(held, 1, 57) == string.sub(holder, 1, 57)
-  if held ~= holder and same_dispatch and string.sub(held, 59, 74) >= string.sub(holder, 59, 74) then
-    return -2
-  end
-  local other_job = string.sub(held, 1, 36) ~= string.sub(holder, 1, 36)
-  -- Fences have leading zeros, so they compare as text: numbers lose digits above 2^53.
-  local newer = string.sub(held, 38, 57) > string.sub(holder, 38, 57)
-  if other_job or newer then
-    return math.max(redis.call('PTTL', key), 0)
+  if held and held ~= holder then
+    local same_dispatch = string.sub(held, 1, 57) == string.sub(holder, 1, 57)
+    if same_dispatch and string.sub(held, 59, 74) >= string.sub(holder, 59, 74) then
+      return -2
+    end
+    local other_job = string.sub(held, 1, 36) ~= string.sub(holder, 1, 36)
+    -- Fences have leading zeros, so they compare as text: numbers lose digits above 2^53.
+    local newer = string.sub(held, 38, 57) > string.sub(holder, 38, 57)
+    if other_job or newer then
+      return math.max(redis.call('PTTL', key), 0)
+    end
   end
   redis.call('SET', key, holder, 'PX', ttl)
   return -1

@@ -5,18 +5,19 @@
 //!
 //! What is given up or renewed waits a little for a call that is made anyhow: nobody waits for it.
 
+mod call;
 mod company;
 
 use std::fmt::Write;
-use std::sync::LazyLock;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use redis::{Pipeline, Value, cmd};
 
+use self::call::{Request, What, run};
 use self::company::Company;
 use super::Redis;
-use super::script::{self, Script, unexpected};
+use super::script::unexpected;
 use crate::batcher::{Batcher, Groups};
 use crate::domain::{JobId, PortError};
 use crate::kill_point;
@@ -29,37 +30,19 @@ const DUPLICATE: i64 = -2;
 /// So many leases go in one call, and a handful of requests more: that keeps no other client of Redis waiting.
 const BATCHES: Groups = Groups { limit: 256, width: 2 };
 
-static SCRIPT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("leases.lua")));
-
 /// For so long a lease that is given up may wait for company.
 const PATIENCE: Duration = Duration::from_millis(200);
 /// The share of its life for which a renewal may.
 const RENEWAL: u32 = 30;
 
-/// Leases in Redis. Requests that come while others are under way go together, in one call of the
-/// script.
+/// Leases in Redis. Requests that come while others are under way go together, in one round trip; a second one
+/// follows if somebody has what is wanted.
 pub struct RedisLeases {
     redis: Redis,
     prefix: String,
     batcher: Batcher<Request, Answer>,
     company: Company,
     patience: Duration,
-}
-
-/// What becomes of a lease, in the order in which the script goes about it.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum What {
-    Keep,
-    Drop,
-    Take,
-}
-
-/// What the script is asked for.
-struct Request {
-    what: What,
-    /// With their whole keys.
-    holds: Vec<Hold>,
-    ttl: Duration,
 }
 
 /// The script's number for each hold.
@@ -80,10 +63,9 @@ impl RedisLeases {
         let batcher = Batcher::weighed(BATCHES, weight, move |requests: Vec<Request>| {
             let redis = for_batches.clone();
             async move {
-                let number = requests.len();
-                match run(&redis, requests).await {
+                match run(&redis, &requests).await {
                     Ok(answers) => answers.into_iter().map(Ok).collect(),
-                    Err(error) => vec![Err(error); number],
+                    Err(error) => vec![Err(error); requests.len()],
                 }
             }
         });
@@ -99,47 +81,6 @@ impl RedisLeases {
         let ended = || PortError::Broken { port: PORT, message: "the task that asks Redis has ended".into() };
         self.batcher.ask_within(request, patience).await.ok_or_else(ended)?
     }
-}
-
-/// The answers to all requests. Those that came together are in no order, but for that: what is given up
-/// goes after the renewals, for its own may be among them, and before what is wanted, for that may be it.
-async fn run(redis: &Redis, requests: Vec<Request>) -> Result<Vec<Vec<i64>>, PortError> {
-    let mut places: Vec<usize> = (0..requests.len()).collect();
-    places.sort_by_key(|place| requests[*place].what);
-    let sorted = || places.iter().map(|place| &requests[*place]);
-    let holds = || sorted().flat_map(|request| &request.holds);
-    let count = |what| {
-        let of_kind = sorted().filter(move |request| request.what == what);
-        of_kind.map(|request| request.holds.len()).sum::<usize>()
-    };
-    let mut call = SCRIPT.call(holds().count());
-    for hold in holds() {
-        call.arg(&hold.key);
-    }
-    call.arg(count(What::Keep)).arg(count(What::Drop));
-    for hold in holds() {
-        call.arg(text(hold.holder));
-    }
-    for request in sorted().filter(|request| request.what != What::Drop) {
-        for _ in &request.holds {
-            call.arg(millis(request.ttl));
-        }
-    }
-    let mut values = script::run(redis, PORT, &[&SCRIPT], vec![call]).await?;
-    let value = values.pop().unwrap_or(Ok(Value::Nil))?;
-    let numbers = numbers(&value).ok_or_else(|| unexpected(PORT, &value))?;
-    let mut numbers = numbers.into_iter();
-    let mut answers = vec![Vec::new(); requests.len()];
-    for place in places {
-        answers[place] = numbers.by_ref().take(requests[place].holds.len()).collect();
-    }
-    let is_whole = answers.iter().zip(&requests).all(|(answer, request)| answer.len() == request.holds.len());
-    if is_whole { Ok(answers) } else { Err(unexpected(PORT, &value)) }
-}
-
-fn numbers(value: &Value) -> Option<Vec<i64>> {
-    let Value::BulkString(bytes) = value else { return None };
-    str::from_utf8(bytes).ok()?.split(' ').map(|number| number.parse().ok()).collect()
 }
 
 #[async_trait]
@@ -219,11 +160,6 @@ fn read_holder(text: &str) -> Option<Holder> {
     let token = u64::from_str_radix(parts.next()?, 16).ok()?;
     let nonce = parts.next().map_or(Ok(0), |nonce| u64::from_str_radix(nonce, 16)).ok()?;
     Some(Holder { job, fence, token, nonce })
-}
-
-/// Redis counts whole milliseconds, and refuses none. The script's text has 14 digits of a number.
-fn millis(ttl: Duration) -> u64 {
-    u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX).clamp(1, 1 << 46)
 }
 
 #[cfg(test)]

@@ -6,8 +6,8 @@ use std::sync::LazyLock;
 use redis::{Cmd, Value};
 
 use super::answer::{Answers, read};
-use super::text::{end_args, limits_text, name_text, took_text};
-use crate::domain::{PortError, Spend};
+use super::text::{ask_text, end_args, ends_text, limits_text, name_text};
+use crate::domain::PortError;
 use crate::ports::{CallEnd, Limits, PartName};
 use crate::redis::Redis;
 use crate::redis::script::{self, Script};
@@ -15,33 +15,42 @@ use crate::rules::{Pacing, SlotAsk};
 
 pub(super) const PORT: &str = "quotas";
 
-/// A part as a module of the script: what the file returns has these names. A function that finds what is around it
-/// through few others begins soon, and the script begins all of them at each call.
+/// A part as a module of the script: what the file returns has this name.
 macro_rules! module {
     ($names:literal, $file:literal) => {
         concat!("local ", $names, " = (function()\n", include_str!(concat!("lua/", $file)), "end)()\n")
     };
 }
 
-/// The script, of its parts.
+/// The same for a part that most calls do not need: it begins when something of it is used.
+macro_rules! seldom {
+    ($name:literal, $file:literal) => {
+        concat!("local ", $name, " = lazily(function()\n", include_str!(concat!("lua/", $file)), "end)\n")
+    };
+}
+
+/// The script, of its parts. Each call makes its functions anew, and making one takes the longer the more locals of
+/// the script's own level it uses: hence modules, and one function around them all.
 pub(super) static SCRIPT: LazyLock<Script> = LazyLock::new(|| {
     Script::new(concat!(
         include_str!("lua/head.lua"),
+        "return (function()\n",
         module!("Log", "log.lua"),
         module!("Meter", "meter.lua"),
         module!("Limits, Meters, Spend", "limits.lua"),
-        module!("Parts", "parts.lua"),
+        seldom!("Parts", "parts.lua"),
         module!("Throttle", "throttle.lua"),
         module!("Calls", "calls.lua"),
-        module!("Breaker", "breaker.lua"),
-        module!("Discovery", "discovery.lua"),
-        module!("Adaptive", "adaptive.lua"),
+        seldom!("Breaker", "breaker.lua"),
+        seldom!("Discovery", "discovery.lua"),
+        seldom!("Adaptive", "adaptive.lua"),
         module!("State", "state.lua"),
         module!("tell", "tell.lua"),
         module!("Next", "next.lua"),
         module!("Ends", "settle.lua"),
-        module!("resume, begun, doubt", "resume.lua"),
+        seldom!("Resume", "resume.lua"),
         include_str!("lua/main.lua"),
+        "end)()\n",
     ))
 });
 
@@ -166,20 +175,15 @@ impl QuotaCall<'_> {
 fn push(call: &mut Cmd, alike: &[Cow<'_, Op>]) {
     match &*alike[0] {
         Op::Ask(ask) => {
-            call.arg("ask").arg(alike.len());
-            push_spend(call, &ask.spend);
-            for time in [ask.hold, ask.lead, ask.ttl] {
-                call.arg(time.min(MOST));
-            }
+            call.arg("ask").arg(alike.len()).arg(ask_text(ask));
             call.arg(name_text(&ask.tenant)).arg(name_text(&ask.model));
         }
         Op::Settle { end, .. } => {
-            call.arg("settle").arg(alike.len()).arg(&end_args(end));
-            for op in alike {
-                if let Op::Settle { id, end } = &**op {
-                    call.arg(id).arg(took_text(end));
-                }
-            }
+            let ends = alike.iter().filter_map(|op| match &**op {
+                Op::Settle { id, end } => Some((*id, end)),
+                _ => None,
+            });
+            call.arg("settle").arg(&end_args(end)).arg(ends_text(ends));
         }
         Op::GiveBack { id } => {
             call.arg("give-back").arg(id);
@@ -197,19 +201,11 @@ fn push(call: &mut Cmd, alike: &[Cow<'_, Op>]) {
             };
             call.arg("doubt").arg(ahead.min(&MOST)).arg(part);
         }
-        Op::Begun(SlotAsk { spend, ttl, tenant, model, .. }) => {
-            call.arg("begun");
-            push_spend(call, spend);
-            call.arg(ttl.min(&MOST)).arg(name_text(tenant)).arg(name_text(model));
+        Op::Begun(ask) => {
+            call.arg("begun").arg(ask_text(ask)).arg(name_text(&ask.tenant)).arg(name_text(&ask.model));
         }
         Op::Report => {
             call.arg("report");
         }
-    }
-}
-
-fn push_spend(call: &mut Cmd, spend: &Spend) {
-    for units in [spend.input_tokens, spend.output_tokens, spend.money] {
-        call.arg(units.min(MOST_UNITS));
     }
 }

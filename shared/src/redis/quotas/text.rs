@@ -1,12 +1,15 @@
 //! What the quota script takes as text, and gives back so; its own head says how.
 
 use std::borrow::Cow;
+use std::fmt::Write;
 use std::time::Duration;
 
 use super::call::{MOST, MOST_UNITS};
 use crate::domain::{Dimension, DimensionStanding, Spend, Verdict};
 use crate::ports::{AdaptiveOptions, CallEnd, Limits, Rate, Rates};
-use crate::rules::{BreakerTerms, FoundTerms, METERED, Pacing, adaptive_bounds, micros, pause_after};
+use crate::rules::{
+    BreakerTerms, FoundTerms, METERED, Pacing, SlotAsk, adaptive_bounds, micros, pause_after,
+};
 
 /// The script's word for what is metered.
 fn word(dimension: Dimension) -> &'static str {
@@ -125,13 +128,19 @@ pub(super) fn read_found(text: &str) -> Option<Vec<(Dimension, Rate)>> {
     text.split_terminator(';').map(read).collect()
 }
 
-/// How a call ended: what it used, the verdict, a 429's pause, what it said of the quota.
-pub(super) fn end_args(end: &CallEnd) -> [String; 4] {
-    let used = |Spend { input_tokens, output_tokens, money }| {
-        let [input, output, money] =
-            [input_tokens, output_tokens, money].map(|units: u64| units.min(MOST_UNITS));
-        format!("{input} {output} {money}")
-    };
+/// What is asked for: units, and times.
+pub(super) fn ask_text(ask: &SlotAsk) -> String {
+    let [hold, lead, ttl] = [ask.hold, ask.lead, ask.ttl].map(|time| time.min(MOST));
+    format!("{} {hold} {lead} {ttl}", spend_text(ask.spend))
+}
+
+fn spend_text(Spend { input_tokens, output_tokens, money }: Spend) -> String {
+    let [input, output, money] = [input_tokens, output_tokens, money].map(|units| units.min(MOST_UNITS));
+    format!("{input} {output} {money}")
+}
+
+/// How a call ended: the verdict, a 429's pause, and what it used; and what was said of the quota.
+pub(super) fn end_args(end: &CallEnd) -> [String; 2] {
     let verdict = match end.verdict {
         Verdict::Healthy => "h",
         Verdict::Failing => "f",
@@ -139,13 +148,24 @@ pub(super) fn end_args(end: &CallEnd) -> [String; 4] {
         Verdict::Unknown => "u",
     };
     let pause = micros(pause_after(end.feedback.retry_after));
-    let standings = end.feedback.standings.iter().map(standing_text).collect();
-    [end.used.map(used).unwrap_or_default(), verdict.into(), pause.to_string(), standings]
+    let how = match end.used {
+        Some(used) => format!("{verdict} {pause} {}", spend_text(used)),
+        None => format!("{verdict} {pause}"),
+    };
+    [how, end.feedback.standings.iter().map(standing_text).collect()]
 }
 
-/// How long the call took.
-pub(super) fn took_text(end: &CallEnd) -> String {
-    or_unknown(end.took.map(micros), MOST)
+/// Calls that ended, by their numbers, and how long each took. One text: each argument of a script is read twice, by
+/// Redis and by Lua.
+pub(super) fn ends_text<'e>(ends: impl Iterator<Item = (u64, &'e CallEnd)>) -> String {
+    let mut text = String::new();
+    for (id, end) in ends {
+        let _ = match end.took.map(micros) {
+            None => write!(text, "{id} -1;"),
+            Some(took) => write!(text, "{id} {};", took.min(MOST)),
+        };
+    }
+    text
 }
 
 fn standing_text(standing: &DimensionStanding) -> String {

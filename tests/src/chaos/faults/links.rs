@@ -53,12 +53,10 @@ async fn all_ways(fleet: &mut Fleet, extent: &mut Extent, role: Role, server: Se
     }
 }
 
-/// A call whose lease cannot be renewed is given up, and its job goes back: nobody else may have it.
+/// Calls whose leases cannot be renewed go on, and none is made again.
 async fn out_of_reach(fleet: &mut Fleet, _: &mut Extent) {
     fleet.more_calls(fleet.all_calls()).await;
-    let from = Instant::now();
     fleet.links(Role::Work).to(Server::Redis).set(Link::Cut);
     sleep(Duration::from_secs(6)).await;
     fleet.links(Role::Work).heal();
-    fleet.disturbed("Redis was out of reach", from, fleet.all_calls());
 }

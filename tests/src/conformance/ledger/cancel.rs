@@ -125,3 +125,28 @@ pub async fn other_tenants_work_cannot_be_cancelled(ledger: &Subject) {
     }
     assert_eq!(states(ledger, run).await, [JobState::Ready]);
 }
+
+/// There was nothing to cancel.
+pub async fn a_finished_run_was_not_cancelled(ledger: &Subject) {
+    let run = run_of(ledger, jobs("a", 1, 1)).await;
+    record(ledger, &take_one(ledger).await, success("done")).await;
+    assert_eq!(cancel(ledger, CancelJobs::Run(run)).await, Cancelled::default());
+    let row = run_row(ledger, run).await;
+    assert_eq!((row.state, row.cancelled_at_ms), (RunState::Finished, None));
+}
+
+/// Until then it says that it is being cancelled.
+pub async fn a_cancelled_run_is_over_with_its_attempts(ledger: &Subject) {
+    let run = run_of(ledger, jobs("a", 1, 2)).await;
+    let taken = take(ledger, 1).await;
+    assert!(!run_row(ledger, run).await.is_cancelling());
+    cancel(ledger, CancelJobs::Run(run)).await;
+    let row = run_row(ledger, run).await;
+    assert!(row.is_cancelling());
+    assert_eq!(row.counts.jobs - row.counts.terminal(), 1, "under way");
+    record(ledger, &taken[0], success("done")).await;
+    let row = run_row(ledger, run).await;
+    assert!(!row.is_cancelling() && row.finished_at_ms >= row.cancelled_at_ms);
+    cancel(ledger, CancelJobs::Run(run)).await;
+    assert_eq!(run_row(ledger, run).await.cancelled_at_ms, row.cancelled_at_ms);
+}

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use fleetline_shared::domain::NewJob;
-use fleetline_shared::ports::Scope;
+use fleetline_shared::ports::{News, Scope};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
@@ -11,7 +11,7 @@ use super::Subject;
 use super::prelude::*;
 
 /// Fails instead of hanging if nothing comes.
-async fn woken(changes: &mut watch::Receiver<u64>) {
+async fn woken(changes: &mut watch::Receiver<News>) {
     let limit = Duration::from_secs(30);
     timeout(limit, changes.changed()).await.expect("a change is announced").expect("the ledger is there");
 }

@@ -4,8 +4,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fleetline_shared::domain::{DeadReason, ENVELOPE_VERSION, Estimate, JobState, NewJob, RunState};
-use fleetline_shared::ports::{DispatchAsk, Scope};
+use fleetline_shared::domain::{
+    DeadReason, ENVELOPE_VERSION, Envelope, Estimate, JobState, LARGEST_ARGS, NewJob, RunState,
+};
+use fleetline_shared::ports::{DispatchAsk, Scope, Validity};
 use tokio::task::JoinSet;
 
 use super::Subject;
@@ -148,4 +150,33 @@ pub async fn an_expired_job_leaves_its_place(ledger: &Subject) {
     }
     assert_eq!(seqs(&taken), [2]);
     assert_eq!(states(ledger, run).await, [JobState::Dead, JobState::Dispatched]);
+}
+
+/// By its newest dispatch, and nothing changes by it. Of what is ready or has ended there is none.
+pub async fn messages_can_be_had_again(ledger: &Subject) {
+    let large = raw(&format!("{:?}", "x".repeat(LARGEST_ARGS)));
+    let run =
+        run_of(ledger, [jobs("a", 1, 3), vec![NewJob { args: large, ..job(4, "large") }]].concat()).await;
+    for envelope in take(ledger, 1).await {
+        record(ledger, &envelope, retry(Duration::ZERO)).await;
+    }
+    let mut sent = take(ledger, 10).await;
+    record(ledger, &sent.remove(0), success("done")).await;
+    record(ledger, &sent.remove(0), snooze(HOUR)).await;
+    let other = run_of(ledger, vec![NewJob { upstream: Some("llm".into()), ..job(1, "b") }]).await;
+    sent.extend(take(ledger, 1).await);
+
+    let handed_out = ledger.handed_out(Scope::All, KIND).await.unwrap();
+    assert_eq!(BTreeSet::from_iter(handed_out.clone()), sent.iter().map(|sent| sent.job_id).collect());
+    for (scope, count) in [(Scope::Run(run), 2), (Scope::Run(other), 1)] {
+        assert_eq!(ledger.handed_out(scope, KIND).await.unwrap().len(), count, "{scope:?}");
+    }
+    assert_eq!(ledger.handed_out(Scope::All, "other.kind").await.unwrap(), []);
+
+    let everyone: Vec<_> = rows(ledger, run).await.iter().map(|row| row.job_id).chain(handed_out).collect();
+    let again: BTreeSet<_> =
+        ledger.messages(KIND, everyone).await.unwrap().iter().map(Envelope::encode).collect();
+    assert_eq!(again, sent.iter().map(Envelope::encode).collect());
+    let dispatches = sent.iter().map(|sent| (sent.job_id, sent.fence)).collect();
+    assert_eq!(ledger.validity(dispatches, HOUR).await.unwrap(), [Validity::Current; 3]);
 }

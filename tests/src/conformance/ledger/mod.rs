@@ -27,6 +27,7 @@ pub mod sweep;
 pub mod tenants;
 pub mod terminal;
 pub mod twins;
+pub mod unread;
 pub mod waiting;
 
 /// The ledger under test.
@@ -43,7 +44,7 @@ macro_rules! ledger_conformance {
                 another_tenants_run_is_not_resumed, runs_without_a_key_are_apart, a_number_is_added_once,
                 of_many_submissions_of_a_key_one_is_ready, a_run_that_is_not_there_is_named,
                 a_finished_run_takes_no_new_jobs, absurd_numbers_do_no_harm,
-                a_key_of_once_finds_its_finished_run, a_whole_run_is_submitted_at_once,
+                a_key_of_once_finds_its_finished_run, the_newest_run_of_a_key_is_found, a_whole_run_is_submitted_at_once,
                 a_number_is_submitted_once,
                 of_many_small_runs_of_the_same_jobs_one_has_each,
                 a_whole_run_without_jobs_is_finished, a_key_submits_its_whole_run_once,
@@ -61,6 +62,7 @@ macro_rules! ledger_conformance {
                 a_message_says_all_a_worker_needs, each_dispatch_raises_the_fence, a_job_is_given_once,
                 priority_goes_first_then_order, paused_upstreams_stay, no_more_than_asked_for,
                 a_passed_deadline_kills, a_passed_deadline_kills_beside_another_run, an_expired_job_leaves_its_place,
+                messages_can_be_had_again,
             ];
             waiting: [
                 a_job_that_waits_is_not_given, a_short_wait_ends, the_soonest_is_next,
@@ -113,6 +115,11 @@ macro_rules! ledger_conformance {
                 a_run_finishes_when_sealed_and_done, an_empty_run_finishes_at_its_seal,
                 occurrences_are_set_not_added, sealing_again_changes_notes_only,
             ];
+            unread: [
+                a_run_that_was_left_is_sealed, an_upload_that_was_left_is_cancelled,
+                an_empty_run_that_was_left_is_finished, a_run_that_is_read_stays_open,
+                runs_that_are_read_to_their_end_are_not_left, the_same_input_again_is_another_run,
+            ];
             query: [
                 jobs_come_in_pages, filters_narrow_the_listing, results_are_read_when_asked_for,
                 the_newest_run_comes_first, runs_come_in_pages, a_run_shows_what_it_was_given, what_is_not_there_is_none,
@@ -127,7 +134,8 @@ macro_rules! ledger_conformance {
                 a_success_under_way_is_recorded, a_failure_under_way_is_not_tried_again,
                 a_lost_one_is_not_handed_out_again, an_attached_job_of_another_run_takes_its_place,
                 one_job_can_be_cancelled, terminal_jobs_stay_as_they_are, a_cancelled_run_takes_no_more_jobs,
-                other_tenants_work_cannot_be_cancelled,
+                other_tenants_work_cannot_be_cancelled, a_finished_run_was_not_cancelled,
+                a_cancelled_run_is_over_with_its_attempts,
             ];
             backlog: [what_waits_is_counted, a_job_knows_its_place, a_job_says_what_it_waits_for];
             changes: [new_work_wakes, a_finish_wakes, a_sweep_wakes, a_dispatch_does_not_wake, an_expiry_wakes];

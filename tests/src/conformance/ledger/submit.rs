@@ -265,3 +265,22 @@ pub async fn a_key_of_once_finds_its_finished_run(ledger: &Subject) {
     assert_eq!((again.id, again.resumed), (first.id, true));
     assert!(!ledger.open_run(once("l")).await.unwrap().resumed);
 }
+
+/// Whatever has become of it, and nobody else's.
+pub async fn the_newest_run_of_a_key_is_found(ledger: &Subject) {
+    assert_eq!(ledger.run_of_key(TENANT, "k").await.unwrap(), None);
+    let mut newest = None;
+    for _ in 0..2 {
+        let opened = ledger.open_run(keyed(TENANT, "k")).await.unwrap();
+        assert!(!opened.resumed);
+        newest = Some(opened.id);
+        assert_eq!(ledger.run_of_key(TENANT, "k").await.unwrap(), newest);
+        ledger.seal_run(opened.id, Seal::default()).await.unwrap();
+        assert_eq!(run_state(ledger, opened.id).await, RunState::Finished);
+    }
+    ledger.open_run(keyed("globex", "k")).await.unwrap();
+    ledger.open_run(keyed(TENANT, "l")).await.unwrap();
+    ledger.open_run(new_run(TENANT)).await.unwrap();
+    assert_eq!(ledger.run_of_key(TENANT, "k").await.unwrap(), newest);
+    assert_eq!(ledger.run_of_key("globex", "l").await.unwrap(), None);
+}

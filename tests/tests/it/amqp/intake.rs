@@ -60,6 +60,16 @@ async fn the_same_message_twice_is_one_run() {
     outside.end().await;
 }
 
+/// Some clients send one where none is given.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_empty_message_id_is_none() {
+    let outside = Outside::new().await;
+    outside.send(&log_job("one").to_string(), "").await;
+    outside.send(&log_job("three").to_string(), "").await;
+    assert_eq!(runs(&outside, 2).await.len(), 2);
+    outside.end().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_bad_message_is_a_dead_letter_and_disturbs_nobody() {
     let outside = Outside::new().await;

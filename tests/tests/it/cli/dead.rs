@@ -28,7 +28,15 @@ fn dead_jobs_are_listed_shown_and_sent_again() {
     assert_eq!(shown["job"]["job_id"], id);
     assert!(!shown["detail"].is_null());
 
+    assert!(listed.iter().all(|row| row["sent_again_in"].is_null()), "{listed:?}");
     place.run(&["dead", "redrive", id]).exits(0);
+    let again = place.run(&["status", "latest", "--json"]).exits(0).rows().remove(0);
+    let run = again["id"].as_str().expect("an id");
+    let listed = place.run(&["dead", "list", "--json"]).exits(0).rows();
+    assert_eq!((&listed[0]["sent_again_in"], listed[1].get("sent_again_in")), (&again["id"], None));
+    place.run(&["dead", "list"]).exits(0).prints(&["sent again in", &run[run.len() - 8..]]);
+    let shown = place.run(&["dead", "show", id]).exits(0).json();
+    assert_eq!(shown["job"]["sent_again_in"], again["id"]);
     place.run(&["dead", "redrive", "--all"]).exits(0);
     assert_eq!(stub.call_count(), rows.len() + 2, "each dead job was sent once more");
     assert_eq!(place.run(&["dead", "list", "--json"]).exits(0).rows().len(), 2, "the dead rows stay");

@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use fleetline_shared::domain::{Envelope, NewJob, PortError};
+use fleetline_shared::domain::{Envelope, JobId, NewJob, PortError};
 use fleetline_shared::embedded::{MemoryBroker, MemoryQuotas, SqliteLedger};
 use fleetline_shared::ports::{
-    Admission, Ask, Broker, CallEnd, Deliveries, Depth, DispatchAsk, DispatchLedger, Message, Quotas,
+    Admission, Ask, Broker, CallEnd, Deliveries, Depth, DispatchAsk, DispatchLedger, Message, News, Quotas,
     Reservation, Scope, SlotTime, Swept, Turn, Unpublished, UpstreamReport, Validity,
 };
 use fleetline_tests::conformance::Pace;
@@ -141,6 +141,14 @@ impl DispatchLedger for Stubborn {
         self.ledger.dispatch(ask).await
     }
 
+    async fn handed_out(&self, scope: Scope, kind: &str) -> Result<Vec<JobId>, PortError> {
+        self.ledger.handed_out(scope, kind).await
+    }
+
+    async fn messages(&self, kind: &str, jobs: Vec<JobId>) -> Result<Vec<Envelope>, PortError> {
+        self.ledger.messages(kind, jobs).await
+    }
+
     async fn next_due(&self, scope: Scope) -> Result<Option<Duration>, PortError> {
         self.next_due.pass()?;
         self.ledger.next_due(scope).await
@@ -150,7 +158,11 @@ impl DispatchLedger for Stubborn {
         self.ledger.sweep(scope, older_than, max_losses).await
     }
 
-    fn changes(&self) -> watch::Receiver<u64> {
+    async fn end_left(&self, silent_for: Duration) -> Result<u64, PortError> {
+        self.ledger.end_left(silent_for).await
+    }
+
+    fn changes(&self) -> watch::Receiver<News> {
         self.ledger.changes()
     }
 }
@@ -328,6 +340,25 @@ async fn a_lone_job_does_not_wait_for_a_look() {
     assert_eq!((few.len(), broker.depth(KIND).await.unwrap().ready), (8, 0));
     looks.add_permits(1);
     assert_eq!(take(&broker, KIND, 12).await.len(), 12);
+    looks.close();
+    running.dispatching.abort();
+}
+
+/// As long as they are few, and their line has room.
+#[tokio::test]
+async fn lone_jobs_one_after_the_other_take_no_look() {
+    let looks = Arc::new(Semaphore::new(1));
+    let quotas = Hidden(MemoryQuotas::new([].into()), Arc::clone(&looks));
+    let rig = Rig { quotas: Arc::new(quotas), poll: HOUR, ..Rig::new() };
+    let ledger: Subject = Arc::new(rig.sqlite.clone());
+    let run = open(&ledger, TENANT).await;
+    let broker = Arc::clone(&rig.broker);
+    let running = rig.start(&[FAILING, KIND]);
+    Pace::REAL.becomes(0, async || looks.available_permits()).await;
+    for seq in 1..=20 {
+        add(&ledger, run, vec![job(seq, &format!("key-{seq}"))]).await;
+        Pace::REAL.becomes(seq, async || broker.depth(KIND).await.unwrap().ready as u64).await;
+    }
     looks.close();
     running.dispatching.abort();
 }

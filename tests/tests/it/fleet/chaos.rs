@@ -83,7 +83,7 @@ async fn calls_go_on_by_static_shares_while_redis_is_down() {
 #[tokio::test(flavor = "multi_thread")]
 async fn calls_outlast_redis() {
     let scenario = Scenario {
-        // Nothing but the worker itself puts its jobs back.
+        // Nothing is handed out again because it takes long.
         settings: &[("FLEETLINE_DISPATCH__STALE_AFTER", "1h")],
         latency: Duration::from_secs(4),
         waiting: 12,

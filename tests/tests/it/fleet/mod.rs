@@ -3,7 +3,9 @@
 mod chaos;
 mod drained;
 mod ledger_away;
+mod left;
 mod long;
+mod lost;
 mod mutants;
 mod proxy;
 mod without_key;

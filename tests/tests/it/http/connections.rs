@@ -27,6 +27,15 @@ impl Raw {
         self.send(head.as_bytes()).await;
     }
 
+    /// A whole GET.
+    pub(super) async fn get(&mut self, site: &Site, path: &str) {
+        let key = &site.key;
+        let head = format!(
+            "GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\nAccept: application/x-ndjson\r\n\r\n"
+        );
+        self.send(head.as_bytes()).await;
+    }
+
     pub(super) async fn send(&mut self, bytes: &[u8]) {
         self.0.write_all(bytes).await.expect("the other side takes it");
     }
@@ -44,6 +53,11 @@ impl Raw {
             }
         };
         timeout(Duration::from_secs(20), left).await.expect("it is left");
+    }
+
+    /// Waits until something comes.
+    pub(super) async fn begins(&mut self) {
+        self.0.read_exact(&mut [0; 1]).await.expect("it begins");
     }
 
     /// All that comes until the other side closes.
@@ -68,6 +82,27 @@ async fn a_head_that_does_not_come_ends_the_connection() {
         slow.send(begun.as_bytes()).await;
         assert_eq!(slow.answer().await, "", "closed without an answer");
     }
+}
+
+/// What comes first on a connection of HTTP/2, and an empty frame of settings.
+const HTTP_2: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+
+#[tokio::test]
+async fn http_2_is_not_spoken() {
+    let site = Site::start().await;
+    let mut other = Raw::open(&site).await;
+    other.send(HTTP_2).await;
+    assert_eq!(other.answer().await, "", "closed without an answer");
+    let mut upgrade = Raw::open(&site).await;
+    upgrade
+        .send(
+            b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n\
+              HTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n",
+        )
+        .await;
+    upgrade.end().await;
+    let answer = upgrade.answer().await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
 }
 
 #[tokio::test]

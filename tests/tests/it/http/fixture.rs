@@ -1,6 +1,6 @@
 //! A served intake with keys, a kind of its own, and somebody who does the work.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -135,6 +135,7 @@ pub(super) fn parts(folder: &TempDir, ledger: PostgresLedger, keys: Arc<KeyStore
             ledger: Arc::new(ledger),
             kinds: registry(),
             limits: BTreeMap::new(),
+            static_shares: BTreeSet::new(),
             weights: Weights::default(),
             fleet: None,
         },
@@ -154,7 +155,7 @@ pub(super) struct Site {
     pub(super) serving: JoinHandle<std::io::Result<()>>,
     pub(super) client: Client,
     pub(super) folder: TempDir,
-    _database: Database,
+    pub(super) database: Database,
 }
 
 impl Site {
@@ -179,17 +180,8 @@ impl Site {
         let shutdown = CancellationToken::new();
         let serving = tokio::spawn(serve(listener, parts, shutdown.clone()));
         let client = Client::new();
-        let mut site = Self {
-            address,
-            ledger,
-            keys,
-            key: String::new(),
-            shutdown,
-            serving,
-            client,
-            folder,
-            _database: database,
-        };
+        let mut site =
+            Self { address, ledger, keys, key: String::new(), shutdown, serving, client, folder, database };
         site.key = site.new_key("acme", Role::Submit).await;
         site
     }

@@ -42,7 +42,10 @@ async fn a_form_that_stops_is_told() {
 
 #[tokio::test]
 async fn a_form_that_comes_slowly_but_steadily_is_taken() {
-    let site = Site::with(|parts| parts.options.body_timeout = Duration::from_secs(1)).await;
+    let site = Site::with(|parts| {
+        (parts.options.body_timeout, parts.options.upload_rate) = (Duration::from_secs(1), 1);
+    })
+    .await;
     let mut raw = form(&site).await;
     send(&mut raw, TEXT).await;
     for _ in 0..6 {

@@ -2,13 +2,14 @@
 
 use std::collections::HashSet;
 
-use fleetline_producer::intake::JobLimits;
-use fleetline_shared::domain::{NewRun, RunId};
+use fleetline_producer::intake::{JobLimits, NewJobs, Rejected, read_requests, submit_jobs};
+use fleetline_shared::domain::{KindPolicy, NewRun, RunId};
 use fleetline_shared::ports::{QueryLedger, Role, RunRow, SubmitLedger};
+use fleetline_worker::kinds::Kinds;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use super::fixture::{Site, echoes, problem};
+use super::fixture::{Site, echoes, problem, registry};
 
 #[tokio::test]
 async fn a_job_goes_from_submission_to_result() {
@@ -166,6 +167,47 @@ async fn the_same_request_again_is_the_same_run() {
     let theirs = site.post("/v1/jobs").header("idempotency-key", "k").header("x-api-key", &other);
     let theirs = theirs.headers(bearer(&other)).json(&echoes([1, 3])).send().await.expect("an answer");
     assert_eq!(theirs.status(), 202, "keys are each tenant's own");
+}
+
+/// Another `serve` has other limits and kinds, or this one was started anew with such.
+#[tokio::test]
+async fn the_same_request_again_is_the_same_run_for_other_settings() {
+    let site = Site::start().await;
+    let jobs = json!([
+        { "kind": "test.echo", "args": { "n": 1, "x": "a".repeat(100) }, "max_attempts": 50 },
+        { "kind": "test.echo", "args": { "n": 2 } },
+    ]);
+    let new = || NewJobs { id: RunId::new(), tenant: "acme", idempotency_key: Some("k".into()) };
+    let limits = JobLimits::default();
+    let read = |jobs: &Value| read_requests(jobs.to_string().as_bytes(), &limits).expect("jobs");
+    let stricter = JobLimits { args_bytes: 50, max_attempts: 10, ..limits };
+    let without = Kinds::all(None, KindPolicy::default()).registry().clone();
+
+    let early = submit_jobs(&site.ledger, &registry(), &stricter, new(), &read(&jobs)).await;
+    assert!(matches!(early, Err(Rejected::Invalid(_))), "nobody has accepted it yet: {early:?}");
+    let first = site.post("/v1/jobs").header("idempotency-key", "k").json(&jobs).send().await;
+    let first: Value = first.expect("an answer").json().await.expect("JSON");
+    for (kinds, limits) in [(&registry(), stricter), (&without, limits)] {
+        let again = submit_jobs(&site.ledger, kinds, &limits, new(), &read(&jobs)).await.expect("as before");
+        assert!(again.repeated);
+        assert_eq!(
+            (json!(again.run_id), json!(again.jobs)),
+            (first["run_id"].clone(), first["jobs"].clone())
+        );
+
+        let mut other = jobs.clone();
+        other[0]["args"]["n"] = json!(3);
+        let other = submit_jobs(&site.ledger, kinds, &limits, new(), &read(&other)).await;
+        assert!(matches!(other, Err(Rejected::Conflict(_))), "{other:?}");
+        let mut unread = jobs.clone();
+        unread[0]["prio"] = json!(3);
+        let unread = submit_jobs(&site.ledger, kinds, &limits, new(), &read(&unread)).await;
+        assert!(matches!(unread, Err(Rejected::Invalid(_))), "{unread:?}");
+        let unkeyed = NewJobs { idempotency_key: None, ..new() };
+        let unkeyed = submit_jobs(&site.ledger, kinds, &limits, unkeyed, &read(&jobs)).await;
+        assert!(matches!(unkeyed, Err(Rejected::Invalid(_))), "{unkeyed:?}");
+    }
+    assert_eq!(site.runs().await.len(), 1);
 }
 
 /// An earlier version could die before it had added the jobs.

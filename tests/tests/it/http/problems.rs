@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
+use fleetline_shared::ports::Role;
 use reqwest::Method;
 use serde_json::json;
 
@@ -42,6 +43,18 @@ async fn malformed_json_is_told_with_its_place() {
 }
 
 #[tokio::test]
+async fn of_many_problems_some_are_told() {
+    let site = Site::start().await;
+    for (jobs, found, told) in
+        [(1, "a problem was", 1), (100, "100 problems were", 100), (150, "more than 100 problems were", 101)]
+    {
+        let said = problem(site.post("/v1/jobs").json(&vec![json!({ "kind": "none" }); jobs]), 422).await;
+        assert!(said["detail"].as_str().expect("a text").starts_with(found), "{said}");
+        assert_eq!(said["errors"].as_array().expect("a list").len(), told);
+    }
+}
+
+#[tokio::test]
 async fn bodies_of_another_type_or_size() {
     let site = Site::with(|parts| parts.options.jobs.bytes = 1_000).await;
     problem(site.post("/v1/jobs").body("kind=test.echo"), 415).await;
@@ -77,6 +90,28 @@ async fn parameters_that_make_no_sense() {
         let said = problem(site.get(&format!("{path}?State=dead")), 400).await;
         assert!(said["detail"].as_str().expect("a text").contains("`State`"), "{said}");
     }
+    let job = site.json(&format!("/v1/runs/{run}/jobs")).await["items"][0]["job_id"]
+        .as_str()
+        .expect("an id")
+        .to_owned();
+    for path in [
+        format!("/v1/runs/{run}"),
+        format!("/v1/runs/{run}/events"),
+        format!("/v1/jobs/{job}"),
+        format!("/v1/jobs/{job}/explain"),
+    ] {
+        let said = problem(site.get(&format!("{path}?verbose=1")), 400).await;
+        assert!(said["detail"].as_str().expect("a text").contains("`verbose`"), "{path}: {said}");
+    }
+    for path in ["/v1/jobs".to_owned(), format!("/v1/jobs/{job}/cancel"), format!("/v1/runs/{run}/cancel")] {
+        let request = site.post(&format!("{path}?dry_run=true")).json(&super::fixture::echoes([2]));
+        let said = problem(request, 400).await;
+        assert!(said["detail"].as_str().expect("a text").contains("`dry_run`"), "{path}: {said}");
+    }
+    let admin = site.new_key("acme", Role::Admin).await;
+    problem(site.request(Method::GET, "/v1/upstreams?verbose=1").bearer_auth(admin), 400).await;
+    assert_eq!(site.json(&format!("/v1/jobs/{job}")).await["state"], "ready");
+    assert_eq!(site.runs().await.len(), 1);
     problem(site.post("/v1/runs?pipeline=logs&imput=app.log").body("x"), 400).await;
     problem(site.post("/v1/jobs").header("idempotency-key", "k".repeat(256)).json(&json!([])), 400).await;
 }

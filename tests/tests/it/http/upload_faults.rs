@@ -5,14 +5,17 @@ use std::time::Duration;
 
 use fleetline_producer::discovery::OnMalformed;
 use fleetline_shared::domain::RunState;
-use fleetline_shared::ports::{DispatchLedger, Page, QueryLedger, RunRow};
+use fleetline_shared::ports::{DispatchLedger, Page, QueryLedger, Role, RunRow};
 use fleetline_shared::postgres::{PostgresLedger, PostgresOptions};
 use fleetline_tests::chaos::proxy::{Link, Proxy};
 use fleetline_tests::services::Database;
+use reqwest::Method;
 use serde_json::json;
+use sqlx::{Connection, PgConnection};
+use tokio::time::sleep;
 
 use super::connections::Raw;
-use super::fixture::{Site, problem};
+use super::fixture::{Site, echoes, problem};
 use super::upload::{LOG, long_log, spooled};
 
 /// The only run, when it is as wanted.
@@ -44,6 +47,43 @@ async fn a_log_cut_in_the_middle_leaves_a_cancelled_run_and_nothing_else() {
     let run = run_when(&site, |run| run.state == RunState::Finished).await;
     assert_eq!((run.counts.cancelled, run.counts.succeeded), (run.counts.jobs, 0));
     assert_eq!(site.work(10).await, 0);
+}
+
+/// Until whoever reads the upload has said so.
+async fn is_read(site: &Site) {
+    let mut looking = PgConnection::connect(&site.database.url).await.expect("the database answers");
+    while !sqlx::query_scalar::<_, bool>("SELECT bool_or(read_at IS NOT NULL) FROM runs")
+        .fetch_one(&mut looking)
+        .await
+        .expect("a run")
+    {
+        sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Its server is gone, or so it seems. Nobody was told that any of it was accepted.
+#[tokio::test]
+async fn an_upload_that_was_left_is_cancelled_and_says_why() {
+    let site = Site::start().await;
+    let mut upload = Raw::open(&site).await;
+    let log = long_log();
+    upload.head(&site, "/v1/runs?pipeline=logs", log.len() * 2).await;
+    upload.send(log.as_bytes()).await;
+    let run = run_when(&site, |run| run.counts.jobs > 0).await;
+    is_read(&site).await;
+    assert_eq!(site.ledger.end_left(Duration::from_hours(1)).await.expect("it looks"), 0);
+    assert_eq!(site.ledger.end_left(Duration::ZERO).await.expect("it looks"), 1);
+    let shown = site.json(&format!("/v1/runs/{}", run.id)).await;
+    assert_eq!(
+        (&shown["state"], &shown["counts"]["cancelled"]),
+        (&json!("finished"), &shown["counts"]["jobs"])
+    );
+    assert!(shown["cancelled_at_ms"].is_i64(), "{shown}");
+    assert!(shown["problem"].as_str().expect("a text").contains("so the run was cancelled"), "{shown}");
+    // It was only slow.
+    upload.send(log.as_bytes()).await;
+    let answer = upload.answer().await;
+    assert!(answer.starts_with("HTTP/1.1 409") && answer.contains("was cancelled while"), "{answer}");
 }
 
 /// The ledger on a way that can be cut.
@@ -80,6 +120,20 @@ async fn a_run_that_cannot_be_cancelled_is_named_and_cancelled_when_the_ledger_i
     only_run(&direct, |run| run.state == RunState::Finished).await;
 }
 
+/// Without a key they may be there already.
+#[tokio::test]
+async fn jobs_are_sent_again_with_a_key_only() {
+    let database = Database::new().await;
+    let (proxy, ledger) = ledger_behind_a_proxy(&database).await;
+    let site = Site::with(|parts| parts.ledger = Arc::new(ledger)).await;
+    proxy.set(Link::Cut);
+    let jobs = || site.post("/v1/jobs").json(&echoes([1]));
+    let said = problem(jobs(), 503).await["detail"].to_string();
+    assert!(said.contains("may have accepted") && said.contains("Idempotency-Key"), "{said}");
+    let said = problem(jobs().header("idempotency-key", "k"), 503).await["detail"].to_string();
+    assert!(said.contains("send the same request again"), "{said}");
+}
+
 #[tokio::test]
 async fn what_is_read_whole_first_leaves_nothing_when_cut() {
     let site = Site::start().await;
@@ -112,6 +166,24 @@ async fn more_files_at_once_than_there_are_places_are_told_to_come_later() {
     upload.send(log.as_bytes()).await;
     assert!(upload.answer().await.starts_with("HTTP/1.1 202"));
     assert_eq!(site.post("/v1/runs?pipeline=logs").body(LOG).send().await.expect("an answer").status(), 202);
+}
+
+#[tokio::test]
+async fn a_tenant_that_holds_its_places_keeps_no_other_out() {
+    let site = Site::with(|parts| parts.options.uploads = 2).await;
+    let mut upload = Raw::open(&site).await;
+    let log = long_log();
+    upload.head(&site, "/v1/runs?pipeline=logs", log.len() * 2).await;
+    upload.send(log.as_bytes()).await;
+    run_when(&site, |run| run.counts.jobs > 0).await;
+    let said = problem(site.post("/v1/runs?pipeline=logs").body(LOG), 503).await;
+    assert!(said["detail"].as_str().expect("a text").contains("of your tenant"), "{said}");
+    let other = site.new_key("other", Role::Submit).await;
+    let theirs =
+        site.request(Method::POST, "/v1/runs?pipeline=logs").bearer_auth(other).body(LOG).send().await;
+    assert_eq!(theirs.expect("an answer").status(), 202);
+    upload.send(log.as_bytes()).await;
+    assert!(upload.answer().await.starts_with("HTTP/1.1 202"));
 }
 
 #[tokio::test]

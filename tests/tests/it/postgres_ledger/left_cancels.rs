@@ -93,6 +93,36 @@ async fn a_cancellation_that_fails_keeps_nothing_else_from_being_done() {
     assert!(!is_begun(&mut looking).await);
 }
 
+/// A hundred oldest runs whose jobs cannot end, whatever for.
+const STUCK: &str = "
+    CREATE FUNCTION sticks() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'stuck'; END $$;
+    CREATE TRIGGER stuck BEFORE INSERT ON endings FOR EACH ROW WHEN (NEW.run <= 100) EXECUTE FUNCTION sticks();
+    UPDATE runs SET cancelled_at = now() - interval '2 minutes', state = 1, cancelling = true";
+
+/// Each sweep tries some, and the next one goes on behind them.
+#[tokio::test]
+async fn cancellations_that_fail_again_and_again_keep_none_waiting_for_ever() {
+    let database = Database::new().await;
+    let ledger: Subject = Arc::new(database.open().await);
+    for n in 1..=100 {
+        run_of(&ledger, jobs(&format!("stuck {n}"), 1, 1)).await;
+    }
+    let last = run_of(&ledger, jobs("last", 1, 2)).await;
+    let mut looking = PgConnection::connect(&database.url).await.unwrap();
+    sqlx::raw_sql(STUCK).execute(&mut looking).await.unwrap();
+    for expected in [JobState::Ready, JobState::Cancelled] {
+        let _ = ledger.sweep(Scope::All, HOUR, 20).await;
+        assert_eq!(states(&ledger, last).await, [expected; 2]);
+    }
+    let error = ledger.sweep(Scope::All, HOUR, 20).await.unwrap_err();
+    assert!(error.to_string().contains("stuck"), "it begins from the first again: {error}");
+    sqlx::raw_sql("DROP TRIGGER stuck ON endings").execute(&mut looking).await.unwrap();
+    ledger.sweep(Scope::All, HOUR, 20).await.unwrap();
+    ledger.sweep(Scope::All, HOUR, 20).await.unwrap();
+    assert!(!is_begun(&mut looking).await);
+    check_counters(&ledger).await;
+}
+
 /// A long run whose jobs have ended, to be looked at through a view that bears with so many in one statement.
 const LONG_RUN: &str = "
     INSERT INTO jobs (n, run, id, est_input, est_output, occurrences, priority, max_attempts, kind, upstream, dedup_key,

@@ -78,6 +78,8 @@ async fn a_backlog_is_brought_up_to_date() {
     execute(
         &database.url,
         "DROP TABLE unshared, redriving;
+         DROP INDEX runs_open;
+         ALTER TABLE runs DROP COLUMN read_at, DROP COLUMN if_left;
          DROP INDEX queue_ready;
          ALTER TABLE queue DROP COLUMN tenant;
          CREATE INDEX queue_ready ON queue (kind, upstream, run, priority DESC, run_at, n) WHERE state = 0;

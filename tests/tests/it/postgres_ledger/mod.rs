@@ -3,7 +3,9 @@
 mod conformance;
 mod crowds;
 mod faults;
+mod follow_ups;
 mod left_cancels;
+mod left_runs;
 mod left_shares;
 mod many_tenants;
 mod migrations;

@@ -10,7 +10,7 @@ use fleetline_shared::ports::{CancelJobs, DispatchAsk, JobFilter, Page, Scope, S
 use fleetline_shared::postgres::PostgresOptions;
 use fleetline_tests::conformance::ledger::Subject;
 use fleetline_tests::conformance::ledger::prelude::{
-    HOUR, TENANT, add, ask, die, finish_of, job, jobs, new_run, open, raw, retry, snooze, success, take,
+    HOUR, KIND, TENANT, add, ask, die, finish_of, job, jobs, new_run, open, raw, retry, snooze, success, take,
 };
 use serde_json::Value;
 use sqlx::postgres::PgConnectOptions;
@@ -38,6 +38,8 @@ async fn every_step(ledger: &Subject, name: &str, second: &str) {
     }
 
     let taken = take(ledger, TAKEN).await;
+    let handed_out = ledger.handed_out(Scope::All, KIND).await.unwrap();
+    assert_eq!(ledger.messages(KIND, handed_out).await.unwrap().len(), taken.len());
     let asked = taken.iter().map(|envelope| (envelope.job_id, envelope.fence)).collect();
     ledger.validity(asked, Duration::ZERO).await.unwrap();
     let group = taken.iter().zip(0..).map(|(envelope, n)| finish_of(envelope, decision(envelope, n)));

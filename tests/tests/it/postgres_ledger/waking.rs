@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fleetline_shared::domain::PortError;
-use fleetline_shared::ports::DispatchLedger;
+use fleetline_shared::ports::{DispatchLedger, New, News};
 use fleetline_shared::postgres::{PostgresLedger, PostgresOptions};
 use fleetline_tests::conformance::ledger::Subject;
 use fleetline_tests::conformance::ledger::prelude::{
@@ -16,13 +16,13 @@ use tokio::time::timeout;
 
 use fleetline_tests::services::Database;
 
-async fn woken(changes: &mut watch::Receiver<u64>) {
+async fn woken(changes: &mut watch::Receiver<News>) {
     let limit = Duration::from_secs(30);
     timeout(limit, changes.changed()).await.expect("a change is heard of").expect("the ledger is there");
 }
 
 /// A ledger that listens, and its news from now on.
-async fn listener(database: &Database) -> (Subject, watch::Receiver<u64>) {
+async fn listener(database: &Database) -> (Subject, watch::Receiver<News>) {
     let mut connection = PgConnection::connect(&database.url).await.unwrap();
     let before = listening(&mut connection).await;
     let ledger = database.open().await;
@@ -99,4 +99,21 @@ async fn what_cannot_be_reached_says_so_without_secrets() {
     assert!(matches!(error, PortError::Unavailable { .. }), "{error:?}");
     assert!(error.to_string().contains("check that it runs"), "{error}");
     assert!(!format!("{error:?}{options:?}").contains("hunter2"));
+}
+
+/// Dispatchers have nothing to do then.
+#[tokio::test]
+async fn the_end_of_a_run_is_told_apart() {
+    let database = Database::new().await;
+    let ledger: Subject = Arc::new(database.open().await);
+    let changes = ledger.changes();
+    let since = |before: News| New::ALL.map(|new| changes.borrow().has(new, &before));
+    let mut before = *changes.borrow();
+    let run = run_of(&ledger, jobs("a", 1, 1)).await;
+    assert_eq!(since(before), New::ALL.map(|new| new == New::Jobs));
+    let envelope = take_one(&ledger).await;
+    before = *changes.borrow();
+    record(&ledger, &envelope, success("done")).await;
+    assert!(run_row(&ledger, run).await.finished_at_ms.is_some());
+    assert_eq!(since(before), New::ALL.map(|new| new == New::End));
 }

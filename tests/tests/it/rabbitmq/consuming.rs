@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use fleetline_shared::ports::{Broker, Deliveries, Delivery};
+use fleetline_shared::ports::{Broker, Deliveries, Delivery, Taker};
 use fleetline_shared::rabbitmq::RabbitBroker;
 use fleetline_tests::conformance::Pace;
 use futures_util::future::join_all;
@@ -124,6 +124,24 @@ async fn what_a_dropped_consumer_handed_out_stays_where_it_is() {
     held.ack().await.unwrap();
     drop(other);
     assert_eq!(world.ready(&line(0)).await, 0);
+}
+
+/// Who waits for all its consumers at once is not woken by each of them for what one of them has.
+#[tokio::test]
+async fn consumers_of_one_taker_leave_each_other_what_they_have() {
+    let world = World::new().await;
+    let taker = Taker::default();
+    let mut has = world.broker.consume_as(&taker, &line(0), 10).await.unwrap();
+    publish(&world, 0..2).await;
+    PACE.becomes(0, async || world.ready(&line(0)).await).await;
+    let mut same = world.broker.consume_as(&taker, &line(0), 10).await.unwrap();
+    PACE.nothing(same.next(), "they are the first one's").await;
+    let mut other = world.broker.consume(&line(0), 10).await.unwrap();
+    for consumer in [&mut other, &mut has] {
+        let delivery = next(consumer).await;
+        assert!(!delivery.redelivered);
+        delivery.ack().await.unwrap();
+    }
 }
 
 /// Consumers of one line share their buffers, also when one of them goes.

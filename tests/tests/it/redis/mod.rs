@@ -3,6 +3,7 @@
 mod cluster;
 mod conformance;
 mod faults;
+mod leases;
 mod limits;
 mod rights;
 mod share;

@@ -76,7 +76,7 @@ fn a_newer_schema_is_named() {
     drop(open(&path));
     execute(&path, "PRAGMA user_version = 9;");
     let message = refusal(&path);
-    assert!(message.contains("schema version 9") && message.contains("reads 4"), "{message}");
+    assert!(message.contains("schema version 9") && message.contains("reads 5"), "{message}");
 }
 
 #[tokio::test]
@@ -89,7 +89,8 @@ async fn an_older_schema_is_brought_up_to_date() {
     drop(ledger);
     execute(
         &path,
-        "DROP TABLE turns; DROP INDEX jobs_deadline; DROP INDEX runs_unfinished; ALTER TABLE runs DROP COLUMN cancelled_at; ALTER TABLE jobs DROP COLUMN withdrawn;
+        "DROP TABLE turns; DROP INDEX jobs_deadline; DROP INDEX runs_unfinished; ALTER TABLE runs DROP COLUMN cancelled_at;
+         ALTER TABLE runs DROP COLUMN read_at; ALTER TABLE runs DROP COLUMN if_left; ALTER TABLE jobs DROP COLUMN withdrawn;
          DROP INDEX runs_key; CREATE INDEX runs_key ON runs (tenant, idempotency_key) WHERE state < 2;
          PRAGMA user_version = 1;",
     );

@@ -2,8 +2,7 @@
 -- The breaker: `rules/breaker`. In the state, `breaker` is its terms in a text, empty if there is
 -- none.
 
-local FREE, PROBE, NOT_BEFORE = 1, 2, 3
-local VERDICTS = { h = 'healthy', f = 'failing' }
+local FREE = 1
 local PROBE_PATIENCE = 1000000
 local BREAKER_GRAINS = 10
 local terms
@@ -16,9 +15,8 @@ local function terms_in_force()
     local failures, percent, of_at_least, grain, open_for, open_at_most, jitter =
       match(state.breaker, '^(%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+)$')
     terms = {
-      failures = tonumber(failures), percent = tonumber(percent), of_at_least = tonumber(of_at_least),
-      grain = tonumber(grain), open_for = tonumber(open_for), open_at_most = tonumber(open_at_most),
-      jitter = tonumber(jitter),
+      failures = failures + 0, percent = percent + 0, of_at_least = of_at_least + 0, grain = grain + 0,
+      open_for = open_for + 0, open_at_most = open_at_most + 0, jitter = jitter + 0,
     }
   end
   return terms
@@ -77,7 +75,7 @@ end
 local function read_tally(newest)
   local read, last = { calls = 0, failures = 0 }, nil
   for n, c, f in gmatch(state['breaker.tally'], '(%d+) (%d+) (%d+);') do
-    n, c, f = tonumber(n), tonumber(c), tonumber(f)
+    n, c, f = n + 0, c + 0, f + 0
     if n + BREAKER_GRAINS > newest then
       last = { n, c, f }
       read[#read + 1] = last
@@ -160,6 +158,6 @@ local function note(now)
 end
 
 return {
-  PROBE = PROBE, NOT_BEFORE = NOT_BEFORE, VERDICTS = VERDICTS, close = close, adopt = adopt,
-  admit = admit, probe = probe, write = write, record = record, report = report, note = note,
+  close = close, adopt = adopt, admit = admit, probe = probe, write = write, record = record,
+  report = report, note = note,
 }

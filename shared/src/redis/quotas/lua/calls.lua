@@ -1,8 +1,15 @@
 
 -- Calls under way: `calls.rs`. A call is in the state as long as its id is in the sorted set.
 
--- By id: what is known of each, false if there is no such call.
+-- `texts`, by id: what is known of each that this script is asked for, false if there is no such call. `new`: ids and
+-- texts of those that began in this script.
 local Calls = { count = 0, first_end = nil, begun = {}, ended = {}, texts = {}, new = {} }
+
+-- Counts them. None: the set was lost, for it has its mark.
+local function are_there()
+  Calls.count = redis.call('ZCARD', ENDS) - 1
+  return Calls.count >= 0
+end
 
 -- Those that began and ended in this script change the sorted set together.
 local function write()
@@ -11,10 +18,13 @@ local function write()
   Calls.begun, Calls.ended = {}, {}
 end
 
--- Writes what is to be known of those that began in this script.
+-- Writes what is to be known of those that began in this script, and have not ended in it.
 local function write_new()
-  for id, words in pairs(Calls.new) do
-    put('call.' .. id, words)
+  local new, texts = Calls.new, Calls.texts
+  for i = 1, #new, 2 do
+    if texts[new[i]] ~= false then
+      put('call.' .. new[i], new[i + 1])
+    end
   end
 end
 
@@ -26,21 +36,22 @@ local function forget_over(now)
     removed[#removed + 1] = 'call.' .. id
     Calls.texts[id] = false
   end
-  Calls.count = redis.call('ZCARD', ENDS) - 1
+  Calls.count = Calls.count - #over
 end
 
 -- Reads those that will be asked for.
 local function load(ids)
+  local texts = Calls.texts
   for from = 1, #ids, 1000 do
     local fields = {}
     for i = from, min(from + 999, #ids) do
-      fields[#fields + 1] = 'call.' .. ids[i]
+      fields[i - from + 1] = 'call.' .. ids[i]
     end
     local values = redis.call('HMGET', STATE, unpack(fields))
-    for i, words in ipairs(values) do
+    for i = 1, #fields do
       local id = ids[from + i - 1]
-      if Calls.texts[id] == nil then
-        Calls.texts[id] = words
+      if texts[id] == nil then
+        texts[id] = values[i]
       end
     end
   end
@@ -61,12 +72,20 @@ local function words(slot, spend, part_names)
   return part_names[1] and words .. '\n' .. table.concat(part_names, '\n') or words
 end
 
-local function begin(id, words, latest_end)
-  Calls.count = Calls.count + 1
-  Calls.first_end = nil
-  Calls.begun[#Calls.begun + 1] = latest_end
-  Calls.begun[#Calls.begun + 1] = id
-  Calls.texts[id], Calls.new[id] = words, words
+-- So many begin after the one with this number.
+local function begin(last_id, count, words, latest_end)
+  local begun, new, texts = Calls.begun, Calls.new, Calls.texts
+  local b, n = #begun, #new
+  for i = 1, count do
+    local id = text(last_id + i)
+    begun[b + 1], begun[b + 2] = latest_end, id
+    new[n + 1], new[n + 2] = id, words
+    b, n = b + 2, n + 2
+    if texts[id] ~= nil then
+      texts[id] = words
+    end
+  end
+  Calls.count, Calls.first_end = Calls.count + count, nil
 end
 
 -- What the words say. Calls that began together have the same.
@@ -77,8 +96,8 @@ local function read(words)
     for name in gmatch(part_lines, '\n([^\n]*)') do
       part_names[#part_names + 1] = name
     end
-    Calls.last_words, Calls.last_slot, Calls.last_parts = words, tonumber(slot), part_names
-    Calls.last_spend = Spend.new(tonumber(input), tonumber(output), tonumber(money))
+    Calls.last_words, Calls.last_slot, Calls.last_parts = words, slot + 0, part_names
+    Calls.last_spend = Spend.new(input + 0, output + 0, money + 0)
   end
   return Calls.last_slot, Calls.last_spend, Calls.last_parts
 end
@@ -91,20 +110,26 @@ local function under_way(id)
   end
 end
 
--- The same for a call that ends now.
-local function finish(id)
-  local slot, spend, part_names = under_way(id)
-  if slot then
-    Calls.count = Calls.count - 1
-    Calls.first_end = nil
-    Calls.ended[#Calls.ended + 1] = id
+-- Ends a call, and those after it in the list that began as it did, but no more than `most`. Returns how many,
+-- and their slot, spend and parts; 0 if there is no such call.
+local function finish(ids, from, most)
+  local ended, texts = Calls.ended, Calls.texts
+  local words, count = texts[ids[from]], 0
+  while words and count < most and texts[ids[from + count]] == words do
+    local id = ids[from + count]
+    count = count + 1
+    ended[#ended + 1] = id
     removed[#removed + 1] = 'call.' .. id
-    Calls.texts[id], Calls.new[id] = false, nil
+    texts[id] = false
   end
-  return slot, spend, part_names
+  if count == 0 then
+    return 0
+  end
+  Calls.count, Calls.first_end = Calls.count - count, nil
+  return count, read(words)
 end
 
-Calls.write, Calls.write_new, Calls.forget_over, Calls.load = write, write_new, forget_over, load
-Calls.words, Calls.begin, Calls.under_way, Calls.finish = words, begin, under_way, finish
-Calls.until_first_end = until_first_end
+Calls.are_there, Calls.write, Calls.write_new, Calls.forget_over = are_there, write, write_new, forget_over
+Calls.load, Calls.until_first_end, Calls.words, Calls.begin = load, until_first_end, words, begin
+Calls.under_way, Calls.finish = under_way, finish
 return Calls

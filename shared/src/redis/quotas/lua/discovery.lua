@@ -4,13 +4,8 @@
 
 local FIRST, DOUBLINGS, MOST_FOUND = 60, 6, 2 ^ 30
 
--- Reads what was found until now; nothing if limits are not to be found.
+-- Reads what was found until now.
 local function read(now)
-  found = nil
-  if not limits.margin then
-    state.learned, state.stated = '', ''
-    return
-  end
   found = { stated = {}, learned = { FIRST, 0, now, 0 } }
   local amount, step, since, calls = match(state.learned, '^(%d+) (%d+) (%d+) (%d+)$')
   if amount then
@@ -44,7 +39,7 @@ local function rates()
 end
 
 local function taken()
-  if found and is_learning() then
+  if is_learning() then
     found.learned[4] = found.learned[4] + 1
   end
 end
@@ -104,16 +99,14 @@ local function hear(dimension, limit, reset, window, now)
   return not old or old.amount ~= new.amount or old.window ~= new.window
 end
 
--- Puts what was found among the limits in force.
+-- Puts what was found among the limits in force; there are some to find.
 local function add(now)
   if not found then
     read(now)
   end
-  if found then
-    for dimension, rate in pairs(rates()) do
-      if not limits.configured[dimension] then
-        limits.u[dimension] = rate
-      end
+  for dimension, rate in pairs(rates()) do
+    if not limits.configured[dimension] then
+      limits.u[dimension] = rate
     end
   end
 end
@@ -131,17 +124,15 @@ local function report()
 end
 
 local function write()
-  if found then
-    local lines = {}
-    for _, dimension in ipairs(METERED) do
-      local stated = found.stated[dimension]
-      if stated then
-        lines[#lines + 1] = format('%s %d %d %d;', dimension, stated.amount, stated.window, stated.at)
-      end
+  local lines = {}
+  for _, dimension in ipairs(METERED) do
+    local stated = found.stated[dimension]
+    if stated then
+      lines[#lines + 1] = format('%s %d %d %d;', dimension, stated.amount, stated.window, stated.at)
     end
-    state.stated = table.concat(lines)
-    state.learned = format('%d %d %d %d', unpack(found.learned))
   end
+  state.stated = table.concat(lines)
+  state.learned = format('%d %d %d %d', unpack(found.learned))
 end
 
 return {

@@ -18,17 +18,18 @@
 --            metered with these in ten-thousandths (discovery.lua), `adaptive MIN MAX` (adaptive.lua)
 -- ARGV[5]  longest time for which anybody may have been given a slot ahead, microseconds
 -- ARGV[6…] any number of these, done in their order:
---            ask COUNT INPUT OUTPUT MONEY HOLD LEAD TTL TENANT MODEL  (COUNT alike; MODEL empty: none)
---            settle COUNT USED VERDICT PAUSE STANDINGS ID TOOK…  (COUNT pairs of ID and TOOK: they ended alike)
---              USED: `INPUT OUTPUT MONEY`, or empty: unknown. VERDICT: h healthy, f failing,
---              r rate limited, u unknown. PAUSE: for how long a 429 pauses. TOOK: the call's
---              time. STANDINGS: any number of `DIMENSION LIMIT REMAINING RESET WINDOW;`. In both -1: unknown
+--            ask COUNT WISH TENANT MODEL    (COUNT alike; MODEL empty: none)
+--              WISH: `INPUT OUTPUT MONEY HOLD LEAD TTL`
+--            settle HOW STANDINGS ENDS      (calls that ended alike)
+--              HOW: `VERDICT PAUSE`, and ` INPUT OUTPUT MONEY` if it is known what each used. VERDICT: h healthy,
+--              f failing, r rate limited, u unknown. PAUSE: for how long a 429 pauses. STANDINGS: any number of
+--              `DIMENSION LIMIT REMAINING RESET WINDOW;`. ENDS: `ID TOOK;` of each call. In both -1: unknown
 --            give-back ID                   (the call was not made)
 --            pause WAIT WHY
 --            resume AHEAD MONEY             (calls were made that it was not told of; they spent
 --              MONEY; nobody starts for AHEAD)
 --            doubt AHEAD PART               (the same of `t:TENANT` or `m:MODEL`)
---            begun INPUT OUTPUT MONEY TTL TENANT MODEL  (a call under way, admitted elsewhere)
+--            begun WISH TENANT MODEL        (a call under way, admitted elsewhere; HOLD and LEAD do not matter)
 --            report
 --
 -- Returns {now} if it is too late, else {now, 1 if the state was empty or 0, texts, tables}: `texts` has
@@ -42,7 +43,7 @@
 --                                      part: 1 by the tenant's limit, 2 by the model's, else 0
 --           {3, until}                 no place is free before, unless a call is settled
 --           {4, lack, limit}           larger than a whole limit
---   settle, give-back  1, or 0 if the call is unknown or its time is over
+--   settle, give-back  1, or 0 if the call is unknown or its time is over; for each that ended
 --   pause   1, or 0 if a pause that ends no earlier is on
 --   resume, doubt  1
 --   begun   as ask: `AT ID 0`, or {4}
@@ -52,7 +53,7 @@
 --           that may be under way or -1, ARGV[4] in force}
 --
 -- Numbers are doubles here: exact below 2^53. `..` and tostring() keep 14 digits only, so times
--- and ids become text by text().
+-- and ids become text by text(). Adding 0 makes a number of a text in half of what tonumber() takes.
 
 local floor, max, min = math.floor, math.max, math.min
 local format, match, gmatch = string.format, string.match, string.gmatch
@@ -63,6 +64,8 @@ local state, meters, limits = {}, {}, nil
 -- The share of the rates as this script has set it (nil if it must be set anew), and limits that were found
 -- if they are to be (discovery.lua).
 local throttled, found
+-- The latest end of the calls that began in this script.
+local last_end = 0
 local SECOND, MINUTE, HOUR, DAY = 1000000, 60000000, 3600000000, 86400000000
 local MOST_UNITS = 2 ^ 40
 -- Entries of a log in one window, at most.
@@ -71,6 +74,8 @@ local GRAINS = 1000
 local METERED = { 'money', 'tokens', 'output', 'input', 'requests' }
 local LACKS = { requests = 1, tokens = 2, input = 5, output = 6, money = 7 }
 local CONCURRENCY, PAUSE, BROKEN = 3, 4, 8
+-- What the breaker says to a call that it does not let go freely.
+local PROBE, NOT_BEFORE = 2, 3
 
 local function text(number)
   return format('%d', number)
@@ -96,6 +101,16 @@ local function share_up(a, b, c)
     end
   end
   return a * whole + quotient + (rest > 0 and 1 or 0)
+end
+
+-- A module that begins when something of it is used first: most scripts need few.
+local function lazily(begin)
+  local module = {}
+  function module.__index(_, name)
+    module.__index = begin()
+    return module.__index[name]
+  end
+  return setmetatable({}, module)
 end
 
 -- Fields to write and to remove at the end.

@@ -16,9 +16,7 @@ local function parse(lines)
     else
       local key = scope == 'm' and 'm:' .. name or scope
       limits[key] = limits[key] or {}
-      limits[key][dimension] = {
-        amount = tonumber(amount), window = tonumber(window), bucket = tonumber(bucket),
-      }
+      limits[key][dimension] = { amount = amount + 0, window = window + 0, bucket = bucket + 0 }
       if scope ~= 'u' then
         parts[#parts + 1] = table.concat({ key, dimension, amount, window, bucket }, ' ')
         limits.longest = max(limits.longest, tonumber(window))
@@ -99,10 +97,15 @@ local function take(meters, spend, at, count)
   end
 end
 
-local function correct(meters, id, at, reserved, used)
+-- Calls at one time used something else than they reserved. Those that a meter has not counted do not change it.
+local function correct(meters, ids, at, reserved, used)
   for _, meter in ipairs(meters) do
-    if meter.dimension ~= 'requests' and id > meter.after then
-      Meter.correct(meter, at, reserved[meter.dimension], used[meter.dimension])
+    if meter.dimension ~= 'requests' then
+      local known = 0
+      for i = 1, #ids do
+        known = ids[i] > meter.after and known + 1 or known
+      end
+      Meter.correct(meter, at, reserved[meter.dimension], used[meter.dimension], known)
     end
   end
 end

@@ -23,7 +23,7 @@ local function entry_at(log, place, followers)
   for i = place, to do
     if not log.entries[i] then
       local first, last, units = match(values[i - place + 1], '^(%d+) (%d+) (%d+)$')
-      log.entries[i] = { first = tonumber(first), last = tonumber(last), units = tonumber(units) }
+      log.entries[i] = { first = first + 0, last = last + 0, units = units + 0 }
     end
   end
   return log.entries[place]
@@ -38,14 +38,16 @@ local function lasts_until(log)
 end
 
 local function forget(log, now)
+  local followers = 0
   while log.first <= log.last do
-    local oldest = entry_at(log, log.first, 3)
+    local oldest = entry_at(log, log.first, followers)
     if oldest.last + log.window >= now then
       return
     end
     log.sum = log.sum - oldest.units
     removed[#removed + 1] = log.name .. log.first
     log.first = log.first + 1
+    followers = 3
   end
 end
 
@@ -76,8 +78,20 @@ local function add(log, units, at)
   log.changed[log.last] = true
 end
 
-local function correct(log, at, reserved, used)
-  local low, high = log.first, log.last + 1
+-- The first place at which the entry of a time can be: the entries after it begin more than a grain apart, but
+-- for those of a shorter window.
+local function lowest(log, at)
+  local apart = floor(max(entry_at(log, log.last, 0).first - at, 0) / max(log.grain, 1))
+  local low = max(log.last - apart - 1, log.first)
+  return low > log.first and entry_at(log, low - 1, 3).last >= at and log.first or low
+end
+
+-- Of calls at one time, so many units more or less.
+local function correct(log, at, units)
+  if log.first > log.last then
+    return
+  end
+  local low, high = lowest(log, at), log.last + 1
   while low < high do
     local middle = floor((low + high) / 2)
     if entry_at(log, middle, 0).last < at then
@@ -89,8 +103,8 @@ local function correct(log, at, reserved, used)
   if low <= log.last then
     local entry = entry_at(log, low, 0)
     if entry.first <= at then
-      entry.units = entry.units - reserved + used
-      log.sum = log.sum - reserved + used
+      entry.units = entry.units + units
+      log.sum = log.sum + units
       log.changed[low] = true
     end
   end

@@ -1,20 +1,37 @@
 
 -- The answers: `state.rs`.
 
+local NONE = {}
+
+-- Names and meters of the parts that limit a call.
+local function parts_of(tenant, model, now)
+  if limits.parts == '' then
+    return NONE, NONE
+  end
+  return Parts.of(tenant, model, now)
+end
+
+-- Whether the breaker lets a call go, and when if not.
+local function passage_at(now)
+  if state.breaker ~= '' then
+    return Breaker.admit(now)
+  end
+end
+
 -- With a slot, its time and the parts follow, unless it is the breaker's.
 local function admit(spend, hold, lead, ttl, tenant, model, now)
-  local names, opened = Parts.of(tenant, model, now)
+  local names, opened = parts_of(tenant, model, now)
   local refused = Next.never(spend, opened)
   if refused then
     return refused
   end
-  local most = Adaptive.places()
+  local most = Next.places()
   if most and Calls.count >= most then
-    Adaptive.was_full()
+    Next.was_full()
     return { 3, Calls.until_first_end() }
   end
-  local passage, probe_at = Breaker.admit(now)
-  if passage == Breaker.NOT_BEFORE then
+  local passage, probe_at = passage_at(now)
+  if passage == NOT_BEFORE then
     return { 2, probe_at, BROKEN, Breaker.note(now), 0 }
   end
   if found and Discovery.grow(now) then
@@ -48,7 +65,7 @@ local function admit(spend, hold, lead, ttl, tenant, model, now)
     end
   end
   local id = Next.take_slots(1, spend, names, opened, at, ttl)
-  if passage == Breaker.PROBE then
+  if passage == PROBE then
     Breaker.probe(id, at, ttl)
     return Next.granted(at, id, true)
   end
@@ -67,7 +84,7 @@ local function report(now)
   end
   return {
     Calls.count, state.paused, state.why, at, { of.input, of.output, of.money }, share, used, Breaker.report(now),
-    Discovery.report(), Adaptive.places() or -1, state.limits,
+    Discovery.report(), Next.places() or -1, state.limits,
   }
 end
 
@@ -85,7 +102,11 @@ local now, was_empty = State.open(clock)
 -- Whoever was given a slot ahead by a state that was lost still goes: meters that know nothing
 -- begin when the last of those has gone.
 State.adopt(tonumber(ARGV[3]), ARGV[4], now, now + tonumber(ARGV[5]))
-Parts.forget_idle(now)
+-- Some parts that are idle, whatever limits they had.
+local idle = redis.call('ZRANGEBYSCORE', IDLE, '-inf', '(' .. text(now), 'LIMIT', 0, 8)
+if idle[1] then
+  Parts.forget(idle)
+end
 local texts, answers = {}, { now, was_empty and 1 or 0, '' }
 
 local function answer(it)
@@ -97,7 +118,7 @@ local function answer(it)
 end
 
 -- Those who could go when the one before them does go with it.
-local function admit_alike(count, spend, hold, lead, ttl, tenant, model)
+local function admit_alike(count, tenant, model, spend, hold, lead, ttl)
   while count > 0 do
     local it, at, names, opened = admit(spend, hold, lead, ttl, tenant, model, now)
     local more = at and min(count - 1, Next.room_at(at, spend, opened, now)) or 0
@@ -110,70 +131,68 @@ local function admit_alike(count, spend, hold, lead, ttl, tenant, model)
   end
 end
 
--- How many arguments the others take, with their names.
-local WIDTH = { ask = 10, ['give-back'] = 2, resume = 3, doubt = 3, begun = 7, pause = 3, report = 1 }
+-- Each thing to do has so many arguments, its name among them.
+local WIDTH = { ask = 5, settle = 4, ['give-back'] = 2, resume = 3, doubt = 3, begun = 4, pause = 3, report = 1 }
 
-local function calls_that_end(place)
-  local ids = {}
+-- Calls that end, and how long each took, by the place where that stands.
+local ended, took = {}, {}
+
+local function read_ends()
+  local all, place = {}, 6
   while ARGV[place] do
     local what = ARGV[place]
     if what == 'settle' then
-      local count = ARGV[place + 1]
-      for i = 1, count do
-        ids[#ids + 1] = ARGV[place + 4 + 2 * i]
+      local ids, times = {}, {}
+      for id, time in gmatch(ARGV[place + 3], '(%d+) (%-?%d+);') do
+        ids[#ids + 1], times[#times + 1], all[#all + 1] = id, time, id
       end
-      place = place + 6 + 2 * count
-    else
-      ids[#ids + 1] = what == 'give-back' and ARGV[place + 1] or nil
-      place = place + WIDTH[what]
+      ended[place], took[place] = ids, times
+    elseif what == 'give-back' then
+      all[#all + 1] = ARGV[place + 1]
     end
+    place = place + WIDTH[what]
   end
-  return ids
+  Calls.load(all)
 end
 
-local place = 6
-Calls.load(calls_that_end(place))
-
--- The next arguments, as numbers if they are.
-local function argument()
-  place = place + 1
-  return ARGV[place - 1]
-end
-local function number()
-  return tonumber(argument())
+-- Units, and times.
+local function read_wish(words)
+  local input, output, money, hold, lead, ttl = match(words, '^(%d+) (%d+) (%d+) (%d+) (%d+) (%d+)$')
+  return Spend.new(input + 0, output + 0, money + 0), hold + 0, lead + 0, ttl + 0
 end
 
-local function settle_alike()
-  local count, used, verdict, pause_time, standings = number(), argument(), argument(), number(), argument()
+local function settle_alike(place)
+  local verdict, pause_time, used = match(ARGV[place + 1], '^(%a) (%d+) ?(.*)$')
   local input, output, money = match(used, '^(%d+) (%d+) (%d+)$')
-  used = input and Spend.new(tonumber(input), tonumber(output), tonumber(money)) or nil
-  for _ = 1, count do
-    local id = argument()
-    answer(Ends.settle(id, used, verdict, pause_time, number(), standings, now))
-  end
+  answer(Ends.settle(ended[place], took[place], {
+    verdict = verdict, pause = pause_time + 0, standings = ARGV[place + 2],
+    used = input and Spend.new(input + 0, output + 0, money + 0) or nil,
+  }, now))
 end
 
+read_ends()
+local place = 6
 while ARGV[place] do
-  local what = argument()
+  local what, first, second, third, fourth = unpack(ARGV, place, min(place + 4, #ARGV))
   if what == 'ask' then
-    local count, spend = number(), Spend.new(number(), number(), number())
-    admit_alike(count, spend, number(), number(), number(), argument(), argument())
+    admit_alike(first + 0, third, fourth, read_wish(second))
   elseif what == 'settle' then
-    settle_alike()
+    settle_alike(place)
   elseif what == 'give-back' then
-    answer(Ends.give_back(argument(), now))
+    answer(Ends.give_back(first, now))
   elseif what == 'resume' then
-    answer(resume(number(), number(), now))
+    answer(Resume.resume(first + 0, second + 0, now))
   elseif what == 'doubt' then
-    answer(doubt(number(), argument(), now))
+    answer(Resume.doubt(first + 0, second, now))
   elseif what == 'begun' then
-    local spend = Spend.new(number(), number(), number())
-    answer(begun(spend, number(), argument(), argument(), now))
+    local spend, _, _, ttl = read_wish(first)
+    answer(Resume.begun(spend, ttl, second, third, now))
   elseif what == 'pause' then
-    answer(Ends.pause(now + number(), argument(), now))
+    answer(Ends.pause(now + first, second, now))
   else
     answer(report(now))
   end
+  place = place + WIDTH[what]
 end
 State.keep(now)
 State.close()

@@ -1,12 +1,9 @@
 
 -- One dimension: `meter.rs`, and its use by others: `others.rs`.
 
-local METER = {
-  'empty_at', 'burst', 'refunded', 'cold_until', 'debt', 'first', 'last', 'sum',
-  'others', 'others_until', 'heard_of', 'after', 'told_until',
-  -- Of parts only (parts.lua).
-  'of_amount', 'of_window', 'since',
-}
+-- In the state: empty_at burst refunded cold_until debt first last sum others others_until heard_of after told_until; of
+-- parts (parts.lua) also of_amount of_window since.
+local PACKED = '^' .. string.rep('(%d+) ', 13)
 
 local LATEST_TURN = 10 * MINUTE
 
@@ -40,28 +37,29 @@ local function new(name, dimension, rate, older, from, after)
 end
 
 local function read(name, dimension, rate, packed)
-  local meter = {
+  -- Earlier versions had no `after` and `told_until`.
+  local empty_at, burst, refunded, cold_until, debt, first, last, sum, others, others_until, heard_of, after, told_until =
+    match(packed .. ' 0 0 ', PACKED)
+  return {
     name = name, dimension = dimension, amount = rate.amount, effective = max(rate.amount, 1),
     window = rate.window, is_found = rate.stated_window ~= nil, learned = rate.learned,
+    empty_at = empty_at + 0, burst = burst + 0, refunded = refunded + 0, cold_until = cold_until + 0,
+    debt = debt + 0, others = others + 0, others_until = others_until + 0, heard_of = heard_of + 0,
+    after = after + 0, told_until = told_until + 0,
+    log = Log.new(name, rate.window, first + 0, last + 0, sum + 0),
   }
-  local place = 1
-  for number in gmatch(packed, '%d+') do
-    meter[METER[place]] = tonumber(number)
-    place = place + 1
-  end
-  meter.after, meter.told_until = meter.after or 0, meter.told_until or 0
-  meter.log = Log.new(name, meter.window, meter.first, meter.last, meter.sum)
-  return meter
 end
 
 local function write(meter)
-  local numbers = {}
-  meter.first, meter.last, meter.sum = meter.log.first, meter.log.last, meter.log.sum
-  for i, field in ipairs(METER) do
-    numbers[i] = meter[field] and text(meter[field])
+  local log = meter.log
+  local packed = format('%d %d %d %d %d %d %d %d %d %d %d %d %d', meter.empty_at, meter.burst, meter.refunded,
+    meter.cold_until, meter.debt, log.first, log.last, log.sum, meter.others, meter.others_until, meter.heard_of,
+    meter.after, meter.told_until)
+  if meter.since then
+    packed = format('%s %d %d %d', packed, meter.of_amount, meter.of_window, meter.since)
   end
-  put(meter.name, table.concat(numbers, ' '))
-  Log.write(meter.log)
+  put(meter.name, packed)
+  Log.write(log)
 end
 
 local function remove(meter)
@@ -116,6 +114,14 @@ local function keep_known(meter, before, now)
   local lacks = min(lacks(before, now), meter.amount)
   meter.empty_at = max(now - meter.window + refill(meter, lacks), 0)
   meter.cold_until = before.cold_until
+end
+
+-- Nothing is known of a time before but what it has seen: `resume.rs`.
+local function doubt(meter, from)
+  local owed = meter.dimension == 'money' and 0 or refill(meter, meter.burst - 1)
+  local debt = max(meter.debt, owed)
+  meter.empty_at = max(meter.empty_at - meter.debt, from) + debt
+  meter.debt, meter.refunded, meter.cold_until = debt, 0, from + meter.window
 end
 
 -- Used by others; of money all that its bucket lacks.
@@ -184,19 +190,23 @@ local function room(meter, units, at, now)
   return max(min(by_pace, by_log), 0)
 end
 
-local function correct(meter, at, reserved, used)
-  Log.correct(meter.log, at, reserved, used)
+-- So many calls at one time used the same.
+local function correct(meter, at, reserved, used, count)
+  if used == reserved then
+    return
+  end
+  Log.correct(meter.log, at, count * (used - reserved))
   if used > reserved then
-    local paid_back = meter.empty_at + refill(meter, used - reserved)
+    local paid_back = meter.empty_at + count * refill(meter, used - reserved)
     meter.empty_at = min(paid_back, max(meter.empty_at, at + meter.window))
   else
-    meter.empty_at = max(meter.empty_at - refill(meter, reserved - used), 0)
-    meter.refunded = meter.refunded + reserved - used
+    meter.empty_at = max(meter.empty_at - count * refill(meter, reserved - used), 0)
+    meter.refunded = meter.refunded + count * (reserved - used)
   end
 end
 
 local function put_back(meter, at)
-  Log.correct(meter.log, at, 1, 0)
+  Log.correct(meter.log, at, -1)
   meter.empty_at = max(meter.empty_at - refill(meter, 1), 0)
 end
 
@@ -225,7 +235,7 @@ end
 
 return {
   refill = refill, new = new, read = read, write = write, remove = remove, adjust = adjust,
-  throttle = throttle, drain = drain, prepare = prepare, keep_known = keep_known, others = others,
+  throttle = throttle, drain = drain, prepare = prepare, keep_known = keep_known, doubt = doubt, others = others,
   earliest = earliest, tell = tell, see_free = see_free, take = take, room = room,
   correct = correct, put_back = put_back, heed = heed, idle_at = idle_at,
 }

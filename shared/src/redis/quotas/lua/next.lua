@@ -95,8 +95,25 @@ local function start(now)
   end
   local spend = Spend.new(least(1), least(2), least(3))
   local at = slot({}, spend, claimed_before(spend, now), now)
-  local passage, probe_at = Breaker.admit(now)
-  return passage == Breaker.NOT_BEFORE and max(at, probe_at) or at, spend
+  if state.breaker ~= '' then
+    local passage, probe_at = Breaker.admit(now)
+    at = passage == NOT_BEFORE and max(at, probe_at) or at
+  end
+  return at, spend
+end
+
+-- Calls that may be under way now; nil: any number.
+local function places()
+  if state.adaptive == '' then
+    return limits.places
+  end
+  return Adaptive.places()
+end
+
+local function was_full()
+  if state.adaptive ~= '' then
+    Adaptive.was_full()
+  end
 end
 
 -- How many more of those alike could go at the time at which one of them goes. It is no more than asking for
@@ -105,7 +122,7 @@ local function room_at(at, spend, opened, now)
   if found or claimed_before(spend, now) then
     return 0
   end
-  local most = Adaptive.places()
+  local most = places()
   local room = most and most - Calls.count or math.huge
   for i = 1, #meters do
     room = min(room, Meter.room(meters[i], spend[meters[i].dimension], at, now))
@@ -122,19 +139,19 @@ end
 local function take_slots(count, spend, names, opened, at, ttl)
   state.slot = at
   Spend.note(spend)
-  Discovery.taken()
+  if found then
+    Discovery.taken()
+  end
   Meters.take(meters, spend, at, count)
   for i, part in ipairs(opened) do
     Meters.take(part, spend, at, count)
     Parts.used[names[i]] = true
   end
-  state.last_end = max(state.last_end or 0, at + ttl)
-  local words, latest_end = Calls.words(at, spend, names), text(at + ttl)
-  for _ = 1, count do
-    state.id = state.id + 1
-    Calls.begin(text(state.id), words, latest_end)
-  end
-  return state.id - count + 1
+  last_end = max(last_end, at + ttl)
+  local first = state.id + 1
+  Calls.begin(state.id, count, Calls.words(at, spend, names), text(at + ttl))
+  state.id = state.id + count
+  return first
 end
 
 local function granted(at, id, is_probe)
@@ -143,5 +160,5 @@ end
 
 return {
   never = never, slot = slot, claimed_before = claimed_before, set_claim = set_claim,
-  start = start, room_at = room_at, take_slots = take_slots, granted = granted,
+  start = start, places = places, was_full = was_full, room_at = room_at, take_slots = take_slots, granted = granted,
 }

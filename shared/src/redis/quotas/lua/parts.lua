@@ -94,7 +94,10 @@ local function read(name, rates)
   local values, meters = redis.call('HMGET', STATE, unpack(fields)), {}
   for i, dimension in ipairs(dimensions) do
     if values[i] then
-      meters[#meters + 1] = Meter.read(fields[i], dimension, rates[dimension], values[i])
+      local meter = Meter.read(fields[i], dimension, rates[dimension], values[i])
+      local amount, window, since = match(values[i], '(%d+) (%d+) (%d+)$')
+      meter.of_amount, meter.of_window, meter.since = amount + 0, window + 0, since + 0
+      meters[#meters + 1] = meter
     end
   end
   meters.are_all = #meters == #fields
@@ -154,9 +157,6 @@ end
 -- Names of the parts that limit a call, and their meters.
 local function of(tenant, model, now)
   local names, opened = {}, {}
-  if limits.parts == '' then
-    return names, opened
-  end
   local rates = { limits.t or false, limits['m:' .. model] or false }
   for i, name in ipairs({ 't:' .. tenant, 'm:' .. model }) do
     if rates[i] then
@@ -196,9 +196,8 @@ local function close()
   in_portions('ZADD', IDLE, idle)
 end
 
--- Removes some that are idle, whatever limits they had.
-local function forget_idle(now)
-  local names = redis.call('ZRANGEBYSCORE', IDLE, '-inf', '(' .. text(now), 'LIMIT', 0, 8)
+-- Removes those with these names: they are idle.
+local function forget(names)
   for _, name in ipairs(names) do
     for _, dimension in ipairs(METERED) do
       local field = name .. '/' .. dimension
@@ -213,5 +212,5 @@ local function forget_idle(now)
 end
 
 Parts.key, Parts.adopt, Parts.find, Parts.of, Parts.doubt = key_of, adopt, find, of, doubt
-Parts.word, Parts.close, Parts.forget_idle = word, close, forget_idle
+Parts.word, Parts.close, Parts.forget = word, close, forget
 return Parts

@@ -1,13 +1,6 @@
 
 -- How a state goes on after calls that it was not told of: `resume.rs`.
 
-function Meter.doubt(meter, from)
-  local owed = meter.dimension == 'money' and 0 or Meter.refill(meter, meter.burst - 1)
-  local debt = max(meter.debt, owed)
-  meter.empty_at = max(meter.empty_at - meter.debt, from) + debt
-  meter.debt, meter.refunded, meter.cold_until = debt, 0, from + meter.window
-end
-
 local function resume(ahead, money, now)
   Ends.throttle(now)
   local from = max(state.slot, now + ahead)
@@ -45,4 +38,4 @@ local function begun(spend, ttl, tenant, model, now)
   return Next.granted(at, Next.take_slots(1, spend, names, opened, at, ttl), false)
 end
 
-return resume, begun, doubt
+return { resume = resume, begun = begun, doubt = doubt }

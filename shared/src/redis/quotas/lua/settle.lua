@@ -33,10 +33,10 @@ local function part_of(name, now)
   return part
 end
 
-local function correct_part(name, id, slot, reserved, used, now)
+local function correct_part(name, ids, slot, reserved, used, now)
   local part = part_of(name, now)
   if part then
-    Meters.correct(part, id, slot, reserved, used)
+    Meters.correct(part, ids, slot, reserved, used)
   end
 end
 
@@ -93,31 +93,64 @@ local function said_429(id, pause_time, now)
   end
 end
 
--- `used` nil: unknown.
-local function settle(id, used, verdict, pause_time, took, standings, now)
-  local slot, reserved, names = Calls.finish(id)
-  if not slot then
-    return 0
+-- Calls of one slot, which reserved the same, used so much.
+local function correct(ids, slot, reserved, used, names, now)
+  Meters.correct(meters, ids, slot, reserved, used)
+  for _, name in ipairs(names) do
+    correct_part(name, ids, slot, reserved, used, now)
   end
-  id = tonumber(id)
-  throttle(now)
-  if used then
-    Meters.correct(meters, id, slot, reserved, used)
-    for _, name in ipairs(names) do
-      correct_part(name, id, slot, reserved, used, now)
+end
+
+local VERDICTS = { h = 'healthy', f = 'failing' }
+
+-- What the breaker and the search for places learn from the end of a call.
+local function record(id, slot, verdict, took, now)
+  if state.breaker ~= '' then
+    local open_until = Breaker.record(id, slot, verdict, now)
+    if open_until then
+      tell(open_until, BROKEN, Breaker.note(now), now)
     end
   end
-  local open_until = Breaker.record(id, slot, Breaker.VERDICTS[verdict], now)
-  if open_until then
-    tell(open_until, BROKEN, Breaker.note(now), now)
+  if state.adaptive ~= '' then
+    Adaptive.record(id, verdict, took + 0)
   end
-  Adaptive.record(id, Breaker.VERDICTS[verdict], took)
-  hear(id, standings, now)
-  if verdict == 'r' then
-    said_429(id, pause_time, now)
-  end
-  return 1
 end
+
+-- Calls that began and ended alike; one, if anything was said of the quota, for that changes what the next one changes.
+local function end_alike(ids, tooks, slot, reserved, names, how, now)
+  throttle(now)
+  if how.used then
+    correct(ids, slot, reserved, how.used, names, now)
+  end
+  for i = 1, #ids do
+    record(ids[i], slot, VERDICTS[how.verdict], tooks[i], now)
+  end
+  hear(ids[1], how.standings, now)
+  if how.verdict == 'r' then
+    said_429(ids[1], how.pause, now)
+  end
+end
+
+-- Ends calls. HOW: `verdict`, `pause`, `used` (nil: unknown), `standings`. Returns a text: for each 1 or 0.
+local function settle(ids, tooks, how, now)
+  local most = how.standings == '' and how.verdict ~= 'r' and #ids or 1
+  local answers, place = {}, 1
+  while place <= #ids do
+    local count, slot, reserved, names = Calls.finish(ids, place, most)
+    if count > 0 then
+      local numbers, times = {}, {}
+      for i = 1, count do
+        numbers[i], times[i] = ids[place + i - 1] + 0, tooks[place + i - 1]
+      end
+      end_alike(numbers, times, slot, reserved, names, how, now)
+    end
+    answers[#answers + 1] = count == 0 and '0' or '1' .. string.rep(';1', count - 1)
+    place = place + max(count, 1)
+  end
+  return table.concat(answers, ';')
+end
+
+local GIVEN_BACK = { verdict = 'u', standings = '' }
 
 -- Ends a call that was not made: nothing of it counts.
 local function give_back(id, now)
@@ -129,7 +162,8 @@ local function give_back(id, now)
       uncount_part(name, tonumber(id), slot, now)
     end
   end
-  return settle(id, Spend.new(0, 0, 0), 'u', 0, -1, '', now)
+  GIVEN_BACK.used = Spend.new(0, 0, 0)
+  return settle({ id }, { -1 }, GIVEN_BACK, now)
 end
 
 return {

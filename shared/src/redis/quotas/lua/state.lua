@@ -1,31 +1,53 @@
 
 -- What is kept between two scripts.
 
+-- What every script needs, numbers first, and the meters of METERED.
 local NAMES = {
-  'since', 'run', 'seen', 'kept', 'limits', 'id', 'slot', 'paused', 'why', 'claim', 'claim_until', 'latest',
-  'share', 'share_since', 'heard', 'parts_known', 'parts_begun',
-  'breaker', 'breaker.since', 'breaker.run', 'breaker.tally', 'breaker.until', 'breaker.length',
-  'breaker.probe', 'breaker.probe_end', 'stated', 'learned', 'adaptive', 'adapted',
+  'since', 'seen', 'kept', 'id', 'slot', 'paused', 'claim_until', 'share', 'share_since', 'limits', 'run', 'latest',
+  'breaker', 'adaptive', 'money', 'tokens', 'output', 'input', 'requests',
 }
-local TEXTS = {
-  run = true, limits = true, why = true, claim = true, latest = true, breaker = true, ['breaker.tally'] = true,
-  stated = true, learned = true, adaptive = true, adapted = true, parts_begun = true,
+-- So many of them no state is without, and so many are single values.
+local NEEDED, SINGLE = 10, 14
+-- What is read when the first of it is needed, numbers first.
+local SELDOM = {
+  'heard', 'parts_known', 'breaker.since', 'breaker.run', 'breaker.until', 'breaker.length', 'breaker.probe',
+  'breaker.probe_end', 'breaker.tally', 'why', 'claim', 'stated', 'learned', 'adapted', 'parts_begun',
 }
+local NUMBERS = 8
 local NOTE = 'State of one upstream\'s quota. Fleetline\'s quota script reads and writes it; do not edit it by hand.'
 
--- The state's single values as they were, in the order of NAMES.
+-- The state's single values as they were, by name.
 local loaded = {}
+
+-- What this script has set already stays.
+local function read_seldom(_, wanted)
+  setmetatable(state, nil)
+  local values = redis.call('HMGET', STATE, unpack(SELDOM))
+  for i, name in ipairs(SELDOM) do
+    local value = values[i] or i <= NUMBERS and '0' or ''
+    loaded[name] = i <= NUMBERS and value + 0 or value
+    if state[name] == nil then
+      state[name] = loaded[name]
+    end
+  end
+  -- Builds before this one kept parts under other names: nothing is known of what these used.
+  if not values[2] then
+    state.parts_known = state.seen
+  end
+  return state[wanted]
+end
 
 -- A restarted server may have read an old copy of the state from its disk: then this differs.
 local function this_run()
   local info = redis.pcall('INFO', 'server')
-  return type(info) == 'string' and match(info, 'run_id:(%x+)') or ''
+  local _, before = string.find(type(info) == 'string' and info or '', 'run_id:', 1, true)
+  return before and match(info, '^%x+', before + 1) or ''
 end
 
--- Whether everything is there that this script needs: a state of an earlier version may be without.
+-- Whether everything is there that every script needs: a state of an earlier version may be without.
 local function is_whole(values)
-  for i, name in ipairs(NAMES) do
-    if not values[i] and (name == 'limits' or not TEXTS[name]) then
+  for i = 1, NEEDED do
+    if not values[i] then
       return false
     end
   end
@@ -35,11 +57,11 @@ end
 -- Whether the state is there, whole, and of this run of the server. A start of the server takes
 -- longer than the gap, so busy states need not ask.
 local function is_usable(values, clock)
-  local seen = tonumber(values[3])
-  if not seen or not is_whole(values) or not redis.call('ZSCORE', ENDS, '-') or clock < seen - SECOND then
+  if not is_whole(values) or not Calls.are_there() then
     return false
   end
-  return clock < seen + 50000 or values[2] == this_run()
+  local seen = values[2] + 0
+  return clock >= seen - SECOND and (clock < seen + 50000 or values[11] == this_run())
 end
 
 -- Knows nothing. Ids go on with the clock, so that no call of a lost state is taken for a new one.
@@ -55,35 +77,36 @@ local function start_empty(now, last_id)
   }
   Breaker.close(now)
   limits = Limits.parse('')
+  Calls.count = 0
 end
 
 local function read(values)
-  for i, name in ipairs(NAMES) do
-    local value = values[i] or ''
-    if not TEXTS[name] then
-      value = tonumber(value)
-    end
-    state[name], loaded[i] = value, value
+  state = setmetatable({
+    since = values[1] + 0, seen = values[2] + 0, kept = values[3] + 0, id = values[4] + 0, slot = values[5] + 0,
+    paused = values[6] + 0, claim_until = values[7] + 0, share = values[8] + 0, share_since = values[9] + 0,
+    limits = values[10], run = values[11] or '', latest = values[12] or '', breaker = values[13] or '',
+    adaptive = values[14] or '',
+  }, { __index = read_seldom })
+  for i = 1, SINGLE do
+    loaded[NAMES[i]] = state[NAMES[i]]
   end
   limits = Limits.parse(state.limits)
-  Discovery.add(state.seen)
+  if limits.margin then
+    Discovery.add(state.seen)
+  end
   for i, dimension in ipairs(METERED) do
     local rate = limits.u[dimension]
     if rate then
-      meters[#meters + 1] = Meter.read(dimension, dimension, rate, values[#NAMES + i])
+      meters[#meters + 1] = Meter.read(dimension, dimension, rate, values[SINGLE + i])
     end
   end
 end
 
 -- Returns the time, and whether the state was empty.
 local function open(clock)
-  local fields = { unpack(NAMES) }
-  for _, dimension in ipairs(METERED) do
-    fields[#fields + 1] = dimension
-  end
-  local values = redis.call('HMGET', STATE, unpack(fields))
+  local values = redis.call('HMGET', STATE, unpack(NAMES))
   if not is_usable(values, clock) then
-    start_empty(clock, tonumber(values[6]) or 0)
+    start_empty(clock, tonumber(values[4]) or 0)
     return clock, true
   end
   read(values)
@@ -127,10 +150,16 @@ local function adopt(since, lines, now, from)
   for _, meter in ipairs(meters) do
     older[meter.dimension] = meter
   end
-  Discovery.write()
+  if found then
+    Discovery.write()
+  end
   found = nil
   state.since, state.limits, limits, meters = since, lines, Limits.parse(lines), {}
-  Discovery.add(now)
+  if limits.margin then
+    Discovery.add(now)
+  else
+    state.learned, state.stated = '', ''
+  end
   for _, dimension in ipairs(METERED) do
     local rate, before = limits.u[dimension], older[dimension]
     if is_same(rate, old.u[dimension]) then
@@ -154,7 +183,7 @@ end
 
 -- Keeps the state for a day after its last use, and as long as anything in it lasts.
 local function keep(now)
-  local needed = max(now + 2 * limits.longest, state.paused, state.last_end or 0) + DAY
+  local needed = max(now + 2 * limits.longest, state.paused, last_end) + DAY
   for _, meter in ipairs(meters) do
     needed = max(needed, now + DAY + 2 * meter.window)
   end
@@ -171,18 +200,26 @@ local function close()
   Calls.write()
   Calls.write_new()
   Spend.write_latest()
-  Discovery.write()
-  Adaptive.write()
-  Breaker.write()
-  for i, name in ipairs(NAMES) do
-    if state[name] ~= loaded[i] then
-      put(name, state[name])
+  if found then
+    Discovery.write()
+  end
+  if state.adaptive ~= '' then
+    Adaptive.write()
+  end
+  if state.breaker ~= '' then
+    Breaker.write()
+  end
+  for name, value in pairs(state) do
+    if value ~= loaded[name] then
+      put(name, type(value) == 'number' and text(value) or value)
     end
   end
   for _, meter in ipairs(meters) do
     Meter.write(meter)
   end
-  Parts.close()
+  if limits.parts ~= '' then
+    Parts.close()
+  end
   in_portions('HDEL', STATE, removed)
   in_portions('HSET', STATE, written)
 end

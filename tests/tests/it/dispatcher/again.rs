@@ -1,0 +1,174 @@
+//! Messages that nobody may have are sent again, and no others.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use fleetline_shared::domain::{Envelope, JobId, PortError};
+use fleetline_shared::embedded::{MemoryBroker, SqliteLedger};
+use fleetline_shared::ports::{
+    Broker, Deliveries, Depth, DispatchAsk, DispatchLedger, Message, News, Scope, Swept, Unpublished,
+};
+use fleetline_tests::conformance::Pace;
+use fleetline_tests::conformance::ledger::Subject;
+use fleetline_tests::conformance::ledger::prelude::{KIND, TENANT, add, jobs, open, take};
+use tokio::sync::watch;
+
+use super::Rig;
+
+/// A ledger whose first dispatch is committed, while the answer is lost.
+struct Mumbling(SqliteLedger, AtomicBool);
+
+#[async_trait]
+impl DispatchLedger for Mumbling {
+    async fn dispatch(&self, ask: DispatchAsk) -> Result<Vec<Envelope>, PortError> {
+        let taken = self.0.dispatch(ask).await?;
+        if taken.is_empty() || self.1.swap(true, Ordering::SeqCst) {
+            return Ok(taken);
+        }
+        Err(PortError::Unavailable { port: "test", message: "no answer".into() })
+    }
+
+    async fn handed_out(&self, scope: Scope, kind: &str) -> Result<Vec<JobId>, PortError> {
+        self.0.handed_out(scope, kind).await
+    }
+
+    async fn messages(&self, kind: &str, jobs: Vec<JobId>) -> Result<Vec<Envelope>, PortError> {
+        self.0.messages(kind, jobs).await
+    }
+
+    async fn next_due(&self, scope: Scope) -> Result<Option<Duration>, PortError> {
+        self.0.next_due(scope).await
+    }
+
+    async fn sweep(&self, scope: Scope, older_than: Duration, max_losses: u16) -> Result<Swept, PortError> {
+        self.0.sweep(scope, older_than, max_losses).await
+    }
+
+    async fn end_left(&self, silent_for: Duration) -> Result<u64, PortError> {
+        self.0.end_left(silent_for).await
+    }
+
+    fn changes(&self) -> watch::Receiver<News> {
+        self.0.changes()
+    }
+}
+
+/// A broker that does not answer when it is asked next.
+#[derive(Default)]
+struct Silent(MemoryBroker, AtomicBool);
+
+#[async_trait]
+impl Broker for Silent {
+    async fn publish(&self, messages: Vec<Message>) -> Vec<Result<(), Unpublished>> {
+        self.0.publish(messages).await
+    }
+
+    async fn consume(&self, line: &str, prefetch: usize) -> Result<Box<dyn Deliveries>, PortError> {
+        self.0.consume(line, prefetch).await
+    }
+
+    async fn depth(&self, line: &str) -> Result<Depth, PortError> {
+        if self.1.swap(false, Ordering::SeqCst) {
+            return Err(PortError::Unavailable { port: "test", message: "no answer".into() });
+        }
+        self.0.depth(line).await
+    }
+
+    async fn consumers(&self, line: &str) -> Result<usize, PortError> {
+        self.0.consumers(line).await
+    }
+
+    async fn line_moved(&self) {
+        self.0.line_moved().await;
+    }
+
+    async fn took_back(&self) {
+        self.0.took_back().await;
+    }
+}
+
+/// Jobs in a run of the rig's ledger.
+async fn fill(rig: &Rig, count: u64) -> Subject {
+    let ledger: Subject = Arc::new(rig.sqlite.clone());
+    let run = open(&ledger, TENANT).await;
+    add(&ledger, run, jobs("key", 1, count)).await;
+    ledger
+}
+
+/// The next messages of the line, settled.
+async fn next(broker: &Arc<dyn Broker>, count: usize) -> Vec<Envelope> {
+    let mut deliveries = broker.consume(KIND, count).await.unwrap();
+    let mut envelopes = Vec::new();
+    for _ in 0..count {
+        let delivery = Pace::REAL.soon(deliveries.next()).await.unwrap().unwrap();
+        envelopes.push(Envelope::decode(&delivery.body).unwrap());
+        delivery.ack().await.unwrap();
+    }
+    envelopes
+}
+
+/// Job and fence of each, in order of jobs.
+fn dispatches(envelopes: &[Envelope]) -> Vec<(JobId, u64)> {
+    let mut dispatches: Vec<_> = envelopes.iter().map(|envelope| (envelope.job_id, envelope.fence)).collect();
+    dispatches.sort_unstable();
+    dispatches
+}
+
+#[tokio::test]
+async fn what_a_dead_dispatcher_did_not_publish_goes_again_at_once() {
+    let rig = Rig::new();
+    let ledger = fill(&rig, 20).await;
+    let taken = take(&ledger, 20).await;
+    let broker = Arc::clone(&rig.broker);
+    let running = rig.start(&[KIND]);
+    let came = next(&broker, 20).await;
+    assert_eq!(dispatches(&came), dispatches(&taken));
+    assert!(came.iter().all(|envelope| envelope.again), "a worker may have the first one");
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn what_a_lost_answer_handed_out_goes_again() {
+    let rig = Rig::new();
+    fill(&rig, 20).await;
+    let broker = Arc::clone(&rig.broker);
+    let ledger = Arc::new(Mumbling(rig.sqlite.clone(), AtomicBool::new(false)));
+    let running = Rig { ledger, ..rig }.start(&[KIND]);
+    let came = next(&broker, 20).await;
+    assert_eq!(came.iter().map(|envelope| envelope.fence).collect::<Vec<_>>(), [1; 20]);
+    running.stop().await;
+}
+
+/// The line is looked at once in each poll.
+#[tokio::test]
+async fn what_a_broker_lost_while_it_was_away_goes_again() {
+    let rig = Rig::new();
+    fill(&rig, 20).await;
+    let silent = Arc::new(Silent::default());
+    let broker: Arc<dyn Broker> = silent.clone();
+    let running = Rig { broker: Arc::clone(&broker), ..rig }.start(&[KIND]);
+    let lost = next(&broker, 20).await;
+    silent.1.store(true, Ordering::SeqCst);
+    let came = next(&broker, 20).await;
+    assert_eq!(dispatches(&came), dispatches(&lost));
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_line_that_holds_all_gets_nothing_twice() {
+    let rig = Rig::new();
+    let ledger = fill(&rig, 20).await;
+    let message =
+        |envelope: &Envelope| Message { line: KIND.into(), id: envelope.job_id, body: envelope.encode() };
+    let messages = take(&ledger, 10).await.iter().map(message).collect();
+    let broker = Arc::clone(&rig.broker);
+    broker.publish(messages).await;
+    let running = rig.start(&[KIND]);
+    Pace::REAL.becomes(20, async || broker.depth(KIND).await.unwrap().ready).await;
+    let came = next(&broker, 20).await;
+    assert!(came.iter().all(|envelope| !envelope.again && envelope.fence == 1), "{came:?}");
+    running.stop().await;
+    assert_eq!(broker.depth(KIND).await.unwrap().ready, 0);
+}
