@@ -68,12 +68,12 @@ impl Answers {
     }
 }
 
-async fn patiently(publisher: &Publisher, answer: Outgoing, tries: u32) -> Result<(), PortError> {
+async fn patiently(publisher: &Publisher, answer: Outgoing, most: u32) -> Result<(), PortError> {
     let started = Instant::now();
     let mut tried = 1;
     loop {
         match publisher.publish(vec![answer.clone()]).await.remove(0) {
-            Err(PortError::Unavailable { .. }) if tried < tries && started.elapsed() < PATIENCE => tried += 1,
+            Err(PortError::Unavailable { .. }) if tried < most && started.elapsed() < PATIENCE => tried += 1,
             answered => return answered,
         }
     }

@@ -10,10 +10,10 @@ use crate::domain::{NewRun, RunId};
 use crate::ports::{OpenedRun, Seal};
 
 pub(super) fn open_run(connection: &Connection, run: &NewRun) -> rusqlite::Result<OpenedRun> {
-    if let Some(key) = &run.idempotency_key {
-        if let Some(id) = run_of_key(connection, &run.tenant, key, run.once)? {
-            return Ok(OpenedRun { id, resumed: true });
-        }
+    if let Some(key) = &run.idempotency_key
+        && let Some(id) = run_of_key(connection, &run.tenant, key, run.once)?
+    {
+        return Ok(OpenedRun { id, resumed: true });
     }
     insert_run(connection, run)?;
     Ok(OpenedRun { id: run.id, resumed: false })
