@@ -20,12 +20,15 @@ impl Dispatcher {
         publishing: &mut Publishing,
     ) -> Result<bool, PortError> {
         line.scarce_first = !line.scarce_first;
-        if line.scarce_first {
-            Ok(self.fill_with_scarce(line, pace, allowed, publishing).await?
-                || self.fill_with_plenty(line, pace, allowed, publishing).await?)
+        let is_full = if line.scarce_first {
+            self.fill_with_scarce(line, pace, allowed, publishing).await?
         } else {
-            Ok(self.fill_with_plenty(line, pace, allowed, publishing).await?
-                || self.fill_with_scarce(line, pace, allowed, publishing).await?)
+            self.fill_with_plenty(line, pace, allowed, publishing).await?
+        };
+        match line.scarce_first {
+            _ if is_full => Ok(true),
+            true => self.fill_with_plenty(line, pace, allowed, publishing).await,
+            false => self.fill_with_scarce(line, pace, allowed, publishing).await,
         }
     }
 

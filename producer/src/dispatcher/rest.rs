@@ -66,17 +66,15 @@ impl Rest<'_> {
         // They may all be of one upstream.
         let (scarce, skip) = allowed.fewer_than(HANDFUL * open.len());
         let mut is_all = open.len() == all && scarce.is_empty();
-        let takes = open.iter().map(|line| self.dispatcher.take(&line.kind, HANDFUL, skip.clone()));
-        let taken = join_all(takes).await;
-        for (line, envelopes) in open.into_iter().zip(taken) {
-            let taken = match envelopes {
-                Ok(envelopes) => hand_out(line, envelopes, self.pace, allowed, self.publishing).await,
-                Err(_) => {
-                    line.may_lack_messages = true;
-                    HANDFUL
-                }
+        let answers =
+            join_all(open.iter().map(|line| self.dispatcher.take(&line.kind, HANDFUL, skip.clone()))).await;
+        for (line, envelopes) in open.into_iter().zip(answers) {
+            let Ok(envelopes) = envelopes else {
+                line.may_lack_messages = true;
+                is_all = false;
+                continue;
             };
-            is_all &= taken < HANDFUL;
+            is_all &= hand_out(line, envelopes, self.pace, allowed, self.publishing).await < HANDFUL;
         }
         is_all
     }

@@ -68,12 +68,12 @@ impl Answers {
     }
 }
 
-async fn patiently(publisher: &Publisher, answer: Outgoing, tries: u32) -> Result<(), PortError> {
+async fn patiently(publisher: &Publisher, answer: Outgoing, most: u32) -> Result<(), PortError> {
     let started = Instant::now();
     let mut sent = 1;
     loop {
         match publisher.publish(vec![answer.clone()]).await.remove(0) {
-            Err(PortError::Unavailable { .. }) if sent < tries && started.elapsed() < PATIENCE => sent += 1,
+            Err(PortError::Unavailable { .. }) if sent < most && started.elapsed() < PATIENCE => sent += 1,
             answered => return answered,
         }
     }
