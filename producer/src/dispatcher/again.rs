@@ -1,8 +1,9 @@
 //! Messages that nobody may have are sent again.
 //!
 //! Between the commit that hands jobs out and the broker's confirm a dispatcher can die, and the commit's answer can
-//! be lost on its way; and a broker can lose its lines. The sweeper would find such jobs, but only when no attempt could still
-//! be at them. A message too many costs nothing but its way: whoever has the lease of its dispatch is left alone.
+//! be lost on its way; and a broker can lose its lines. The sweeper would find such jobs, but only when no attempt
+//! could still be at them. A message too many costs nothing but its way: whoever has the lease of its dispatch is
+//! left alone.
 
 use fleetline_shared::domain::PortError;
 
@@ -13,8 +14,8 @@ use super::{BATCH, Dispatcher, hand_out};
 
 impl Dispatcher {
     /// If there may be such jobs, and the line holds fewer messages than jobs are handed out for it: sends the messages
-    /// of all of these again, under their fences, for nobody knows which of them are with workers. So a line is at most twice as long
-    /// as it was, however often this happens.
+    /// of all of these again, under their fences, for nobody knows which of them are with workers. So a line is at
+    /// most twice as long as it was, however often this happens.
     pub(super) async fn send_again(
         &self,
         line: &mut Line,

@@ -8,7 +8,7 @@ use super::publishing::Publishing;
 use super::{Dispatcher, hand_out};
 
 impl Dispatcher {
-    /// Fills one line. `true`: the ledger may have more for it than there is room.
+    /// Fills one line, first with messages that it may lack. `true`: the ledger may have more for it than there is room.
     ///
     /// Upstreams that may have fewer jobs than there is room for are taken one by one, all others together. Both may
     /// have work for longer than the line has room, so they are first by turns.
@@ -19,17 +19,19 @@ impl Dispatcher {
         allowed: &mut Allowed,
         publishing: &mut Publishing,
     ) -> Result<bool, PortError> {
+        self.send_again(line, pace, allowed, publishing).await?;
         line.scarce_first = !line.scarce_first;
-        let is_full = if line.scarce_first {
-            self.fill_with_scarce(line, pace, allowed, publishing).await?
-        } else {
-            self.fill_with_plenty(line, pace, allowed, publishing).await?
-        };
-        match line.scarce_first {
-            _ if is_full => Ok(true),
-            true => self.fill_with_plenty(line, pace, allowed, publishing).await,
-            false => self.fill_with_scarce(line, pace, allowed, publishing).await,
+        for is_scarce in [line.scarce_first, !line.scarce_first] {
+            let is_full = if is_scarce {
+                self.fill_with_scarce(line, pace, allowed, publishing).await?
+            } else {
+                self.fill_with_plenty(line, pace, allowed, publishing).await?
+            };
+            if is_full {
+                return Ok(true);
+            }
         }
+        Ok(false)
     }
 
     /// All that may have more jobs than there is room for, together. `true`: there is no room left.

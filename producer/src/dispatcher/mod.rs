@@ -32,6 +32,7 @@ pub use window::WindowBounds;
 
 /// Jobs in one transaction and one burst of messages, at most.
 const BATCH: usize = 512;
+
 /// Limits of a dispatcher.
 #[derive(Clone, Debug)]
 pub struct DispatchOptions {
@@ -106,6 +107,7 @@ impl Dispatcher {
         }
         publishing.finish().await;
     }
+
     /// Fills all lines once.
     async fn round(
         &self,
@@ -132,20 +134,18 @@ impl Dispatcher {
         pause = allowed.look_in.map_or(pause, |wait| wait.min(pause));
         let mut emptied = 0;
         for (line, _) in open.into_iter().zip(seen).filter(|(_, is_seen)| *is_seen) {
-            let filled = match self.send_again(line, pace, &mut allowed, publishing).await {
-                Ok(()) => self.fill(line, pace, &mut allowed, publishing).await,
-                Err(error) => Err(error),
-            };
-            // Of jobs that were handed out as the answer was lost nobody has the messages.
-            line.may_lack_messages |= filled.is_err();
-            match filled {
+            match self.fill(line, pace, &mut allowed, publishing).await {
                 Ok(has_more) => {
                     line.went_well();
                     emptied += usize::from(!has_more);
                     pause = if has_more { pause.min(line.window.next_look()) } else { pause };
                 }
                 // Not the line's fault: the ledger is away, and the others would wait for it in vain.
-                Err(error) if due.is_err() => return Err(error),
+                Err(error) if due.is_err() => {
+                    // Of jobs that were handed out as the answer was lost nobody has the messages.
+                    line.may_lack_messages = true;
+                    return Err(error);
+                }
                 Err(error) => line.failed(&error, poll),
             }
         }

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::fault::Result;
 use super::numbers::{limit, number_of, uuid_of};
 use super::runs::find_run;
-use super::take::read_with_lanes;
+use super::take::{message, read_with_lanes};
 use crate::domain::{Envelope, JobId, LARGEST_ARGS};
 use crate::ports::Scope;
 
@@ -29,14 +29,16 @@ pub(super) async fn handed_out(
 }
 
 /// Columns as those of [`FEW`](super::few::FEW). `$3`: bytes of args that a message carries.
-pub(super) const MESSAGES: &str = "
-    SELECT 1::bigint, f.turn, q.n, q.id, q.fence, q.attempts, j.max_attempts,
-      (extract(epoch FROM q.deadline - now()) * 1000)::bigint, j.dedup_key, j.est_input, j.est_output,
-      CASE WHEN octet_length(j.args) <= $3 THEN j.args END, q.upstream, q.tenant, q.run, r.id
+pub(super) const MESSAGES: &str = concat!(
+    "
+    SELECT 1::bigint, f.turn, ",
+    message!(args "$3"),
+    ", q.upstream, q.tenant, q.run, r.id
     FROM unnest($1::bigint[], $2::uuid[]) WITH ORDINALITY f (n, id, turn),
       LATERAL (SELECT * FROM queue WHERE n = f.n AND id = f.id AND state + 0 = 1 OFFSET 0) q,
       LATERAL (SELECT * FROM jobs WHERE n = q.n OFFSET 0) j,
-      LATERAL (SELECT id FROM runs WHERE n = q.run OFFSET 0) r";
+      LATERAL (SELECT id FROM runs WHERE n = q.run OFFSET 0) r"
+);
 
 pub(super) async fn messages(
     connection: &mut PgConnection,

@@ -27,6 +27,19 @@ impl Taken {
     }
 }
 
+/// What a message says of the row `q` of the queue and its `j` of the jobs, after the job's number.
+macro_rules! message {
+    (args $most:literal) => {
+        concat!(
+            "q.n, q.id, q.fence, q.attempts, j.max_attempts,
+        (extract(epoch FROM q.deadline - now()) * 1000)::bigint AS deadline_ms,
+        j.dedup_key, j.est_input, j.est_output, CASE WHEN octet_length(j.args) <= ",
+            $most,
+            " THEN j.args END AS args"
+        )
+    };
+}
+
 /// Hands over what is `chosen`, but for what is too late: state and fence of its rows, and what their messages say.
 /// Args of more bytes than `$most` stay behind.
 macro_rules! hand_over {
@@ -37,16 +50,12 @@ macro_rules! hand_over {
       WHERE q.n = ANY(ARRAY[c.n]) AND (c.deadline IS NULL OR c.deadline > now())
       RETURNING ",
             $first,
-            "q.n, q.id, q.fence, q.attempts, j.max_attempts,
-        (extract(epoch FROM q.deadline - now()) * 1000)::bigint AS deadline_ms,
-        j.dedup_key, j.est_input, j.est_output, CASE WHEN octet_length(j.args) <= ",
-            $most,
-            " THEN j.args END AS args"
+            $crate::postgres::take::message!(args $most)
         )
     };
 }
 
-pub(super) use hand_over;
+pub(super) use {hand_over, message};
 
 /// `$2, $3, $4`: the lanes; `$5`: jobs of one lane at most; `$6`: of all; `$7`: bytes of args that a message carries.
 ///
