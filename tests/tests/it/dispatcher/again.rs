@@ -7,15 +7,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use fleetline_shared::domain::{Envelope, JobId, PortError};
 use fleetline_shared::embedded::{MemoryBroker, SqliteLedger};
-use fleetline_shared::ports::{
-    Broker, Deliveries, Depth, DispatchAsk, DispatchLedger, Message, News, Scope, Swept, Unpublished,
-};
+use fleetline_shared::ports::{Broker, DispatchAsk, DispatchLedger, Message, News, Scope, Swept};
 use fleetline_tests::conformance::Pace;
 use fleetline_tests::conformance::ledger::Subject;
 use fleetline_tests::conformance::ledger::prelude::{KIND, TENANT, add, jobs, open, take};
 use tokio::sync::watch;
 
 use super::Rig;
+use super::faults::{Shy, Switch};
 
 /// A ledger whose first dispatch is committed, while the answer is lost.
 struct Mumbling(SqliteLedger, AtomicBool);
@@ -52,40 +51,6 @@ impl DispatchLedger for Mumbling {
 
     fn changes(&self) -> watch::Receiver<News> {
         self.0.changes()
-    }
-}
-
-/// A broker that does not answer when it is asked next.
-#[derive(Default)]
-struct Silent(MemoryBroker, AtomicBool);
-
-#[async_trait]
-impl Broker for Silent {
-    async fn publish(&self, messages: Vec<Message>) -> Vec<Result<(), Unpublished>> {
-        self.0.publish(messages).await
-    }
-
-    async fn consume(&self, line: &str, prefetch: usize) -> Result<Box<dyn Deliveries>, PortError> {
-        self.0.consume(line, prefetch).await
-    }
-
-    async fn depth(&self, line: &str) -> Result<Depth, PortError> {
-        if self.1.swap(false, Ordering::SeqCst) {
-            return Err(PortError::Unavailable { port: "test", message: "no answer".into() });
-        }
-        self.0.depth(line).await
-    }
-
-    async fn consumers(&self, line: &str) -> Result<usize, PortError> {
-        self.0.consumers(line).await
-    }
-
-    async fn line_moved(&self) {
-        self.0.line_moved().await;
-    }
-
-    async fn took_back(&self) {
-        self.0.took_back().await;
     }
 }
 
@@ -146,11 +111,14 @@ async fn what_a_lost_answer_handed_out_goes_again() {
 async fn what_a_broker_lost_while_it_was_away_goes_again() {
     let rig = Rig::new();
     fill(&rig, 20).await;
-    let silent = Arc::new(Silent::default());
-    let broker: Arc<dyn Broker> = silent.clone();
+    let reach = Arc::new(Switch::default());
+    reach.up();
+    let broker: Arc<dyn Broker> = Arc::new(Shy(MemoryBroker::new(), Arc::clone(&reach), KIND));
     let running = Rig { broker: Arc::clone(&broker), ..rig }.start(&[KIND]);
     let lost = next(&broker, 20).await;
-    silent.1.store(true, Ordering::SeqCst);
+    reach.down();
+    Pace::REAL.becomes(true, async || reach.asked() > 0).await;
+    reach.up();
     let came = next(&broker, 20).await;
     assert_eq!(dispatches(&came), dispatches(&lost));
     running.stop().await;

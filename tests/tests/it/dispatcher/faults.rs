@@ -26,17 +26,21 @@ const JOBS: u64 = 400;
 
 /// A switch, and how often somebody came while it was down.
 #[derive(Default)]
-struct Switch {
+pub(super) struct Switch {
     is_up: AtomicBool,
     asked: AtomicUsize,
 }
 
 impl Switch {
-    fn up(&self) {
+    pub(super) fn up(&self) {
         self.is_up.store(true, Ordering::SeqCst);
     }
 
-    fn asked(&self) -> usize {
+    pub(super) fn down(&self) {
+        self.is_up.store(false, Ordering::SeqCst);
+    }
+
+    pub(super) fn asked(&self) -> usize {
         self.asked.load(Ordering::SeqCst)
     }
 
@@ -49,8 +53,8 @@ impl Switch {
     }
 }
 
-/// A broker that refuses to tell of one line.
-struct Shy(MemoryBroker, Arc<Switch>);
+/// A broker that refuses to tell of this line while the switch is down.
+pub(super) struct Shy(pub(super) MemoryBroker, pub(super) Arc<Switch>, pub(super) &'static str);
 
 #[async_trait]
 impl Broker for Shy {
@@ -63,7 +67,7 @@ impl Broker for Shy {
     }
 
     async fn depth(&self, line: &str) -> Result<Depth, PortError> {
-        if line == FAILING {
+        if line == self.2 {
             self.1.pass()?;
         }
         self.0.depth(line).await
@@ -295,7 +299,7 @@ async fn only_what_is_surely_not_on_its_line_goes_back() {
 #[tokio::test]
 async fn a_line_whose_depth_is_unknown_holds_up_no_other() {
     let trouble = Arc::new(Switch::default());
-    let broker = Arc::new(Shy(MemoryBroker::new(), Arc::clone(&trouble)));
+    let broker = Arc::new(Shy(MemoryBroker::new(), Arc::clone(&trouble), FAILING));
     only_the_failing_line_waits(Rig { broker, ..Rig::new() }, &trouble).await;
 }
 
@@ -322,12 +326,17 @@ async fn lines_are_filled_though_nobody_knows_what_is_due_next() {
     running.stop().await;
 }
 
+/// Whose quotas may be looked at once, and how often they may be still.
+fn with_one_look() -> (Rig, Arc<Semaphore>) {
+    let looks = Arc::new(Semaphore::new(1));
+    let quotas = Hidden(MemoryQuotas::new([].into()), Arc::clone(&looks));
+    (Rig { quotas: Arc::new(quotas), poll: HOUR, ..Rig::new() }, looks)
+}
+
 /// A handful at most, by what the last look has shown; the others wait for the next.
 #[tokio::test]
 async fn a_lone_job_does_not_wait_for_a_look() {
-    let looks = Arc::new(Semaphore::new(1));
-    let quotas = Hidden(MemoryQuotas::new([].into()), Arc::clone(&looks));
-    let rig = Rig { quotas: Arc::new(quotas), poll: HOUR, ..Rig::new() };
+    let (rig, looks) = with_one_look();
     let ledger: Subject = Arc::new(rig.sqlite.clone());
     let run = open(&ledger, TENANT).await;
     let broker = Arc::clone(&rig.broker);
@@ -347,9 +356,7 @@ async fn a_lone_job_does_not_wait_for_a_look() {
 /// As long as they are few, and their line has room.
 #[tokio::test]
 async fn lone_jobs_one_after_the_other_take_no_look() {
-    let looks = Arc::new(Semaphore::new(1));
-    let quotas = Hidden(MemoryQuotas::new([].into()), Arc::clone(&looks));
-    let rig = Rig { quotas: Arc::new(quotas), poll: HOUR, ..Rig::new() };
+    let (rig, looks) = with_one_look();
     let ledger: Subject = Arc::new(rig.sqlite.clone());
     let run = open(&ledger, TENANT).await;
     let broker = Arc::clone(&rig.broker);

@@ -35,14 +35,20 @@ async fn only_run(ledger: &PostgresLedger, wanted: impl Fn(&RunRow) -> bool) -> 
     }
 }
 
+/// An upload whose first half was read, and its second half.
+async fn half_an_upload(site: &Site) -> (Raw, String) {
+    let mut upload = Raw::open(site).await;
+    let log = long_log();
+    upload.head(site, "/v1/runs?pipeline=logs", log.len() * 2).await;
+    upload.send(log.as_bytes()).await;
+    run_when(site, |run| run.counts.jobs > 0).await;
+    (upload, log)
+}
+
 #[tokio::test]
 async fn a_log_cut_in_the_middle_leaves_a_cancelled_run_and_nothing_else() {
     let site = Site::start().await;
-    let mut upload = Raw::open(&site).await;
-    let log = long_log();
-    upload.head(&site, "/v1/runs?pipeline=logs", log.len() * 2).await;
-    upload.send(log.as_bytes()).await;
-    run_when(&site, |run| run.counts.jobs > 0).await;
+    let (upload, _) = half_an_upload(&site).await;
     drop(upload);
     let run = run_when(&site, |run| run.state == RunState::Finished).await;
     assert_eq!((run.counts.cancelled, run.counts.succeeded), (run.counts.jobs, 0));
@@ -156,11 +162,7 @@ async fn what_is_read_whole_first_leaves_nothing_when_cut() {
 #[tokio::test]
 async fn more_files_at_once_than_there_are_places_are_told_to_come_later() {
     let site = Site::with(|parts| parts.options.uploads = 1).await;
-    let mut upload = Raw::open(&site).await;
-    let log = long_log();
-    upload.head(&site, "/v1/runs?pipeline=logs", log.len() * 2).await;
-    upload.send(log.as_bytes()).await;
-    run_when(&site, |run| run.counts.jobs > 0).await;
+    let (mut upload, log) = half_an_upload(&site).await;
     let said = problem(site.post("/v1/runs?pipeline=logs").body(LOG), 503).await;
     assert!(said["detail"].as_str().expect("a text").contains("send it later"), "{said}");
     upload.send(log.as_bytes()).await;
@@ -171,11 +173,7 @@ async fn more_files_at_once_than_there_are_places_are_told_to_come_later() {
 #[tokio::test]
 async fn a_tenant_that_holds_its_places_keeps_no_other_out() {
     let site = Site::with(|parts| parts.options.uploads = 2).await;
-    let mut upload = Raw::open(&site).await;
-    let log = long_log();
-    upload.head(&site, "/v1/runs?pipeline=logs", log.len() * 2).await;
-    upload.send(log.as_bytes()).await;
-    run_when(&site, |run| run.counts.jobs > 0).await;
+    let (mut upload, log) = half_an_upload(&site).await;
     let said = problem(site.post("/v1/runs?pipeline=logs").body(LOG), 503).await;
     assert!(said["detail"].as_str().expect("a text").contains("of your tenant"), "{said}");
     let other = site.new_key("other", Role::Submit).await;
