@@ -105,6 +105,9 @@ impl Dispatcher {
                 Rest { dispatcher: &self, lines: &mut lines, pace: &mut pace, publishing: &mut publishing };
             rest.wait(round, seen, &mut changes, &drain).await;
         }
+        Rest { dispatcher: &self, lines: &mut lines, pace: &mut pace, publishing: &mut publishing }
+            .finish()
+            .await;
         publishing.finish().await;
     }
 

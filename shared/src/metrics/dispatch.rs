@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use super::labels::OfKind;
 use super::{Metrics, counts};
 use crate::domain::{Envelope, JobId, PortError};
-use crate::ports::{DispatchAsk, DispatchLedger, News, Scope, Swept};
+use crate::ports::{DispatchAsk, DispatchLedger, News, Offer, OfferLedger, Scope, Swept};
 
 /// A ledger whose dispatches are counted.
 pub struct MeteredDispatch {
@@ -52,15 +52,37 @@ impl MeteredDispatch {
     }
 }
 
+impl MeteredDispatch {
+    fn note(&self, envelopes: &[Envelope]) {
+        if !envelopes.is_empty() {
+            self.batches.observe(envelopes.len() as f64);
+        }
+        for same in envelopes.chunk_by(|one, next| one.kind == next.kind) {
+            self.dispatched.get_or_create(&OfKind::new(&same[0].kind)).inc_by(same.len() as u64);
+        }
+    }
+}
+
+#[async_trait]
+impl OfferLedger for MeteredDispatch {
+    fn offer(&self, offer: Option<Offer>) {
+        self.ledger.offer(offer);
+    }
+
+    async fn offered(&self) -> Option<Result<Vec<Envelope>, PortError>> {
+        let offered = self.ledger.offered().await;
+        if let Some(Ok(envelopes)) = &offered {
+            self.note(envelopes);
+        }
+        offered
+    }
+}
+
 #[async_trait]
 impl DispatchLedger for MeteredDispatch {
     async fn dispatch(&self, ask: DispatchAsk) -> Result<Vec<Envelope>, PortError> {
-        let kind = OfKind::new(&ask.kind);
         let envelopes = self.ledger.dispatch(ask).await?;
-        if !envelopes.is_empty() {
-            self.dispatched.get_or_create(&kind).inc_by(envelopes.len() as u64);
-            self.batches.observe(envelopes.len() as f64);
-        }
+        self.note(&envelopes);
         Ok(envelopes)
     }
 

@@ -8,7 +8,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use tokio::sync::watch;
 
-use super::BacklogLedger;
+use super::{BacklogLedger, OfferLedger};
 use crate::domain::{
     DeadReason, Decision, DedupKey, Envelope, IfLeft, JobId, JobState, NewJob, NewRun, PortError, RunCounts,
     RunId, RunState, Source, Usage, Weights,
@@ -101,7 +101,7 @@ pub struct Seal {
 
 /// What the dispatcher and the sweeper write.
 #[async_trait]
-pub trait DispatchLedger: Send + Sync {
+pub trait DispatchLedger: OfferLedger {
     /// Takes due jobs, raises their fences, and returns their messages. Tenants share what there is for
     /// an upstream by their weights and their jobs' estimated tokens; a tenant's runs take turns. Args above
     /// [`LARGEST_ARGS`](crate::domain::LARGEST_ARGS) are not read.

@@ -9,6 +9,7 @@ mod fleet_quotas;
 mod keys;
 mod leases;
 mod ledger;
+mod offer;
 mod outbox;
 mod quotas;
 
@@ -24,6 +25,7 @@ pub use ledger::{
     FinishLedger, Finished, JobDetail, JobFilter, JobRow, Ledger, New, News, OpenedRun, Page, QueryLedger,
     RedriveLedger, RunRow, Scope, Seal, SubmitLedger, Swept, Validity,
 };
+pub use offer::{Offer, OfferLedger};
 pub use outbox::{Event, OutboxLedger};
 pub use quotas::{
     Admission, Ask, CallEnd, DimensionUse, LONGEST_HOLD, Lack, Limits, Quotas, Rate, Rates, Reservation,

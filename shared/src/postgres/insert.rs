@@ -9,7 +9,8 @@ use super::numbers::{bounded, job_id, to_ms};
 use super::submit::{Birth, Start};
 use crate::domain::NewJob;
 
-/// Writes the rows of `job`: to the queue what is not terminal, else its ending.
+/// Writes the rows of `job`: to the queue what is not terminal, else its ending. What is handed out with its birth has
+/// its first fence.
 macro_rules! write_jobs {
     () => {
         "born AS (
@@ -21,10 +22,10 @@ macro_rules! write_jobs {
       INSERT INTO endings (n, run, state, result, fence, calls, input_tokens, output_tokens, attempts)
       SELECT n, run, state, other, 0, 0, 0, 0, 0 FROM job WHERE state = 3
     ), queued AS (
-      INSERT INTO queue (n, id, run, key, deadline, fresh_ms, twin, elsewhere, state, priority, kind, upstream,
-        tenant)
-      SELECT n, id, run, key, now() + deadline_ms * interval '1 ms', fresh_ms, other, elsewhere, state, priority,
-        kind, upstream, tenant
+      INSERT INTO queue (n, id, run, key, fence, dispatched_at, deadline, fresh_ms, twin, elsewhere, state, priority,
+        kind, upstream, tenant)
+      SELECT n, id, run, key, (state = 1)::int, CASE WHEN state = 1 THEN now() END,
+        now() + deadline_ms * interval '1 ms', fresh_ms, other, elsewhere, state, priority, kind, upstream, tenant
       FROM job WHERE state <> 3
     )"
     };

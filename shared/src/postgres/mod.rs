@@ -28,6 +28,7 @@ mod live;
 mod lone;
 mod migrate;
 mod numbers;
+mod offers;
 mod old;
 mod options;
 mod outbox;
@@ -64,6 +65,7 @@ use crate::domain::PortError;
 use changes::Changes;
 use dispatch::LastTurns;
 use fault::{Fault, Result};
+use offers::Offers;
 use pool::{Held, Pool};
 use tidy::Tidy;
 
@@ -73,6 +75,7 @@ pub struct PostgresLedger {
     pool: Arc<Pool>,
     changes: Arc<Changes>,
     last_turns: Arc<LastTurns>,
+    offers: Arc<Offers>,
     tidy: Arc<Tidy>,
     /// The last run that a sweep tried to cancel; 0: it has tried all.
     cancelled_to: Arc<AtomicI64>,
@@ -107,6 +110,7 @@ impl PostgresLedger {
             sharing,
             cancelled_to: Arc::default(),
             last_turns: Arc::default(),
+            offers: Arc::default(),
             checked: Arc::default(),
         })
     }

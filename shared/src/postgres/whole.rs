@@ -7,21 +7,30 @@ use super::fault::Result;
 use super::lone;
 use super::runs::{insert_run, known_run, seal_run};
 use super::submit::{Ground, add_jobs};
-use crate::domain::{NewJob, NewRun};
+use crate::domain::{JobId, NewJob, NewRun};
 use crate::ports::OpenedRun;
 
-/// In an open transaction. Repeated with the same id it gives the same answer.
+/// A run that is submitted.
+pub(super) struct Submitted {
+    pub(super) run: OpenedRun,
+    /// Which of its jobs are handed out, with their ids. `None`: it was there already.
+    pub(super) handed_out: Option<Vec<(usize, JobId)>>,
+}
+
+/// In an open transaction. Repeated with the same id it gives the same run. `goes`: as that of [`lone::submit`].
 pub(super) async fn submit_run(
     connection: &mut PgConnection,
     run: &NewRun,
     jobs: &[NewJob],
     notes: &Value,
-) -> Result<OpenedRun> {
+    goes: &[bool],
+) -> Result<Submitted> {
     if let Some(known) = known_run(connection, run).await? {
-        return Ok(known);
+        return Ok(Submitted { run: known, handed_out: None });
     }
+    let mut handed_out = None;
     if lone::is_small(jobs) {
-        lone::submit(connection, run, jobs, notes).await?;
+        handed_out = lone::submit(connection, run, jobs, notes, goes).await?;
     } else if let Some((n, numbers)) = insert_run(connection, run, Some(notes), jobs.len()).await? {
         let ground = Ground::of_new_run(n, &run.tenant, numbers);
         add_jobs(connection, run.id, jobs, &ground).await?;
@@ -31,5 +40,5 @@ pub(super) async fn submit_run(
         }
     }
     // If it was there already its commit was in doubt, and all of it is there.
-    Ok(OpenedRun { id: run.id, resumed: false })
+    Ok(Submitted { run: OpenedRun { id: run.id, resumed: false }, handed_out })
 }

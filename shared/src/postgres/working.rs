@@ -8,11 +8,14 @@ use tokio::sync::watch;
 
 use super::fault::{Fault, Result, in_doubt};
 use super::numbers::to_ms;
+use super::offers::{Part, first_envelope};
 use super::retry::{perform, transact, transact_repeatably};
+use super::whole::Submitted;
 use super::{PostgresLedger, dispatch, due, expire, handed_out, lone, runs, submit, sweep, unread, whole};
 use crate::domain::{Envelope, IfLeft, JobId, NewJob, NewRun, PortError, RunId};
 use crate::ports::{
-    Added, DispatchAsk, DispatchLedger, New, News, OpenedRun, Scope, Seal, SubmitLedger, Swept,
+    Added, DispatchAsk, DispatchLedger, New, News, Offer, OfferLedger, OpenedRun, Scope, Seal, SubmitLedger,
+    Swept,
 };
 
 /// Jobs whose occurrences are set in one transaction.
@@ -37,23 +40,72 @@ impl PostgresLedger {
         }
     }
 
-    async fn submit_whole(&self, run: &NewRun, jobs: &[NewJob], notes: &Value) -> Result<OpenedRun> {
+    async fn submit_whole(
+        &self,
+        run: &NewRun,
+        jobs: &[NewJob],
+        notes: &Value,
+        goes: &[bool],
+    ) -> Result<Submitted> {
         if run.idempotency_key.is_some() || !lone::is_small(jobs) {
-            return transact_repeatably!(self, connection => whole::submit_run(&mut connection, run, jobs, notes));
+            return transact_repeatably!(self, connection => {
+                whole::submit_run(&mut connection, run, jobs, notes, goes)
+            });
         }
         let mut tries = 1;
         loop {
             let submitted = perform!(self, connection => async {
-                lone::submit(&mut connection, run, jobs, notes).await.map_err(in_doubt)
+                lone::submit(&mut connection, run, jobs, notes, goes).await.map_err(in_doubt)
             });
             match submitted {
                 // It may be there, or be made at this moment by the server that lost its caller: who comes
                 // second waits for that one's end, fails, and finds it the next time.
                 Err(Fault::InDoubt(_)) if tries < ADD_TRIES => {}
                 Err(fault) if tries < ADD_TRIES && fault.is_duplicate() => {}
-                other => return other.map(|()| OpenedRun { id: run.id, resumed: false }),
+                other => {
+                    let run = OpenedRun { id: run.id, resumed: false };
+                    return other.map(|handed_out| Submitted { run, handed_out });
+                }
             }
             tries += 1;
+        }
+    }
+
+    /// Submits a run whose jobs may go by an offer, and says which did.
+    async fn submit_by_offer(
+        &self,
+        part: Part,
+        run: &NewRun,
+        jobs: &[NewJob],
+        notes: &Value,
+    ) -> Result<OpenedRun> {
+        match self.submit_whole(run, jobs, notes, &part.which).await {
+            Ok(Submitted { run: opened, handed_out }) => {
+                let is_all = handed_out.as_ref().is_some_and(|those| those.len() == jobs.len());
+                match handed_out {
+                    Some(those) => {
+                        self.tidy.handed_out(those.len());
+                        part.say(
+                            those
+                                .into_iter()
+                                .map(|(place, id)| first_envelope(run, &jobs[place], id))
+                                .collect(),
+                        );
+                    }
+                    None if opened.resumed => part.say(Vec::new()),
+                    // By an earlier try, whose answer was lost.
+                    None => {}
+                }
+                if !opened.resumed && !is_all {
+                    self.changes.raise(New::Jobs);
+                }
+                Ok(opened)
+            }
+            Err(fault) if fault.is_about_the_row() => {
+                part.say(Vec::new());
+                Err(fault)
+            }
+            Err(fault) => Err(fault),
         }
     }
 }
@@ -125,11 +177,27 @@ impl SubmitLedger for PostgresLedger {
         jobs: Vec<NewJob>,
         notes: Value,
     ) -> std::result::Result<OpenedRun, PortError> {
-        let opened = self.submit_whole(&run, &jobs, &notes).await.map_err(Fault::in_words)?;
-        if !opened.resumed {
-            self.changes.raise(New::Jobs);
+        let part = self.offers.take(if lone::is_small(&jobs) { &jobs } else { &[] });
+        if part.is_empty() {
+            return self.submit_by_offer(part, &run, &jobs, &notes).await.map_err(Fault::in_words);
         }
-        Ok(opened)
+        // In a task, for whoever waits may go away, and what is handed out must reach its line.
+        let ledger = self.clone();
+        let submitting = async move { ledger.submit_by_offer(part, &run, &jobs, &notes).await };
+        let broke_off =
+            |error| PortError::Broken { port: "ledger", message: format!("a submission broke off: {error}") };
+        tokio::spawn(submitting).await.map_err(broke_off)?.map_err(Fault::in_words)
+    }
+}
+
+#[async_trait]
+impl OfferLedger for PostgresLedger {
+    fn offer(&self, offer: Option<Offer>) {
+        self.offers.set(offer);
+    }
+
+    async fn offered(&self) -> Option<std::result::Result<Vec<Envelope>, PortError>> {
+        self.offers.next().await
     }
 }
 

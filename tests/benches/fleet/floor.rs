@@ -45,15 +45,24 @@ pub(crate) enum Calls {
     Waiting(usize),
 }
 
-/// Jobs per second from a backlog on the line to the last acknowledgement.
+/// Where a loop starts.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum From {
+    /// All jobs are on the line.
+    Backlog,
+    /// They are published meanwhile, with confirms.
+    Publish,
+}
+
+/// Jobs per second from there to the last acknowledgement.
 pub(crate) async fn rate(
     pool: &PgPool,
     redis: &MultiplexedConnection,
     jobs: usize,
     body: &[u8],
-    calls: Calls,
+    (calls, from): (Calls, From),
 ) -> f64 {
-    let (started, progress) = run(pool, redis, jobs, body, calls).await;
+    let (started, progress) = run(pool, redis, jobs, body, (calls, from)).await;
     jobs as f64 / (progress.last().expect("it went on").0 - started).as_secs_f64()
 }
 
@@ -65,7 +74,7 @@ pub(crate) async fn warm_rate(
     body: &[u8],
     places: usize,
 ) -> f64 {
-    let (_, progress) = run(pool, redis, jobs, body, Calls::Waiting(places)).await;
+    let (_, progress) = run(pool, redis, jobs, body, (Calls::Waiting(places), From::Backlog)).await;
     let reached = |share: usize| {
         let reached = progress.iter().find(|(_, done)| *done >= jobs * share / 10);
         *reached.expect("it came so far")
@@ -80,22 +89,34 @@ async fn run(
     redis: &MultiplexedConnection,
     jobs: usize,
     body: &[u8],
-    calls: Calls,
+    (calls, from): (Calls, From),
 ) -> (Instant, Vec<(Instant, usize)>) {
     let vhost = Vhost::new().await;
     let connection =
         Connection::connect(&vhost.url, ConnectionProperties::default()).await.expect("a broker");
+    let publishing =
+        Connection::connect(&vhost.url, ConnectionProperties::default()).await.expect("a broker");
     let channel = connection.create_channel().await.expect("a channel");
-    declare(&channel).await;
-    publish(&channel, (0..jobs).map(|_| Uuid::now_v7()), body).await;
+    let publisher = publishing.create_channel().await.expect("a channel");
+    declare(&publisher).await;
     sqlx::query("CREATE TABLE IF NOT EXISTS floor (id uuid PRIMARY KEY, output text NOT NULL)")
         .execute(pool)
         .await
         .expect("a table");
     sqlx::query("TRUNCATE floor").execute(pool).await.expect("an empty table");
-    let started = Instant::now();
+    let mut started = Instant::now();
+    let body = body.to_vec();
+    let published = tokio::spawn(async move {
+        publish(&publisher, (0..jobs).map(|_| Uuid::now_v7()), &body).await;
+    });
+    if from == From::Backlog {
+        published.await.expect("published");
+        started = Instant::now();
+    }
     let progress = work(&channel, pool.clone(), redis.clone(), jobs, calls).await;
-    connection.close(200, "done".into()).await.expect("closed");
+    for connection in [connection, publishing] {
+        connection.close(200, "done".into()).await.expect("closed");
+    }
     vhost.remove().await;
     (started, progress)
 }

@@ -79,11 +79,14 @@ impl Work {
     }
 }
 
-/// Servers' places of its own, and adapters on them.
+/// Servers' places of its own, and adapters on them: as in a fleet the worker has its own, for what it does is no news to
+/// a dispatcher in another process.
 pub(crate) struct Rig {
     pub(crate) ledger: Arc<PostgresLedger>,
     pub(crate) broker: Arc<RabbitBroker>,
     pub(crate) redis: Redis,
+    worker_ledger: Arc<PostgresLedger>,
+    worker_broker: Arc<RabbitBroker>,
     database: Database,
     vhost: Vhost,
 }
@@ -93,15 +96,23 @@ impl Rig {
         let urls = shared();
         let database = Database::new().await;
         let vhost = Vhost::new().await;
-        let ledger = PostgresLedger::open(&database.options()).await.expect("a migrated database");
-        let broker = RabbitBroker::new(&RabbitOptions::new(vhost.url.as_str(), "bench", "bench"));
+        let ledger = async || {
+            let ledger = PostgresLedger::open(&database.options()).await;
+            Arc::new(ledger.expect("a migrated database"))
+        };
+        let broker = async |name: &str| {
+            let broker = RabbitBroker::new(&RabbitOptions::new(vhost.url.as_str(), name, name));
+            let broker = broker.expect("a readable URL");
+            broker.connected().await.expect("a broker");
+            Arc::new(broker)
+        };
         let prefix = format!("bench-{}", Uuid::now_v7().simple());
         let redis = Redis::new(RedisOptions { prefix, ..RedisOptions::new(urls.redis.as_str()) });
-        let broker = broker.expect("a readable URL");
-        broker.connected().await.expect("a broker");
         Self {
-            ledger: Arc::new(ledger),
-            broker: Arc::new(broker),
+            ledger: ledger().await,
+            broker: broker("dispatcher").await,
+            worker_ledger: ledger().await,
+            worker_broker: broker("worker").await,
             redis: redis.expect("a readable URL"),
             database,
             vhost,
@@ -109,6 +120,7 @@ impl Rig {
     }
 
     pub(crate) async fn remove(self) {
+        self.worker_broker.close().await;
         self.broker.close().await;
         self.vhost.remove().await;
     }
@@ -128,8 +140,8 @@ impl Rig {
         let leases: Arc<dyn Leases> = Arc::new(RedisLeases::new(self.redis.clone()));
         let worker = Worker {
             registry: Self::registry().only(&[work.kind().to_owned()]).expect("the kind is there"),
-            ledger: self.ledger.clone(),
-            broker: self.broker.clone(),
+            ledger: self.worker_ledger.clone(),
+            broker: self.worker_broker.clone(),
             leases: Arc::clone(&leases),
             spare_leases: leases,
             quotas: self.quotas(),
@@ -224,9 +236,9 @@ impl Rig {
         (row.state == RunState::Finished).then_some(row)
     }
 
-    /// Waits until the run is finished, as a client does that wants to know at once.
+    /// Waits until the run is finished, told by whoever finishes it.
     pub(crate) async fn committed(&self, run: RunId) {
-        let mut changes = self.ledger.changes();
+        let mut changes = self.worker_ledger.changes();
         loop {
             changes.mark_unchanged();
             if self.row_if_finished(run).await.is_some() {

@@ -9,7 +9,7 @@ use serde_json::json;
 use sqlx::PgPool;
 
 use crate::cpu::Cpu;
-use crate::floor::{self, Calls};
+use crate::floor::{self, Calls, From};
 use crate::plain::{self, Part};
 use crate::rig::{ARGS_BYTES, Rig, Work};
 
@@ -20,29 +20,34 @@ const CONCURRENCY: usize = 1_000;
 /// Prints the floors, the plain worker, and Fleetline's worker path and end to end.
 pub(crate) async fn print() {
     println!("fleet throughput: {JOBS} no-op jobs, {ARGS_BYTES}-byte args, median of {ROUNDS}");
-    let mut rates = [const { Vec::new() }; 6];
+    let mut rates = [const { Vec::new() }; 7];
     for round in 1..=ROUNDS {
         let own = [
-            bare(Calls::None).await,
-            bare(Calls::Empty(CONCURRENCY)).await,
+            bare(Calls::None, From::Backlog).await,
+            bare(Calls::Empty(CONCURRENCY), From::Backlog).await,
             plain(Part::Work).await,
             worker_path().await,
         ];
-        let whole = [plain(Part::Whole).await, end_to_end().await];
+        let published = bare(Calls::Empty(CONCURRENCY), From::Publish).await;
+        let whole = [published, plain(Part::Whole).await, end_to_end().await];
         println!("  round {round}: {:.0?}", [&own[..], &whole[..]].concat());
         for (rates, rate) in rates.iter_mut().zip(own.into_iter().chain(whole)) {
             rates.push(rate);
         }
     }
-    let [bulk, bare, plain_work, worker, plain_whole, whole] = rates.map(median);
+    let [bulk, bare, plain_work, worker, published, plain_whole, whole] = rates.map(median);
     println!("  from a backlog on the line to the last ack, and Fleetline's as a share of it");
     println!("    all in bulk, without calls   {bulk:>8.0} jobs/s   {:.2}", worker / bulk);
     println!("    bare loop                    {bare:>8.0} jobs/s   {:.2}", worker / bare);
     println!("    plain worker, the same steps {plain_work:>8.0} jobs/s   {:.2}", worker / plain_work);
     println!("    Fleetline's worker path      {worker:>8.0} jobs/s");
     println!("  from submit to the last ack");
+    println!("    bare loop and publishes      {published:>8.0} jobs/s   {:.2}", whole / published);
     println!("    plain submit and worker      {plain_whole:>8.0} jobs/s   {:.2}", whole / plain_whole);
-    println!("    Fleetline                    {whole:>8.0} jobs/s   {:.2} of the bare loop", whole / bare);
+    println!(
+        "    Fleetline                    {whole:>8.0} jobs/s   {:.2} of the bare loop alone",
+        whole / bare
+    );
 }
 
 /// Ways to the servers, and as many jobs of one body.
@@ -55,9 +60,9 @@ pub(crate) async fn servers(jobs: u64) -> (PgPool, MultiplexedConnection, usize,
     (pool, redis, usize::try_from(jobs).expect("few enough"), body)
 }
 
-async fn bare(calls: Calls) -> f64 {
+async fn bare(calls: Calls, from: From) -> f64 {
     let (pool, redis, jobs, body) = servers(JOBS).await;
-    floor::rate(&pool, &redis, jobs, body.as_bytes(), calls).await
+    floor::rate(&pool, &redis, jobs, body.as_bytes(), (calls, from)).await
 }
 
 async fn plain(part: Part) -> f64 {

@@ -1,7 +1,10 @@
 //! A database of Postgres for one test, copied from one that was migrated once.
 
+use std::time::Duration;
+
 use fleetline_shared::postgres::{PostgresLedger, PostgresOptions, migrate};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
 use super::shared;
@@ -48,6 +51,27 @@ impl Database {
     pub async fn open(&self) -> PostgresLedger {
         PostgresLedger::open(&self.options()).await.expect("the ledger opens")
     }
+
+    /// Keeps whoever submits or ends jobs waiting, until the connection says `COMMIT`.
+    pub async fn hold_keys(&self) -> PgConnection {
+        let mut holder = PgConnection::connect(&self.url).await.expect("the server answers");
+        sqlx::raw_sql("BEGIN; LOCK TABLE dedup").execute(&mut holder).await.expect("it is locked");
+        holder
+    }
+
+    /// Waits until so many sessions wait for a lock.
+    pub async fn waiting(&self, sessions: i64) {
+        let mut looking = PgConnection::connect(&self.url).await.expect("the server answers");
+        let sql = "SELECT count(*) FROM pg_stat_activity
+                   WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        let waits = async {
+            while sqlx::query_scalar::<_, i64>(sql).fetch_one(&mut looking).await.expect("a count") < sessions
+            {
+                sleep(Duration::from_millis(5)).await;
+            }
+        };
+        timeout(Duration::from_secs(30), waits).await.expect("they wait in time");
+    }
 }
 
 fn url_of(server: &str, database: &str) -> String {
@@ -66,6 +90,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../../shared/migrations/0008_unshared.sql"),
     include_str!("../../../shared/migrations/0009_redrives.sql"),
     include_str!("../../../shared/migrations/0010_ready_and_waiting.sql"),
+    include_str!("../../../shared/migrations/0011_left_runs.sql"),
 ];
 
 /// The migrated database, made by whichever test comes first. Its name tells the schema, so that a

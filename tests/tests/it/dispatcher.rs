@@ -2,6 +2,7 @@
 
 mod again;
 mod faults;
+mod offers;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

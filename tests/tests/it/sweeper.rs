@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use fleetline_producer::sweeper::{self, SETTLING, SweepOptions};
 use fleetline_shared::domain::{Envelope, JobId, PortError};
-use fleetline_shared::ports::{DispatchAsk, DispatchLedger, News, Scope, Swept};
+use fleetline_shared::ports::{DispatchAsk, DispatchLedger, News, OfferLedger, Scope, Swept};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
@@ -32,6 +32,8 @@ impl Fickle {
         Ok(answer)
     }
 }
+
+impl OfferLedger for Fickle {}
 
 #[async_trait]
 impl DispatchLedger for Fickle {

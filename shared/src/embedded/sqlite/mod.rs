@@ -46,7 +46,8 @@ use crate::domain::{AnalyserRef, DedupKey, Envelope, IfLeft, JobId, NewJob, NewR
 use crate::ports::{
     Added, Backlog, BacklogLedger, CancelJobs, CancelLedger, Cancelled, DeadJobs, DispatchAsk,
     DispatchLedger, Finish, FinishLedger, Finished, JobDetail, JobFilter, JobRow, JobStanding, New, News,
-    OpenedRun, Page, QueryLedger, RedriveLedger, RunRow, Scope, Seal, SubmitLedger, Swept, Validity,
+    OfferLedger, OpenedRun, Page, QueryLedger, RedriveLedger, RunRow, Scope, Seal, SubmitLedger, Swept,
+    Validity,
 };
 use dispatch::{Dispatched, LastTurns};
 use fault::Fault;
@@ -191,6 +192,8 @@ impl SubmitLedger for SqliteLedger {
         .await
     }
 }
+
+impl OfferLedger for SqliteLedger {}
 
 #[async_trait]
 impl DispatchLedger for SqliteLedger {

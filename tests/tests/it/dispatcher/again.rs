@@ -7,7 +7,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use fleetline_shared::domain::{Envelope, JobId, PortError};
 use fleetline_shared::embedded::{MemoryBroker, SqliteLedger};
-use fleetline_shared::ports::{Broker, DispatchAsk, DispatchLedger, Message, News, Scope, Swept};
+use fleetline_shared::ports::{
+    Broker, DispatchAsk, DispatchLedger, Message, News, OfferLedger, Scope, Swept,
+};
 use fleetline_tests::conformance::Pace;
 use fleetline_tests::conformance::ledger::Subject;
 use fleetline_tests::conformance::ledger::prelude::{KIND, TENANT, add, jobs, open, take};
@@ -18,6 +20,8 @@ use super::faults::{Shy, Switch};
 
 /// A ledger whose first dispatch is committed, while the answer is lost.
 struct Mumbling(SqliteLedger, AtomicBool);
+
+impl OfferLedger for Mumbling {}
 
 #[async_trait]
 impl DispatchLedger for Mumbling {
@@ -63,7 +67,7 @@ async fn fill(rig: &Rig, count: u64) -> Subject {
 }
 
 /// The next messages of the line, settled.
-async fn next(broker: &Arc<dyn Broker>, count: usize) -> Vec<Envelope> {
+pub(super) async fn next(broker: &Arc<dyn Broker>, count: usize) -> Vec<Envelope> {
     let mut deliveries = broker.consume(KIND, count).await.unwrap();
     let mut envelopes = Vec::new();
     for _ in 0..count {

@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use fleetline_shared::domain::{Envelope, JobId, NewJob, PortError};
 use fleetline_shared::embedded::{MemoryBroker, MemoryQuotas, SqliteLedger};
 use fleetline_shared::ports::{
-    Admission, Ask, Broker, CallEnd, Deliveries, Depth, DispatchAsk, DispatchLedger, Message, News, Quotas,
-    Reservation, Scope, SlotTime, Swept, Turn, Unpublished, UpstreamReport, Validity,
+    Admission, Ask, Broker, CallEnd, Deliveries, Depth, DispatchAsk, DispatchLedger, Message, News,
+    OfferLedger, Quotas, Reservation, Scope, SlotTime, Swept, Turn, Unpublished, UpstreamReport, Validity,
 };
 use fleetline_tests::conformance::Pace;
 use fleetline_tests::conformance::ledger::Subject;
@@ -135,6 +135,8 @@ struct Stubborn {
     dispatch: Arc<Switch>,
     next_due: Arc<Switch>,
 }
+
+impl OfferLedger for Stubborn {}
 
 #[async_trait]
 impl DispatchLedger for Stubborn {

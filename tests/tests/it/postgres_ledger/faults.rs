@@ -220,7 +220,6 @@ async fn a_whole_run_is_there_once() {
 
         // The first one may be under way still: all of these have begun before one of them ends.
         let mut holder = PgConnection::connect(&database.url).await.unwrap();
-        let mut looking = PgConnection::connect(&database.url).await.unwrap();
         sqlx::raw_sql("BEGIN; SELECT 1 FROM dedup FOR UPDATE").execute(&mut holder).await.unwrap();
         let run = new_run(TENANT);
         let mut tasks = JoinSet::new();
@@ -228,10 +227,7 @@ async fn a_whole_run_is_there_once() {
             let (ledger, run, same) = (Arc::clone(&ledger), run.clone(), jobs(name, 1, last));
             tasks.spawn(async move { ledger.submit_run(run, same, Value::Null).await.unwrap().id });
         }
-        let waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
-        while sqlx::query_scalar::<_, i64>(waiting).fetch_one(&mut looking).await.unwrap() < 4 {
-            tokio::task::yield_now().await;
-        }
+        database.waiting(4).await;
         sqlx::raw_sql("COMMIT").execute(&mut holder).await.unwrap();
         assert_eq!(tasks.join_all().await, [run.id; 4]);
         assert_eq!(rows(&ledger, run.id).await.len() as u64, last);

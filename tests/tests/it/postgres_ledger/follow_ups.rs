@@ -1,7 +1,6 @@
 //! What follows from a job whose run is cancelled at that moment.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use fleetline_shared::domain::{Decision, JobState, NewJob, RunState, Source};
 use fleetline_shared::ports::CancelJobs;
@@ -11,24 +10,6 @@ use fleetline_tests::conformance::ledger::prelude::{
 };
 use fleetline_tests::services::Database;
 use sqlx::{Connection, PgConnection};
-use tokio::time::{sleep, timeout};
-
-/// Until so many sessions wait for a lock.
-async fn waiting(connection: &mut PgConnection, sessions: i64) {
-    let waits = async {
-        while sqlx::query_scalar::<_, i64>(
-            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'",
-        )
-        .fetch_one(&mut *connection)
-        .await
-        .unwrap()
-            < sessions
-        {
-            sleep(Duration::from_millis(20)).await;
-        }
-    };
-    timeout(Duration::from_secs(30), waits).await.expect("they wait in time");
-}
 
 /// The finish has seen its run uncancelled, and waits for the key of the follow-up. The cancellation waits for the
 /// parent, and then goes on behind the last job that it has seen, which is a later one.
@@ -37,7 +18,6 @@ async fn none_is_born_into_a_run_that_is_cancelled_meanwhile() {
     let database = Database::new().await;
     let ledger: Subject = Arc::new(database.open().await);
     let mut holding = PgConnection::connect(&database.url).await.unwrap();
-    let mut looking = PgConnection::connect(&database.url).await.unwrap();
     // The key of what will follow, held as by a submission.
     let key = run_of(&ledger, vec![job(1, "next")]).await;
     record(&ledger, &take(&ledger, 1).await[0], success("earlier")).await;
@@ -56,7 +36,7 @@ async fn none_is_born_into_a_run_that_is_cancelled_meanwhile() {
         let (ledger, finish) = (Arc::clone(&ledger), finish_of(&parent, Decision::Succeed(with_next)));
         async move { ledger.finish(vec![finish]).await }
     });
-    waiting(&mut looking, 1).await;
+    database.waiting(1).await;
     // A later one, which is done.
     ledger.add_jobs(run, vec![job(2, "later")]).await.unwrap();
     ledger.finish(vec![finish_of(&take(&ledger, 1).await[0], success("later"))]).await.unwrap();
@@ -64,7 +44,7 @@ async fn none_is_born_into_a_run_that_is_cancelled_meanwhile() {
         let ledger = Arc::clone(&ledger);
         async move { ledger.cancel(TENANT, CancelJobs::Run(run)).await }
     });
-    waiting(&mut looking, 2).await;
+    database.waiting(2).await;
     sqlx::raw_sql("ROLLBACK").execute(&mut holding).await.unwrap();
     finishing.await.unwrap().unwrap();
     cancelling.await.unwrap().unwrap();

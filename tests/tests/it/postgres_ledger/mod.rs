@@ -9,6 +9,7 @@ mod left_runs;
 mod left_shares;
 mod many_tenants;
 mod migrations;
+mod offers;
 mod outbox;
 mod plans;
 mod redrives;

@@ -1,0 +1,135 @@
+//! What a dispatcher offers, and what submissions took of it.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+use super::numbers::{bounded, to_ms};
+use crate::domain::{ENVELOPE_VERSION, Envelope, Estimate, JobId, LARGEST_ARGS, NewJob, NewRun, PortError};
+use crate::ports::Offer;
+
+/// The offer of a process, and where its jobs went.
+#[derive(Default)]
+pub(super) struct Offers {
+    state: Mutex<State>,
+    news: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    offer: Option<Offer>,
+    /// Jobs that submissions under way have taken.
+    under_way: usize,
+    handed_out: VecDeque<Result<Vec<Envelope>, PortError>>,
+}
+
+impl Offers {
+    pub(super) fn set(&self, offer: Option<Offer>) {
+        self.lock().offer = offer;
+        self.news.notify_one();
+    }
+
+    pub(super) async fn next(&self) -> Option<Result<Vec<Envelope>, PortError>> {
+        loop {
+            {
+                let mut state = self.lock();
+                if let Some(next) = state.handed_out.pop_front() {
+                    return Some(next);
+                }
+                if state.offer.is_none() && state.under_way == 0 {
+                    return None;
+                }
+            }
+            self.news.notified().await;
+        }
+    }
+
+    /// Takes for as many of these jobs as the offer has room for.
+    pub(super) fn take(self: &Arc<Self>, jobs: &[NewJob]) -> Part {
+        let mut state = self.lock();
+        let State { offer, under_way, .. } = &mut *state;
+        // Those under way come on top of what a new offer knows of.
+        let spoken_for = *under_way;
+        let mut goes = |job: &NewJob| {
+            let Some(offer) = offer.as_mut() else { return false };
+            let waits = job.upstream.as_ref().is_some_and(|upstream| offer.skip_upstreams.contains(upstream));
+            match offer.room.get_mut(&job.kind) {
+                Some(room) if *room > spoken_for && !waits => *room -= 1,
+                _ => return false,
+            }
+            true
+        };
+        let which: Vec<bool> = jobs.iter().map(&mut goes).collect();
+        let taken = which.iter().filter(|goes| **goes).count();
+        *under_way += taken;
+        drop(state);
+        Part { offers: Arc::clone(self), which, taken, said: None }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What one submission took. If it is dropped before it [has said](Self::say) which jobs went out, nobody knows.
+pub(super) struct Part {
+    offers: Arc<Offers>,
+    /// Which of its jobs may go out.
+    pub(super) which: Vec<bool>,
+    taken: usize,
+    said: Option<Vec<Envelope>>,
+}
+
+impl Part {
+    pub(super) fn is_empty(&self) -> bool {
+        self.taken == 0
+    }
+
+    pub(super) fn say(mut self, envelopes: Vec<Envelope>) {
+        self.said = Some(envelopes);
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        if self.is_empty() {
+            return;
+        }
+        let unknown = || PortError::Unavailable {
+            port: "ledger",
+            message: "a submission that may have handed out its jobs gave no answer".into(),
+        };
+        let said = self.said.take().ok_or_else(unknown);
+        let mut state = self.offers.lock();
+        state.under_way -= self.taken;
+        if !said.as_ref().is_ok_and(Vec::is_empty) {
+            state.handed_out.push_back(said);
+        }
+        drop(state);
+        self.offers.news.notify_one();
+    }
+}
+
+/// The message of a job that is handed out for the first time, as [`take`](super::take) reads it from its rows.
+pub(super) fn first_envelope(run: &NewRun, job: &NewJob, id: JobId) -> Envelope {
+    Envelope {
+        v: ENVELOPE_VERSION,
+        job_id: id,
+        run_id: run.id,
+        tenant: run.tenant.clone(),
+        kind: job.kind.clone(),
+        fence: 1,
+        attempts: 0,
+        max_attempts: job.max_attempts,
+        deadline_ms: job.deadline.map(|left| to_ms(left).cast_unsigned()),
+        dedup_key: job.dedup_key,
+        upstream: job.upstream.clone(),
+        estimate: Estimate {
+            input_tokens: bounded(job.estimate.input_tokens).cast_unsigned(),
+            output_tokens: bounded(job.estimate.output_tokens).cast_unsigned(),
+        },
+        again: false,
+        args: (job.args.get().len() <= LARGEST_ARGS).then(|| job.args.clone()),
+    }
+}
