@@ -244,6 +244,7 @@ pub fn http_parts(app: &App, ledger: &Arc<PostgresLedger>, fleet: FleetPorts) ->
             upload_bytes: config.max_body_mb << 20,
             page_bytes: config.max_page_mb << 20,
             uploads: config.max_uploads,
+            upload_rate: config.min_upload_kb << 10,
             body_timeout: config.read_timeout,
             write_timeout: config.write_timeout,
             grace,
@@ -276,6 +277,7 @@ pub fn amqp_intake(app: &App, ledger: &Arc<PostgresLedger>, broker: &Arc<RabbitB
 fn job_limits(app: &App) -> JobLimits {
     let (serve, jobs) = (&app.config().serve, &app.config().jobs);
     JobLimits {
+        bytes: serve.max_request_mb << 20,
         jobs: serve.max_jobs,
         args_bytes: serve.max_args_kb << 10,
         args_depth: serve.max_depth,

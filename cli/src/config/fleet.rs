@@ -93,6 +93,9 @@ pub struct Serve {
     /// Length of a page of results or facts, in MiB.
     #[serde(deserialize_with = "numbers::whole::<_, 1, 1_000, _>")]
     pub max_page_mb: usize,
+    /// Largest request or message that is not a file, in MiB.
+    #[serde(deserialize_with = "numbers::whole::<_, 1, 1_000, _>")]
+    pub max_request_mb: usize,
     /// Jobs of one request.
     #[serde(deserialize_with = "numbers::whole::<_, 1, 1_000_000, _>")]
     pub max_jobs: usize,
@@ -111,6 +114,9 @@ pub struct Serve {
     /// Files that HTTP takes at the same time.
     #[serde(deserialize_with = "numbers::whole::<_, 1, 256, _>")]
     pub max_uploads: usize,
+    /// Least speed of a file, in KiB a second.
+    #[serde(deserialize_with = "numbers::whole::<_, 1, 1_000_000, _>")]
+    pub min_upload_kb: u64,
     /// Messages taken from the AMQP intake at once.
     #[serde(deserialize_with = "numbers::whole::<_, 1, 10_000, _>")]
     pub intake_prefetch: usize,
