@@ -19,7 +19,7 @@ pub(super) struct Line {
     /// Messages for it fail and are tried again: until they are through there are to be no further ones.
     pub(super) is_troubled: bool,
     /// Jobs may be handed out whose messages nobody has. At first nobody knows what the dispatcher before this one
-    /// left; later when anything about the line has failed.
+    /// left; later when anything about the line has failed, or the broker was reached anew.
     pub(super) may_lack_messages: bool,
     /// Messages that wait on it or are under way.
     pub(super) waiting: usize,
@@ -27,6 +27,8 @@ pub(super) struct Line {
     pub(super) scarce_first: bool,
     /// Which of them had some last.
     pub(super) last_scarce: Option<String>,
+    /// The broker's [contacts](Broker::contacts) before the last look.
+    contacts: u64,
     /// Its depth or its jobs cannot be had.
     failing: Failing,
 }
@@ -42,6 +44,7 @@ impl Line {
             waiting: 0,
             scarce_first: false,
             last_scarce: None,
+            contacts: 0,
             failing: Failing::default(),
         }
     }
@@ -55,6 +58,8 @@ impl Line {
     /// Looks how much waits. What lands after `under_way` was counted is counted twice, and not as taken.
     /// `false`: nobody knows, and the line rests for so long.
     pub(super) async fn look(&mut self, broker: &dyn Broker, rest: Duration) -> bool {
+        let contacts = broker.contacts();
+        self.may_lack_messages |= std::mem::replace(&mut self.contacts, contacts) != contacts;
         match broker.depth(&self.kind).await {
             Ok(depth) => {
                 self.window.look(Instant::now(), depth.ready, self.under_way);

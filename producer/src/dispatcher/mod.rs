@@ -124,6 +124,8 @@ impl Dispatcher {
         for line in lines {
             line.under_way = publishing.under_way(&line.kind);
             line.is_troubled = publishing.is_troubled(&line.kind);
+            // It is not looked at until its messages are through: what the broker lost meanwhile shows only then.
+            line.may_lack_messages |= line.is_troubled;
             match line.rest() {
                 Some(rest) => pause = pause.min(rest),
                 None => open.push(line),

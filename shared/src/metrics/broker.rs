@@ -86,6 +86,10 @@ impl Broker for MeteredBroker {
         Ok(depth)
     }
 
+    fn contacts(&self) -> u64 {
+        self.broker.contacts()
+    }
+
     async fn consumers(&self, line: &str) -> Result<usize, PortError> {
         self.broker.consumers(line).await
     }

@@ -33,6 +33,10 @@ pub trait Broker: Send + Sync {
     /// How much a line holds.
     async fn depth(&self, line: &str) -> Result<Depth, PortError>;
 
+    /// How often the broker has been reached anew: what it held before the last time it may have lost. Says the same for
+    /// ever of a broker that loses nothing.
+    fn contacts(&self) -> u64;
+
     /// How many consumers take from a line, of all processes.
     async fn consumers(&self, line: &str) -> Result<usize, PortError>;
 

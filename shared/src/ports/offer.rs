@@ -22,7 +22,7 @@ pub trait OfferLedger: Send + Sync {
     /// Makes an offer, which takes the place of the last one. `None`: nothing is handed out so any more.
     fn offer(&self, _offer: Option<Offer>) {}
 
-    /// The next jobs that went by an offer, of one submission. They are handed out as if
+    /// The jobs that went by an offer since the last time. They are handed out as if
     /// [`dispatch`](super::DispatchLedger::dispatch) had given them, so their messages must reach their lines. An error:
     /// nobody knows whether a submission handed some out. `None`: there is no offer, and no submission is under way that
     /// took of the last one. For one caller at a time; nothing is lost when it stops waiting.

@@ -106,6 +106,7 @@ fn merge(taken: &mut Taken, more: Result<Taken>) -> Result<()> {
         }
         Err(fault) if taken.envelopes.is_empty() => Err(fault),
         Err(fault) => {
+            taken.in_doubt |= matches!(fault, Fault::InDoubt(_));
             tracing::warn!(error = %Fault::in_words(fault), "a dispatch gave less than it could");
             Ok(())
         }

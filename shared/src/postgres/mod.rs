@@ -56,8 +56,9 @@ pub use examine::examine;
 pub use migrate::{migrate, newest as newest_schema, schema_version};
 pub use options::PostgresOptions;
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
 use std::sync::atomic::AtomicI64;
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::{OnceCell, watch};
 
@@ -76,6 +77,8 @@ pub struct PostgresLedger {
     changes: Arc<Changes>,
     last_turns: Arc<LastTurns>,
     offers: Arc<Offers>,
+    /// Kinds of whose last dispatch a part of the answer was lost: the next one says so.
+    doubts: Arc<Mutex<BTreeSet<String>>>,
     tidy: Arc<Tidy>,
     /// The last run that a sweep tried to cancel; 0: it has tried all.
     cancelled_to: Arc<AtomicI64>,
@@ -111,6 +114,7 @@ impl PostgresLedger {
             cancelled_to: Arc::default(),
             last_turns: Arc::default(),
             offers: Arc::default(),
+            doubts: Arc::default(),
             checked: Arc::default(),
         })
     }

@@ -1,6 +1,5 @@
 //! What a dispatcher offers, and what submissions took of it.
 
-use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
@@ -19,9 +18,11 @@ pub(super) struct Offers {
 #[derive(Default)]
 struct State {
     offer: Option<Offer>,
-    /// Jobs that submissions under way have taken.
+    /// Jobs that submissions have taken and of which the dispatcher has not heard yet.
     under_way: usize,
-    handed_out: VecDeque<Result<Vec<Envelope>, PortError>>,
+    handed_out: Vec<Envelope>,
+    /// Nobody knows whether there are more.
+    is_unknown: bool,
 }
 
 impl Offers {
@@ -34,8 +35,14 @@ impl Offers {
         loop {
             {
                 let mut state = self.lock();
-                if let Some(next) = state.handed_out.pop_front() {
-                    return Some(next);
+                if std::mem::take(&mut state.is_unknown) {
+                    let message = "a submission that may have handed out its jobs gave no answer".into();
+                    return Some(Err(PortError::Unavailable { port: "ledger", message }));
+                }
+                if !state.handed_out.is_empty() {
+                    let all = std::mem::take(&mut state.handed_out);
+                    state.under_way -= all.len();
+                    return Some(Ok(all));
                 }
                 if state.offer.is_none() && state.under_way == 0 {
                     return None;
@@ -49,7 +56,7 @@ impl Offers {
     pub(super) fn take(self: &Arc<Self>, jobs: &[NewJob]) -> Part {
         let mut state = self.lock();
         let State { offer, under_way, .. } = &mut *state;
-        // Those under way come on top of what a new offer knows of.
+        // These come on top of what a new offer knows of.
         let spoken_for = *under_way;
         let mut goes = |job: &NewJob| {
             let Some(offer) = offer.as_mut() else { return false };
@@ -96,16 +103,11 @@ impl Drop for Part {
         if self.is_empty() {
             return;
         }
-        let unknown = || PortError::Unavailable {
-            port: "ledger",
-            message: "a submission that may have handed out its jobs gave no answer".into(),
-        };
-        let said = self.said.take().ok_or_else(unknown);
         let mut state = self.offers.lock();
-        state.under_way -= self.taken;
-        if !said.as_ref().is_ok_and(Vec::is_empty) {
-            state.handed_out.push_back(said);
-        }
+        state.is_unknown |= self.said.is_none();
+        let went = self.said.take().unwrap_or_default();
+        state.under_way -= self.taken - went.len();
+        state.handed_out.extend(went);
         drop(state);
         self.offers.news.notify_one();
     }

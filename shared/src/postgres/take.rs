@@ -19,6 +19,8 @@ pub(super) struct Taken {
     pub(super) expired: Vec<i64>,
     /// Which lane had the last turn.
     pub(super) last: Option<usize>,
+    /// It may have brought more, whose answer was lost.
+    pub(super) in_doubt: bool,
 }
 
 impl Taken {

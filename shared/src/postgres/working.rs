@@ -1,5 +1,6 @@
 //! What producers and dispatchers write.
 
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -101,11 +102,12 @@ impl PostgresLedger {
                 }
                 Ok(opened)
             }
-            Err(fault) if fault.is_about_the_row() => {
-                part.say(Vec::new());
+            Err(fault) => {
+                if !matches!(fault, Fault::InDoubt(_) | Fault::TookTooLong) {
+                    part.say(Vec::new());
+                }
                 Err(fault)
             }
-            Err(fault) => Err(fault),
         }
     }
 }
@@ -204,8 +206,15 @@ impl OfferLedger for PostgresLedger {
 #[async_trait]
 impl DispatchLedger for PostgresLedger {
     async fn dispatch(&self, ask: DispatchAsk) -> std::result::Result<Vec<Envelope>, PortError> {
+        if self.doubts.lock().unwrap_or_else(PoisonError::into_inner).remove(&ask.kind) {
+            let message = "the answer of the last dispatch was lost in part".into();
+            return Err(PortError::Unavailable { port: "ledger", message });
+        }
         let taken = perform!(self, connection => dispatch::dispatch(&mut connection, &ask, &self.last_turns));
         let taken = taken.map_err(Fault::in_words)?;
+        if taken.in_doubt {
+            self.doubts.lock().unwrap_or_else(PoisonError::into_inner).insert(ask.kind);
+        }
         self.tidy.handed_out(taken.envelopes.len());
         if !taken.expired.is_empty() {
             let expired = transact!(self, connection => expire::expire(&mut connection, &taken.expired));

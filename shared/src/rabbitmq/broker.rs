@@ -233,6 +233,10 @@ impl Broker for RabbitBroker {
         Ok(Depth { ready, unsettled: self.held.count(&queue) })
     }
 
+    fn contacts(&self) -> u64 {
+        self.link.made()
+    }
+
     async fn consumers(&self, line: &str) -> Result<usize, PortError> {
         Ok(self.counts(&Queue::of_line(line).name).await?.1)
     }

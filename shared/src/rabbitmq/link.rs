@@ -1,7 +1,7 @@
 //! One connection to the broker, as those see it who use it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use lapin::{Channel, Connection};
@@ -23,6 +23,7 @@ pub(super) struct Link {
     condemned: watch::Sender<u64>,
     broke: Arc<Notify>,
     unreadable: Arc<AtomicBool>,
+    made: Arc<AtomicU64>,
     supervisor: AbortHandle,
     pub(super) patience: Duration,
 }
@@ -48,6 +49,7 @@ impl Link {
         let (state, watched) = watch::channel(State::Down { why: "not connected yet".to_owned() });
         let (condemned, to_condemn) = watch::channel(0);
         let (broke, unreadable) = (Arc::<Notify>::default(), Arc::<AtomicBool>::default());
+        let made = Arc::<AtomicU64>::default();
         let supervisor = Supervisor {
             uri: options.uri()?,
             name: format!("{} {purpose}", options.connection_name),
@@ -57,10 +59,16 @@ impl Link {
             condemned: to_condemn,
             broke: Arc::clone(&broke),
             unreadable: Arc::clone(&unreadable),
+            made: Arc::clone(&made),
         };
         let supervisor = tokio::spawn(supervisor.run()).abort_handle();
         let patience = options.connect_timeout;
-        Ok(Self { state: watched, condemned, broke, unreadable, supervisor, patience })
+        Ok(Self { state: watched, condemned, broke, unreadable, made, supervisor, patience })
+    }
+
+    /// How many connections it has made.
+    pub(super) fn made(&self) -> u64 {
+        self.made.load(Ordering::SeqCst)
     }
 
     /// The connection, as soon as there is one; an error at `deadline` if there is none by then.

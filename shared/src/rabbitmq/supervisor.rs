@@ -2,7 +2,7 @@
 //! and with two channels it can stall for ever.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::{Stream, StreamExt};
@@ -20,6 +20,9 @@ use crate::tls::trouble;
 /// A connection that lived this long was a good one: the next wait is short again.
 const LIVED: Duration = Duration::from_secs(10);
 
+/// The longest wait while the server is not there: asking again costs nobody anything, and work waits for it.
+const NOBODY_LISTENS: Duration = Duration::from_secs(1);
+
 /// Makes the connection, lends it out for as long as it lives, makes another.
 pub(super) struct Supervisor {
     pub(super) uri: AMQPUri,
@@ -32,6 +35,8 @@ pub(super) struct Supervisor {
     pub(super) broke: Arc<Notify>,
     /// Whether the last one broke because it brought something that cannot be read.
     pub(super) unreadable: Arc<AtomicBool>,
+    /// How many connections there were.
+    pub(super) made: Arc<AtomicU64>,
 }
 
 /// Why a connection ended.
@@ -40,15 +45,26 @@ struct End {
     unreadable: bool,
 }
 
+/// Why there is no connection.
+struct NoConnection {
+    why: String,
+    /// Nobody was asked for anything.
+    nobody_listens: bool,
+}
+
+fn is_refused(error: &lapin::Error) -> bool {
+    matches!(error.kind(), ErrorKind::IOError(io) if io.kind() == std::io::ErrorKind::ConnectionRefused)
+}
+
 impl Supervisor {
     pub(super) async fn run(mut self) {
         let _closed_in_the_end = CloseOnDrop(self.state.clone());
-        let mut number = 0;
-        let mut failures = 0;
+        let (mut short_lived, mut failures) = (0, 0);
         loop {
-            match self.connect().await {
+            let wait = match self.connect().await {
                 Ok(connection) => {
-                    number += 1;
+                    failures = 0;
+                    let number = self.made.fetch_add(1, Ordering::SeqCst) + 1;
                     let since = Instant::now();
                     let End { why, unreadable } = self.hold(number, connection).await;
                     tracing::warn!(connection = self.name, why, "lost the connection to RabbitMQ");
@@ -57,19 +73,22 @@ impl Supervisor {
                     self.broke.notify_one();
                     // What cannot be read is no sign that the broker has too much to do, and the sooner it has
                     // reached its delivery limit the better.
-                    failures = if unreadable || since.elapsed() >= LIVED { 1 } else { failures + 1 };
+                    short_lived = if unreadable || since.elapsed() >= LIVED { 1 } else { short_lived + 1 };
+                    self.options.reconnect.delay(short_lived, fastrand::f64())
                 }
-                Err(why) => {
+                Err(NoConnection { why, nobody_listens }) => {
                     tracing::warn!(connection = self.name, why, "no connection to RabbitMQ");
                     self.state.send_replace(State::Down { why });
                     failures += 1;
+                    let wait = self.options.reconnect.delay(failures, fastrand::f64());
+                    if nobody_listens { wait.min(NOBODY_LISTENS.mul_f64(fastrand::f64())) } else { wait }
                 }
-            }
-            sleep(self.options.reconnect.delay(failures, fastrand::f64())).await;
+            };
+            sleep(wait).await;
         }
     }
 
-    async fn connect(&self) -> Result<Connection, String> {
+    async fn connect(&self) -> Result<Connection, NoConnection> {
         let properties =
             ConnectionProperties::default().with_connection_name(LongString::from(self.name.as_str()));
         let connecting = async {
@@ -78,11 +97,17 @@ impl Supervisor {
         };
         match timeout(self.options.connect_timeout, connecting).await {
             Ok(Ok(connection)) => Ok(connection),
-            Ok(Err(error)) => Err(format!("{}: {}", self.place, self.why(&error))),
-            Err(_) => Err(format!(
-                "{}: no connection within {:?}; is it the right address, and is RabbitMQ running?",
-                self.place, self.options.connect_timeout
-            )),
+            Ok(Err(error)) => {
+                let why = format!("{}: {}", self.place, self.why(&error));
+                Err(NoConnection { why, nobody_listens: is_refused(&error) })
+            }
+            Err(_) => {
+                let why = format!(
+                    "{}: no connection within {:?}; is it the right address, and is RabbitMQ running?",
+                    self.place, self.options.connect_timeout
+                );
+                Err(NoConnection { why, nobody_listens: false })
+            }
         }
     }
 

@@ -106,11 +106,11 @@ async fn run(
     sqlx::query("TRUNCATE floor").execute(pool).await.expect("an empty table");
     let mut started = Instant::now();
     let body = body.to_vec();
-    let published = tokio::spawn(async move {
+    let publishes = tokio::spawn(async move {
         publish(&publisher, (0..jobs).map(|_| Uuid::now_v7()), &body).await;
     });
     if from == From::Backlog {
-        published.await.expect("published");
+        publishes.await.expect("published");
         started = Instant::now();
     }
     let progress = work(&channel, pool.clone(), redis.clone(), jobs, calls).await;

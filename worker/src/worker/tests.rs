@@ -88,6 +88,10 @@ impl Broker for Alarmed {
         self.0.depth(line).await
     }
 
+    fn contacts(&self) -> u64 {
+        self.0.contacts()
+    }
+
     async fn consumers(&self, line: &str) -> Result<usize, PortError> {
         self.0.consumers(line).await
     }

@@ -109,6 +109,10 @@ impl Broker for MemoryBroker {
         Ok(line.map_or(Depth::default(), |line| line.depth()))
     }
 
+    fn contacts(&self) -> u64 {
+        0
+    }
+
     async fn consumers(&self, line: &str) -> Result<usize, PortError> {
         let line = lock(&self.lines).get(line).map(Arc::clone);
         Ok(line.map_or(0, |line| line.consumers()))

@@ -1,14 +1,15 @@
 //! Messages that nobody may have are sent again, and no others.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use fleetline_shared::domain::{Envelope, JobId, PortError};
 use fleetline_shared::embedded::{MemoryBroker, SqliteLedger};
 use fleetline_shared::ports::{
-    Broker, DispatchAsk, DispatchLedger, Message, News, OfferLedger, Scope, Swept,
+    Broker, Deliveries, Depth, DispatchAsk, DispatchLedger, Message, News, OfferLedger, Scope, Swept,
+    Unpublished,
 };
 use fleetline_tests::conformance::Pace;
 use fleetline_tests::conformance::ledger::Subject;
@@ -55,6 +56,58 @@ impl DispatchLedger for Mumbling {
 
     fn changes(&self) -> watch::Receiver<News> {
         self.0.changes()
+    }
+}
+
+/// A broker that is reached anew when somebody says so, and whose confirms are lost while the switch is down.
+struct Forgetful {
+    broker: MemoryBroker,
+    contacts: AtomicU64,
+    confirms: Switch,
+}
+
+#[async_trait]
+impl Broker for Forgetful {
+    async fn publish(&self, messages: Vec<Message>) -> Vec<Result<(), Unpublished>> {
+        match self.confirms.pass() {
+            Ok(()) => self.broker.publish(messages).await,
+            Err(error) => {
+                let lost = |_| Err(Unpublished { error: error.clone(), may_be_there: true });
+                messages.into_iter().map(lost).collect()
+            }
+        }
+    }
+
+    async fn consume(&self, line: &str, prefetch: usize) -> Result<Box<dyn Deliveries>, PortError> {
+        self.broker.consume(line, prefetch).await
+    }
+
+    async fn depth(&self, line: &str) -> Result<Depth, PortError> {
+        self.broker.depth(line).await
+    }
+
+    fn contacts(&self) -> u64 {
+        self.contacts.load(Ordering::SeqCst)
+    }
+
+    async fn consumers(&self, line: &str) -> Result<usize, PortError> {
+        self.broker.consumers(line).await
+    }
+
+    async fn line_moved(&self) {
+        self.broker.line_moved().await;
+    }
+
+    async fn took_back(&self) {
+        self.broker.took_back().await;
+    }
+}
+
+impl Default for Forgetful {
+    fn default() -> Self {
+        let confirms = Switch::default();
+        confirms.up();
+        Self { broker: MemoryBroker::new(), contacts: AtomicU64::new(0), confirms }
     }
 }
 
@@ -125,6 +178,41 @@ async fn what_a_broker_lost_while_it_was_away_goes_again() {
     reach.up();
     let came = next(&broker, 20).await;
     assert_eq!(dispatches(&came), dispatches(&lost));
+    running.stop().await;
+}
+
+/// Nobody asked for anything while it was away.
+#[tokio::test]
+async fn what_a_broker_may_have_lost_between_two_looks_goes_again() {
+    let rig = Rig::new();
+    fill(&rig, 20).await;
+    let forgetful = Arc::new(Forgetful::default());
+    let broker: Arc<dyn Broker> = forgetful.clone();
+    let running = Rig { broker: Arc::clone(&broker), ..rig }.start(&[KIND]);
+    let lost = next(&broker, 20).await;
+    forgetful.contacts.fetch_add(1, Ordering::SeqCst);
+    let came = next(&broker, 20).await;
+    assert_eq!(dispatches(&came), dispatches(&lost));
+    running.stop().await;
+}
+
+/// A line is not looked at while messages for it fail.
+#[tokio::test]
+async fn what_a_broker_lost_while_messages_for_it_failed_goes_again() {
+    let rig = Rig::new();
+    let ledger = fill(&rig, 20).await;
+    let forgetful = Arc::new(Forgetful::default());
+    let broker: Arc<dyn Broker> = forgetful.clone();
+    let running = Rig { broker: Arc::clone(&broker), ..rig }.start(&[KIND]);
+    let lost = next(&broker, 20).await;
+    forgetful.confirms.down();
+    let run = open(&ledger, TENANT).await;
+    add(&ledger, run, jobs("late", 1, 1)).await;
+    Pace::REAL.becomes(true, async || forgetful.confirms.asked() > 0).await;
+    forgetful.confirms.up();
+    // The late one comes, and then all.
+    let came = next(&broker, 22).await;
+    assert!(dispatches(&lost).iter().all(|one| dispatches(&came).contains(one)), "{came:?}");
     running.stop().await;
 }
 

@@ -44,7 +44,7 @@ impl Switch {
         self.asked.load(Ordering::SeqCst)
     }
 
-    fn pass(&self) -> Result<(), PortError> {
+    pub(super) fn pass(&self) -> Result<(), PortError> {
         if self.is_up.load(Ordering::SeqCst) {
             return Ok(());
         }
@@ -71,6 +71,10 @@ impl Broker for Shy {
             self.1.pass()?;
         }
         self.0.depth(line).await
+    }
+
+    fn contacts(&self) -> u64 {
+        self.0.contacts()
     }
 
     async fn consumers(&self, line: &str) -> Result<usize, PortError> {
@@ -114,6 +118,10 @@ impl Broker for Vague {
 
     async fn depth(&self, line: &str) -> Result<Depth, PortError> {
         self.broker.depth(line).await
+    }
+
+    fn contacts(&self) -> u64 {
+        self.broker.contacts()
     }
 
     async fn consumers(&self, line: &str) -> Result<usize, PortError> {

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fleetline_shared::domain::{Envelope, JobState, PortError, RunId, RunState};
-use fleetline_shared::ports::{Finish, FinishLedger, Finished, Page, QueryLedger, RunRow, Seal};
+use fleetline_shared::ports::{Finish, FinishLedger, Finished, Page, QueryLedger, RunRow, Scope, Seal};
 use fleetline_shared::postgres::{PostgresLedger, PostgresOptions};
 use fleetline_tests::conformance::ledger::Subject;
 use fleetline_tests::conformance::ledger::prelude::{
-    TENANT, add, check_counters, finish_of, job, jobs, new_run, open, retry, rows, run_of, run_state, states,
-    success, take,
+    TENANT, add, ask, check_counters, finish_of, job, jobs, new_run, open, retry, rows, run_of, run_state,
+    states, success, take,
 };
 use fleetline_tests::services::{Database, PrivateServers, Server};
 use serde_json::Value;
@@ -296,4 +296,27 @@ async fn a_pool_that_is_used_up_says_so() {
     assert!(error.to_string().contains("connections to Postgres are busy"), "{error}");
     sqlx::raw_sql("ROLLBACK").execute(&mut holder).await.unwrap();
     assert_eq!(waiting.await.unwrap().unwrap(), [Finished::Recorded]);
+}
+
+/// The first part of it has its messages; of the second one the next dispatch says that nobody knows.
+#[tokio::test]
+async fn a_dispatch_that_lost_a_part_of_its_answer_says_so() {
+    let database = Database::new().await;
+    let ledger: Subject = Arc::new(PostgresLedger::open(&database.options()).await.unwrap());
+    run_of(&ledger, jobs("short", 1, 10)).await;
+    run_of(&ledger, jobs("long", 1, 100)).await;
+    let mut connection = PgConnection::connect(&database.url).await.unwrap();
+    let break_off = "
+        CREATE SEQUENCE takings;
+        CREATE FUNCTION break_off() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            IF nextval('takings') = 2 THEN PERFORM pg_terminate_backend(pg_backend_pid()); END IF;
+            RETURN NULL;
+        END $$;
+        CREATE TRIGGER break_off AFTER UPDATE ON queue FOR EACH STATEMENT EXECUTE FUNCTION break_off()";
+    sqlx::raw_sql(break_off).execute(&mut connection).await.unwrap();
+    assert_eq!(take(&ledger, 100).await.len(), 60, "half of what there is room for, and all that is shorter");
+    let lost = ledger.dispatch(ask(Scope::All, 100)).await.unwrap_err();
+    assert!(lost.to_string().contains("lost"), "{lost}");
+    assert_eq!(take(&ledger, 100).await.len(), 50);
 }

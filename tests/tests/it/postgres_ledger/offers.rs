@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use fleetline_shared::domain::{Decision, Envelope, Estimate, JobState, LARGEST_ARGS, NewJob, NewRun, RunId};
 use fleetline_shared::ports::{Finished, Offer, OpenedRun, Validity};
-use fleetline_shared::postgres::PostgresLedger;
+use fleetline_shared::postgres::{PostgresLedger, PostgresOptions};
 use fleetline_tests::conformance::ledger::Subject;
 use fleetline_tests::conformance::ledger::prelude::{
     KIND, TENANT, check_counters, finish_of, job, jobs, new_run, raw, rows, seqs, success, take,
@@ -143,6 +143,22 @@ async fn a_new_offer_has_no_room_for_what_is_under_way() {
     assert_eq!(went.len(), 2);
 }
 
+/// Whoever publishes them may be slower than those who submit.
+#[tokio::test]
+async fn what_waits_to_be_published_counts_against_a_new_offer() {
+    let database = Database::new().await;
+    let ledger: Subject = Arc::new(PostgresLedger::open(&database.options()).await.unwrap());
+    for n in 0..5 {
+        ledger.offer(Some(room_for(2)));
+        submit(&ledger, &new_run(TENANT), jobs(&format!("{n}"), 1, 1)).await;
+    }
+    assert_eq!(told(&ledger).unwrap().len(), 2, "all that there is, at once");
+    assert_eq!(take(&ledger, 10).await.len(), 3);
+    ledger.offer(Some(room_for(2)));
+    submit(&ledger, &new_run(TENANT), jobs("later", 1, 3)).await;
+    assert_eq!(told(&ledger).unwrap().len(), 2);
+}
+
 /// The commit of an earlier try may have handed some out, while its answer was lost.
 #[tokio::test]
 async fn what_a_lost_answer_handed_out_is_said_to_be_unknown() {
@@ -166,4 +182,22 @@ async fn what_a_lost_answer_handed_out_is_said_to_be_unknown() {
         ledger.offer(None);
         take(&ledger, 10).await;
     }
+}
+
+/// It was refused before it began, so nobody need look for its messages.
+#[tokio::test]
+async fn a_submission_that_wrote_nothing_is_not_unknown() {
+    let database = Database::new().await;
+    let options =
+        PostgresOptions { pool_size: 1, acquire_timeout: Duration::from_millis(50), ..database.options() };
+    let ledger: Subject = Arc::new(PostgresLedger::open(&options).await.unwrap());
+    let mut holder = database.hold_keys().await;
+    ledger.offer(Some(room_for(8)));
+    let submitting = held_up(&database, &ledger).await;
+    let refused = ledger.submit_run(new_run(TENANT), jobs("b", 1, 1), Value::Null).await;
+    assert!(refused.unwrap_err().to_string().contains("busy"));
+    assert!(ledger.offered().now_or_never().is_none());
+    sqlx::raw_sql("COMMIT").execute(&mut holder).await.unwrap();
+    submitting.await.unwrap();
+    assert_eq!(told(&ledger).unwrap().len(), 1);
 }
