@@ -89,6 +89,16 @@ impl Job {
         self
     }
 
+    /// What is recorded of an attempt that came to this. Anything but a result would end the dispatch of another that
+    /// has taken the lease over, and its call would be paid for in vain.
+    pub(crate) async fn unless_taken_over(&self, outcome: Outcome) -> Outcome {
+        match (&outcome, &self.lease) {
+            (Outcome::Success(_), _) | (_, None) => outcome,
+            (_, Some(lease)) if lease.is_anothers().await => Outcome::Superseded,
+            _ => outcome,
+        }
+    }
+
     /// Decides what becomes of it.
     pub(crate) fn end(self, outcome: Outcome, settling: Settling) -> Ended {
         let Self { delivery, envelope, kind, mut hand, context, started, lease, .. } = self;
