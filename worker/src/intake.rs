@@ -187,8 +187,8 @@ impl Attempts {
     fn job(&self, delivery: Delivery, hand: Hand, envelope: Envelope, kind: Arc<dyn DynKind>) -> BoxedJob {
         let context = CallContext::new(envelope.job_id, envelope.attempts + 1, self.stop.child_token());
         let (started, breaks) = (Instant::now(), self.leases.breaks());
-        let lease = None;
-        Box::new(Job { delivery, envelope, kind, hand, context, started, lease, insists: false, breaks })
+        let (lease, nonce) = (None, fastrand::u64(..));
+        Box::new(Job { delivery, envelope, kind, hand, context, started, lease, nonce, insists: false, breaks })
     }
 
     /// Whether the job must wait while the fleet's servers are out of reach.

@@ -25,6 +25,8 @@ pub(crate) struct Job {
     pub(crate) started: Instant,
     /// On its dedup key, once it is taken.
     pub(crate) lease: Option<HeldLease>,
+    /// What its lease knows it by, however often it asks.
+    pub(crate) nonce: u64,
     /// Whether it takes its lease over from an earlier delivery of the same dispatch: only after that one had
     /// time to say that it goes on.
     pub(crate) insists: bool,
@@ -62,7 +64,7 @@ impl Job {
     pub(crate) fn hold(&self) -> Hold {
         let Envelope { tenant, kind, dedup_key, job_id, fence, .. } = &self.envelope;
         let token = if self.insists { token(&self.delivery, SystemTime::now()) } else { 0 };
-        let holder = Holder { job: *job_id, fence: *fence, token, nonce: fastrand::u64(..) };
+        let holder = Holder { job: *job_id, fence: *fence, token, nonce: self.nonce };
         Hold { key: lease_key(tenant, kind, dedup_key), holder }
     }
 

@@ -458,6 +458,21 @@ async fn of_a_call_that_another_has_taken_over_only_a_result_is_recorded() {
     }
 }
 
+/// The ask that was carried out has its lease.
+#[tokio::test(start_paused = true)]
+async fn who_was_not_answered_is_no_duplicate_of_itself() {
+    let (ledger, mut outcomes) = Says::current();
+    let leases = Arc::new(Fickle::default());
+    leases.is_unheard.store(true, Ordering::Relaxed);
+    let member =
+        Member::new(&Worker { leases: leases.clone(), spare_leases: leases.clone(), ..worker(ledger) });
+    member.take(&Envelope { again: true, ..envelope(Echo::NAME) }, false, &Arc::default()).await;
+    sleep(GRACE / 2).await;
+    leases.is_unheard.store(false, Ordering::Relaxed);
+    let recorded = timeout(10 * GRACE, outcomes.recv()).await.expect("somebody is at it").unwrap();
+    assert!(matches!(recorded.decision, Decision::Succeed(_)), "{recorded:?}");
+}
+
 /// Of a message that comes while the leases are away, and then they are back: what was recorded at both times, and how
 /// often it was acknowledged.
 async fn comes_without_leases(again: bool) -> ([usize; 2], u32) {
