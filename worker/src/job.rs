@@ -28,7 +28,7 @@ pub(crate) struct Job {
     /// What its lease knows it by, however often it asks.
     pub(crate) nonce: u64,
     /// Whether it takes its lease over from an earlier delivery of the same dispatch: only after that one had
-    /// time to say that it goes on.
+    /// time to say that it goes on, and somebody was there to hear it.
     pub(crate) insists: bool,
     /// How often deliveries had been taken back when this one came.
     pub(crate) breaks: u64,
@@ -80,7 +80,7 @@ impl Job {
         }
     }
 
-    /// Another delivery of its dispatch has its lease. Until it insists, that one's worker may be dead: it keeps its hand,
+    /// Another delivery of its dispatch has its lease: next time it insists. Until then, that one's worker may be dead: it keeps its hand,
     /// or this worker would take all that a dead one had. Then it is known that the other goes on.
     pub(crate) fn refused(mut self: BoxedJob) -> BoxedJob {
         if self.insists {
@@ -88,6 +88,14 @@ impl Job {
         } else {
             self.hand.stand_by();
         }
+        self.insists = true;
+        self
+    }
+
+    /// Whether another has its lease is not known, nor was it for as long as it waited for this: it begins to wait anew.
+    pub(crate) fn unanswered(mut self: BoxedJob) -> BoxedJob {
+        self.hand.wait_apart();
+        self.insists = false;
         self
     }
 

@@ -473,6 +473,30 @@ async fn who_was_not_answered_is_no_duplicate_of_itself() {
     assert!(matches!(recorded.decision, Decision::Succeed(_)), "{recorded:?}");
 }
 
+/// Before the leases are away and when they are back the earlier delivery's worker has said nothing, for nobody heard it.
+#[tokio::test(start_paused = true)]
+async fn a_holder_has_its_time_to_speak_up_when_it_can_be_heard() {
+    for asked_before in [false, true] {
+        let (ledger, mut outcomes) = Says::current();
+        let leases = Arc::new(Fickle::default());
+        let member =
+            Member::new(&Worker { leases: leases.clone(), spare_leases: leases.clone(), ..worker(ledger) });
+        let job = envelope(Echo::NAME);
+        another_takes(&leases, &job, 0).await;
+        leases.is_away.store(!asked_before, Ordering::Relaxed);
+        member.take(&job, true, &Arc::default()).await;
+        sleep(GRACE / 10).await;
+        leases.is_away.store(true, Ordering::Relaxed);
+        sleep(5 * GRACE).await;
+        leases.is_away.store(false, Ordering::Relaxed);
+        sleep(GRACE * 18 / 10).await;
+        another_takes(&leases, &job, u64::MAX).await;
+        sleep(5 * GRACE).await;
+        let recorded = outcomes.try_recv();
+        assert!(recorded.is_err(), "asked before: {asked_before}: {recorded:?}");
+    }
+}
+
 /// Of a message that comes while the leases are away, and then they are back: what was recorded at both times, and how
 /// often it was acknowledged.
 async fn comes_without_leases(again: bool) -> ([usize; 2], u32) {
