@@ -77,7 +77,10 @@ impl Attempts {
     pub(crate) async fn work_on(self: Arc<Self>, mut job: BoxedJob) {
         let mut settling = Settling::default();
         match self.under_lease(&mut job, &mut settling).await {
-            Ok(outcome) => self.record(job.end(outcome, settling)),
+            Ok(outcome) => {
+                let outcome = job.unless_taken_over(outcome).await;
+                self.record(job.end(outcome, settling));
+            }
             Err(error) => self.give_up(vec![job], error).await,
         }
     }

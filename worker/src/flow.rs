@@ -185,10 +185,13 @@ impl Drop for Asking<'_> {
 }
 
 impl Hand {
-    /// Waits for what is soon known, and may call then: no other job is taken in its place, nor ahead of it.
+    /// Waits for what is soon known, and may call then: no other job is taken in its place, nor ahead of it. One that
+    /// waits apart goes on with that, for its place may be another's.
     pub(crate) fn stand_by(&mut self) {
-        let mut hands = self.flow.looked_at();
-        hands.count_at_call(&mut self.at_call);
+        if !self.apart {
+            let mut hands = self.flow.looked_at();
+            hands.count_at_call(&mut self.at_call);
+        }
     }
 
     /// Waits for another worker's call, for nobody knows how long: another job may be taken in its place. How many
@@ -393,6 +396,8 @@ mod tests {
         assert!(taken.is_err());
         assert_eq!(flow.ahead(), 0);
         waiting[0].wait_apart();
+        waiting[0].stand_by();
+        assert_eq!(flow.hands().at_call, 9, "its place may be another's by now");
         drop((flow.take().await, waiting));
         let hands = flow.hands();
         assert_eq!((hands.jobs, hands.at_call, hands.apart), (0, 0, 0));

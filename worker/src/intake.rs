@@ -123,17 +123,14 @@ impl Way {
         self.begin(ready);
     }
 
-    /// After a while these try again. Those that the broker took back from another insist on their leases then, and
+    /// After a while these try again. Those of which it is known that another has their leases insist on them then, and
     /// wait on if their holders have said that they go on.
-    fn lead_later(self, mut jobs: Vec<BoxedJob>) {
+    fn lead_later(self, jobs: Vec<BoxedJob>) {
         let set = Arc::clone(&self.set);
         let later: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(async move {
             tokio::select! {
                 () = sleep(GRACE) => {}
                 () = self.closed.cancelled() => return,
-            }
-            for job in &mut jobs {
-                job.insists = job.delivery.redelivered;
             }
             self.lead(jobs).await;
         });
@@ -187,8 +184,19 @@ impl Attempts {
     fn job(&self, delivery: Delivery, hand: Hand, envelope: Envelope, kind: Arc<dyn DynKind>) -> BoxedJob {
         let context = CallContext::new(envelope.job_id, envelope.attempts + 1, self.stop.child_token());
         let (started, breaks) = (Instant::now(), self.leases.breaks());
-        let lease = None;
-        Box::new(Job { delivery, envelope, kind, hand, context, started, lease, insists: false, breaks })
+        let (lease, nonce) = (None, fastrand::u64(..));
+        Box::new(Job {
+            delivery,
+            envelope,
+            kind,
+            hand,
+            context,
+            started,
+            lease,
+            nonce,
+            insists: false,
+            breaks,
+        })
     }
 
     /// Whether the job must wait while the fleet's servers are out of reach.
@@ -205,14 +213,12 @@ impl Attempts {
             Ok(answers) => answers,
             Err(error) => {
                 // Whoever is at a call already would find its dispatch over.
-                let (mut waiting, others): (Vec<_>, Vec<_>) =
+                let (waiting, others): (Vec<_>, Vec<_>) =
                     jobs.into_iter().partition(|job| job.delivery.redelivered || job.envelope.again);
-                for job in &mut waiting {
-                    job.hand.wait_apart();
-                }
                 for job in others {
                     self.record(job.end_early(not_now(PORT_PAUSE, &error.to_string())));
                 }
+                let waiting = waiting.into_iter().map(Job::unanswered).collect();
                 return Leased { waiting, ..Leased::default() };
             }
         };

@@ -25,8 +25,10 @@ pub(crate) struct Job {
     pub(crate) started: Instant,
     /// On its dedup key, once it is taken.
     pub(crate) lease: Option<HeldLease>,
+    /// What its lease knows it by, however often it asks.
+    pub(crate) nonce: u64,
     /// Whether it takes its lease over from an earlier delivery of the same dispatch: only after that one had
-    /// time to say that it goes on.
+    /// time to say that it goes on, and somebody was there to hear it.
     pub(crate) insists: bool,
     /// How often deliveries had been taken back when this one came.
     pub(crate) breaks: u64,
@@ -62,7 +64,7 @@ impl Job {
     pub(crate) fn hold(&self) -> Hold {
         let Envelope { tenant, kind, dedup_key, job_id, fence, .. } = &self.envelope;
         let token = if self.insists { token(&self.delivery, SystemTime::now()) } else { 0 };
-        let holder = Holder { job: *job_id, fence: *fence, token, nonce: fastrand::u64(..) };
+        let holder = Holder { job: *job_id, fence: *fence, token, nonce: self.nonce };
         Hold { key: lease_key(tenant, kind, dedup_key), holder }
     }
 
@@ -78,7 +80,7 @@ impl Job {
         }
     }
 
-    /// Another delivery of its dispatch has its lease. Until it insists, that one's worker may be dead: it keeps its hand,
+    /// Another delivery of its dispatch has its lease: next time it insists. Until then, that one's worker may be dead: it keeps its hand,
     /// or this worker would take all that a dead one had. Then it is known that the other goes on.
     pub(crate) fn refused(mut self: BoxedJob) -> BoxedJob {
         if self.insists {
@@ -86,7 +88,25 @@ impl Job {
         } else {
             self.hand.stand_by();
         }
+        self.insists = true;
         self
+    }
+
+    /// Whether another has its lease is not known, nor was it for as long as it waited for this: it begins to wait anew.
+    pub(crate) fn unanswered(mut self: BoxedJob) -> BoxedJob {
+        self.hand.wait_apart();
+        self.insists = false;
+        self
+    }
+
+    /// What is recorded of an attempt that came to this. Anything but a result would end the dispatch of another that
+    /// has taken the lease over, and its call would be paid for in vain.
+    pub(crate) async fn unless_taken_over(&self, outcome: Outcome) -> Outcome {
+        match (&outcome, &self.lease) {
+            (Outcome::Success(_), _) | (_, None) => outcome,
+            (_, Some(lease)) if lease.is_anothers().await => Outcome::Superseded,
+            _ => outcome,
+        }
     }
 
     /// Decides what becomes of it.

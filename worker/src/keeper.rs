@@ -8,17 +8,21 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use fleetline_shared::domain::{JobId, PortError};
-use fleetline_shared::ports::{Acquired, Delivery, Hold, Holder, Leases};
-use futures_util::future::join_all;
+use fleetline_shared::ports::{Acquired, Delivery, Held, Hold, Holder, Leases};
+use futures_util::future::{join_all, try_join_all};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
+use crate::intake::GRACE;
 use crate::trouble::Trouble;
 
 /// A lease is renewed after this share of its life, as soon as it is looked at.
 const RENEWAL: u32 = 3;
 /// How often leases are looked at in a life.
 const LOOKS: u32 = 12;
+/// Who waits for a holder to say that it goes on does so for no longer than [`GRACE`]: what was not heard is said again
+/// after this time.
+const SAY_AGAIN: Duration = Duration::from_millis(200);
 /// Leases that are renewed in one call at most.
 const GROUP: usize = 256;
 /// Token of a holder that lives and goes on though the broker has taken its delivery back: whoever is handed it
@@ -88,6 +92,7 @@ impl Keeper {
             trouble: Trouble::with("leases"),
         });
         tokio::spawn(keep(Arc::downgrade(&keeper), ttl / LOOKS));
+        tokio::spawn(keep_saying(Arc::downgrade(&keeper)));
         keeper
     }
 
@@ -172,22 +177,33 @@ impl Keeper {
             tenure.is_unsaid.store(true, Ordering::SeqCst);
             tenure.token.store(STAYS, Ordering::SeqCst);
         }
-        join_all(held.chunks(GROUP).map(|group| self.say(group.to_vec()))).await;
+        self.say_all(&held).await;
     }
 
-    /// Takes leases over from this process's own earlier holders. One that a later delivery of the same dispatch has
-    /// taken over comes back: both calls are paid for then, and this one began first. Answers those that others
-    /// have; those that could not be asked for are renewed in this way later.
-    async fn say(&self, group: Vec<Arc<Tenure>>) -> Vec<Arc<Tenure>> {
+    /// Says once more what may not have been heard.
+    async fn say_again(&self) {
+        let is_unsaid = |tenure: &&Arc<Tenure>| !tenure.is_lost() && tenure.is_unsaid.load(Ordering::SeqCst);
+        let unsaid: Vec<_> = self.held().by_number.values().filter(is_unsaid).cloned().collect();
+        self.say_all(&unsaid).await;
+    }
+
+    async fn say_all(&self, tenures: &[Arc<Tenure>]) {
+        join_all(tenures.chunks(GROUP).map(|group| self.say(group))).await;
+    }
+
+    /// Takes leases over from this process's own earlier holders. One that another has by now is that one's, though this
+    /// call began first: both are paid for, and the other has the only message. What gets no answer is said again.
+    async fn say(&self, group: &[Arc<Tenure>]) {
+        let Ok(group) = self.without_others(group).await else { return };
         let holds: Vec<Hold> = group.iter().map(|tenure| tenure.hold()).collect();
         let asked = Instant::now();
         let answers = self.leases.acquire_all(&holds, self.ttl).await;
         self.trouble.hear(&answers);
-        let Ok(answers) = answers else { return Vec::new() };
-        let (mut lost, mut late) = (Vec::new(), Vec::new());
+        let Ok(answers) = answers else { return };
+        let mut late = Vec::new();
         for ((tenure, hold), answer) in group.into_iter().zip(holds).zip(answers) {
             if answer != Acquired::Yes {
-                lost.push(tenure);
+                tenure.lose();
                 continue;
             }
             *lock(&tenure.renewed) = asked;
@@ -200,16 +216,36 @@ impl Keeper {
         if !late.is_empty() {
             self.give_up(&late).await;
         }
-        lost
+    }
+
+    /// Those of these leases that no other has; the others are lost.
+    async fn without_others(&self, group: &[Arc<Tenure>]) -> Result<Vec<Arc<Tenure>>, PortError> {
+        let are_anothers = try_join_all(group.iter().map(|tenure| self.is_anothers(tenure))).await?;
+        let mut ours = Vec::with_capacity(group.len());
+        for (tenure, is_anothers) in group.iter().zip(are_anothers) {
+            if is_anothers {
+                tenure.lose();
+            } else {
+                ours.push(Arc::clone(tenure));
+            }
+        }
+        Ok(ours)
+    }
+
+    /// Whether another has this lease by now. A process that stood still, or was cut off from everybody, has not heard
+    /// of it. Its own it knows whatever their token is.
+    async fn is_anothers(&self, tenure: &Tenure) -> Result<bool, PortError> {
+        let Hold { key, holder: own } = &tenure.hold;
+        let held = self.leases.holder(key).await;
+        self.trouble.hear(&held);
+        Ok(held?.is_some_and(|Held { holder, .. }| Holder { token: own.token, ..holder } != *own))
     }
 
     /// Renews what has lived for a third of its life. What is lost is not taken back.
     async fn renew(&self) {
         let now = Instant::now();
-        let is_due = |tenure: &&Arc<Tenure>| {
-            let is_old = now >= tenure.renewed() + self.ttl / RENEWAL;
-            !tenure.is_lost() && (is_old || tenure.is_unsaid.load(Ordering::SeqCst))
-        };
+        let is_due =
+            |tenure: &&Arc<Tenure>| !tenure.is_lost() && now >= tenure.renewed() + self.ttl / RENEWAL;
         let due: Vec<_> = self.held().by_number.values().filter(is_due).cloned().collect();
         join_all(due.chunks(GROUP).map(|group| self.renew_group(group))).await;
     }
@@ -223,12 +259,9 @@ impl Keeper {
         self.trouble.hear(&answers);
         let Ok(answers) = answers else { return };
         let mut not_ours = Vec::new();
-        for ((tenure, hold), is_ours) in group.iter().zip(holds).zip(answers) {
+        for (tenure, is_ours) in group.iter().zip(answers) {
             if is_ours {
                 *lock(&tenure.renewed) = asked;
-                if hold.holder.token == STAYS {
-                    tenure.is_unsaid.store(false, Ordering::SeqCst);
-                }
             } else {
                 not_ours.push(Arc::clone(tenure));
             }
@@ -239,14 +272,12 @@ impl Keeper {
     /// Others have these leases. Or this process has them by its token of before a break, for what it said of it did not
     /// arrive, or had not when it was asked.
     async fn lose(&self, not_ours: Vec<Arc<Tenure>>) {
-        let (may_be_ours, mut lost): (Vec<_>, Vec<_>) =
+        let (may_be_ours, lost): (Vec<_>, Vec<_>) =
             not_ours.into_iter().partition(|tenure| tenure.token() == STAYS);
-        if !may_be_ours.is_empty() {
-            lost.extend(self.say(may_be_ours).await);
-        }
         for tenure in lost {
             tenure.lose();
         }
+        self.say_all(&may_be_ours).await;
     }
 
     /// What cannot be given up ends by itself.
@@ -277,6 +308,15 @@ async fn keep(keeper: Weak<Keeper>, pause: Duration) {
         sleep(pause).await;
         let Some(keeper) = keeper.upgrade() else { return };
         keeper.renew().await;
+    }
+}
+
+/// Says, as long as anybody has the keeper, what was not heard.
+async fn keep_saying(keeper: Weak<Keeper>) {
+    loop {
+        sleep(SAY_AGAIN).await;
+        let Some(keeper) = keeper.upgrade() else { return };
+        keeper.say_again().await;
     }
 }
 
@@ -311,6 +351,16 @@ impl HeldLease {
         while !self.tenure.is_lost() {
             self.tenure.lost.notified().await;
         }
+    }
+
+    /// Whether another has it by now, as far as that can be told. One that was renewed just now is looked at by nobody:
+    /// who would take it over waits for longer.
+    pub(crate) async fn is_anothers(&self) -> bool {
+        let tenure = &self.tenure;
+        if tenure.is_lost() || tenure.renewed().elapsed() < GRACE {
+            return tenure.is_lost();
+        }
+        matches!(self.keeper.is_anothers(tenure).await, Ok(true))
     }
 
     /// The outcome is recorded: the deliveries that were left to the attempt.

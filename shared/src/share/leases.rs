@@ -86,7 +86,10 @@ impl Leases for ShareLeases {
     }
 
     async fn holder(&self, key: &str) -> Result<Option<Held>, PortError> {
-        self.fleet.holder(key).await
+        match self.of_fleet(self.fleet.holder(key)).await? {
+            Some(held) => Ok(held),
+            None => self.own.holder(key).await,
+        }
     }
 
     fn patience(&self) -> Duration {

@@ -11,12 +11,13 @@ use fleetline_shared::domain::{
 use fleetline_shared::embedded::{MemoryBroker, MemoryLeases, MemoryQuotas};
 use fleetline_shared::metrics::{MeteredQuotas, Metrics};
 use fleetline_shared::ports::{
-    Admission, Ask, CallEnd, Delivery, Finish, FinishLedger, Finished, Holder, Leases, Limits, Rate,
-    Reservation, Settle, Settlement, SlotTime, Turn, UpstreamReport, lease_key,
+    Acquired, Admission, Ask, CallEnd, Delivery, Finish, FinishLedger, Finished, Holder, Leases, Limits,
+    Rate, Reservation, Settle, Settlement, SlotTime, Turn, UpstreamReport, lease_key,
 };
 use serde_json::Value;
+use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::*;
 use crate::flow::Flow;
@@ -391,11 +392,109 @@ async fn what_nobody_is_at_is_called_at_once_though_it_was_delivered_before() {
     assert_eq!(calls.load(Ordering::Relaxed), 1);
 }
 
-/// Another delivery of the same dispatch, whose worker goes on, has the lease for an hour.
-async fn another_has(leases: &Fickle, Envelope { tenant, kind, dedup_key, job_id, .. }: &Envelope) {
-    let holder = Holder { job: *job_id, fence: 1, token: u64::MAX, nonce: 1 };
+/// Another delivery of the same dispatch has the lease for an hour, with this token: the largest if its worker has
+/// said that it goes on.
+async fn another_takes(
+    leases: &Fickle,
+    Envelope { tenant, kind, dedup_key, job_id, .. }: &Envelope,
+    token: u64,
+) {
+    let holder = Holder { job: *job_id, fence: 1, token, nonce: 1 };
     let key = lease_key(tenant, kind, dedup_key);
-    leases.acquire(&key, holder, Duration::from_hours(1)).await.unwrap();
+    let answer = leases.leases.acquire(&key, holder, Duration::from_hours(1)).await.unwrap();
+    assert_eq!(answer, Acquired::Yes);
+}
+
+/// Ends when it may, well or not.
+struct Ends {
+    well: bool,
+    may_end: Arc<Semaphore>,
+}
+
+impl Kind for Ends {
+    const NAME: &'static str = "ends";
+    type Args = Value;
+    type Output = Value;
+
+    async fn perform(&self, args: Value, context: &CallContext) -> Result<Done<Value>, JobError> {
+        context.begin_call()?;
+        self.may_end.acquire().await.unwrap().forget();
+        if self.well { Ok(Done::new(args)) } else { Err(JobError::Retryable("no answer".into())) }
+    }
+}
+
+/// What is recorded of a call whose worker stood still while another may have taken it over, and has not heard of it.
+async fn stood_still(well: bool, taken_over: bool) -> Decision {
+    let (ledger, mut outcomes) = Says::current();
+    let (leases, may_end) = (Arc::new(Fickle::default()), Arc::new(Semaphore::new(0)));
+    let member = Member::new(&Worker {
+        registry: Registry::default().with(Ends { well, may_end: may_end.clone() }),
+        leases: leases.clone(),
+        spare_leases: leases.clone(),
+        ..worker(ledger)
+    });
+    let job = envelope(Ends::NAME);
+    member.take(&job, false, &Arc::default()).await;
+    sleep(2 * GRACE).await;
+    if taken_over {
+        another_takes(&leases, &job, 1).await;
+    }
+    may_end.add_permits(1);
+    outcomes.recv().await.expect("an outcome").decision
+}
+
+/// It would end the dispatch of the other's call, which would be paid for in vain.
+#[tokio::test(start_paused = true)]
+async fn of_a_call_that_another_has_taken_over_only_a_result_is_recorded() {
+    for (well, taken_over) in [(false, false), (false, true), (true, false), (true, true)] {
+        let decision = stood_still(well, taken_over).await;
+        let is_so = match decision {
+            Decision::Succeed(_) => well,
+            Decision::Retry { .. } => !well && !taken_over,
+            Decision::Ignore => !well && taken_over,
+            _ => false,
+        };
+        assert!(is_so, "well: {well}, taken over: {taken_over}: {decision:?}");
+    }
+}
+
+/// The ask that was carried out has its lease.
+#[tokio::test(start_paused = true)]
+async fn who_was_not_answered_is_no_duplicate_of_itself() {
+    let (ledger, mut outcomes) = Says::current();
+    let leases = Arc::new(Fickle::default());
+    leases.is_unheard.store(true, Ordering::Relaxed);
+    let member =
+        Member::new(&Worker { leases: leases.clone(), spare_leases: leases.clone(), ..worker(ledger) });
+    member.take(&Envelope { again: true, ..envelope(Echo::NAME) }, false, &Arc::default()).await;
+    sleep(GRACE / 2).await;
+    leases.is_unheard.store(false, Ordering::Relaxed);
+    let recorded = timeout(10 * GRACE, outcomes.recv()).await.expect("somebody is at it").unwrap();
+    assert!(matches!(recorded.decision, Decision::Succeed(_)), "{recorded:?}");
+}
+
+/// Before the leases are away and when they are back the earlier delivery's worker has said nothing, for nobody heard it.
+#[tokio::test(start_paused = true)]
+async fn a_holder_has_its_time_to_speak_up_when_it_can_be_heard() {
+    for asked_before in [false, true] {
+        let (ledger, mut outcomes) = Says::current();
+        let leases = Arc::new(Fickle::default());
+        let member =
+            Member::new(&Worker { leases: leases.clone(), spare_leases: leases.clone(), ..worker(ledger) });
+        let job = envelope(Echo::NAME);
+        another_takes(&leases, &job, 0).await;
+        leases.is_away.store(!asked_before, Ordering::Relaxed);
+        member.take(&job, true, &Arc::default()).await;
+        sleep(GRACE / 10).await;
+        leases.is_away.store(true, Ordering::Relaxed);
+        sleep(5 * GRACE).await;
+        leases.is_away.store(false, Ordering::Relaxed);
+        sleep(GRACE * 18 / 10).await;
+        another_takes(&leases, &job, u64::MAX).await;
+        sleep(5 * GRACE).await;
+        let recorded = outcomes.try_recv();
+        assert!(recorded.is_err(), "asked before: {asked_before}: {recorded:?}");
+    }
 }
 
 /// Of a message that comes while the leases are away, and then they are back: what was recorded at both times, and how
@@ -404,7 +503,7 @@ async fn comes_without_leases(again: bool) -> ([usize; 2], u32) {
     let (ledger, outcomes) = Says::current();
     let leases = Arc::new(Fickle::default());
     let envelope = Envelope { again, ..envelope(Echo::NAME) };
-    another_has(&leases, &envelope).await;
+    another_takes(&leases, &envelope, u64::MAX).await;
     let member =
         Member::new(&Worker { leases: leases.clone(), spare_leases: leases.clone(), ..worker(ledger) });
     let acks = Arc::default();
@@ -513,7 +612,7 @@ async fn waits<Done: Future<Output = Option<Member>>>(
     let leases = Arc::new(Fickle::default());
     let worker = Worker { leases: leases.clone(), spare_leases: leases.clone(), ..worker(ledger) };
     let envelope = envelope(Echo::NAME);
-    another_has(&leases, &envelope).await;
+    another_takes(&leases, &envelope, u64::MAX).await;
     let member = Member::new(&worker);
     let acks = Arc::default();
     member.take(&envelope, true, &acks).await;

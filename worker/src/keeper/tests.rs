@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use fleetline_shared::embedded::MemoryLeases;
-use fleetline_shared::ports::Held;
+use tokio::time::timeout;
 
 use super::*;
 use crate::job::tests::Nobody;
@@ -17,7 +17,7 @@ const TTL: Duration = Duration::from_secs(1);
 pub(crate) struct Fickle {
     pub(crate) leases: MemoryLeases,
     pub(crate) is_away: AtomicBool,
-    is_unheard: AtomicBool,
+    pub(crate) is_unheard: AtomicBool,
 }
 
 impl Fickle {
@@ -123,7 +123,7 @@ async fn who_loses_it_to_a_newer_dispatch_is_told() {
 
 /// As a delivery that the broker has handed over again.
 fn later(hold: &Hold, fence: u64) -> Hold {
-    Hold { holder: Holder { fence, token: 1 << 60, ..hold.holder }, ..hold.clone() }
+    Hold { holder: Holder { fence, token: 1 << 60, nonce: 1, ..hold.holder }, ..hold.clone() }
 }
 
 #[tokio::test(start_paused = true)]
@@ -209,20 +209,44 @@ async fn a_lease_that_is_given_up_meanwhile_is_not_kept() {
 async fn who_was_not_heard_says_it_again_and_loses_nothing() {
     for unheard in [false, true] {
         let leases = Arc::new(Fickle::default());
-        let keeper = Keeper::start(leases.clone(), TTL);
+        let keeper = Keeper::start(leases.clone(), 100 * TTL);
         let hold = hold();
         let Taken::Yes(lease) = take_one(&keeper, hold.clone()).await else { panic!("it is free") };
         let trouble = if unheard { &leases.is_unheard } else { &leases.is_away };
         trouble.store(true, Ordering::Relaxed);
         keeper.go_on().await;
-        sleep(TTL / LOOKS / 2).await;
+        sleep(10 * GRACE).await;
         trouble.store(false, Ordering::Relaxed);
-        sleep(2 * TTL / LOOKS).await;
+        sleep(GRACE / 2).await;
         assert_eq!(leases.holder("key").await.unwrap().unwrap().holder.token, STAYS);
         for _ in 0..10 {
             assert!(matches!(take_one(&keeper, later(&hold, 1)).await, Taken::Duplicate));
-            sleep(TTL).await;
+            sleep(100 * TTL).await;
         }
         assert!(!lease.tenure.is_lost(), "unheard: {unheard}");
+    }
+}
+
+/// While this process stood still, or was cut off from all servers: it does not know it yet.
+#[tokio::test(start_paused = true)]
+async fn what_another_has_taken_over_is_not_taken_back() {
+    for was_away in [false, true] {
+        let leases = Arc::new(Fickle::default());
+        let keeper = Keeper::start(leases.clone(), 100 * TTL);
+        let hold = hold();
+        let Taken::Yes(lease) = take_one(&keeper, hold.clone()).await else { panic!("it is free") };
+        leases.is_away.store(was_away, Ordering::Relaxed);
+        if was_away {
+            keeper.go_on().await;
+        }
+        sleep(GRACE).await;
+        assert!(!lease.is_anothers().await, "as far as is known");
+        let Hold { key, holder } = later(&hold, 1);
+        assert_eq!(leases.leases.acquire(&key, holder, 100 * TTL).await.unwrap(), Acquired::Yes);
+        leases.is_away.store(false, Ordering::Relaxed);
+        assert!(lease.is_anothers().await);
+        keeper.go_on().await;
+        timeout(GRACE, lease.lost()).await.expect("it is lost");
+        assert_eq!(leases.holder(&key).await.unwrap().unwrap().holder, holder);
     }
 }

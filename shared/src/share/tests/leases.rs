@@ -73,6 +73,7 @@ async fn without_the_fleets_a_lease_is_given_once_in_this_process() {
         let another = leases.acquire("key", holder(), TTL).await.unwrap();
         assert!(matches!(another, Acquired::Held { .. }), "{another:?}");
         assert!(leases.renew("key", one, TTL).await.unwrap(), "a call under way goes on");
+        assert_eq!(leases.holder("key").await.unwrap().map(|held| held.holder), Some(one));
         assert!(leases.release("key", one).await.unwrap());
     }
 }
