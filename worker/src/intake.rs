@@ -27,6 +27,8 @@ const GROUPS: Groups = Groups { limit: 128, width: 2 };
 /// Somebody who had the delivery before may be at its call still: so long it has to say that it goes on, several times
 /// what it takes to see that a connection is gone and to tell the leases' service.
 pub(crate) const GRACE: Duration = Duration::from_secs(1);
+/// A message that went again asks anew after this time: mostly somebody is at its job, and there may be thousands of them.
+const REPEATED_PAUSE: Duration = Duration::from_secs(5);
 
 /// Leads jobs to their calls.
 pub(crate) struct Intake {
@@ -116,8 +118,12 @@ impl Way {
         let breaks = self.keeper.breaks();
         jobs.retain(|job| job.breaks == breaks);
         let Leased { leased, waiting } = self.attempts.lease(&self.keeper, jobs).await;
-        if !waiting.is_empty() {
-            self.clone().lead_later(waiting);
+        let (repeated, redelivered): (Vec<_>, Vec<_>) =
+            waiting.into_iter().partition(|job| job.envelope.again);
+        for (waiting, pause) in [(redelivered, GRACE), (repeated, REPEATED_PAUSE)] {
+            if !waiting.is_empty() {
+                self.clone().lead_later(waiting, pause);
+            }
         }
         let ready = self.attempts.check(leased).await;
         self.begin(ready);
@@ -125,11 +131,11 @@ impl Way {
 
     /// After a while these try again. Those of which it is known that another has their leases insist on them then, and
     /// wait on if their holders have said that they go on.
-    fn lead_later(self, jobs: Vec<BoxedJob>) {
+    fn lead_later(self, jobs: Vec<BoxedJob>, pause: Duration) {
         let set = Arc::clone(&self.set);
         let later: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(async move {
             tokio::select! {
-                () = sleep(GRACE) => {}
+                () = sleep(pause) => {}
                 () = self.closed.cancelled() => return,
             }
             self.lead(jobs).await;
@@ -214,7 +220,7 @@ impl Attempts {
             Err(error) => {
                 // Whoever is at a call already would find its dispatch over.
                 let (waiting, others): (Vec<_>, Vec<_>) =
-                    jobs.into_iter().partition(|job| job.delivery.redelivered || job.envelope.again);
+                    jobs.into_iter().partition(|job| job.may_not_be_the_first());
                 for job in others {
                     self.record(job.end_early(not_now(PORT_PAUSE, &error.to_string())));
                 }
@@ -228,11 +234,14 @@ impl Attempts {
             match taken {
                 Taken::Yes(lease) => {
                     kill_point::reach("lease.acquired");
+                    if job.envelope.again {
+                        lease.stays();
+                    }
                     job.lease = Some(lease);
                     group.leased.push(job);
                 }
-                Taken::Duplicate if job.delivery.redelivered => group.waiting.push(job.refused()),
-                // The same message twice. Nothing is written: the job is in good hands.
+                Taken::Duplicate if job.may_not_be_the_first() => group.waiting.push(job.refused()),
+                // The first message of two. Nothing is written: who has the lease has the other one.
                 Taken::Duplicate => duplicates.push(job.delivery),
                 // A holder that lives renews it, and one that is done gives it up before it expires: the
                 // end tells neither how long to wait nor that a deadline passes.

@@ -70,7 +70,7 @@ impl Job {
 
     /// Itself, unless this process is at it already.
     pub(crate) fn unless_at_it(self: BoxedJob, keeper: &Keeper) -> Option<BoxedJob> {
-        if !self.delivery.redelivered {
+        if !self.may_not_be_the_first() {
             return Some(self);
         }
         let job = *self;
@@ -80,15 +80,23 @@ impl Job {
         }
     }
 
-    /// Another delivery of its dispatch has its lease: next time it insists. Until then, that one's worker may be dead: it keeps its hand,
-    /// or this worker would take all that a dead one had. Then it is known that the other goes on.
+    /// Whether a worker may be at it since an earlier delivery, which may be gone with that worker or not.
+    pub(crate) fn may_not_be_the_first(&self) -> bool {
+        self.delivery.redelivered || self.envelope.again
+    }
+
+    /// Another delivery of its dispatch has its lease: next time it insists. Until then, that one's worker may be dead: it
+    /// keeps its hand, or this worker would take all that a dead one had. Then it is known that the other goes on.
+    ///
+    /// A message that went [again](Envelope::again) never insists: the first one may be with that worker still, whose
+    /// connection has not broken, so it has no reason to say that it goes on.
     pub(crate) fn refused(mut self: BoxedJob) -> BoxedJob {
-        if self.insists {
+        if self.insists || self.envelope.again {
             self.hand.wait_apart();
         } else {
             self.hand.stand_by();
         }
-        self.insists = true;
+        self.insists = !self.envelope.again;
         self
     }
 

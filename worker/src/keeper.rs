@@ -173,10 +173,7 @@ impl Keeper {
     async fn stay(&self) {
         let may_be_taken_over = |tenure: &&Arc<Tenure>| !tenure.is_lost() && tenure.token() != STAYS;
         let held: Vec<_> = self.held().by_number.values().filter(may_be_taken_over).cloned().collect();
-        for tenure in &held {
-            tenure.is_unsaid.store(true, Ordering::SeqCst);
-            tenure.token.store(STAYS, Ordering::SeqCst);
-        }
+        held.iter().for_each(|tenure| tenure.stays());
         self.say_all(&held).await;
     }
 
@@ -321,6 +318,12 @@ async fn keep_saying(keeper: Weak<Keeper>) {
 }
 
 impl Tenure {
+    /// From now on nobody takes it over; it is said soon.
+    fn stays(&self) {
+        self.is_unsaid.store(true, Ordering::SeqCst);
+        self.token.store(STAYS, Ordering::SeqCst);
+    }
+
     fn token(&self) -> u64 {
         self.token.load(Ordering::SeqCst)
     }
@@ -346,6 +349,12 @@ impl Tenure {
 }
 
 impl HeldLease {
+    /// Nobody is to take it over, as if its delivery had been taken back: there is another message of the same dispatch,
+    /// which may be handed to others while this one's connection is well.
+    pub(crate) fn stays(&self) {
+        self.tenure.stays();
+    }
+
     /// Resolves when another has it: the job is that one's business now. For one caller.
     pub(crate) async fn lost(&self) {
         while !self.tenure.is_lost() {
