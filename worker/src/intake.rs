@@ -18,7 +18,7 @@ use crate::Fail;
 use crate::attempt::{Attempts, PORT_PAUSE};
 use crate::call::not_now;
 use crate::flow::Hand;
-use crate::job::{BoxedJob, Job, over};
+use crate::job::{Ask, BoxedJob, Job, over};
 use crate::keeper::{Keeper, Taken, lock};
 use crate::recorder::acknowledge;
 
@@ -123,8 +123,7 @@ impl Way {
         self.begin(ready);
     }
 
-    /// After a while these try again. Those of which it is known that another has their leases insist on them then, and
-    /// wait on if their holders have said that they go on.
+    /// After a while these try again, each as it heard of its lease: see [`Ask`].
     fn lead_later(self, jobs: Vec<BoxedJob>) {
         let set = Arc::clone(&self.set);
         let later: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(async move {
@@ -194,7 +193,7 @@ impl Attempts {
             started,
             lease,
             nonce,
-            insists: false,
+            ask: Ask::IfFree,
             breaks,
         })
     }
@@ -208,6 +207,13 @@ impl Attempts {
     /// Takes a group's leases.
     async fn lease(&self, keeper: &Arc<Keeper>, jobs: Vec<BoxedJob>) -> Leased {
         let jobs: Vec<_> = jobs.into_iter().filter_map(|job| job.unless_at_it(keeper)).collect();
+        if let Some(job) = jobs.iter().find(|job| job.ask == Ask::Listens) {
+            let waiting = match keeper.look(&job.hold().key).await {
+                Ok(_) => jobs.into_iter().map(Job::heard).collect(),
+                Err(_) => jobs,
+            };
+            return Leased { waiting, ..Leased::default() };
+        }
         let answers = keeper.take(jobs.iter().map(|job| job.hold()).collect()).await;
         let answers = match answers {
             Ok(answers) => answers,

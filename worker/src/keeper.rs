@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use fleetline_shared::domain::{JobId, PortError};
 use fleetline_shared::ports::{Acquired, Delivery, Held, Hold, Holder, Leases};
-use futures_util::future::{join_all, try_join_all};
+use futures_util::future::{join, join_all, try_join_all};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
@@ -28,6 +28,9 @@ const GROUP: usize = 256;
 /// Token of a holder that lives and goes on though the broker has taken its delivery back: whoever is handed it
 /// leaves the lease alone for as long as it is renewed.
 const STAYS: u64 = u64::MAX;
+/// The share of a lease's life for which that holds, unless it is said again, as it is at each look: nobody takes the
+/// lease over sooner, though its holder may have died meanwhile.
+const STAYING: u32 = 3;
 
 /// Takes leases, and renews those that are held.
 pub(crate) struct Keeper {
@@ -174,7 +177,6 @@ impl Keeper {
         let may_be_taken_over = |tenure: &&Arc<Tenure>| !tenure.is_lost() && tenure.token() != STAYS;
         let held: Vec<_> = self.held().by_number.values().filter(may_be_taken_over).cloned().collect();
         for tenure in &held {
-            tenure.is_unsaid.store(true, Ordering::SeqCst);
             tenure.token.store(STAYS, Ordering::SeqCst);
         }
         self.say_all(&held).await;
@@ -194,14 +196,21 @@ impl Keeper {
     /// Takes leases over from this process's own earlier holders. One that another has by now is that one's, though this
     /// call began first: both are paid for, and the other has the only message. What gets no answer is said again.
     async fn say(&self, group: &[Arc<Tenure>]) {
-        let Ok(group) = self.without_others(group).await else { return };
+        if self.try_say(group).await.is_err() {
+            for tenure in group {
+                tenure.is_unsaid.store(true, Ordering::SeqCst);
+            }
+        }
+    }
+
+    async fn try_say(&self, group: &[Arc<Tenure>]) -> Result<(), PortError> {
+        let group = self.without_others(group).await?;
         let holds: Vec<Hold> = group.iter().map(|tenure| tenure.hold()).collect();
         let asked = Instant::now();
-        let answers = self.leases.acquire_all(&holds, self.ttl).await;
+        let answers = self.leases.acquire_all(&holds, self.ttl / STAYING).await;
         self.trouble.hear(&answers);
-        let Ok(answers) = answers else { return };
         let mut late = Vec::new();
-        for ((tenure, hold), answer) in group.into_iter().zip(holds).zip(answers) {
+        for ((tenure, hold), answer) in group.into_iter().zip(holds).zip(answers?) {
             if answer != Acquired::Yes {
                 tenure.lose();
                 continue;
@@ -216,6 +225,7 @@ impl Keeper {
         if !late.is_empty() {
             self.give_up(&late).await;
         }
+        Ok(())
     }
 
     /// Those of these leases that no other has; the others are lost.
@@ -236,18 +246,28 @@ impl Keeper {
     /// of it. Its own it knows whatever their token is.
     async fn is_anothers(&self, tenure: &Tenure) -> Result<bool, PortError> {
         let Hold { key, holder: own } = &tenure.hold;
-        let held = self.leases.holder(key).await;
-        self.trouble.hear(&held);
-        Ok(held?.is_some_and(|Held { holder, .. }| Holder { token: own.token, ..holder } != *own))
+        let held = self.look(key).await?;
+        Ok(held.is_some_and(|Held { holder, .. }| Holder { token: own.token, ..holder } != *own))
     }
 
-    /// Renews what has lived for a third of its life. What is lost is not taken back.
+    /// Who has a lease.
+    pub(crate) async fn look(&self, key: &str) -> Result<Option<Held>, PortError> {
+        let held = self.leases.holder(key).await;
+        self.trouble.hear(&held);
+        held
+    }
+
+    /// Renews what has lived for a third of its life, and says once more who goes on. What is lost is not taken back.
     async fn renew(&self) {
         let now = Instant::now();
-        let is_due =
-            |tenure: &&Arc<Tenure>| !tenure.is_lost() && now >= tenure.renewed() + self.ttl / RENEWAL;
+        let is_due = |tenure: &&Arc<Tenure>| {
+            let is_old = now >= tenure.renewed() + self.ttl / RENEWAL;
+            !tenure.is_lost() && (is_old || tenure.token() == STAYS)
+        };
         let due: Vec<_> = self.held().by_number.values().filter(is_due).cloned().collect();
-        join_all(due.chunks(GROUP).map(|group| self.renew_group(group))).await;
+        let (staying, due): (Vec<_>, Vec<_>) = due.into_iter().partition(|tenure| tenure.token() == STAYS);
+        let renewing = join_all(due.chunks(GROUP).map(|group| self.renew_group(group)));
+        join(self.say_all(&staying), renewing).await;
     }
 
     /// Leases that cannot be reached are no loss, however long: what is under way is paid for, and what nobody has
