@@ -7,9 +7,10 @@ use fleetline_shared::domain::{PortError, Registry};
 use fleetline_shared::ports::{Broker, Deliveries, Delivery, Taker};
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream, SelectAll};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep_until};
 
-/// Consumers that are gone are started again after this time.
+/// Consumers that are gone are started again at once, which waits for the connection; but so soon after the last start
+/// at the earliest, for the broker may refuse them.
 const RECONSUME_PAUSE: Duration = Duration::from_millis(500);
 /// The smallest prefetch beyond the concurrency.
 const LEAST_EXTRA: usize = 8;
@@ -22,6 +23,8 @@ pub(crate) struct Inbox {
     registry: Registry,
     concurrency: usize,
     taker: Taker,
+    /// When consumers were last started.
+    started: Instant,
     open: Option<Open>,
 }
 
@@ -39,6 +42,7 @@ impl Inbox {
             registry: registry.clone(),
             concurrency,
             taker: Taker::default(),
+            started: Instant::now(),
             open: None,
         }
     }
@@ -51,7 +55,7 @@ impl Inbox {
                 Err(error) => tracing::warn!(%error, "no consumers; starting them again"),
             }
             self.open = None;
-            sleep(RECONSUME_PAUSE).await;
+            sleep_until(self.started + RECONSUME_PAUSE).await;
         }
     }
 
@@ -59,6 +63,7 @@ impl Inbox {
         let open = if let Some(open) = self.open.take() {
             open
         } else {
+            self.started = Instant::now();
             let streams = consume(&*self.broker, &self.taker, &self.registry, self.concurrency).await?;
             Open { deliveries: stream::select_all(streams), extra: 0 }
         };
@@ -99,4 +104,82 @@ fn stream_of(deliveries: Box<dyn Deliveries>) -> Stream {
 
 fn gone() -> PortError {
     PortError::Unavailable { port: "broker", message: "a consumer has ended".into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use async_trait::async_trait;
+    use fleetline_shared::ports::{Depth, Message, Unpublished};
+    use tokio::time::{sleep, timeout};
+
+    use super::*;
+    use crate::attempt::tests::Echo;
+
+    const MINUTE: Duration = Duration::from_mins(1);
+
+    /// When consumers were started. The first one ends after a minute, the next two are refused.
+    struct Breaks {
+        from: Instant,
+        starts: Mutex<Vec<Duration>>,
+    }
+
+    #[async_trait]
+    impl Broker for Breaks {
+        async fn publish(&self, _: Vec<Message>) -> Vec<Result<(), Unpublished>> {
+            Vec::new()
+        }
+
+        async fn consume(&self, _: &str, _: usize) -> Result<Box<dyn Deliveries>, PortError> {
+            let mut starts = self.starts.lock().unwrap();
+            starts.push(self.from.elapsed());
+            match starts.len() {
+                1 => Ok(Box::new(EndsIn(MINUTE))),
+                2 | 3 => Err(gone()),
+                _ => Ok(Box::new(EndsIn(100 * MINUTE))),
+            }
+        }
+
+        async fn depth(&self, _: &str) -> Result<Depth, PortError> {
+            Ok(Depth::default())
+        }
+
+        fn contacts(&self) -> u64 {
+            0
+        }
+
+        async fn consumers(&self, _: &str) -> Result<usize, PortError> {
+            Ok(1)
+        }
+
+        async fn line_moved(&self) {
+            std::future::pending().await
+        }
+
+        async fn took_back(&self) {
+            std::future::pending().await
+        }
+    }
+
+    struct EndsIn(Duration);
+
+    #[async_trait]
+    impl Deliveries for EndsIn {
+        async fn next(&mut self) -> Option<Result<Delivery, PortError>> {
+            sleep(self.0).await;
+            None
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn consumers_that_end_are_started_at_once_and_what_is_refused_after_a_pause() {
+        let broker = Arc::new(Breaks { from: Instant::now(), starts: Mutex::default() });
+        let shared: Arc<dyn Broker> = broker.clone();
+        let mut inbox = Inbox::new(&shared, &Registry::default().with(Echo), 1);
+        assert!(timeout(2 * MINUTE, inbox.next(0)).await.is_err(), "nothing comes");
+        let pause = RECONSUME_PAUSE;
+        let starts = broker.starts.lock().unwrap().clone();
+        assert_eq!(starts, [Duration::ZERO, MINUTE, MINUTE + pause, MINUTE + 2 * pause]);
+    }
 }

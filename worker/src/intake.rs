@@ -18,7 +18,7 @@ use crate::Fail;
 use crate::attempt::{Attempts, PORT_PAUSE};
 use crate::call::not_now;
 use crate::flow::Hand;
-use crate::job::{BoxedJob, Job, over};
+use crate::job::{Ask, BoxedJob, Job, over};
 use crate::keeper::{Keeper, Taken, lock};
 use crate::recorder::acknowledge;
 
@@ -27,7 +27,7 @@ const GROUPS: Groups = Groups { limit: 128, width: 2 };
 /// Somebody who had the delivery before may be at its call still: so long it has to say that it goes on, several times
 /// what it takes to see that a connection is gone and to tell the leases' service.
 pub(crate) const GRACE: Duration = Duration::from_secs(1);
-/// A message that went again asks anew after this time: mostly somebody is at its job, and there may be thousands of them.
+/// A message that went again while somebody may be at its job asks anew after this time: there may be thousands of them.
 const REPEATED_PAUSE: Duration = Duration::from_secs(5);
 
 /// Leads jobs to their calls.
@@ -117,10 +117,8 @@ impl Way {
     async fn lead(self, mut jobs: Vec<BoxedJob>) {
         let breaks = self.keeper.breaks();
         jobs.retain(|job| job.breaks == breaks);
-        let Leased { leased, waiting } = self.attempts.lease(&self.keeper, jobs).await;
-        let (repeated, redelivered): (Vec<_>, Vec<_>) =
-            waiting.into_iter().partition(|job| job.envelope.again);
-        for (waiting, pause) in [(redelivered, GRACE), (repeated, REPEATED_PAUSE)] {
+        let Leased { leased, waiting, repeated } = self.attempts.lease(&self.keeper, jobs).await;
+        for (waiting, pause) in [(waiting, GRACE), (repeated, REPEATED_PAUSE)] {
             if !waiting.is_empty() {
                 self.clone().lead_later(waiting, pause);
             }
@@ -129,8 +127,7 @@ impl Way {
         self.begin(ready);
     }
 
-    /// After a while these try again. Those of which it is known that another has their leases insist on them then, and
-    /// wait on if their holders have said that they go on.
+    /// After a while these try again, each as it heard of its lease: see [`Ask`].
     fn lead_later(self, jobs: Vec<BoxedJob>, pause: Duration) {
         let set = Arc::clone(&self.set);
         let later: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(async move {
@@ -159,6 +156,8 @@ struct Leased {
     leased: Vec<BoxedJob>,
     /// Those of which another delivery of the same dispatch has the lease, or may have it.
     waiting: Vec<BoxedJob>,
+    /// Of these, those whose messages went again: mostly somebody is at their jobs.
+    repeated: Vec<BoxedJob>,
 }
 
 /// The attempts of a worker, which end with it.
@@ -200,7 +199,7 @@ impl Attempts {
             started,
             lease,
             nonce,
-            insists: false,
+            ask: Ask::IfFree,
             breaks,
         })
     }
@@ -214,6 +213,13 @@ impl Attempts {
     /// Takes a group's leases.
     async fn lease(&self, keeper: &Arc<Keeper>, jobs: Vec<BoxedJob>) -> Leased {
         let jobs: Vec<_> = jobs.into_iter().filter_map(|job| job.unless_at_it(keeper)).collect();
+        if let Some(job) = jobs.iter().find(|job| job.ask == Ask::Listens) {
+            let waiting = match keeper.look(&job.hold().key).await {
+                Ok(_) => jobs.into_iter().map(Job::heard).collect(),
+                Err(_) => jobs,
+            };
+            return Leased { waiting, ..Leased::default() };
+        }
         let answers = keeper.take(jobs.iter().map(|job| job.hold()).collect()).await;
         let answers = match answers {
             Ok(answers) => answers,
@@ -240,7 +246,8 @@ impl Attempts {
                     job.lease = Some(lease);
                     group.leased.push(job);
                 }
-                Taken::Duplicate if job.may_not_be_the_first() => group.waiting.push(job.refused()),
+                Taken::Duplicate if job.envelope.again => group.repeated.push(job.refused()),
+                Taken::Duplicate if job.delivery.redelivered => group.waiting.push(job.refused()),
                 // The first message of two. Nothing is written: who has the lease has the other one.
                 Taken::Duplicate => duplicates.push(job.delivery),
                 // A holder that lives renews it, and one that is done gives it up before it expires: the

@@ -14,6 +14,20 @@ use crate::flow::Hand;
 use crate::gate::Settling;
 use crate::keeper::{HeldLease, Keeper};
 
+/// How a job asks for its lease, by what it heard when it asked before. An earlier delivery of the same dispatch may
+/// have it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ask {
+    /// It takes what is free.
+    IfFree,
+    /// It heard a second ago that the lease is the earlier delivery's, which had that time to say that it goes on: it takes
+    /// it over.
+    Insists,
+    /// It heard nothing: it takes nothing before it has heard something. What is free then may be a holder's whose lease
+    /// ended while it could not renew it.
+    Listens,
+}
+
 /// What an attempt works with.
 pub(crate) struct Job {
     pub(crate) delivery: Delivery,
@@ -27,9 +41,8 @@ pub(crate) struct Job {
     pub(crate) lease: Option<HeldLease>,
     /// What its lease knows it by, however often it asks.
     pub(crate) nonce: u64,
-    /// Whether it takes its lease over from an earlier delivery of the same dispatch: only after that one had
-    /// time to say that it goes on, and somebody was there to hear it.
-    pub(crate) insists: bool,
+    /// How it asks for that.
+    pub(crate) ask: Ask,
     /// How often deliveries had been taken back when this one came.
     pub(crate) breaks: u64,
 }
@@ -63,7 +76,7 @@ impl Job {
     /// The lease that its call needs.
     pub(crate) fn hold(&self) -> Hold {
         let Envelope { tenant, kind, dedup_key, job_id, fence, .. } = &self.envelope;
-        let token = if self.insists { token(&self.delivery, SystemTime::now()) } else { 0 };
+        let token = if self.ask == Ask::Insists { token(&self.delivery, SystemTime::now()) } else { 0 };
         let holder = Holder { job: *job_id, fence: *fence, token, nonce: self.nonce };
         Hold { key: lease_key(tenant, kind, dedup_key), holder }
     }
@@ -91,19 +104,25 @@ impl Job {
     /// A message that went [again](Envelope::again) never insists: the first one may be with that worker still, whose
     /// connection has not broken, so it has no reason to say that it goes on.
     pub(crate) fn refused(mut self: BoxedJob) -> BoxedJob {
-        if self.insists || self.envelope.again {
+        if self.ask == Ask::Insists || self.envelope.again {
             self.hand.wait_apart();
         } else {
             self.hand.stand_by();
         }
-        self.insists = !self.envelope.again;
+        self.ask = if self.envelope.again { Ask::IfFree } else { Ask::Insists };
         self
     }
 
-    /// Whether another has its lease is not known, nor was it for as long as it waited for this: it begins to wait anew.
+    /// Whether another has its lease is not known, and nobody could say so meanwhile.
     pub(crate) fn unanswered(mut self: BoxedJob) -> BoxedJob {
         self.hand.wait_apart();
-        self.insists = false;
+        self.ask = Ask::Listens;
+        self
+    }
+
+    /// From now on a holder can be heard.
+    pub(crate) fn heard(mut self: BoxedJob) -> BoxedJob {
+        self.ask = Ask::IfFree;
         self
     }
 

@@ -28,6 +28,8 @@ const GROUP: usize = 256;
 /// Token of a holder that lives and goes on though the broker has taken its delivery back: whoever is handed it
 /// leaves the lease alone for as long as it is renewed.
 const STAYS: u64 = u64::MAX;
+/// Such a lease has this share of the usual life: nobody takes it over sooner, though its holder may have died meanwhile.
+const STAYING: u32 = 3;
 
 /// Takes leases, and renews those that are held.
 pub(crate) struct Keeper {
@@ -173,7 +175,9 @@ impl Keeper {
     async fn stay(&self) {
         let may_be_taken_over = |tenure: &&Arc<Tenure>| !tenure.is_lost() && tenure.token() != STAYS;
         let held: Vec<_> = self.held().by_number.values().filter(may_be_taken_over).cloned().collect();
-        held.iter().for_each(|tenure| tenure.stays());
+        for tenure in &held {
+            tenure.token.store(STAYS, Ordering::SeqCst);
+        }
         self.say_all(&held).await;
     }
 
@@ -191,14 +195,21 @@ impl Keeper {
     /// Takes leases over from this process's own earlier holders. One that another has by now is that one's, though this
     /// call began first: both are paid for, and the other has the only message. What gets no answer is said again.
     async fn say(&self, group: &[Arc<Tenure>]) {
-        let Ok(group) = self.without_others(group).await else { return };
+        if self.try_say(group).await.is_err() {
+            for tenure in group {
+                tenure.is_unsaid.store(true, Ordering::SeqCst);
+            }
+        }
+    }
+
+    async fn try_say(&self, group: &[Arc<Tenure>]) -> Result<(), PortError> {
+        let group = self.without_others(group).await?;
         let holds: Vec<Hold> = group.iter().map(|tenure| tenure.hold()).collect();
         let asked = Instant::now();
-        let answers = self.leases.acquire_all(&holds, self.ttl).await;
+        let answers = self.leases.acquire_all(&holds, self.ttl / STAYING).await;
         self.trouble.hear(&answers);
-        let Ok(answers) = answers else { return };
         let mut late = Vec::new();
-        for ((tenure, hold), answer) in group.into_iter().zip(holds).zip(answers) {
+        for ((tenure, hold), answer) in group.into_iter().zip(holds).zip(answers?) {
             if answer != Acquired::Yes {
                 tenure.lose();
                 continue;
@@ -213,6 +224,7 @@ impl Keeper {
         if !late.is_empty() {
             self.give_up(&late).await;
         }
+        Ok(())
     }
 
     /// Those of these leases that no other has; the others are lost.
@@ -233,28 +245,44 @@ impl Keeper {
     /// of it. Its own it knows whatever their token is.
     async fn is_anothers(&self, tenure: &Tenure) -> Result<bool, PortError> {
         let Hold { key, holder: own } = &tenure.hold;
+        let held = self.look(key).await?;
+        Ok(held.is_some_and(|Held { holder, .. }| Holder { token: own.token, ..holder } != *own))
+    }
+
+    /// Who has a lease.
+    pub(crate) async fn look(&self, key: &str) -> Result<Option<Held>, PortError> {
         let held = self.leases.holder(key).await;
         self.trouble.hear(&held);
-        Ok(held?.is_some_and(|Held { holder, .. }| Holder { token: own.token, ..holder } != *own))
+        held
     }
 
-    /// Renews what has lived for a third of its life. What is lost is not taken back.
+    /// Renews what has lived for a third of the usual life, and those that live shorter. What is lost is not taken back.
     async fn renew(&self) {
         let now = Instant::now();
-        let is_due =
-            |tenure: &&Arc<Tenure>| !tenure.is_lost() && now >= tenure.renewed() + self.ttl / RENEWAL;
+        let is_due = |tenure: &&Arc<Tenure>| {
+            let is_old = now >= tenure.renewed() + self.ttl / RENEWAL;
+            !tenure.is_lost() && (is_old || tenure.token() == STAYS)
+        };
         let due: Vec<_> = self.held().by_number.values().filter(is_due).cloned().collect();
-        join_all(due.chunks(GROUP).map(|group| self.renew_group(group))).await;
+        let (staying, others): (Vec<_>, Vec<_>) = due.into_iter().partition(|tenure| tenure.token() == STAYS);
+        let groups = staying.chunks(GROUP).chain(others.chunks(GROUP));
+        join_all(groups.map(|group| self.renew_group(group))).await;
     }
 
-    /// Leases that cannot be reached are no loss, however long: what is under way is paid for, and what nobody has
-    /// taken meanwhile is taken again as soon as somebody answers.
+    /// All of the same life. Leases that cannot be reached are no loss, however long: what is under way is paid for, and
+    /// what nobody has taken meanwhile is taken again as soon as somebody answers.
     async fn renew_group(&self, group: &[Arc<Tenure>]) {
+        let stay = group.first().is_some_and(|tenure| tenure.token() == STAYS);
+        let life = if stay { self.ttl / STAYING } else { self.ttl };
         let holds: Vec<Hold> = group.iter().map(|tenure| tenure.hold()).collect();
         let asked = Instant::now();
-        let answers = self.leases.renew_all(&holds, self.ttl).await;
+        let answers = self.leases.renew_all(&holds, life).await;
         self.trouble.hear(&answers);
-        let Ok(answers) = answers else { return };
+        let Ok(answers) = answers else {
+            // They may end meanwhile, and are taken anew before those who wait for them may.
+            group.iter().filter(|_| stay).for_each(|tenure| tenure.is_unsaid.store(true, Ordering::SeqCst));
+            return;
+        };
         let mut not_ours = Vec::new();
         for (tenure, is_ours) in group.iter().zip(answers) {
             if is_ours {
@@ -318,12 +346,6 @@ async fn keep_saying(keeper: Weak<Keeper>) {
 }
 
 impl Tenure {
-    /// From now on nobody takes it over; it is said soon.
-    fn stays(&self) {
-        self.is_unsaid.store(true, Ordering::SeqCst);
-        self.token.store(STAYS, Ordering::SeqCst);
-    }
-
     fn token(&self) -> u64 {
         self.token.load(Ordering::SeqCst)
     }
@@ -352,7 +374,8 @@ impl HeldLease {
     /// Nobody is to take it over, as if its delivery had been taken back: there is another message of the same dispatch,
     /// which may be handed to others while this one's connection is well.
     pub(crate) fn stays(&self) {
-        self.tenure.stays();
+        self.tenure.is_unsaid.store(true, Ordering::SeqCst);
+        self.tenure.token.store(STAYS, Ordering::SeqCst);
     }
 
     /// Resolves when another has it: the job is that one's business now. For one caller.

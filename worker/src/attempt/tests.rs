@@ -473,27 +473,44 @@ async fn who_was_not_answered_is_no_duplicate_of_itself() {
     assert!(matches!(recorded.decision, Decision::Succeed(_)), "{recorded:?}");
 }
 
-/// Before the leases are away and when they are back the earlier delivery's worker has said nothing, for nobody heard it.
+/// What a job heard of its lease before nobody answered any more.
+#[derive(Clone, Copy, Debug)]
+enum Heard {
+    /// It had not asked.
+    Nothing,
+    /// That an earlier delivery has it.
+    Another,
+    /// It had not asked, and the lease of the earlier delivery has ended meanwhile.
+    NothingAndIsFree,
+}
+
+/// Whether a redelivered job leaves its lease to an earlier delivery's worker, which goes on: it says so soon after the
+/// leases are back, for nobody would have heard it before.
+async fn leaves_it(heard: Heard) -> bool {
+    let (ledger, mut outcomes) = Says::current();
+    let leases = Arc::new(Fickle::default());
+    let member =
+        Member::new(&Worker { leases: leases.clone(), spare_leases: leases.clone(), ..worker(ledger) });
+    let job = envelope(Echo::NAME);
+    if !matches!(heard, Heard::NothingAndIsFree) {
+        another_takes(&leases, &job, 0).await;
+    }
+    leases.is_away.store(!matches!(heard, Heard::Another), Ordering::Relaxed);
+    member.take(&job, true, &Arc::default()).await;
+    sleep(GRACE / 10).await;
+    leases.is_away.store(true, Ordering::Relaxed);
+    sleep(5 * GRACE).await;
+    leases.is_away.store(false, Ordering::Relaxed);
+    sleep(GRACE * 95 / 100).await;
+    another_takes(&leases, &job, u64::MAX).await;
+    sleep(5 * GRACE).await;
+    outcomes.try_recv().is_err()
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_holder_has_its_time_to_speak_up_when_it_can_be_heard() {
-    for asked_before in [false, true] {
-        let (ledger, mut outcomes) = Says::current();
-        let leases = Arc::new(Fickle::default());
-        let member =
-            Member::new(&Worker { leases: leases.clone(), spare_leases: leases.clone(), ..worker(ledger) });
-        let job = envelope(Echo::NAME);
-        another_takes(&leases, &job, 0).await;
-        leases.is_away.store(!asked_before, Ordering::Relaxed);
-        member.take(&job, true, &Arc::default()).await;
-        sleep(GRACE / 10).await;
-        leases.is_away.store(true, Ordering::Relaxed);
-        sleep(5 * GRACE).await;
-        leases.is_away.store(false, Ordering::Relaxed);
-        sleep(GRACE * 18 / 10).await;
-        another_takes(&leases, &job, u64::MAX).await;
-        sleep(5 * GRACE).await;
-        let recorded = outcomes.try_recv();
-        assert!(recorded.is_err(), "asked before: {asked_before}: {recorded:?}");
+    for heard in [Heard::Nothing, Heard::Another, Heard::NothingAndIsFree] {
+        assert!(leaves_it(heard).await, "{heard:?}");
     }
 }
 

@@ -227,6 +227,32 @@ async fn who_was_not_heard_says_it_again_and_loses_nothing() {
     }
 }
 
+/// Its holder may die, and others need not wait for a whole life of the lease.
+#[tokio::test(start_paused = true)]
+async fn who_goes_on_says_so_again_and_again() {
+    let leases = Arc::new(Fickle::default());
+    let keeper = Keeper::start(leases.clone(), 100 * TTL);
+    let look = 100 * TTL / LOOKS;
+    let Taken::Yes(lease) = take_one(&keeper, hold()).await else { panic!("it is free") };
+    keeper.go_on().await;
+    let held = async || leases.leases.holder("key").await.unwrap();
+    for _ in 0..10 {
+        assert!(held().await.unwrap().expires_in <= 100 * TTL / STAYING);
+        sleep(look).await;
+    }
+    leases.is_away.store(true, Ordering::Relaxed);
+    sleep(2 * look).await;
+    assert_eq!(held().await.unwrap().holder.token, STAYS, "a short absence ends it not");
+    sleep(2 * look).await;
+    assert_eq!(held().await, None, "a longer one does");
+    leases.is_away.store(false, Ordering::Relaxed);
+    sleep(GRACE / 2).await;
+    assert_eq!(held().await.unwrap().holder.token, STAYS, "who waits for it had no time to take it");
+    drop(lease);
+    sleep(100 * TTL / STAYING).await;
+    assert_eq!(held().await, None);
+}
+
 /// While this process stood still, or was cut off from all servers: it does not know it yet.
 #[tokio::test(start_paused = true)]
 async fn what_another_has_taken_over_is_not_taken_back() {
