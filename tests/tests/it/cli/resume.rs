@@ -9,7 +9,7 @@ use rustix::process::Signal;
 use super::harness::{Place, log_of, wait_for_calls};
 
 /// A place with a run that was killed during its calls.
-fn killed(stub: &OpenAiStub) -> Place {
+pub(super) fn killed(stub: &OpenAiStub) -> Place {
     stub.script(vec![Behaviour::Hang; 2]);
     let place = Place::with_stub(stub);
     place.write("a.log", log_of(12));
