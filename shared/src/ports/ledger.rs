@@ -33,8 +33,8 @@ impl<T> Ledger for T where
 /// What a producer writes.
 #[async_trait]
 pub trait SubmitLedger: Send + Sync {
-    /// Opens the run, or finds the one with the same idempotency key: an unfinished one, or with
-    /// [`NewRun::once`] any.
+    /// Opens the run, or finds the one with the same idempotency key: one that is neither finished nor cancelled, or
+    /// with [`NewRun::once`] any.
     async fn open_run(&self, run: NewRun) -> Result<OpenedRun, PortError>;
 
     /// The newest run with this idempotency key, finished or not: what [`open_run`](Self::open_run) finds for a run
