@@ -397,7 +397,7 @@ pub struct StatusArgs {
     /// Only this run, in detail: its id, its first or last digits, or `latest`
     #[arg(value_name = "RUN")]
     pub run: Option<String>,
-    /// Runs at most
+    /// Runs at most; 0 for all
     #[arg(long, default_value_t = 20)]
     pub limit: usize,
 }
