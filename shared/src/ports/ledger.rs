@@ -353,6 +353,8 @@ pub struct JobFilter {
     pub run: Option<RunId>,
     /// This one.
     pub job: Option<JobId>,
+    /// Whose id ends with these hexadecimal digits, without dashes: the last ones are what people see.
+    pub ends_in: Option<String>,
     /// In this state.
     pub state: Option<JobState>,
     /// Also read result and facts, which may be large.

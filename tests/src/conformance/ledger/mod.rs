@@ -122,7 +122,8 @@ macro_rules! ledger_conformance {
                 runs_that_are_read_to_their_end_are_not_left, the_same_input_again_is_another_run,
             ];
             query: [
-                jobs_come_in_pages, filters_narrow_the_listing, results_are_read_when_asked_for,
+                jobs_come_in_pages, filters_narrow_the_listing, jobs_are_found_by_the_end_of_their_ids,
+                results_are_read_when_asked_for,
                 the_newest_run_comes_first, runs_come_in_pages, a_run_shows_what_it_was_given, what_is_not_there_is_none,
                 a_tenant_sees_its_own_only,
             ];

@@ -68,6 +68,12 @@ fn ids_may_be_given_by_either_end() {
     }
     let latest = place.run(&["status", "latest", "--json"]).exits(0).json();
     assert_eq!(latest["id"], runs[0]["id"]);
+    let job = place.run(&["jobs", id, "--json", "--limit", "1"]).exits(0).rows()[0]["job_id"].clone();
+    let job = job.as_str().expect("an id");
+    for text in [job, &job[job.len() - 8..], &job[job.len() - 14..], &job[..job.len() - 1]] {
+        let found = place.run(&["explain", &text.to_uppercase(), "--json"]).exits(0).json();
+        assert_eq!(found["job_id"], job, "{text}");
+    }
 }
 
 #[test]
@@ -97,7 +103,7 @@ fn commands_that_are_shown_speak_of_the_same_database() {
     let run = |args: &[&str]| place.run(&[args, &flags].concat());
     let shown = "--db 'my runs.db' --config 'my settings.toml'";
     run(&["run", "a.log"]).exits(0).says(&[shown]);
-    run(&["jobs", "ffff-none"]).exits(1).says(&[&format!("`fleetline status --limit 10000 {shown}`")]);
+    run(&["jobs", "ffff-none"]).exits(1).says(&[&format!("`fleetline status --limit 0 {shown}`")]);
     run(&["dead", "show", "ffff"]).exits(1).says(&[&format!("`fleetline dead list {shown}`")]);
 }
 
