@@ -92,16 +92,9 @@ pub(super) async fn serve(app: &App, args: ServeArgs) -> Result<(), CliError> {
 }
 
 async fn listen(app: &App) -> Result<TcpListener, CliError> {
-    let config = &app.config().serve;
-    if config.open && !config.listen.ip().is_loopback() {
-        return Err(CliError::Usage(format!(
-            "serve.open lets everybody in, so it is for loopback addresses only, not for {}: make keys with \
-             `fleetline keys create`",
-            config.listen
-        )));
-    }
-    TcpListener::bind(config.listen).await.map_err(|error| {
-        CliError::Failure(format!("cannot listen on {}: {error}; give another --listen", config.listen))
+    let address = app.config().serve.listen;
+    TcpListener::bind(address).await.map_err(|error| {
+        CliError::Failure(format!("cannot listen on {address}: {error}; give another --listen"))
     })
 }
 

@@ -44,7 +44,7 @@ impl Redis {
     /// that one, not the start.
     pub fn new(options: RedisOptions) -> Result<Self, PortError> {
         let invalid = |message: String| PortError::Invalid { port: "redis", message };
-        if options.prefix.contains(['{', '}']) {
+        if !is_prefix(&options.prefix) {
             return Err(invalid("the key prefix must not contain braces: Redis Cluster reads them".into()));
         }
         if is_tls(&options.url) {
@@ -219,6 +219,11 @@ fn is_tls(url: &str) -> bool {
 
 fn client(options: &RedisOptions) -> redis::RedisResult<Client> {
     let Some(ca) = &options.ca else { return Client::open(options.url.as_str()) };
+/// Whether keys may begin so: what stands in braces would choose their place in a cluster.
+pub fn is_prefix(text: &str) -> bool {
+    !text.contains(['{', '}'])
+}
+
     let root_cert = Some(ca.pem().as_bytes().to_vec());
     Client::build_with_tls(options.url.as_str(), TlsCertificates { client_tls: None, root_cert })
 }
