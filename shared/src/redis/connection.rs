@@ -91,6 +91,12 @@ impl Redis {
         answers.map_err(|failed| self.in_words(port, &failed))
     }
 
+    /// Why there is no connection, if the last attempt to make one failed.
+    pub(super) fn trouble(&self, port: &'static str) -> Option<PortError> {
+        let failed = self.0.trouble.lock().unwrap_or_else(PoisonError::into_inner).is_some();
+        failed.then(|| self.in_words(port, &Failed::NotConnected))
+    }
+
     /// A connection that hears what is published on the channels of a pattern; none if that failed.
     pub(super) async fn listen(&self, pattern: &str) -> Option<(PubSubSink, PubSubStream)> {
         let subscribed = async {
@@ -213,17 +219,17 @@ impl fmt::Debug for Redis {
     }
 }
 
+/// Whether keys may begin so: what stands in braces would choose their place in a cluster.
+pub fn is_prefix(text: &str) -> bool {
+    !text.contains(['{', '}'])
+}
+
 fn is_tls(url: &str) -> bool {
     url.starts_with("rediss:")
 }
 
 fn client(options: &RedisOptions) -> redis::RedisResult<Client> {
     let Some(ca) = &options.ca else { return Client::open(options.url.as_str()) };
-/// Whether keys may begin so: what stands in braces would choose their place in a cluster.
-pub fn is_prefix(text: &str) -> bool {
-    !text.contains(['{', '}'])
-}
-
     let root_cert = Some(ca.pem().as_bytes().to_vec());
     Client::build_with_tls(options.url.as_str(), TlsCertificates { client_tls: None, root_cert })
 }
