@@ -35,9 +35,10 @@ const CLOSING: Duration = Duration::from_secs(1);
 /// handed on.
 pub(super) async fn serve(app: &App, args: ServeArgs) -> Result<(), CliError> {
     let mut signals = Signals::new()?;
-    let listener = listen(app).await?;
     let mut watched = Watched::at(args.metrics.as_deref()).await?;
     let Some(ledger) = fleet::patiently(app, &mut signals).await? else { return Ok(()) };
+    // Only now: a probe, or a client, would get no answer before.
+    let listener = listen(app).await?;
     let ledger = Arc::new(ledger);
     let broker = Arc::new(fleet::broker(app, Role::Producer)?);
     let drain = CancellationToken::new();
