@@ -37,6 +37,17 @@ fn jobs_do_not_die_for_want_of_their_analyser() {
     place.run(&["run", "a.log"]).exits(0);
 }
 
+/// The command that is shown can be copied.
+#[test]
+fn what_a_job_of_a_file_waits_for_is_shown_with_its_database() {
+    let stub = OpenAiStub::start();
+    let place = killed(&stub);
+    let job = place.run(&["jobs", "--json", "--limit", "1"]).exits(0).rows()[0].clone();
+    let [job, run] = ["job_id", "run_id"].map(|id| job[id].as_str().expect("an id").to_owned());
+    let resume = format!("`fleetline run --resume {run} --db ./fleetline.db`");
+    place.run(&["explain", &job, "--db", "./fleetline.db"]).exits(0).prints(&[&resume]);
+}
+
 #[test]
 fn dead_jobs_are_not_sent_again_without_their_analyser() {
     let stub = OpenAiStub::start();
