@@ -209,8 +209,8 @@ Examples:
   run=$(fleetline submit order.xml --json | jq -r .id) && fleetline watch $run
 
 The printed id means that the whole input was accepted. Submitting a file again while its run is
-unfinished goes on with that run. A log from a pipe cannot be read again: its run stays open, until
-`run --fleet --resume RUN` or `cancel --fleet RUN` ends it.";
+unfinished goes on with that run, unless it is cancelled. A log from a pipe cannot be read again:
+its run stays open, until `run --fleet --resume RUN` or `cancel --fleet RUN` ends it.";
 
 const SERVE_EXAMPLES: &str = "\
 Examples:
@@ -397,7 +397,7 @@ pub struct StatusArgs {
     /// Only this run, in detail: its id, its first or last digits, or `latest`
     #[arg(value_name = "RUN")]
     pub run: Option<String>,
-    /// Runs at most
+    /// Runs at most; 0 for all
     #[arg(long, default_value_t = 20)]
     pub limit: usize,
 }

@@ -211,6 +211,7 @@ pub fn insight(app: &App, ledger: Arc<dyn Ledger>) -> Result<Insight, CliError> 
         static_shares: static_shares(app),
         weights: app.weights(),
         fleet: Some(fleet),
+        flags: app.flags(),
     })
 }
 
@@ -237,6 +238,7 @@ pub fn http_parts(app: &App, ledger: &Arc<PostgresLedger>, fleet: FleetPorts) ->
             static_shares: static_shares(app),
             weights: app.weights(),
             fleet: Some(fleet),
+            flags: app.flags(),
         },
         access,
         options: HttpOptions {

@@ -9,9 +9,12 @@ use fleetline_shared::ports::{JobFilter, JobRow, Ledger, Page, QueryLedger, RunR
 use crate::app::App;
 use crate::exit::CliError;
 use crate::fleet;
+use crate::ui::format::count;
 
 /// Runs that are searched for first digits.
 const SEARCHED_RUNS: usize = 10_000;
+/// Fewer digits are at the end of too many ids.
+const SHORTEST_END: usize = 4;
 /// Rows read at once where all are wanted.
 const PAGE: usize = 500;
 /// The same with results, which may be large.
@@ -39,7 +42,16 @@ pub async fn find_run(app: &App, ledger: &dyn QueryLedger, text: &str) -> Result
         });
     }
     let runs = ledger.runs(None, Page::first(SEARCHED_RUNS)).await?;
-    only(app, "run", text, runs.into_iter().filter(|run| starts_with(&run.id.to_string(), text)).collect())
+    let is_part = runs.len() == SEARCHED_RUNS;
+    let found: Vec<_> = runs.into_iter().filter(|run| starts_with(&run.id.to_string(), text)).collect();
+    if found.is_empty() && is_part {
+        return Err(CliError::Failure(not_searched(text)));
+    }
+    only(app, "run", text, found)
+}
+
+fn not_searched(text: &str) -> String {
+    format!("there is no run `{text}` among the newest {}: give the whole id", count(SEARCHED_RUNS as u64))
 }
 
 /// The job that the user means.
@@ -51,6 +63,14 @@ pub async fn find_job(
 ) -> Result<JobRow, CliError> {
     let what = if filter.state == Some(JobState::Dead) { "dead job" } else { "job" };
     let filter = JobFilter { job: text.parse().ok(), ..filter };
+    // The last digits, which tables show, are found without a walk through all jobs.
+    if let Some(end) = end_of_id(text).filter(|_| filter.job.is_none()) {
+        let ending = JobFilter { ends_in: Some(end), ..filter.clone() };
+        let found = ledger.jobs(ending, Page::first(PAGE)).await?;
+        if !found.is_empty() {
+            return only(app, what, text, found);
+        }
+    }
     let mut found = Vec::new();
     each_job(ledger, filter, |job| {
         if starts_with(&job.job_id.to_string(), text) {
@@ -80,6 +100,12 @@ pub async fn each_job(
     }
 }
 
+/// The text as the end of an id, if it is long enough to mean one.
+fn end_of_id(text: &str) -> Option<String> {
+    let digits = text.replace('-', "").to_ascii_lowercase();
+    (digits.len() >= SHORTEST_END && digits.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some(digits)
+}
+
 /// Ids of one minute share their first digits, so the last ones are accepted too: they are what
 /// tables show.
 fn starts_with(id: &str, text: &str) -> bool {
@@ -98,7 +124,7 @@ fn only<T>(app: &App, what: &str, text: &str, mut found: Vec<T>) -> Result<T, Cl
 
 fn unknown(app: &App, what: &str, text: &str) -> CliError {
     let list = match what {
-        "run" => "status --limit 10000",
+        "run" => "status --limit 0",
         "dead job" => "dead list",
         _ => "jobs RUN --limit 0",
     };

@@ -95,7 +95,8 @@ impl Worker {
                     Some(error) => ended = Err(error),
                 },
                 () = sleep(self.options.grace) => tracing::warn!(
-                    "worker.grace is over: calls that still run are broken off, and will be made and paid for again"
+                    "worker.grace is over: calls that still run, and those whose results cannot be recorded, will be made and \
+                     paid for again"
                 ),
                 () = stop.cancelled() => {}
             }

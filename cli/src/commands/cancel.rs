@@ -22,7 +22,10 @@ pub(super) async fn cancel(app: &App, args: CancelArgs) -> Result<(), CliError> 
             CancelJobs::Job(lookup::find_job(app, &*reader, text, of_run).await?.job_id)
         }
     };
-    let ledger = Backend::open(app).await?.ledger();
+    // The writer closes the file last, when it goes: only it can bring it up to date.
+    drop(reader);
+    let backend = Backend::open(app).await?;
+    let ledger = backend.ledger();
     let ended = ledger.cancel(&run.tenant, which).await?;
     ledger.settled().await;
     if app.json() {

@@ -119,6 +119,8 @@ async fn redrive(app: &App, jobs: &[String], run: Option<&str>, all: bool) -> Re
     for (tenant, which) in &chosen {
         analysers::of_dead(app, tenant, which).await?;
     }
+    // The writer closes the file last: only it can bring it up to date.
+    drop(reader);
     let backend = Backend::open(app).await?;
     // All before any is followed: whoever stops following has sent them.
     let mut runs = Vec::new();

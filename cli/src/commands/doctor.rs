@@ -64,8 +64,18 @@ async fn postgres(app: &App) -> Examined {
 async fn rabbitmq(app: &App) -> Examined {
     let options = fleet::rabbit_options(app, Role::Producer)?;
     let management = fleet::management(app)?;
-    let findings = topology::check(&options, management.as_ref(), &fleet::topology(app)).await?;
-    Ok(("RabbitMQ: connection, exchanges, queues, policies".to_owned(), findings))
+    let wanted = fleet::topology(app);
+    let mut findings = topology::check(&options, management.as_ref(), &wanted).await?;
+    let rights = match &management {
+        Some(management) => topology::rights(&options, management, &wanted).await?,
+        None => None,
+    };
+    let looked = match rights {
+        Some(_) => ", rights",
+        None => "; not the user's rights, which the management API shows to administrators only",
+    };
+    findings.extend(rights.unwrap_or_default());
+    Ok((format!("RabbitMQ: connection, exchanges, queues, policies{looked}"), findings))
 }
 
 async fn redis(app: &App) -> Examined {

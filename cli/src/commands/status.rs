@@ -18,7 +18,7 @@ pub(super) async fn status(app: &App, args: StatusArgs) -> Result<(), CliError> 
     let ledger = lookup::open(app).await?;
     let runs = match &args.run {
         Some(text) => vec![lookup::find_run(app, &*ledger, text).await?],
-        None => ledger.runs(None, Page::first(args.limit)).await?,
+        None => ledger.runs(None, Page::first(if args.limit == 0 { usize::MAX } else { args.limit })).await?,
     };
     if app.json() {
         return runs.iter().try_for_each(|run| write_line(&mut io::stdout(), run));

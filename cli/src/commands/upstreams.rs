@@ -60,7 +60,8 @@ pub(super) fn insight(app: &App, ledger: Arc<dyn Ledger>) -> Result<Insight, Cli
     }
     let kinds = app.registry().clone();
     let (limits, weights) = (fleet::limits(app), app.weights());
-    Ok(Insight { ledger, kinds, limits, static_shares: BTreeSet::new(), weights, fleet: None })
+    let (static_shares, flags) = (BTreeSet::new(), app.flags());
+    Ok(Insight { ledger, kinds, limits, static_shares, weights, fleet: None, flags })
 }
 
 /// Says what could not be asked.

@@ -17,6 +17,7 @@ pub(super) fn contradictions(config: &Config) -> Vec<Problem> {
     readers(config, &mut found);
     openai(config, &mut found);
     sizes(config, &mut found);
+    serve(config, &mut found);
     upstream::check::upstreams(config, &mut found);
     found.0
 }
@@ -124,6 +125,18 @@ fn sizes(config: &Config, found: &mut Found) {
     );
     found.when(logs.fields.message.is_empty(), ["logs.fields.message", "logs.format"], || {
         "a JSON event without a message cannot be analysed: name at least one path".to_owned()
+    });
+}
+
+fn serve(config: &Config, found: &mut Found) {
+    let serve = &config.serve;
+    let lets_in = serve.open && !serve.listen.ip().is_loopback();
+    found.when(lets_in, ["serve.open", "serve.listen"], || {
+        format!(
+            "open lets everybody in, so it is for loopback addresses only, not for {}: make keys with `fleetline keys \
+             create`",
+            serve.listen
+        )
     });
 }
 

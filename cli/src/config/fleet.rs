@@ -71,7 +71,7 @@ pub struct Redis {
     #[serde(deserialize_with = "text::optional_path")]
     pub ca_file: Option<PathBuf>,
     /// Begins all keys.
-    #[serde(deserialize_with = "text::required")]
+    #[serde(deserialize_with = "text::prefix")]
     pub prefix: String,
     /// Longest wait for an answer.
     #[serde(deserialize_with = "text::duration")]

@@ -84,7 +84,7 @@ pub struct Run {
     #[serde(deserialize_with = "text::path")]
     pub db: PathBuf,
     /// Whose work this is.
-    #[serde(deserialize_with = "text::required")]
+    #[serde(deserialize_with = "text::tenant")]
     pub tenant: String,
     /// Whether the fleet's servers are used instead of the file.
     pub fleet: bool,

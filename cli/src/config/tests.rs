@@ -249,6 +249,14 @@ fn each_kind_of_problem_in_a_file() {
             "[run]\nanalyser = 'gpt'",
             "FILE: run.analyser: expected one of \"auto\", \"builtin\", \"openai\", found \"gpt\"",
         ),
+        (
+            "[run]\ntenant = ' '",
+            "FILE: run.tenant: expected a name that is not empty and has no control characters, found \"\"",
+        ),
+        (
+            "[redis]\nprefix = 'a{b}'",
+            "FILE: redis.prefix: expected a text that is not empty and has no braces, found \"a{b}\"",
+        ),
         ("[logs.fields]\nlevel = [1]", "FILE: logs.fields.level: expected a string, found 1"),
         ("[logs.fields]\nlevel = 1", "FILE: logs.fields.level: expected a list of texts, found 1"),
         (
@@ -315,6 +323,7 @@ fn each_contradiction() {
         ("[run]\nanalyser = 'openai'", "run.analyser, openai.api_key"),
         ("[dispatch]\nwindow = 5", "dispatch.window, worker.concurrency"),
         ("[discovery]\nmax_subtree_kb = 9000", "discovery.max_subtree_kb, discovery.max_node_mb"),
+        ("[serve]\nopen = true\nlisten = '0.0.0.0:80'", "serve.open, serve.listen"),
         ("[logs.fields]\nmessage = []", "logs.fields.message, logs.format"),
     ];
     for (toml, keys) in table {

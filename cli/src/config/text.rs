@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use fleetline_shared::domain::is_tenant_name;
 use fleetline_shared::ports::{LONGEST_HOLD, Rate};
+use fleetline_shared::redis::is_prefix;
 use secrecy::SecretString;
 use serde::de::{Deserializer, Error, SeqAccess, Visitor};
 
@@ -74,6 +76,18 @@ fn positive(text: &str) -> Option<Duration> {
 
 pub(super) fn required<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
     parsed(from, "a text that is not empty", non_empty)
+}
+
+pub(super) fn tenant<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    parsed(from, "a name that is not empty and has no control characters", |text| {
+        is_tenant_name(text).then(|| text.to_owned())
+    })
+}
+
+pub(super) fn prefix<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    parsed(from, "a text that is not empty and has no braces", |text| {
+        non_empty(text).filter(|text| is_prefix(text))
+    })
 }
 
 pub(super) fn optional<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {

@@ -3,7 +3,7 @@
 
 use std::fmt::Write;
 
-use fleetline_shared::domain::PortError;
+use fleetline_shared::domain::{PortError, is_tenant_name};
 use fleetline_shared::ports::{NewApiKey, Role};
 use uuid::Uuid;
 
@@ -21,8 +21,18 @@ pub struct MintedKey {
     pub record: NewApiKey,
 }
 
-/// Makes a key with a secret from the system's random numbers (`ring`'s `SystemRandom`).
+/// Makes a key with a secret from the system's random numbers (`ring`'s `SystemRandom`). A tenant's name or a label
+/// that could not be told from others in a table is invalid.
 pub fn new_key(tenant: &str, role: Role, label: &str) -> Result<MintedKey, PortError> {
+    let invalid = |message: &str| Err(PortError::Invalid { port: "keys", message: message.to_owned() });
+    if !is_tenant_name(tenant) {
+        return invalid(
+            "the tenant is empty, or has spaces around it or control characters: give a plain name",
+        );
+    }
+    if label.contains(char::is_control) {
+        return invalid("the label has control characters: leave them out");
+    }
     let mut secret = [0; SECRET_BYTES];
     let random = rustls::crypto::ring::default_provider().secure_random;
     random.fill(&mut secret).map_err(|_| PortError::Broken {
@@ -64,6 +74,14 @@ mod tests {
         assert_eq!((one.record.hash, one.record.tenant.as_str()), (hash(&one.key), "acme"));
         assert!(one.key.starts_with(&format!("flk_{}_", one.record.id.simple())));
         assert!(!format!("{:?}", one.record).contains(&one.key[37..]));
+    }
+
+    #[test]
+    fn names_can_be_told_from_others() {
+        for (tenant, label) in [("", ""), (" ", ""), ("acme ", ""), ("ac\u{1b}[2Jme", ""), ("acme", "a\nb")] {
+            let refused = new_key(tenant, Role::Submit, label);
+            assert!(matches!(refused, Err(PortError::Invalid { .. })), "{tenant:?} {label:?}");
+        }
     }
 
     #[test]

@@ -47,6 +47,8 @@ pub struct Insight {
     pub weights: Weights,
     /// The fleet's other servers; `None`: the ledger is a file, and its worker is another process.
     pub fleet: Option<FleetPorts>,
+    /// What commands that are shown need to speak of the same ledger, such as ` --db PATH`.
+    pub flags: String,
 }
 
 /// The servers that a fleet shares beside its ledger.
@@ -144,7 +146,8 @@ impl Insight {
         let of_upstream = |row: &fleetline_shared::ports::Backlog| row.upstream == job.upstream;
         let backlog = self.ledger.backlog().await?.into_iter().filter(of_upstream).collect();
         let (is_fleet, weights) = (self.fleet.is_some(), self.weights.clone());
-        let mut scene = Scene { backlog, is_fleet, weights, ..Scene::default() };
+        let flags = self.flags.clone();
+        let mut scene = Scene { backlog, is_fleet, weights, flags, ..Scene::default() };
         let name = job.upstream.as_deref().unwrap_or_default();
         scene.limits = self.limits.get(name).cloned().unwrap_or_default();
         if let Some(fleet) = &self.fleet {
@@ -206,4 +209,6 @@ struct Scene {
     is_fleet: bool,
     /// How tenants share the upstream.
     weights: Weights,
+    /// What commands need to speak of the same ledger.
+    flags: String,
 }

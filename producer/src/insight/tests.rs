@@ -85,6 +85,7 @@ fn fleet(report: UpstreamReport) -> Scene {
         is_blind: false,
         is_fleet: true,
         weights: Weights::default(),
+        flags: String::new(),
     }
 }
 

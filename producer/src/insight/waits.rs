@@ -186,9 +186,9 @@ pub(super) fn of_workers(job: &JobStanding, scene: &Scene) -> Option<Wait> {
     let kind = &job.kind;
     if !scene.is_fleet {
         let detail = format!(
-            "a process that works on this database: the command that began the run, or `fleetline run --resume {}` \
-             on it; if one runs, it will",
-            job.run
+            "a process that works on this database: the command that began the run, or `fleetline run --resume \
+             {}{}`; if one runs, it will",
+            job.run, scene.flags
         );
         return Some(Wait::new(WaitsFor::Worker, detail, None));
     }

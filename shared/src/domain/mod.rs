@@ -12,6 +12,7 @@ mod kind;
 mod outcome;
 mod run;
 mod source;
+mod tenant;
 mod weights;
 
 pub use appraisal::Appraisal;
@@ -28,4 +29,5 @@ pub use kind::{CallContext, Done, DynKind, ErasedDone, Kind, KindPolicy, Registr
 pub use outcome::{DeadReason, Decision, FailureClass, Outcome};
 pub use run::{IfLeft, NewRun, RunCounts, RunState};
 pub use source::Source;
+pub use tenant::is_tenant_name;
 pub use weights::Weights;

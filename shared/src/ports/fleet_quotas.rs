@@ -13,6 +13,11 @@ pub trait FleetQuotas: Quotas {
     /// Whether they answer, and could give something out.
     async fn reach(&self) -> Result<(), PortError>;
 
+    /// Why there is no connection, if that is known: what to say where no answer comes in time.
+    fn trouble(&self) -> Option<PortError> {
+        None
+    }
+
     /// Hears of an upstream's calls that were made while the quotas were out of reach. Nobody starts
     /// within [`Absence::ahead`], and then at the pace that keeps to the limits whatever those calls
     /// used. Returns reservations for the calls under way, in their order: `None` for one that

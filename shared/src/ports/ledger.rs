@@ -33,8 +33,8 @@ impl<T> Ledger for T where
 /// What a producer writes.
 #[async_trait]
 pub trait SubmitLedger: Send + Sync {
-    /// Opens the run, or finds the one with the same idempotency key: an unfinished one, or with
-    /// [`NewRun::once`] any.
+    /// Opens the run, or finds the one with the same idempotency key: one that is neither finished nor cancelled, or
+    /// with [`NewRun::once`] any.
     async fn open_run(&self, run: NewRun) -> Result<OpenedRun, PortError>;
 
     /// The newest run with this idempotency key, finished or not: what [`open_run`](Self::open_run) finds for a run
@@ -353,6 +353,8 @@ pub struct JobFilter {
     pub run: Option<RunId>,
     /// This one.
     pub job: Option<JobId>,
+    /// Whose id ends with these hexadecimal digits, without dashes: the last ones are what people see.
+    pub ends_in: Option<String>,
     /// In this state.
     pub state: Option<JobState>,
     /// Also read result and facts, which may be large.

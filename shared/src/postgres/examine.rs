@@ -2,11 +2,11 @@
 
 use std::time::{Duration, SystemTime};
 
-use sqlx::{ConnectOptions, Connection, Row};
+use sqlx::{ConnectOptions, Connection, PgConnection, Row};
 use tokio::time::timeout;
 
-use super::PostgresOptions;
 use super::fault::{Fault, Result};
+use super::{PostgresOptions, migrate};
 use crate::domain::{Finding, PortError};
 
 /// The oldest version the statements are written for, as the server counts.
@@ -31,7 +31,8 @@ async fn look(options: &PostgresOptions) -> Result<(String, Vec<Finding>)> {
            (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS clock,
            current_setting('max_connections')::int AS connections, pg_is_in_recovery() AS replica,
            current_setting('fsync')::bool AND current_setting('synchronous_commit') <> 'off' AS durable,
-           to_regclass('queue') IS NOT NULL AS migrated",
+           to_regclass('queue') IS NOT NULL AS migrated,
+           coalesce(has_table_privilege(to_regclass('_sqlx_migrations'), 'SELECT'), true) AS tells_version",
     )
     .fetch_one(&mut connection)
     .await?;
@@ -59,11 +60,21 @@ async fn look(options: &PostgresOptions) -> Result<(String, Vec<Finding>)> {
     }
     if row.try_get("migrated")? {
         findings.extend(rights(&mut connection).await?);
+        // Without that right it cannot be looked at, and that is a finding already.
+        if row.try_get("tells_version")? {
+            findings.extend(version(&mut connection).await?);
+        }
     } else {
         findings.push(Finding::new("schema", "the tables are missing", "run `fleetline migrate`"));
     }
     connection.close().await?;
     Ok((row.try_get("version")?, findings))
+}
+
+/// No process works on a schema of another version.
+async fn version(connection: &mut PgConnection) -> Result<Option<Finding>> {
+    let version = migrate::version(connection).await?;
+    Ok(migrate::difference(version).map(|it| Finding::new("schema", it.problem, it.remedy)))
 }
 
 /// What a process of the fleet reads and writes.
@@ -83,20 +94,21 @@ const TABLES: [&str; 13] = [
     "unshared",
 ];
 
-async fn rights(connection: &mut sqlx::PgConnection) -> Result<Option<Finding>> {
+async fn rights(connection: &mut PgConnection) -> Result<Option<Finding>> {
     let lacking: Option<String> = sqlx::query_scalar(
         "SELECT string_agg(relname, ', ' ORDER BY relname) FROM pg_class
          WHERE relkind = 'S' AND NOT has_sequence_privilege(oid, 'USAGE')
              AND oid IN (to_regclass('job_numbers'), to_regclass(pg_get_serial_sequence('runs', 'n')))
            OR oid IN (SELECT to_regclass(name) FROM unnest($1::text[]) name)
              AND NOT (has_table_privilege(oid, 'SELECT') AND has_table_privilege(oid, 'INSERT')
-               AND has_table_privilege(oid, 'UPDATE') AND has_table_privilege(oid, 'DELETE'))",
+               AND has_table_privilege(oid, 'UPDATE') AND has_table_privilege(oid, 'DELETE'))
+           OR oid = to_regclass('_sqlx_migrations') AND NOT has_table_privilege(oid, 'SELECT')",
     )
     .bind(TABLES.as_slice())
     .fetch_one(connection)
     .await?;
-    let remedy =
-        "grant it SELECT, INSERT, UPDATE and DELETE on all of Fleetline's tables, and USAGE on its sequences";
+    let remedy = "grant it SELECT, INSERT, UPDATE and DELETE on all of Fleetline's tables, SELECT on _sqlx_migrations \
+                  and USAGE on its sequences";
     Ok(lacking
         .map(|names| Finding::new("permissions", format!("the user may not use all of {names}"), remedy)))
 }

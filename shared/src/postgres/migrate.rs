@@ -1,10 +1,13 @@
 //! The schema: forward only, each migration once.
 
+use std::cmp::Ordering;
+
 use sqlx::migrate::{MigrateError, Migrator};
-use sqlx::{ConnectOptions, Connection, PgConnection};
+use sqlx::{Connection, PgConnection};
 
 use super::fault::{Fault, Result};
 use super::options::PostgresOptions;
+use super::pool::connect;
 use crate::domain::PortError;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
@@ -16,9 +19,12 @@ pub async fn migrate(options: &PostgresOptions) -> std::result::Result<i64, Port
 }
 
 async fn run(options: &PostgresOptions) -> Result<i64> {
-    let mut connection = options.plain_options()?.connect().await?;
+    let mut connection = connect(&options.plain_options()?).await?;
     // A newer Fleetline's database is left as it is.
-    refuse_newer(version(&mut connection).await?)?;
+    let before = version(&mut connection).await?;
+    if before > newest() {
+        refuse_other(before)?;
+    }
     // `Migrator::run` makes a future that cannot be sent between threads.
     let migrated = MIGRATIONS.run_direct(None, &mut connection, false).await;
     let _ = connection.close().await;
@@ -34,7 +40,7 @@ async fn run(options: &PostgresOptions) -> Result<i64> {
 /// The database's schema version; 0: it has never been migrated.
 pub async fn schema_version(options: &PostgresOptions) -> std::result::Result<i64, PortError> {
     let read = async {
-        let mut connection = options.plain_options()?.connect().await?;
+        let mut connection = connect(&options.plain_options()?).await?;
         let version = version(&mut connection).await;
         let _ = connection.close().await;
         version
@@ -49,30 +55,40 @@ pub fn newest() -> i64 {
 
 /// Says what to do if the database is of another version.
 pub(super) async fn check(connection: &mut PgConnection) -> Result<()> {
-    let version = version(connection).await?;
-    refuse_newer(version)?;
-    if version < newest() {
-        return Err(Fault::OtherVersion(format!(
-            "the database has schema version {version}, this Fleetline needs {}: run `fleetline migrate`",
-            newest()
-        )));
-    }
-    Ok(())
+    refuse_other(version(connection).await?)
 }
 
-fn refuse_newer(version: i64) -> Result<()> {
-    if version <= newest() {
-        return Ok(());
-    }
-    Err(Fault::OtherVersion(format!(
-        "the database has schema version {version}, this Fleetline ({}) knows {}: use the version that migrated it, \
-         or a newer one",
-        env!("CARGO_PKG_VERSION"),
-        newest()
-    )))
+fn refuse_other(version: i64) -> Result<()> {
+    let refused = |it: Difference| Fault::OtherVersion(format!("the database {}: {}", it.problem, it.remedy));
+    difference(version).map_or(Ok(()), |difference| Err(refused(difference)))
 }
 
-async fn version(connection: &mut PgConnection) -> Result<i64> {
+/// How a database's version differs from this one's, and what to do about it.
+pub(super) struct Difference {
+    pub(super) problem: String,
+    pub(super) remedy: &'static str,
+}
+
+/// `None`: it is of this version.
+pub(super) fn difference(version: i64) -> Option<Difference> {
+    let newest = newest();
+    match version.cmp(&newest) {
+        Ordering::Equal => None,
+        Ordering::Less => Some(Difference {
+            problem: format!("has schema version {version}, this Fleetline needs {newest}"),
+            remedy: "run `fleetline migrate`",
+        }),
+        Ordering::Greater => Some(Difference {
+            problem: format!(
+                "has schema version {version}, this Fleetline ({}) knows {newest}",
+                env!("CARGO_PKG_VERSION")
+            ),
+            remedy: "use the version that migrated it, or a newer one",
+        }),
+    }
+}
+
+pub(super) async fn version(connection: &mut PgConnection) -> Result<i64> {
     let is_there: bool = sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL")
         .fetch_one(&mut *connection)
         .await?;

@@ -51,6 +51,23 @@ pub(super) fn number_of(job: JobId) -> i64 {
     (uuid_of(job).as_u64_pair().1 & NUMBER_BITS).cast_signed()
 }
 
+/// Hexadecimal digits that are surely within a number.
+const DIGITS: usize = 15;
+
+fn last_digits(digits: &str) -> &str {
+    digits.get(digits.len().saturating_sub(DIGITS)..).unwrap_or_default()
+}
+
+/// The smallest number of which ids may end with these digits; -1: there is none.
+pub(super) fn number_ending(digits: &str) -> i64 {
+    i64::from_str_radix(last_digits(digits), 16).unwrap_or(-1)
+}
+
+/// How far the others are apart.
+pub(super) fn numbers_apart(digits: &str) -> i64 {
+    1 << (4 * last_digits(digits).len())
+}
+
 pub(super) fn uuid_of(job: JobId) -> Uuid {
     Uuid::from_bytes(*job.as_bytes())
 }

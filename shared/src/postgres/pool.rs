@@ -57,16 +57,9 @@ impl Pool {
         let idle = self.lock().pop();
         let connection = match idle {
             Some(connection) => connection,
-            None => self.connect().await?,
+            None => connect(&self.options).await?,
         };
         Ok(Held { connection: Some(connection), pool: self, phase: Phase::Alone, _permit: permit })
-    }
-
-    async fn connect(&self) -> Result<PgConnection> {
-        let connected = timeout(CONNECT_TIMEOUT, self.options.connect()).await;
-        connected
-            .unwrap_or_else(|_| Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())))
-            .map_err(Into::into)
     }
 
     /// After one connection broke, the others have probably broken too.
@@ -77,6 +70,14 @@ impl Pool {
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<PgConnection>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A new connection, unless the server says nothing.
+pub(super) async fn connect(options: &PgConnectOptions) -> Result<PgConnection> {
+    let connected = timeout(CONNECT_TIMEOUT, options.connect()).await;
+    connected
+        .unwrap_or_else(|_| Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())))
+        .map_err(Into::into)
 }
 
 /// What a break would leave behind.

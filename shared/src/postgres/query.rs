@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::codes::{dead_reason, job_state, run_state};
 use super::fault::{Fault, Result};
-use super::numbers::{limit, number_of, uuid_of};
+use super::numbers::{limit, number_ending, number_of, numbers_apart, uuid_of};
 use super::runs;
 use crate::domain::{DedupKey, JobId, JobState, RunCounts, RunId, Usage};
 use crate::ports::{JobFilter, JobRow, Page, RunRow};
@@ -112,7 +112,15 @@ pub(super) fn listing(filter: &JobFilter) -> String {
         Some(_) => (format!("(p.run, p.n) > ({run}, $1) AND p.run <= {run}"), "p.run, p.n"),
         None => ("p.n > $1 AND $2::uuid IS NULL".to_owned(), "p.n"),
     };
-    let job = if filter.job.is_some() { "p.n = $3" } else { "$3::bigint IS NULL" };
+    let job = match (&filter.job, &filter.ends_in) {
+        (Some(_), _) => "p.n = $3".to_owned(),
+        // An id ends with its job's number, so there are few that it can be.
+        (None, Some(digits)) => format!(
+            "p.n = ANY(ARRAY(SELECT generate_series($3::bigint, (SELECT max(n) FROM jobs), {}::bigint)))",
+            numbers_apart(digits)
+        ),
+        (None, None) => "$3::bigint IS NULL".to_owned(),
+    };
     let tenant = if filter.tenant.is_some() {
         "(SELECT tenant FROM runs WHERE n = p.run) = $5"
     } else {
@@ -147,7 +155,7 @@ pub(super) async fn jobs(
     let rows = sqlx::query(AssertSqlSafe(listing(filter)))
         .bind(page.after)
         .bind(filter.run.map(runs::uuid_of))
-        .bind(filter.job.map(number_of))
+        .bind(filter.job.map(number_of).or_else(|| filter.ends_in.as_deref().map(number_ending)))
         .bind(limit(page.limit))
         .bind(&filter.tenant)
         .bind(filter.with_results)
@@ -157,7 +165,8 @@ pub(super) async fn jobs(
     for row in &rows {
         // Others make UUIDs too: the number alone does not name a job.
         let id: Uuid = row.try_get("id")?;
-        if filter.job.is_none_or(|asked| uuid_of(asked) == id) {
+        let ends = |digits: &String| id.simple().to_string().ends_with(digits.as_str());
+        if filter.job.is_none_or(|asked| uuid_of(asked) == id) && filter.ends_in.as_ref().is_none_or(ends) {
             jobs.push((row.try_get::<Option<i64>, _>("result")?, read_job(row)?));
         }
     }

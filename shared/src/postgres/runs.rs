@@ -48,20 +48,20 @@ pub(super) async fn known_run(connection: &mut PgConnection, run: &NewRun) -> Re
     Ok(known.map(|id| OpenedRun { id, resumed: id != run.id }))
 }
 
-/// The newest run with this key: one that is not finished, or any.
+/// The newest run with this key: one that still takes jobs, or any.
 pub(super) async fn run_of_key(
     connection: &mut PgConnection,
     tenant: &str,
     key: &str,
-    also_finished: bool,
+    also_ended: bool,
 ) -> Result<Option<RunId>> {
     let known: Option<Uuid> = sqlx::query_scalar(
-        "SELECT id FROM runs WHERE tenant = $1 AND idempotency_key = $2 AND (state < 2 OR $3)
+        "SELECT id FROM runs WHERE tenant = $1 AND idempotency_key = $2 AND (state < 2 AND cancelled_at IS NULL OR $3)
          ORDER BY n DESC LIMIT 1",
     )
     .bind(tenant)
     .bind(key)
-    .bind(also_finished)
+    .bind(also_ended)
     .fetch_optional(connection)
     .await?;
     Ok(known.map(|id| RunId::from_bytes(id.into_bytes())))

@@ -44,7 +44,7 @@ impl Redis {
     /// that one, not the start.
     pub fn new(options: RedisOptions) -> Result<Self, PortError> {
         let invalid = |message: String| PortError::Invalid { port: "redis", message };
-        if options.prefix.contains(['{', '}']) {
+        if !is_prefix(&options.prefix) {
             return Err(invalid("the key prefix must not contain braces: Redis Cluster reads them".into()));
         }
         if is_tls(&options.url) {
@@ -89,6 +89,12 @@ impl Redis {
             answered => answered,
         };
         answers.map_err(|failed| self.in_words(port, &failed))
+    }
+
+    /// Why there is no connection, if the last attempt to make one failed.
+    pub(super) fn trouble(&self, port: &'static str) -> Option<PortError> {
+        let failed = self.0.trouble.lock().unwrap_or_else(PoisonError::into_inner).is_some();
+        failed.then(|| self.in_words(port, &Failed::NotConnected))
     }
 
     /// A connection that hears what is published on the channels of a pattern; none if that failed.
@@ -211,6 +217,11 @@ impl fmt::Debug for Redis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Redis").field(&self.0.options).finish()
     }
+}
+
+/// Whether keys may begin so: what stands in braces would choose their place in a cluster.
+pub fn is_prefix(text: &str) -> bool {
+    !text.contains(['{', '}'])
 }
 
 fn is_tls(url: &str) -> bool {

@@ -15,7 +15,7 @@ mod options;
 pub mod quotas;
 mod script;
 
-pub use connection::Redis;
+pub use connection::{Redis, is_prefix};
 pub use leases::RedisLeases;
 pub use options::RedisOptions;
 pub use quotas::{QuotaOptions, RedisQuotas};

@@ -30,8 +30,11 @@ struct Watcher {
 impl Watcher {
     async fn look(&self) -> Result<(), PortError> {
         timeout(LOOK_LIMIT, self.inner.fleet.reach()).await.unwrap_or_else(|_| {
-            let message = format!("Redis did not answer within {LOOK_LIMIT:?}; check that it runs");
-            Err(PortError::Unavailable { port: "quotas", message })
+            let silent = || {
+                let message = format!("Redis did not answer within {LOOK_LIMIT:?}; check that it runs");
+                PortError::Unavailable { port: "quotas", message }
+            };
+            Err(self.inner.fleet.trouble().unwrap_or_else(silent))
         })
     }
 

@@ -78,6 +78,7 @@ pub(super) fn jobs(connection: &Connection, filter: &JobFilter, page: Page) -> r
         filter.job.as_ref().map(JobId::as_bytes),
         i64::try_from(page.limit).unwrap_or(i64::MAX),
         filter.tenant,
+        filter.ends_in,
     ])?;
     let mut jobs = Vec::new();
     while let Some(row) = rows.next()? {
@@ -98,9 +99,10 @@ pub(super) fn listing(filter: &JobFilter) -> String {
     };
     let tenant = if filter.tenant.is_some() { "jobs.tenant = ?5" } else { "?5 IS NULL" };
     let job = if filter.job.is_some() { "jobs.id = ?3" } else { "?3 IS NULL" };
+    let end = if filter.ends_in.is_some() { "hex(jobs.id) LIKE '%' || ?6" } else { "?6 IS NULL" };
     // A literal, so that the partial indexes apply.
     let state = filter.state.map(|state| format!("AND jobs.state = {}", job_code(state))).unwrap_or_default();
-    format!("{JOB_COLUMNS} AND {run} AND {job} AND {tenant} {state} ORDER BY jobs.n LIMIT ?4")
+    format!("{JOB_COLUMNS} AND {run} AND {job} AND {tenant} AND {end} {state} ORDER BY jobs.n LIMIT ?4")
 }
 
 fn read_job(row: &Row<'_>) -> rusqlite::Result<JobRow> {

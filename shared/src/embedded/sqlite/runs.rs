@@ -23,19 +23,20 @@ pub(super) fn open_run(connection: &Connection, run: &NewRun) -> rusqlite::Resul
     Ok(OpenedRun { id: run.id, resumed: false })
 }
 
-/// The newest run with this key: one that is not finished, or any.
+/// The newest run with this key: one that still takes jobs, or any.
 pub(super) fn run_of_key(
     connection: &Connection,
     tenant: &str,
     key: &str,
-    also_finished: bool,
+    also_ended: bool,
 ) -> rusqlite::Result<Option<RunId>> {
     let known = connection
         .prepare_cached(
-            "SELECT id FROM runs WHERE tenant = ?1 AND idempotency_key = ?2 AND (state < ?3 OR ?4)
+            "SELECT id FROM runs
+             WHERE tenant = ?1 AND idempotency_key = ?2 AND (state < ?3 AND cancelled_at IS NULL OR ?4)
              ORDER BY n DESC LIMIT 1",
         )?
-        .query_row(params![tenant, key, RUN_FINISHED, also_finished], |row| row.get(0))
+        .query_row(params![tenant, key, RUN_FINISHED, also_ended], |row| row.get(0))
         .optional()?;
     Ok(known.map(RunId::from_bytes))
 }

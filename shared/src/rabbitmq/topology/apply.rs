@@ -8,7 +8,7 @@ use super::management::{Management, segment};
 use super::{Queue, Topology};
 use crate::domain::PortError;
 use crate::rabbitmq::RabbitOptions;
-use crate::rabbitmq::error::Failed;
+use crate::rabbitmq::error::{Failed, invalid};
 use crate::rabbitmq::link::Link;
 
 /// Sets the policies and declares exchanges, queues and bindings; what is there and right stays.
@@ -19,9 +19,15 @@ pub async fn apply(
     topology: &Topology,
 ) -> Result<(), PortError> {
     // Policies first: no queue is without its limits for a moment.
-    let vhost = segment(&options.uri()?.vhost);
+    let vhost = options.uri()?.vhost;
     for policy in topology.limits.policies() {
-        management.put(&format!("policies/{vhost}/{}", policy.name), &body(&policy)).await?;
+        let path = format!("policies/{}/{}", segment(&vhost), policy.name);
+        if !management.put(&path, &body(&policy)).await? {
+            return Err(invalid(format!(
+                "RabbitMQ has no virtual host `{vhost}`: make it (`rabbitmqctl add_vhost {vhost}`), or check rabbitmq.url \
+                 and rabbitmq.management_url"
+            )));
+        }
     }
     let link = Link::start(options, "topology")?;
     let live = link.connection(Instant::now() + link.patience).await?;

@@ -38,11 +38,17 @@ impl Management {
         self.call(Method::GET, path, None).await
     }
 
-    pub(super) async fn put(&self, path: &str, body: &Value) -> Result<(), PortError> {
-        match self.call(Method::PUT, path, Some(body)).await? {
-            Some(_) => Ok(()),
-            None => Err(invalid(format!("management API {}: there is no {path}", self.url))),
+    /// The same; also `None` if the user of the API may not see it.
+    pub(super) async fn get_if_shown(&self, path: &str) -> Result<Option<Value>, PortError> {
+        match self.get(path).await {
+            Err(PortError::Invalid { .. }) => Ok(None),
+            shown => shown,
         }
+    }
+
+    /// `false`: what it would be part of does not exist.
+    pub(super) async fn put(&self, path: &str, body: &Value) -> Result<bool, PortError> {
+        Ok(self.call(Method::PUT, path, Some(body)).await?.is_some())
     }
 
     async fn call(

@@ -9,12 +9,14 @@ mod declare;
 mod definitions;
 mod management;
 mod policies;
+mod rights;
 
 pub use apply::apply;
 pub use check::{APPLY, check};
 pub use definitions::definitions;
 pub use management::Management;
 pub use policies::{Limits, Policy};
+pub use rights::rights;
 
 pub(super) use declare::{declare, declare_common};
 

@@ -25,6 +25,10 @@ impl FleetQuotas for RedisQuotas {
         checked(PORT, answers.into_iter().next().unwrap_or(Value::Nil)).map(drop)
     }
 
+    fn trouble(&self) -> Option<PortError> {
+        self.config.redis.trouble(PORT)
+    }
+
     async fn resume(&self, upstream: &str, absence: Absence) -> Result<Vec<Option<Reservation>>, PortError> {
         let Absence { ahead, money, parts, calls } = absence;
         let mut ops = vec![Op::Resume { ahead: micros(ahead), money }];

@@ -40,7 +40,8 @@ macro_rules! ledger_conformance {
     ($fresh:ident) => {
         $crate::ledger_conformance!(@tests $fresh;
             submit: [
-                a_key_resumes_its_unfinished_run, a_finished_run_is_not_resumed,
+                a_key_resumes_its_unfinished_run, a_finished_run_is_not_resumed, a_cancelled_run_is_not_resumed,
+                a_key_of_once_finds_its_cancelled_run,
                 another_tenants_run_is_not_resumed, runs_without_a_key_are_apart, a_number_is_added_once,
                 of_many_submissions_of_a_key_one_is_ready, a_run_that_is_not_there_is_named,
                 a_finished_run_takes_no_new_jobs, absurd_numbers_do_no_harm,
@@ -121,7 +122,8 @@ macro_rules! ledger_conformance {
                 runs_that_are_read_to_their_end_are_not_left, the_same_input_again_is_another_run,
             ];
             query: [
-                jobs_come_in_pages, filters_narrow_the_listing, results_are_read_when_asked_for,
+                jobs_come_in_pages, filters_narrow_the_listing, jobs_are_found_by_the_end_of_their_ids,
+                results_are_read_when_asked_for,
                 the_newest_run_comes_first, runs_come_in_pages, a_run_shows_what_it_was_given, what_is_not_there_is_none,
                 a_tenant_sees_its_own_only,
             ];

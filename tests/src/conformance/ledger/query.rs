@@ -61,6 +61,28 @@ pub async fn filters_narrow_the_listing(ledger: &Subject) {
     assert!(list(ledger, elsewhere).await.is_empty());
 }
 
+/// Of several whose ends are the same, all.
+pub async fn jobs_are_found_by_the_end_of_their_ids(ledger: &Subject) {
+    let run = run_of(ledger, jobs("a", 1, 40)).await;
+    let all = list(ledger, JobFilter::default()).await;
+    let ids: Vec<String> = all.iter().map(|row| row.job_id.to_string().replace('-', "")).collect();
+    for end in
+        [1, 4, 8, 16, 20, 32].into_iter().flat_map(|digits| [&ids[0][32 - digits..], &ids[33][32 - digits..]])
+    {
+        let of_run = JobFilter { ends_in: Some(end.to_owned()), run: Some(run), ..JobFilter::default() };
+        for filter in [JobFilter { run: None, ..of_run.clone() }, of_run] {
+            let found = list(ledger, filter).await;
+            let found: Vec<_> = found.iter().map(|row| row.job_id.to_string().replace('-', "")).collect();
+            let expected: Vec<_> = ids.iter().filter(|id| id.ends_with(end)).cloned().collect();
+            assert_eq!(found, expected, "{end}");
+        }
+    }
+    for none in ["fffffffff", "no digits"] {
+        let filter = JobFilter { ends_in: Some(none.to_owned()), ..JobFilter::default() };
+        assert!(list(ledger, filter).await.is_empty(), "{none}");
+    }
+}
+
 /// A listing of many jobs need not carry them.
 pub async fn results_are_read_when_asked_for(ledger: &Subject) {
     let run = run_of(ledger, jobs("a", 1, 1)).await;

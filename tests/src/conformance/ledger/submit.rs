@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use fleetline_shared::domain::{JobState, NewJob, NewRun, PortError, RunId, RunState, Usage};
-use fleetline_shared::ports::{Added, DeadJobs, Finish, Finished, OpenedRun, Scope, Seal};
+use fleetline_shared::ports::{Added, CancelJobs, DeadJobs, Finish, Finished, OpenedRun, Scope, Seal};
 use serde_json::json;
 use tokio::task::JoinSet;
 
@@ -40,6 +40,34 @@ pub async fn a_finished_run_is_not_resumed(ledger: &Subject) {
     assert!(!second.resumed);
     assert_ne!(second.id, first.id);
     assert_eq!(ledger.open_run(keyed(TENANT, "k")).await.unwrap().id, second.id);
+}
+
+/// Its jobs under way are paid for all the same, and the new run shares them.
+pub async fn a_cancelled_run_is_not_resumed(ledger: &Subject) {
+    let first = ledger.open_run(keyed(TENANT, "k")).await.unwrap();
+    add(ledger, first.id, jobs("a", 1, 2)).await;
+    let under_way = take(ledger, 1).await;
+    ledger.cancel(TENANT, CancelJobs::Run(first.id)).await.unwrap();
+
+    let second = ledger.open_run(keyed(TENANT, "k")).await.unwrap();
+    assert!(!second.resumed && second.id != first.id);
+    let added = add(ledger, second.id, jobs("a", 1, 2)).await;
+    assert_eq!(added, Added { ready: 1, attached: 1, ..Added::default() });
+    assert_eq!(ledger.open_run(keyed(TENANT, "k")).await.unwrap().id, second.id);
+    record(ledger, &under_way[0], success("done")).await;
+    assert_eq!(states(ledger, second.id).await, [JobState::Succeeded, JobState::Ready]);
+    check_counters(ledger).await;
+}
+
+/// As of any that is to be there once.
+pub async fn a_key_of_once_finds_its_cancelled_run(ledger: &Subject) {
+    let once = || NewRun { once: true, ..keyed(TENANT, "k") };
+    let first = ledger.open_run(once()).await.unwrap();
+    add(ledger, first.id, jobs("a", 1, 1)).await;
+    take_one(ledger).await;
+    ledger.cancel(TENANT, CancelJobs::Run(first.id)).await.unwrap();
+    let again = ledger.open_run(once()).await.unwrap();
+    assert_eq!((again.id, again.resumed), (first.id, true));
 }
 
 /// Keys are a tenant's own.

@@ -97,6 +97,7 @@ fn wrong_usage_is_told_as_such() {
     logs.run(&["status"]).exits(2).says(&["FLEETLINE_LOG=fleetline=loud", "such as debug"]);
     let metrics = Place::new().run(&["work", "--metrics", "nonsense"]).exits(2);
     metrics.says(&["--metrics", "an address and a port"]);
+    Place::new().run(&["keys", "create", "--tenant", ""]).exits(2).says(&["the tenant is empty"]);
     let table: [(&str, &str, &[&str], &str); 4] = [
         (
             "POSTGRES__URL",
@@ -152,6 +153,16 @@ fn wrong_settings_are_all_told() {
     place.run(&["run", "a.log", "--no-such-flag"]).exits(2).says(&["--no-such-flag"]);
     place.run(&["run"]).exits(2).says(&["FILE"]);
     place.run(&["run", "a.log", "--config", "missing.toml"]).exits(2).says(&["missing.toml"]);
+}
+
+/// Who takes files ends with code 2, so the check says it before; others do without.
+#[test]
+fn a_missing_node_configuration_is_told_by_the_check() {
+    let place = Place::new();
+    place.write("a.log", log_of(1));
+    place.write("fleetline.toml", "[discovery]\nnodes = \"nodes.toml\"\n");
+    place.run(&["config", "check"]).exits(2).says(&["node configuration nodes.toml", "No such file"]);
+    place.run(&["fingerprint", "a.log"]).exits(0);
 }
 
 #[test]

@@ -38,6 +38,25 @@ fn what_was_done_can_be_looked_at() {
     place.run(&["facts", "latest"]).exits(0).prints(&["error type", "severity"]);
 }
 
+/// How many there are is said of all only, and only where some are left out.
+#[test]
+fn a_listing_says_whether_it_is_all() {
+    let place = analysed();
+    let order = place.run(&["status", "--json"]).exits(0).rows()[1].clone();
+    let id = order["id"].as_str().expect("an id");
+    let (jobs, cut) = (order["counts"]["jobs"].to_string(), "`--limit 0` lists all");
+    let shown = |args: &[&str]| place.run(&[&["jobs", id], args].concat()).exits(0).stdout;
+    assert!(shown(&["--limit", "1"]).ends_with(&format!("the first 1; {cut} {jobs}\n")));
+    assert!(shown(&["--limit", "1", "--state", "succeeded"]).ends_with(&format!("the first 1; {cut}\n")));
+    for limit in [jobs.as_str(), "0"] {
+        for args in [&["--limit", limit][..], &["--limit", limit, "--state", "succeeded"]] {
+            assert!(!shown(args).contains("the first"), "{args:?}");
+        }
+    }
+    assert_eq!(place.run(&["status", "--json", "--limit", "0"]).exits(0).rows().len(), 2);
+    assert_eq!(place.run(&["status", "--json", "--limit", "1"]).exits(0).rows().len(), 1);
+}
+
 #[test]
 fn ids_may_be_given_by_either_end() {
     let place = analysed();
@@ -49,6 +68,12 @@ fn ids_may_be_given_by_either_end() {
     }
     let latest = place.run(&["status", "latest", "--json"]).exits(0).json();
     assert_eq!(latest["id"], runs[0]["id"]);
+    let job = place.run(&["jobs", id, "--json", "--limit", "1"]).exits(0).rows()[0]["job_id"].clone();
+    let job = job.as_str().expect("an id");
+    for text in [job, &job[job.len() - 8..], &job[job.len() - 14..], &job[..job.len() - 1]] {
+        let found = place.run(&["explain", &text.to_uppercase(), "--json"]).exits(0).json();
+        assert_eq!(found["job_id"], job, "{text}");
+    }
 }
 
 #[test]
@@ -78,7 +103,7 @@ fn commands_that_are_shown_speak_of_the_same_database() {
     let run = |args: &[&str]| place.run(&[args, &flags].concat());
     let shown = "--db 'my runs.db' --config 'my settings.toml'";
     run(&["run", "a.log"]).exits(0).says(&[shown]);
-    run(&["jobs", "ffff-none"]).exits(1).says(&[&format!("`fleetline status --limit 10000 {shown}`")]);
+    run(&["jobs", "ffff-none"]).exits(1).says(&[&format!("`fleetline status --limit 0 {shown}`")]);
     run(&["dead", "show", "ffff"]).exits(1).says(&[&format!("`fleetline dead list {shown}`")]);
 }
 

@@ -30,6 +30,7 @@ fn dead_jobs_are_listed_shown_and_sent_again() {
 
     assert!(listed.iter().all(|row| row["sent_again_in"].is_null()), "{listed:?}");
     place.run(&["dead", "redrive", id]).exits(0);
+    assert!(!place.path("fleetline.db-wal").exists(), "the file alone has everything");
     let again = place.run(&["status", "latest", "--json"]).exits(0).rows().remove(0);
     let run = again["id"].as_str().expect("an id");
     let listed = place.run(&["dead", "list", "--json"]).exits(0).rows();

@@ -1,6 +1,7 @@
 //! The real binary as a process: what people type, and what they get.
 
 mod bad_input;
+mod cancel;
 mod commands;
 mod database;
 mod dead;

@@ -9,7 +9,7 @@ use rustix::process::Signal;
 use super::harness::{Place, log_of, wait_for_calls};
 
 /// A place with a run that was killed during its calls.
-fn killed(stub: &OpenAiStub) -> Place {
+pub(super) fn killed(stub: &OpenAiStub) -> Place {
     stub.script(vec![Behaviour::Hang; 2]);
     let place = Place::with_stub(stub);
     place.write("a.log", log_of(12));
@@ -35,6 +35,17 @@ fn jobs_do_not_die_for_want_of_their_analyser() {
     assert_eq!(after, before, "no job was touched");
     let place = place.env("OPENAI_BASE_URL", &stub.base_url()).env("OPENAI_API_KEY", "sk-very-secret");
     place.run(&["run", "a.log"]).exits(0);
+}
+
+/// The command that is shown can be copied.
+#[test]
+fn what_a_job_of_a_file_waits_for_is_shown_with_its_database() {
+    let stub = OpenAiStub::start();
+    let place = killed(&stub);
+    let job = place.run(&["jobs", "--json", "--limit", "1"]).exits(0).rows()[0].clone();
+    let [job, run] = ["job_id", "run_id"].map(|id| job[id].as_str().expect("an id").to_owned());
+    let resume = format!("`fleetline run --resume {run} --db ./fleetline.db`");
+    place.run(&["explain", &job, "--db", "./fleetline.db"]).exits(0).prints(&[&resume]);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::Write;
+use std::net::{TcpListener, TcpStream};
 use std::process::Command;
 use std::time::Duration;
 
@@ -81,6 +82,21 @@ async fn commands_outlast_a_restart_of_the_ledger() {
     assert_eq!((&status[0]["state"], &status[0]["counts"]["jobs"]), (&"running".into(), &MESSAGES.into()));
     place.run(&["cancel", &run, "--fleet"]).exits(0);
     assert_eq!(watch.ended().await.code(), Some(3), "its jobs were cancelled");
+}
+
+/// Whoever connected before would get no answer: a probe is refused instead.
+#[tokio::test(flavor = "multi_thread")]
+async fn serve_listens_when_it_has_its_ledger() {
+    let free = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = free.local_addr().expect("it has one").to_string();
+    drop(free);
+    let place = Place::new().env("FLEETLINE_POSTGRES__URL", "postgres://me@127.0.0.1:1/fleetline");
+    let args = ["serve", "--open", "--listen", &address];
+    let mut serve = Process::start("serve", &mut place.command(&args), &place.path("."));
+    serve.says("waiting for the ledger").await;
+    assert!(TcpStream::connect(&address).is_err(), "it listens and says nothing");
+    serve.signal(Signal::TERM);
+    serve.ended_well().await;
 }
 
 /// The tables are gone, say: people must mend that.

@@ -27,5 +27,7 @@ async fn jobs_that_call_nobody_are_done_without_redis() {
     assert!(!rows.is_empty() && rows.iter().all(|row| row["state"] == "succeeded"), "{rows:?}");
     worker.says("no upstream is called until it is back").await;
     assert_eq!(worker.log().matches("Redis cannot be reached").count(), 1, "{}", worker.log());
+    let why = worker.says("no upstream is called until it is back").await;
+    assert!(why.contains("127.0.0.1:1 cannot be reached: Connection refused"), "{why}");
     vhost.remove().await;
 }

@@ -138,6 +138,7 @@ pub(super) fn parts(folder: &TempDir, ledger: PostgresLedger, keys: Arc<KeyStore
             static_shares: BTreeSet::new(),
             weights: Weights::default(),
             fleet: None,
+            flags: String::new(),
         },
         access: Access::Keys(keys),
         options: HttpOptions { events_spacing: Duration::from_millis(20), ..HttpOptions::default() },

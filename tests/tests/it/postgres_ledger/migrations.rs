@@ -1,7 +1,10 @@
 //! Bringing a database up to date.
 
+use std::net::TcpListener;
 use std::sync::Arc;
+use std::time::Duration;
 
+use fleetline_shared::domain::Finding;
 use fleetline_shared::ports::{Page, QueryLedger};
 use fleetline_shared::postgres::{
     PostgresLedger, PostgresOptions, examine, migrate, newest_schema, schema_version,
@@ -11,6 +14,7 @@ use fleetline_tests::conformance::ledger::prelude::{run_with, take, tokens_of};
 use fleetline_tests::services::{Database, shared};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 use uuid::Uuid;
 
 async fn execute(url: &str, sql: &str) {
@@ -50,8 +54,39 @@ async fn a_newer_schema_is_left_as_it_is() {
     )
     .await;
     let migrated = migrate(&database.options()).await.unwrap_err().to_string();
-    for message in [refusal(&database.options()).await, migrated] {
+    let examined = of_schema(&database.options()).await.to_string();
+    for message in [refusal(&database.options()).await, migrated, examined] {
         assert!(message.contains("schema version 9999") && message.contains("use the version"), "{message}");
+    }
+}
+
+/// What `doctor` says of the schema.
+async fn of_schema(options: &PostgresOptions) -> Finding {
+    let (_, findings) = examine(options).await.unwrap();
+    let schema = findings.into_iter().find(|finding| finding.subject == "schema");
+    schema.expect("this version does not fit")
+}
+
+#[tokio::test]
+async fn an_older_schema_is_told_of() {
+    let database = Database::new().await;
+    execute(&database.url, "DELETE FROM _sqlx_migrations WHERE version > 8").await;
+    let found = of_schema(&database.options()).await;
+    assert_eq!(found.remedy, "run `fleetline migrate`");
+    assert!(found.problem.contains("schema version 8"), "{found}");
+}
+
+/// As behind a load balancer without a server. The answer comes as soon as time passes.
+#[tokio::test(start_paused = true)]
+async fn a_server_that_says_nothing_is_not_waited_for() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("postgres://me@{}/fleetline?sslmode=disable", silent.local_addr().unwrap());
+    let options = PostgresOptions::new(url);
+    let within = Duration::from_mins(1);
+    let migrated = timeout(within, migrate(&options)).await.expect("it ends").unwrap_err();
+    let read = timeout(within, schema_version(&options)).await.expect("it ends").unwrap_err();
+    for error in [migrated, read] {
+        assert!(error.to_string().contains("Postgres does not answer"), "{error}");
     }
 }
 
@@ -110,6 +145,13 @@ async fn a_table_that_the_user_may_not_use_is_named() {
         findings.into_iter().find(|finding| finding.subject == "permissions")
     };
     assert!(permissions().await.is_none());
+    execute(&database.url, &format!("REVOKE SELECT ON _sqlx_migrations FROM {role}")).await;
+    let found = permissions().await.expect("nothing opens the ledger without it");
+    assert!(
+        found.problem.contains("_sqlx_migrations") && found.remedy.contains("_sqlx_migrations"),
+        "{found}"
+    );
+    execute(&database.url, &format!("GRANT SELECT ON _sqlx_migrations TO {role}")).await;
     let mut connection = PgConnection::connect(&database.url).await.unwrap();
     let tables: Vec<String> = sqlx::query_scalar(
         "SELECT tablename::text FROM pg_tables WHERE schemaname = 'public' AND tablename <> '_sqlx_migrations'",

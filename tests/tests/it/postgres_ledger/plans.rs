@@ -54,7 +54,8 @@ async fn every_step(ledger: &Subject, name: &str, second: &str) {
     ledger.cancel(second, CancelJobs::Run(other)).await.unwrap();
     for run in [None, Some(run)] {
         for state in [None, Some(JobState::Dead), Some(JobState::Ready), Some(JobState::Succeeded)] {
-            let filter = JobFilter { run, state, tenant: Some(TENANT.into()), with_results: true, job: None };
+            let tenant = Some(TENANT.into());
+            let filter = JobFilter { run, state, tenant, with_results: true, ..JobFilter::default() };
             ledger.jobs(filter, Page { after: 0, limit: 10 }).await.unwrap();
         }
     }

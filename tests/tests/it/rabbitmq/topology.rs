@@ -122,6 +122,58 @@ async fn a_user_who_may_not_configure_works_and_checks() {
     manage(vhost, Method::DELETE, &format!("users/{user}"), Value::Null).await;
 }
 
+/// Everything is there, and yet no process could work.
+#[tokio::test]
+async fn a_user_without_rights_is_told_of() {
+    let world = World::new().await;
+    let vhost = world.vhost();
+    let user = format!("u-{}", vhost.name);
+    let may = async |write: &str, read: &str| {
+        let permissions = json!({ "configure": "^$", "write": write, "read": read });
+        manage(vhost, Method::PUT, &format!("permissions/{}/{user}", vhost.name), permissions).await;
+    };
+    let tags = json!({ "password": "s3cret", "tags": "management" });
+    manage(vhost, Method::PUT, &format!("users/{user}"), tags).await;
+    let as_user = |url: &str| url.replace("guest:guest", &format!("{user}:s3cret"));
+    let options = options(&as_user(&vhost.url));
+    let seen_by = async |url: &str| {
+        let management = Management::new(url, None).unwrap();
+        topology::rights(&options, &management, &wanted()).await.unwrap()
+    };
+
+    may("^fleetline\\.", "^fleetline\\.").await;
+    assert_eq!(seen_by(&vhost.management).await, Some(Vec::new()));
+    may("jobs", "^$").await;
+    let found = seen_by(&vhost.management).await.expect("an administrator sees it");
+    one(&found, "permissions", "may not write fleetline.dead, fleetline.events");
+    one(
+        &found,
+        "permissions",
+        "may not read fleetline.dead.crashed, fleetline.submit, fleetline.jobs.line-0",
+    );
+    assert!(found[0].remedy.contains("rabbitmqctl set_permissions"), "{found:?}");
+    assert_eq!(seen_by(&as_user(&vhost.management)).await, None, "not for others to see");
+
+    let place = Place::new()
+        .env("FLEETLINE_RABBITMQ__URL", &as_user(&vhost.url))
+        .env("FLEETLINE_RABBITMQ__MANAGEMENT_URL", &vhost.management);
+    place.run(&["doctor"]).exits(1).prints(&["policies, rights", "the user may not read"]);
+    let place = place.env("FLEETLINE_RABBITMQ__MANAGEMENT_URL", &as_user(&vhost.management));
+    place.run(&["doctor"]).exits(1).prints(&["not the user's rights"]);
+    manage(vhost, Method::DELETE, &format!("users/{user}"), Value::Null).await;
+}
+
+#[tokio::test]
+async fn a_missing_virtual_host_is_named() {
+    let vhost = Vhost::new().await;
+    let elsewhere = vhost.url.replace(&vhost.name, "nowhere");
+    let error = apply(&options(&elsewhere), &management(&vhost), &wanted()).await.unwrap_err().to_string();
+    for part in ["no virtual host `nowhere`", "rabbitmqctl add_vhost nowhere", "rabbitmq.url"] {
+        assert!(error.contains(part), "{error}");
+    }
+    vhost.remove().await;
+}
+
 /// `deploy/rabbitmq/definitions.json` is what `apply` makes. `FLEETLINE_WRITE_DEFINITIONS=1` writes it anew.
 #[test]
 fn the_definitions_file_is_what_apply_makes() {
