@@ -117,13 +117,13 @@ impl Way {
     async fn lead(self, mut jobs: Vec<BoxedJob>) {
         let breaks = self.keeper.breaks();
         jobs.retain(|job| job.breaks == breaks);
-        let Leased { leased, waiting, repeated } = self.attempts.lease(&self.keeper, jobs).await;
+        let Leased { held, waiting, repeated } = self.attempts.lease(&self.keeper, jobs).await;
         for (waiting, pause) in [(waiting, GRACE), (repeated, REPEATED_PAUSE)] {
             if !waiting.is_empty() {
                 self.clone().lead_later(waiting, pause);
             }
         }
-        let ready = self.attempts.check(leased).await;
+        let ready = self.attempts.check(held).await;
         self.begin(ready);
     }
 
@@ -153,7 +153,7 @@ impl Way {
 /// What became of a group's jobs that are not dealt with.
 #[derive(Default)]
 struct Leased {
-    leased: Vec<BoxedJob>,
+    held: Vec<BoxedJob>,
     /// Those of which another delivery of the same dispatch has the lease, or may have it.
     waiting: Vec<BoxedJob>,
     /// Of these, those whose messages went again: mostly somebody is at their jobs.
@@ -244,7 +244,7 @@ impl Attempts {
                         lease.stays();
                     }
                     job.lease = Some(lease);
-                    group.leased.push(job);
+                    group.held.push(job);
                 }
                 Taken::Duplicate if job.envelope.again => group.repeated.push(job.refused()),
                 Taken::Duplicate if job.delivery.redelivered => group.waiting.push(job.refused()),
