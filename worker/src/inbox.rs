@@ -150,11 +150,11 @@ mod tests {
         }
 
         async fn line_moved(&self) {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
 
         async fn took_back(&self) {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 
