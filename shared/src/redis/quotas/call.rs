@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use redis::{Cmd, Value};
 
 use super::answer::{Answers, read};
-use super::text::{ask_text, end_args, ends_text, limits_text, name_text};
+use super::text::{ask_text, end_args, ends_text, ids_text, limits_text, name_text};
 use crate::domain::PortError;
 use crate::ports::{CallEnd, Limits, PartName};
 use crate::redis::Redis;
@@ -41,6 +41,7 @@ pub(super) static SCRIPT: LazyLock<Script> = LazyLock::new(|| {
         seldom!("Parts", "parts.lua"),
         module!("Throttle", "throttle.lua"),
         module!("Calls", "calls.lua"),
+        seldom!("Places", "places.lua"),
         seldom!("Breaker", "breaker.lua"),
         seldom!("Discovery", "discovery.lua"),
         seldom!("Adaptive", "adaptive.lua"),
@@ -99,6 +100,11 @@ pub enum Op {
     },
     /// A call under way that was admitted elsewhere. Its hold does not matter.
     Begun(SlotAsk),
+    /// These calls go on, and keep their places.
+    Renew {
+        /// Their numbers.
+        ids: Vec<u64>,
+    },
     /// How things stand.
     Report,
 }
@@ -115,9 +121,17 @@ impl Op {
         }
     }
 
+    /// The call that ends by it, and whose place it frees.
+    pub(super) fn ended(&self) -> Option<u64> {
+        match self {
+            Self::Settle { id, .. } | Self::GiveBack { id } => Some(*id),
+            _ => None,
+        }
+    }
+
     /// Whether it frees a place.
     pub(super) fn ends_call(&self) -> bool {
-        matches!(self, Self::Settle { .. } | Self::GiveBack { .. })
+        self.ended().is_some()
     }
 }
 
@@ -137,6 +151,8 @@ pub struct QuotaCall<'a> {
     /// The longest time, in microseconds, for which anybody may have been given a slot ahead: a
     /// state that begins waits so long for those who have one of a state that was lost.
     pub lead: u64,
+    /// For so many microseconds a call has its place unless that is renewed.
+    pub life: u64,
     /// Server's time after which nobody waits for the answer any more. 0: none.
     pub valid_until: u64,
     /// The time, in tests only; else the server's.
@@ -162,7 +178,7 @@ impl QuotaCall<'_> {
         }
         call.arg(self.clock.map(|clock| clock.to_string()).unwrap_or_default());
         call.arg(self.valid_until).arg(self.version);
-        call.arg(limits_text(limits, *pacing)).arg(self.lead.min(MOST));
+        call.arg(limits_text(limits, *pacing)).arg(self.lead.min(MOST)).arg(self.life.min(MOST));
         let ops: Vec<_> = ops.into_iter().collect();
         for alike in ops.chunk_by(|op, next| op.is_like(next)) {
             push(&mut call, alike);
@@ -203,6 +219,9 @@ fn push(call: &mut Cmd, alike: &[Cow<'_, Op>]) {
         }
         Op::Begun(ask) => {
             call.arg("begun").arg(ask_text(ask)).arg(name_text(&ask.tenant)).arg(name_text(&ask.model));
+        }
+        Op::Renew { ids } => {
+            call.arg("renew").arg(ids_text(ids));
         }
         Op::Report => {
             call.arg("report");

@@ -16,6 +16,7 @@ use super::call::{Op, PORT, SCRIPT};
 use super::clock::ServerClock;
 use super::granted::Granted;
 use super::lane::{Asked, Lane};
+use super::running::Running;
 use super::untold::Untold;
 use crate::domain::{PortError, Verdict};
 use crate::ports::{Admission, CallEnd, Limits, Reservation};
@@ -36,6 +37,12 @@ pub(super) enum Message {
         upstream: String,
         change: Option<Op>,
         done: Option<Done>,
+    },
+    /// Calls under way that Redis has just been told of: their numbers, and how long they can last from then on.
+    Begun {
+        upstream: String,
+        calls: Vec<(u64, Duration)>,
+        told: Instant,
     },
     /// How many asks wait, by upstream; answered when all that came before is done.
     Count(oneshot::Sender<BTreeMap<String, u32>>),
@@ -78,6 +85,8 @@ pub(super) struct Desk {
     config: Config,
     lanes: BTreeMap<String, Lane>,
     pending: BTreeMap<String, Pending>,
+    /// Calls whose places are to be renewed, by upstream.
+    running: BTreeMap<String, Running>,
     /// What Redis did not hear, by upstream; none of them is empty.
     untold: BTreeMap<String, Untold>,
     /// Calls for whose end the whole fleet waits.
@@ -99,6 +108,7 @@ impl Desk {
             config,
             lanes: BTreeMap::new(),
             pending: BTreeMap::new(),
+            running: BTreeMap::new(),
             untold: BTreeMap::new(),
             probes: BTreeSet::new(),
             counts: Vec::new(),
@@ -117,8 +127,9 @@ impl Desk {
             let now = Instant::now();
             let asks = self.lanes.values().filter_map(|lane| lane.next(now));
             let changes = self.pending.values().map(|pending| pending.due);
+            let running = self.running.values().filter_map(Running::due);
             let untold = self.untold.values().map(Untold::due);
-            let next = asks.chain(changes).chain(untold).chain([self.reminder]).min();
+            let next = asks.chain(changes).chain(running).chain(untold).chain([self.reminder]).min();
             tokio::select! {
                 biased;
                 came = inbox.recv_many(&mut messages, MOST_MESSAGES) => is_open = came > 0,
@@ -152,8 +163,18 @@ impl Desk {
             Message::Ask(asked) => self.lane(&asked.ask.upstream).push(asked),
             Message::Count(answer) => self.counts.push(answer),
             Message::Flush(done) => self.flushes.push(done),
+            Message::Begun { upstream, calls, told } => {
+                self.lane(&upstream);
+                for (id, can_last) in calls {
+                    self.begin(&upstream, id, told, told + can_last);
+                }
+            }
             Message::Change { upstream, change, done } => {
                 self.lane(&upstream);
+                let ended = change.as_ref().and_then(Op::ended);
+                if let Some((running, id)) = self.running.get_mut(&upstream).zip(ended) {
+                    running.end(id);
+                }
                 let due = Instant::now() + self.patience(&upstream, change.as_ref());
                 let pending = self.pending.entry(upstream).or_insert_with(|| Pending {
                     changes: Vec::new(),
@@ -175,6 +196,12 @@ impl Desk {
         }
     }
 
+    /// A call has its place since then, until then at most.
+    fn begin(&mut self, upstream: &str, id: u64, since: Instant, until: Instant) {
+        let new = || Running::new(self.config.place_life(), since);
+        self.running.entry(upstream.to_owned()).or_insert_with(new).begin(id, since, until);
+    }
+
     /// How long a change may wait for others to go with. What frees a place that somebody may wait for,
     /// or says that the upstream does badly, does not wait.
     fn patience(&mut self, upstream: &str, change: Option<&Op>) -> Duration {
@@ -188,7 +215,7 @@ impl Desk {
 
     fn gather(&mut self, in_a_hurry: bool) -> Vec<Work> {
         let now = Instant::now();
-        let (pending, untold) = (&mut self.pending, &mut self.untold);
+        let (pending, running, untold) = (&mut self.pending, &mut self.running, &mut self.untold);
         let work = self.lanes.iter_mut().filter_map(|(upstream, lane)| {
             lane.refuse_late(now);
             let goes = |pending: &Pending| {
@@ -201,8 +228,12 @@ impl Desk {
                 if pending.get(upstream).is_some_and(goes) { pending.remove(upstream) } else { None };
             // What Redis did not hear goes along with whatever goes.
             let goes = |untold: &Untold| pending.is_some() || lane.waiting() > 0 || untold.due() <= now;
-            let mut changes = to_tell_again(untold, upstream, goes);
-            let has_changes = pending.is_some() || !changes.is_empty();
+            let ends = to_tell_again(untold, upstream, goes);
+            let in_company = pending.is_some() || !ends.is_empty() || lane.waiting() > 0;
+            // First: who is asked for quota knows of all calls that go on.
+            let renewal = running.get_mut(upstream).and_then(|running| running.take(now, in_company));
+            let has_changes = pending.is_some() || !ends.is_empty() || renewal.is_some();
+            let mut changes: Vec<_> = renewal.into_iter().chain(ends).collect();
             let (newer, dones) =
                 pending.map_or_else(Default::default, |pending| (pending.changes, pending.dones));
             changes.extend(newer);
@@ -261,7 +292,7 @@ impl Desk {
             if done.was_empty {
                 self.unregistered.insert(work.upstream.clone());
             }
-            self.deliver(work, done.answers, answers.now);
+            self.deliver(work, done.answers, answers.now, asked);
         }
         late
     }
@@ -285,7 +316,12 @@ impl Desk {
         }
     }
 
-    fn deliver(&mut self, work: Work, answers: Vec<Answer>, now: u64) {
+    fn deliver(&mut self, work: Work, answers: Vec<Answer>, now: u64, asked_at: Instant) {
+        for change in &work.changes {
+            if let (Op::Renew { ids }, Some(running)) = (change, self.running.get_mut(&work.upstream)) {
+                running.renewed(ids, asked_at);
+            }
+        }
         let lateness = self.config.lateness(&work.upstream);
         let mut full = Vec::new();
         let mut free_in = Duration::MAX;
@@ -305,6 +341,7 @@ impl Desk {
                         self.probes.insert((work.upstream.clone(), id));
                     }
                     let slot = self.clock.slot(at, lateness);
+                    self.begin(&work.upstream, id, asked_at, slot.begins + ask.slot_ttl);
                     Ok(Granted::new(Admission::Go { slot, reservation, probe }, self.own.clone()))
                 }
                 Slot::TooFar { at, lack, part } => {

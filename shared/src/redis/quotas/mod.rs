@@ -16,6 +16,7 @@ mod granted;
 mod lane;
 mod listening;
 mod resume;
+mod running;
 mod text;
 mod untold;
 
@@ -66,6 +67,9 @@ pub struct QuotaOptions {
     /// For so long the end of a call may wait for other requests to go with, if nobody waits for it:
     /// the call went well, and the upstream has no limit of calls at the same time.
     pub patience: Duration,
+    /// For so long a call has its place of those at the same time; its process renews it while the call goes on.
+    /// More, where Redis may take very long to answer. So soon others have the places of a process that dies.
+    pub place_life: Duration,
     /// How often the states of all upstreams that the process has limits for or asked about are begun and
     /// registered anew, should Redis have lost them.
     pub reminder: Duration,
@@ -77,6 +81,7 @@ impl Default for QuotaOptions {
             pacing: Pacing::default(),
             longest_hold: LONGEST_HOLD,
             patience: Duration::from_millis(200),
+            place_life: Duration::from_secs(15),
             reminder: Duration::from_secs(10),
         }
     }
@@ -103,9 +108,16 @@ impl Config {
             pacing: self.options.pacing,
             version: version(self.started, limits),
             lead: micros(self.options.longest_hold),
+            life: micros(self.place_life()),
             valid_until,
             clock: None,
         }
+    }
+
+    /// How old a place becomes that is not renewed: an answer that is waited for, and the one before it, may come as
+    /// late as they are waited for.
+    fn place_life(&self) -> Duration {
+        self.options.place_life.max(5 * self.redis.response_timeout())
     }
 
     /// How much later than its slot a call may start.

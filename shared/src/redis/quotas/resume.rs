@@ -2,12 +2,14 @@
 
 use async_trait::async_trait;
 use redis::{Pipeline, Value, cmd};
+use tokio::time::Instant;
 
 use super::answer::Answer;
 use super::call::{Op, PORT};
+use super::desk::Message;
 use super::{RedisQuotas, ended};
 use crate::domain::PortError;
-use crate::ports::{Absence, FleetQuotas, Reservation};
+use crate::ports::{Absence, FleetQuotas, Reservation, UnderWay};
 use crate::redis::script::checked;
 use crate::rules::{Slot, micros};
 
@@ -35,13 +37,18 @@ impl FleetQuotas for RedisQuotas {
         ops.extend(parts.into_iter().map(|(part, ahead)| Op::Doubt { part, ahead: micros(ahead) }));
         let told = ops.len();
         ops.extend(calls.iter().map(|call| Op::Begun(call.ask())));
+        let asked = Instant::now();
         let answers = self.config.call(upstream, 0).run(&self.config.redis, &ops).await?;
         let done = answers.done.ok_or_else(ended)?;
-        let reservations =
-            calls.iter().zip(done.answers.into_iter().skip(told)).map(|(call, answer)| match answer {
-                Answer::Slot(Slot::At { id, .. }, _) => Some(call.reservation(upstream, id)),
-                _ => None,
-            });
-        Ok(reservations.collect())
+        let ids = done.answers.into_iter().skip(told).map(|answer| match answer {
+            Answer::Slot(Slot::At { id, .. }, _) => Some(id),
+            _ => None,
+        });
+        let ids: Vec<_> = ids.collect();
+        let begun = ids.iter().zip(&calls).filter_map(|(id, call)| Some(((*id)?, call.ends_in))).collect();
+        let begun = Message::Begun { upstream: upstream.to_owned(), calls: begun, told: asked };
+        self.desk.send(begun).map_err(|_| ended())?;
+        let reservation = |(call, id): (&UnderWay, Option<u64>)| Some(call.reservation(upstream, id?));
+        Ok(calls.iter().zip(ids).map(reservation).collect())
     }
 }

@@ -168,6 +168,15 @@ pub(super) fn ends_text<'e>(ends: impl Iterator<Item = (u64, &'e CallEnd)>) -> S
     text
 }
 
+/// Calls by their numbers.
+pub(super) fn ids_text(ids: &[u64]) -> String {
+    let mut text = String::new();
+    for id in ids {
+        let _ = write!(text, "{id};");
+    }
+    text
+}
+
 fn standing_text(standing: &DimensionStanding) -> String {
     let units = |units| or_unknown(units, MOST_UNITS);
     let time = |time: Option<Duration>| or_unknown(time.map(micros), MOST);

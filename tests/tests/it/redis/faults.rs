@@ -115,6 +115,48 @@ async fn calls_that_end_while_the_server_stands_still_leave_their_places() {
     Pace::REAL.becomes(Some(0), in_flight).await;
 }
 
+/// A process whose places are its own for so long, unless it renews them.
+fn with_place_life(servers: &PrivateServers, place_life: Duration) -> RedisQuotas {
+    let options = QuotaOptions { place_life, ..QuotaOptions::default() };
+    RedisQuotas::with_options(impatient(servers), places(1), options)
+}
+
+/// A call that could last for a minute.
+#[tokio::test]
+async fn another_process_soon_has_the_place_of_one_that_died() {
+    let servers = PrivateServers::start();
+    let life = Duration::from_secs(3);
+    let [first, second] = [(); 2].map(|()| with_place_life(&servers, life));
+    assert!(matches!(first.admit(ask(Duration::ZERO)).await.unwrap(), Admission::Go { .. }));
+    let answer = second.admit(ask(2 * life)).await.unwrap();
+    assert!(matches!(answer, Admission::NotBefore { .. }), "it is renewed: {answer:?}");
+    drop(first);
+    let answer = second.admit(ask(TTL / 2)).await.unwrap();
+    assert!(matches!(answer, Admission::Go { .. }), "{answer:?}");
+}
+
+/// For longer than a place lives that is not renewed.
+#[tokio::test]
+async fn places_are_kept_while_the_server_stands_still() {
+    let servers = PrivateServers::start();
+    let life = Duration::from_secs(6);
+    let [calling, other] = [(); 2].map(|()| with_place_life(&servers, life));
+    let admission = calling.admit(ask(Duration::ZERO)).await.unwrap();
+    let Admission::Go { reservation, .. } = admission else { panic!("{admission:?}") };
+    servers.signal(Server::Redis, "STOP");
+    sleep(life + life / 4).await;
+    servers.signal(Server::Redis, "CONT");
+    let answer = loop {
+        if let Ok(answer) = other.admit(ask(life)).await {
+            break answer;
+        }
+    };
+    assert!(matches!(answer, Admission::NotBefore { .. }), "it is another's: {answer:?}");
+    calling.settle(reservation, CallEnd::unknown(None)).await.unwrap();
+    let answer = other.admit(ask(Duration::ZERO)).await.unwrap();
+    assert!(matches!(answer, Admission::Go { .. }), "{answer:?}");
+}
+
 /// A process that ends does not wait for others to go with it.
 #[tokio::test]
 async fn what_waits_to_be_told_is_told_when_it_is_asked_for() {

@@ -28,13 +28,15 @@ struct Bench {
     now: u64,
     pacing: Pacing,
     lead: u64,
+    life: u64,
 }
 
 impl Bench {
     fn new() -> Self {
         let client = redis::Client::open(services::shared().redis.as_str()).unwrap();
         let pacing = Pacing { margin: 0.0, ..Pacing::default() };
-        Self { redis: redis(), keys: client.get_connection().unwrap(), now: START, pacing, lead: SECOND }
+        let (redis, keys) = (redis(), client.get_connection().unwrap());
+        Self { redis, keys, now: START, pacing, lead: SECOND, life: 15 * SECOND }
     }
 
     fn key(&self, name: &str) -> String {
@@ -49,6 +51,7 @@ impl Bench {
             pacing: self.pacing,
             version,
             lead: self.lead,
+            life: self.life,
             valid_until,
             clock: Some(self.now),
         };
@@ -179,6 +182,133 @@ async fn the_limits_of_the_latest_version_are_in_force() {
     assert_eq!(bench.standing().await.1, newer);
     bench.done(&Limits::default(), 7, &[]).await;
     assert_eq!(bench.standing().await.1, Limits::default());
+}
+
+fn places(concurrency: u32) -> Limits {
+    Limits { concurrency: Some(concurrency), ..requests(1_000, 60) }
+}
+
+/// The numbers of calls that are let go.
+fn ids(done: &Done) -> Vec<u64> {
+    let id = |answer: &Answer| match answer {
+        Answer::Slot(Slot::At { id, .. }, _) => Some(*id),
+        _ => None,
+    };
+    done.answers.iter().filter_map(id).collect()
+}
+
+impl Bench {
+    /// One second after the other, with somebody who asks for places; how many get some.
+    async fn pass(&mut self, limits: &Limits, seconds: u64, ops: &[Op]) -> usize {
+        let mut got = 0;
+        for _ in 0..seconds {
+            self.now += SECOND;
+            got += starts(&self.done(limits, 1, ops).await);
+        }
+        got
+    }
+
+    /// Calls that something is known of, and those that are to be forgotten.
+    fn known(&mut self) -> (usize, usize) {
+        let (state, idle) = (self.key("quota"), self.key("parts"));
+        let fields: Vec<String> = self.keys.hkeys(&state).unwrap();
+        let calls = fields.iter().filter(|field| field.starts_with("call.")).count();
+        (calls, self.keys.zcard(&idle).unwrap())
+    }
+}
+
+/// Its process died: what it took of rates stays used, and it is known for as long as the call could last.
+#[tokio::test]
+async fn a_place_that_is_not_renewed_is_soon_free() {
+    let mut bench = Bench::new();
+    let limits = places(1);
+    bench.done(&limits, 1, &[]).await;
+    bench.now += 60 * SECOND;
+    let dead = ids(&bench.done(&limits, 1, &[ask(0)]).await);
+    assert_eq!(dead.len(), 1);
+    assert_eq!(bench.pass(&limits, 14, &[ask(0)]).await, 0);
+    assert_eq!(bench.pass(&limits, 1, &[ask(0)]).await, 1);
+    let done = bench.done(&Limits::default(), 0, &[Op::Report]).await;
+    let [Answer::Report(standing, _)] = done.answers.as_slice() else { panic!("{done:?}") };
+    assert_eq!((standing.in_flight, standing.used[0].used), (1, 2));
+    assert_eq!(bench.known(), (2, 1));
+    bench.pass(&limits, 46, &[]).await;
+    let settle = Op::Settle { id: dead[0], end: CallEnd::unknown(None) };
+    assert_eq!(bench.done(&limits, 1, &[settle]).await.answers, [Answer::Changed(false)]);
+    assert_eq!((bench.known(), bench.standing().await.0), ((1, 1), 0), "the other one is dead as well");
+}
+
+#[tokio::test]
+async fn a_place_that_is_renewed_is_its_calls_for_as_long_as_that_can_last() {
+    let mut bench = Bench::new();
+    let limits = places(2);
+    bench.done(&limits, 1, &[]).await;
+    bench.now += 60 * SECOND;
+    let calls = ids(&bench.done(&limits, 1, &[ask(0), ask(0)]).await);
+    for _ in 0..5 {
+        assert_eq!(bench.pass(&limits, 10, &[ask(0)]).await, 0);
+        assert_eq!(bench.done(&limits, 1, &[Op::Renew { ids: calls.clone() }]).await.answers.len(), 1);
+    }
+    assert_eq!(bench.pass(&limits, 9, &[ask(0)]).await, 0);
+    let renewals = [Op::Renew { ids: calls }, ask(0), ask(0)];
+    assert_eq!(bench.pass(&limits, 1, &renewals).await, 2, "it is over for certain");
+}
+
+/// It had stood still, and others have its place.
+#[tokio::test]
+async fn a_process_that_goes_on_has_its_places_again() {
+    let mut bench = Bench::new();
+    let limits = places(1);
+    bench.done(&limits, 1, &[]).await;
+    bench.now += 60 * SECOND;
+    let slow = ids(&bench.done(&limits, 1, &[ask(0)]).await);
+    assert_eq!(bench.pass(&limits, 15, &[ask(0)]).await, 1);
+    assert_eq!(starts(&bench.done(&limits, 1, &[Op::Renew { ids: slow.clone() }, ask(0)]).await), 0);
+    assert_eq!(bench.standing().await.0, 2, "one too many, for a moment");
+    assert_eq!(bench.pass(&limits, 14, &[ask(0)]).await, 0);
+    bench.pass(&limits, 1, &[]).await;
+    assert_eq!(bench.standing().await.0, 0);
+    // It had ended long ago, and only its end was not told.
+    let used = Some(Spend::default());
+    let settle = || Op::Settle { id: slow[0], end: CallEnd::unknown(used) };
+    let done = bench.done(&limits, 1, &[settle(), settle(), ask(0), ask(0)]).await;
+    assert_eq!(done.answers[..2], [Answer::Changed(true), Answer::Changed(false)]);
+    assert_eq!((starts(&done), bench.standing().await.0), (1, 1));
+}
+
+/// Nobody could renew while Redis was away: nobody else is let in before all had the time to say what goes on.
+#[tokio::test]
+async fn places_outlast_a_time_in_which_nobody_is_heard() {
+    let mut bench = Bench::new();
+    let limits = places(2);
+    bench.done(&limits, 1, &[]).await;
+    bench.now += 60 * SECOND;
+    let long = || {
+        let ask = SlotAsk { ttl: 7_200 * SECOND, tenant: "default".into(), ..SlotAsk::default() };
+        Op::Ask(ask)
+    };
+    let calls = ids(&bench.done(&limits, 1, &[long(), long()]).await);
+    assert_eq!(bench.pass(&limits, 3, &[ask(0)]).await, 0);
+    bench.now += 3_600 * SECOND;
+    assert_eq!(starts(&bench.done(&limits, 1, &[ask(0)]).await), 0);
+    let lives = Op::Renew { ids: vec![calls[0]] };
+    assert_eq!(bench.pass(&limits, 6, &[ask(0)]).await, 0);
+    bench.done(&limits, 1, &[lives]).await;
+    assert_eq!(bench.pass(&limits, 14, &[ask(0)]).await, 1, "one of them is dead");
+}
+
+/// It asked under a build that renews nothing.
+#[tokio::test]
+async fn a_place_of_a_long_life_needs_no_renewal() {
+    let mut bench = Bench::new();
+    let limits = places(1);
+    bench.done(&limits, 1, &[]).await;
+    bench.now += 60 * SECOND;
+    let life = std::mem::replace(&mut bench.life, u64::MAX);
+    assert_eq!(starts(&bench.done(&limits, 1, &[ask(0)]).await), 1);
+    bench.life = life;
+    assert_eq!(bench.pass(&limits, 59, &[ask(0)]).await, 0);
+    assert_eq!(bench.pass(&limits, 1, &[ask(0)]).await, 1);
 }
 
 fn budget(amount: u64) -> Limits {

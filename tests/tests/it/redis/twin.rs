@@ -327,6 +327,7 @@ impl Twins {
                 };
                 Answer::Slot(slot, String::new())
             }
+            Op::Renew { .. } => Answer::Changed(true),
             Op::Report => Answer::Report(self.state.standing(self.now), Box::new(self.limits.clone())),
         }
     }
@@ -397,6 +398,8 @@ async fn live_through(
         pacing,
         version: 1,
         lead: 0,
+        // In Rust no place needs to be renewed.
+        life: u64::MAX,
         valid_until: 0,
         clock: Some(start),
     };

@@ -4,8 +4,9 @@
 --
 -- KEYS[1]  hash: the state. Fields: single values (NAMES), for each meter NAME its numbers (METER),
 --          NAME.N = entries of its log, `call.ID` = a call under way (calls.lua)
--- KEYS[2]  sorted set: ids of the calls under way by their latest end, and a mark `-`
--- KEYS[3]  sorted set: tenants and models with meters by the time when those are idle
+-- KEYS[2]  sorted set: ids of the calls that have places, by the time when these end, and a mark `-`
+-- KEYS[3]  sorted set: what is to be forgotten, by the time when it can: tenants and models with meters, and calls
+--          that have no place any more, and were not heard to have ended (`c:ID`)
 -- ARGV[1]  time in microseconds, in tests only; else empty: the server's
 -- ARGV[2]  time from which on nobody waits for the answer any more: then nothing is done. 0: none
 -- ARGV[3]  version of the limits; the state keeps those with the highest. 0: the state's own
@@ -17,7 +18,8 @@
 --            `breaker TERMS` (breaker.lua), `discover MARGIN BURST`: limits are to be found, and
 --            metered with these in ten-thousandths (discovery.lua), `adaptive MIN MAX` (adaptive.lua)
 -- ARGV[5]  longest time for which anybody may have been given a slot ahead, microseconds
--- ARGV[6…] any number of these, done in their order:
+-- ARGV[6]  for so long a call has its place unless that is renewed, microseconds
+-- ARGV[7…] any number of these, done in their order:
 --            ask COUNT WISH TENANT MODEL    (COUNT alike; MODEL empty: none)
 --              WISH: `INPUT OUTPUT MONEY HOLD LEAD TTL`
 --            settle HOW STANDINGS ENDS      (calls that ended alike)
@@ -25,6 +27,7 @@
 --              f failing, r rate limited, u unknown. PAUSE: for how long a 429 pauses. STANDINGS: any number of
 --              `DIMENSION LIMIT REMAINING RESET WINDOW;`. ENDS: `ID TOOK;` of each call. In both -1: unknown
 --            give-back ID                   (the call was not made)
+--            renew IDS                      (the processes of these calls live; `ID;` of each)
 --            pause WAIT WHY
 --            resume AHEAD MONEY             (calls were made that it was not told of; they spent
 --              MONEY; nobody starts for AHEAD)
@@ -45,7 +48,7 @@
 --           {4, lack, limit}           larger than a whole limit
 --   settle, give-back  1, or 0 if the call is unknown or its time is over; for each that ended
 --   pause   1, or 0 if a pause that ends no earlier is on
---   resume, doubt  1
+--   resume, doubt, renew  1
 --   begun   as ask: `AT ID 0`, or {4}
 --   report  {calls under way, paused until, why, next start, {INPUT, OUTPUT, MONEY of that
 --           call}, share of the rates in use in thousandths, {lack of a dimension, used, by others, limit, and so on}, how the breaker
@@ -58,6 +61,7 @@
 local floor, max, min = math.floor, math.max, math.min
 local format, match, gmatch = string.format, string.match, string.gmatch
 local STATE, ENDS, IDLE = KEYS[1], KEYS[2], KEYS[3]
+local LIFE = tonumber(ARGV[6])
 -- The state's single values (NAMES), the upstream's meters in the order of METERED, the limits in
 -- force.
 local state, meters, limits = {}, {}, nil

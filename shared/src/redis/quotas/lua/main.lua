@@ -102,10 +102,10 @@ local now, was_empty = State.open(clock)
 -- Whoever was given a slot ahead by a state that was lost still goes: meters that know nothing
 -- begin when the last of those has gone.
 State.adopt(tonumber(ARGV[3]), ARGV[4], now, now + tonumber(ARGV[5]))
--- Some parts that are idle, whatever limits they had.
+-- Some parts that are idle, whatever limits they had, and calls that have ended for certain.
 local idle = redis.call('ZRANGEBYSCORE', IDLE, '-inf', '(' .. text(now), 'LIMIT', 0, 8)
 if idle[1] then
-  Parts.forget(idle)
+  Parts.forget(Places.forget(idle))
 end
 local texts, answers = {}, { now, was_empty and 1 or 0, '' }
 
@@ -132,13 +132,13 @@ local function admit_alike(count, tenant, model, spend, hold, lead, ttl)
 end
 
 -- Each thing to do has so many arguments, its name among them.
-local WIDTH = { ask = 5, settle = 4, ['give-back'] = 2, resume = 3, doubt = 3, begun = 4, pause = 3, report = 1 }
+local WIDTH = { ask = 5, settle = 4, ['give-back'] = 2, resume = 3, doubt = 3, begun = 4, pause = 3, renew = 2, report = 1 }
 
--- Calls that end, and how long each took, by the place where that stands.
-local ended, took = {}, {}
+-- Calls that end, and how long each took, and calls whose places are renewed, by where that stands.
+local ended, took, renewed = {}, {}, {}
 
-local function read_ends()
-  local all, place = {}, 6
+local function read_calls()
+  local all, place = {}, 7
   while ARGV[place] do
     local what = ARGV[place]
     if what == 'settle' then
@@ -149,6 +149,12 @@ local function read_ends()
       ended[place], took[place] = ids, times
     elseif what == 'give-back' then
       all[#all + 1] = ARGV[place + 1]
+    elseif what == 'renew' then
+      local ids = {}
+      for id in gmatch(ARGV[place + 1], '(%d+);') do
+        ids[#ids + 1], all[#all + 1] = id, id
+      end
+      renewed[place] = ids
     end
     place = place + WIDTH[what]
   end
@@ -170,8 +176,8 @@ local function settle_alike(place)
   }, now))
 end
 
-read_ends()
-local place = 6
+read_calls()
+local place = 7
 while ARGV[place] do
   local what, first, second, third, fourth = unpack(ARGV, place, min(place + 4, #ARGV))
   if what == 'ask' then
@@ -187,6 +193,8 @@ while ARGV[place] do
   elseif what == 'begun' then
     local spend, _, _, ttl = read_wish(first)
     answer(Resume.begun(spend, ttl, second, third, now))
+  elseif what == 'renew' then
+    answer(Places.renew(renewed[place], now))
   elseif what == 'pause' then
     answer(Ends.pause(now + first, second, now))
   else

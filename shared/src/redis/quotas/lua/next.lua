@@ -149,7 +149,7 @@ local function take_slots(count, spend, names, opened, at, ttl)
   end
   last_end = max(last_end, at + ttl)
   local first = state.id + 1
-  Calls.begin(state.id, count, Calls.words(at, spend, names), text(at + ttl))
+  Calls.begin(state.id, count, at, ttl, spend, names)
   state.id = state.id + count
   return first
 end

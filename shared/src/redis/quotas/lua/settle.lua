@@ -136,7 +136,7 @@ local function settle(ids, tooks, how, now)
   local most = how.standings == '' and how.verdict ~= 'r' and #ids or 1
   local answers, place = {}, 1
   while place <= #ids do
-    local count, slot, reserved, names = Calls.finish(ids, place, most)
+    local count, slot, reserved, names = Calls.finish(ids, place, most, now)
     if count > 0 then
       local numbers, times = {}, {}
       for i = 1, count do
@@ -154,7 +154,7 @@ local GIVEN_BACK = { verdict = 'u', standings = '' }
 
 -- Ends a call that was not made: nothing of it counts.
 local function give_back(id, now)
-  local slot, _, names = Calls.under_way(id)
+  local slot, _, names = Calls.under_way(id, now)
   if slot then
     throttle(now)
     Meters.uncount(meters, tonumber(id), slot)
