@@ -106,11 +106,11 @@ async fn run(
     sqlx::query("TRUNCATE floor").execute(pool).await.expect("an empty table");
     let mut started = Instant::now();
     let body = body.to_vec();
-    let publishes = tokio::spawn(async move {
+    let sending = tokio::spawn(async move {
         publish(&publisher, (0..jobs).map(|_| Uuid::now_v7()), &body).await;
     });
     if from == From::Backlog {
-        publishes.await.expect("published");
+        sending.await.expect("published");
         started = Instant::now();
     }
     let progress = work(&channel, pool.clone(), redis.clone(), jobs, calls).await;
