@@ -11,7 +11,7 @@ use fleetline_shared::kill_point;
 use fleetline_shared::ports::{Delivery, Validity};
 use futures_util::future::join_all;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::Fail;
@@ -132,10 +132,9 @@ impl Way {
         let set = Arc::clone(&self.set);
         let later: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(async move {
             tokio::select! {
-                () = sleep(pause) => {}
-                () = self.closed.cancelled() => return,
+                () = sleep(pause) => self.lead(jobs).await,
+                () = self.closed.cancelled() => self.attempts.leave(jobs).await,
             }
-            self.lead(jobs).await;
         });
         lock(&set).spawn(later);
     }
@@ -288,6 +287,18 @@ impl Attempts {
             Err(error) => {
                 self.give_up(jobs, error).await;
                 Vec::new()
+            }
+        }
+    }
+
+    /// The worker ends. Others get these, but for those that are over: nobody has to find that out again.
+    async fn leave(&self, jobs: Vec<BoxedJob>) {
+        let dispatches = jobs.iter().map(|job| (job.envelope.job_id, job.envelope.fence)).collect();
+        let asked = timeout(GRACE, self.committer.validity(dispatches, self.renew_after));
+        let Ok(Ok(answers)) = asked.await else { return };
+        for (job, validity) in jobs.into_iter().zip(answers) {
+            if validity == Validity::Stale {
+                self.record(job.end_early(Outcome::Superseded));
             }
         }
     }

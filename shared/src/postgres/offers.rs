@@ -52,24 +52,23 @@ impl Offers {
         }
     }
 
-    /// Takes for as many of these jobs as the offer has room for.
+    /// Takes for as many of these jobs as the offer has room for, beside those that the dispatcher has not heard of yet:
+    /// whoever offers anew does not know of them.
     pub(super) fn take(self: &Arc<Self>, jobs: &[NewJob]) -> Part {
         let mut state = self.lock();
-        let State { offer, under_way, .. } = &mut *state;
-        // These come on top of what a new offer knows of.
-        let spoken_for = *under_way;
-        let mut goes = |job: &NewJob| {
-            let Some(offer) = offer.as_mut() else { return false };
+        let (spoken_for, mut taken) = (state.under_way, 0);
+        let may_go = |job: &NewJob, taken: usize| {
+            let Some(offer) = &state.offer else { return false };
             let waits = job.upstream.as_ref().is_some_and(|upstream| offer.skip_upstreams.contains(upstream));
-            match offer.room.get_mut(&job.kind) {
-                Some(room) if *room > spoken_for && !waits => *room -= 1,
-                _ => return false,
-            }
-            true
+            !waits && offer.room.get(&job.kind).is_some_and(|room| *room > spoken_for + taken)
         };
-        let which: Vec<bool> = jobs.iter().map(&mut goes).collect();
-        let taken = which.iter().filter(|goes| **goes).count();
-        *under_way += taken;
+        let mut which = Vec::with_capacity(jobs.len());
+        for job in jobs {
+            let goes = may_go(job, taken);
+            taken += usize::from(goes);
+            which.push(goes);
+        }
+        state.under_way += taken;
         drop(state);
         Part { offers: Arc::clone(self), which, taken, said: None }
     }

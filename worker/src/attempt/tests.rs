@@ -692,6 +692,27 @@ async fn a_repeated_message_waits_for_whoever_is_at_its_job() {
     }
 }
 
+/// Others need not find out again what is over; of the rest they get the messages.
+#[tokio::test(start_paused = true)]
+async fn who_ends_gives_back_what_is_not_over() {
+    for (validity, expected) in [(Validity::Stale, 1), (Validity::Current, 0)] {
+        let (ledger, _outcomes) = Says::current();
+        *ledger.validity.lock().unwrap() = validity;
+        let leases = Arc::new(Fickle::default());
+        let member =
+            Member::new(&Worker { leases: leases.clone(), spare_leases: leases.clone(), ..worker(ledger) });
+        let job = Envelope { again: true, ..envelope(Echo::NAME) };
+        another_takes(&leases, &job, 0).await;
+        let acks = Arc::default();
+        member.take(&job, false, &acks).await;
+        sleep(GRACE).await;
+        let Member { intake, attempts: _attempts, flow: _flow, _tasks, _failures } = member;
+        drop(intake);
+        sleep(GRACE).await;
+        assert_eq!((acks.load(Ordering::Relaxed), Arc::strong_count(&acks)), (expected, 1), "{validity:?}");
+    }
+}
+
 /// Or a worker that was handed the first message, and drains, would have its job paid for twice.
 #[tokio::test(start_paused = true)]
 async fn who_is_at_a_repeated_message_gives_way_to_no_first_one() {
