@@ -50,6 +50,9 @@ struct PartMeters {
     meters: Meters,
     /// The latest of the times since when uses are known that it has heard of.
     since: u64,
+    /// Whether an ask came so far that they decide. If not they are as good as absent, and no earlier call that ends
+    /// changes them: it is not in them.
+    is_used: bool,
 }
 
 impl Parts {
@@ -88,14 +91,14 @@ impl Parts {
                 meters.owe_burst(self.pacing);
             }
             let meters = if self.is_unspent { meters.unspent() } else { meters };
-            self.by_name.insert(name.clone(), PartMeters { meters, since: self.since });
+            self.by_name.insert(name.clone(), PartMeters { meters, since: self.since, is_used: false });
         }
         Some(name)
     }
 
-    /// A part's meters, unless they are idle: then the calls that they are told of have long left the window.
+    /// A part's meters, unless they are not used, or idle: then the calls that they are told of have long left the window.
     fn known(&mut self, name: &str, now: u64) -> Option<&mut Meters> {
-        let part = self.by_name.get_mut(name).filter(|part| !part.meters.is_idle(now))?;
+        let part = self.by_name.get_mut(name).filter(|part| part.is_used && !part.meters.is_idle(now))?;
         if part.doubt(self.since, now) && self.is_after_burst {
             part.meters.owe_burst(self.pacing);
         }
@@ -126,6 +129,7 @@ impl Parts {
         let name = self.open(part, now);
         if let Some(part) = name.and_then(|name| self.by_name.get_mut(&name)) {
             part.doubt(from, now);
+            part.is_used = true;
         }
     }
 
@@ -167,7 +171,10 @@ impl Parts {
 
     pub(super) fn prepare(&mut self, names: &[String], spend: Spend, now: u64) {
         for name in names {
-            self.get_mut(name).into_iter().for_each(|meters| meters.prepare(spend, now));
+            if let Some(part) = self.by_name.get_mut(name) {
+                part.is_used = true;
+                part.meters.prepare(spend, now);
+            }
         }
     }
 

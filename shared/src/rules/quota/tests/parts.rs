@@ -113,3 +113,27 @@ fn what_was_used_of_a_models_limit_elsewhere_holds_up_nobody_else() {
     assert!(slow >= *deficit + 60 * SECOND, "{slow}");
     assert!(other < 3 * SECOND, "{other}");
 }
+
+/// The call that ends has long left the window of its model's limit. Who is refused for want of a place has begun nothing
+/// that it could be paid back to.
+#[test]
+fn an_early_refusal_leaves_nothing_behind() {
+    let rates = Rates { output_tokens: Some(rate(1_000, SECOND)), ..Rates::default() };
+    let per_model = [("slow".to_owned(), rates)].into();
+    let limits = Limits { concurrency: Some(1), per_model, ..Limits::default() };
+    let spend = Spend { output_tokens: 100, ..Spend::default() };
+    let first = SlotAsk { spend, ..slow() };
+    let life = |is_refused: bool| {
+        let mut state = QuotaState::new(&limits, Pacing::default(), 0);
+        let now = 10 * SECOND;
+        let Slot::At { id, .. } = state.admit(&first, now) else { panic!("it is free") };
+        let later = now + 20 * SECOND;
+        state.resume(SECOND, None, later);
+        if is_refused {
+            assert!(matches!(state.admit(&slow(), later), Slot::Full { .. }));
+        }
+        state.settle(id, &used(Some(0)), later);
+        format!("{:?}", state.admit(&slow(), later))
+    };
+    assert_eq!(life(true), life(false));
+}
