@@ -278,6 +278,11 @@ struct Member {
 }
 
 impl Member {
+    /// One with these leases.
+    fn with(leases: &Arc<Fickle>, ledger: Arc<Says>) -> Self {
+        Self::new(&Worker { leases: leases.clone(), spare_leases: leases.clone(), ..worker(ledger) })
+    }
+
     fn new(worker: &Worker) -> Self {
         let (failed, failures) = mpsc::channel(1);
         let attempts = Arc::new(worker.attempts(CancellationToken::new(), failed));
@@ -464,8 +469,7 @@ async fn who_was_not_answered_is_no_duplicate_of_itself() {
     let (ledger, mut outcomes) = Says::current();
     let leases = Arc::new(Fickle::default());
     leases.is_unheard.store(true, Ordering::Relaxed);
-    let member =
-        Member::new(&Worker { leases: leases.clone(), spare_leases: leases.clone(), ..worker(ledger) });
+    let member = Member::with(&leases, ledger);
     member.take(&Envelope { again: true, ..envelope(Echo::NAME) }, false, &Arc::default()).await;
     sleep(GRACE / 2).await;
     leases.is_unheard.store(false, Ordering::Relaxed);
@@ -489,8 +493,7 @@ enum Heard {
 async fn leaves_it(heard: Heard) -> bool {
     let (ledger, mut outcomes) = Says::current();
     let leases = Arc::new(Fickle::default());
-    let member =
-        Member::new(&Worker { leases: leases.clone(), spare_leases: leases.clone(), ..worker(ledger) });
+    let member = Member::with(&leases, ledger);
     let job = envelope(Echo::NAME);
     if !matches!(heard, Heard::NothingAndIsFree) {
         another_takes(&leases, &job, 0).await;
@@ -521,8 +524,7 @@ async fn comes_without_leases(again: bool) -> ([usize; 2], u32) {
     let leases = Arc::new(Fickle::default());
     let envelope = Envelope { again, ..envelope(Echo::NAME) };
     another_takes(&leases, &envelope, u64::MAX).await;
-    let member =
-        Member::new(&Worker { leases: leases.clone(), spare_leases: leases.clone(), ..worker(ledger) });
+    let member = Member::with(&leases, ledger);
     let acks = Arc::default();
     let mut recorded = [0; 2];
     for (recorded, is_away) in recorded.iter_mut().zip([true, false]) {
@@ -676,8 +678,7 @@ async fn a_repeated_message_waits_for_whoever_is_at_its_job() {
     for redelivered in [false, true] {
         let (ledger, mut outcomes) = Says::current();
         let leases = Arc::new(Fickle::default());
-        let member =
-            Member::new(&Worker { leases: leases.clone(), spare_leases: leases.clone(), ..worker(ledger) });
+        let member = Member::with(&leases, ledger);
         let job = Envelope { again: true, ..envelope(Echo::NAME) };
         another_takes(&leases, &job, 0).await;
         let acks = Arc::default();
@@ -699,8 +700,7 @@ async fn who_ends_gives_back_what_is_not_over() {
         let (ledger, _outcomes) = Says::current();
         *ledger.validity.lock().unwrap() = validity;
         let leases = Arc::new(Fickle::default());
-        let member =
-            Member::new(&Worker { leases: leases.clone(), spare_leases: leases.clone(), ..worker(ledger) });
+        let member = Member::with(&leases, ledger);
         let job = Envelope { again: true, ..envelope(Echo::NAME) };
         another_takes(&leases, &job, 0).await;
         let acks = Arc::default();
